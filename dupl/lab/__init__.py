@@ -1,0 +1,1 @@
+"""Runs as plain files: overrides, fingerprints, run folders. Imports no torch."""
