@@ -1,1 +1,8 @@
-"""Data sets with image-level tags, their views for training and evaluation, and their checks."""
+"""Data sets, their check, and the views a loader reads; the imports register the sets by name."""
+
+from dupl.data.base import ImageSet
+from dupl.data.tagged_folder import TaggedFolder
+from dupl.data.toy import Toy
+from dupl.data.voc import VOC
+
+__all__ = ["VOC", "ImageSet", "TaggedFolder", "Toy"]

@@ -1,0 +1,58 @@
+"""What every data set offers: raw images, image-level tags and, for evaluation only, masks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class ImageSet(ABC):
+    """A list of named images with tags; a subclass sets the attributes and reads item i of each kind.
+
+    Nothing is augmented or normalised here: that is what the views are for. A file that is missing or
+    unreadable raises `UserError` when it is asked for, not before, so that a check can list them all.
+
+    Attributes:
+        classes: Names of the classes, background first; a class's position is its label id.
+        names: One name per image, unique, without folder of the set and without extension.
+        has_masks: Whether at least one image has a mask.
+    """
+
+    classes: tuple[str, ...]
+    names: list[str]
+    has_masks: bool = False
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.names)
+
+    @property
+    def K(self) -> int:
+        """Number of foreground classes."""
+        return len(self.classes) - 1
+
+    @abstractmethod
+    def image(self, i: int) -> NDArray[np.uint8]:
+        """Return image i, RGB, (H, W, 3)."""
+
+    @abstractmethod
+    def tags(self, i: int) -> NDArray[np.float32]:
+        """Return 0/1 for each foreground class of image i, (K,): entry k belongs to label id k + 1."""
+
+    @abstractmethod
+    def mask(self, i: int) -> NDArray[np.uint8] | None:
+        """Return the label ids of image i, 0..K or 255 for void, (H, W); None where there is no mask."""
+
+    def where(self, i: int) -> str:
+        """Return where image i comes from, for messages; its file if it has one."""
+        return self.names[i]
+
+    def _tag_vector(self, present: Iterable[str]) -> NDArray[np.float32]:
+        """Turn names of foreground classes into a 0/1 vector (K,)."""
+        vector = np.zeros(self.K, np.float32)
+        for name in present:
+            vector[self.classes.index(name) - 1] = 1
+        return vector

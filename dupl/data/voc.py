@@ -1,0 +1,136 @@
+"""A data set in the PASCAL VOC layout: JPEGImages, ImageSets/Segmentation, masks, Annotations or tags.csv."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from xml.parsers import expat
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dupl.data.base import ImageSet
+from dupl.data.classes import VOC_CLASSES
+from dupl.data.files import TagTable, read_image, read_mask, read_tag_table, read_text
+from dupl.errors import UserError
+from dupl.registry import DATASETS
+
+
+@DATASETS.register_module()
+class VOC(ImageSet):
+    """PASCAL VOC 2012, or any set in its layout and with its 21 classes.
+
+    Photos are `JPEGImages/ID.jpg`, the ids of a split the lines of `ImageSets/Segmentation/SPLIT.txt`.
+    Tags come from a CSV (`tags`, or `tags.csv` in the root if it exists), else from all objects, difficult
+    ones too, of `Annotations/ID.xml`. Masks are optional: training never reads them. EXIF orientation is
+    not applied, because the published masks lie on the stored pixels.
+    """
+
+    classes = VOC_CLASSES
+
+    def __init__(
+        self, root: str, split: str, masks: str | None = "SegmentationClassAug", tags: str | None = None
+    ) -> None:
+        """Read the list of ids and the table of tags; photos, masks and annotations are read when asked for.
+
+        Args:
+            root: Folder that holds JPEGImages.
+            split: Name of a list in ImageSets/Segmentation, without .txt.
+            masks: Folder of the masks in the root; SegmentationClass is used where this one is missing. None
+                leaves the masks out.
+            tags: CSV of tags, relative to the root or absolute.
+
+        Raises:
+            UserError: No such root, list or table, an empty list, an unknown class in the table.
+        """
+        self.root = Path(root).expanduser()
+        self.split = split
+        if not (self.root / "JPEGImages").is_dir():
+            raise UserError(f"no folder JPEGImages in {self.root}; set the data set's root to the one that holds it")
+        self.names = _read_ids(self.root / "ImageSets" / "Segmentation" / f"{split}.txt")
+        table = self.root / (tags or "tags.csv")
+        self._table: TagTable | None = None
+        if tags is not None or table.is_file():
+            self._table = read_tag_table(table, self.classes[1:])
+        folders = [] if masks is None else [self.root / masks, self.root / "SegmentationClass"]
+        self._masks = next((folder for folder in folders if folder.is_dir()), None)
+        if self._masks is not None:  # a list such as `test` may have none at all
+            self.has_masks = any((self._masks / f"{name}.png").is_file() for name in self.names)
+
+    def image(self, i: int) -> NDArray[np.uint8]:
+        """Return photo i as stored, RGB, (H, W, 3)."""
+        return read_image(self.where(i))
+
+    def tags(self, i: int) -> NDArray[np.float32]:
+        """Return 0/1 for each foreground class of photo i, (20,)."""
+        name = self.names[i]
+        if self._table is None:
+            return self._tag_vector(self._annotated(name))
+        if name not in self._table.tags:
+            raise UserError(f"{self._table.path}: no line for {name}; add one or take it off the list {self.split}")
+        return self._tag_vector(self._table.tags[name])
+
+    def mask(self, i: int) -> NDArray[np.uint8] | None:
+        """Return mask i, (H, W); None where the split has no masks at all."""
+        if self._masks is None or not self.has_masks:
+            return None
+        return read_mask(self._masks / f"{self.names[i]}.png")
+
+    def where(self, i: int) -> str:
+        """Return the file of photo i."""
+        return str(self.root / "JPEGImages" / f"{self.names[i]}.jpg")
+
+    def _annotated(self, name: str) -> set[str]:
+        """Return the classes of all objects in an annotation."""
+        path = self.root / "Annotations" / f"{name}.xml"
+        if not path.is_file():
+            raise UserError(f"no tags for {name}: {path} not found; add it, or a tags.csv to {self.root}")
+        found = objects_in_xml(path)
+        if unknown := sorted(found - set(self.classes[1:])):
+            raise UserError(f"{path}: unknown class '{unknown[0]}'; only the 20 classes of VOC are known")
+        return found
+
+
+def objects_in_xml(path: Path) -> set[str]:
+    """Return the names of the objects (not of their parts) in a VOC annotation.
+
+    A document type or entity is refused, so that nothing outside the file is read and nothing expands.
+
+    Raises:
+        UserError: The file is unreadable, not XML, or declares a document type.
+    """
+    trail: list[str] = []
+    names: list[str] = []
+
+    def start(tag: str, _: dict[str, str]) -> None:
+        trail.append(tag)
+        if trail == ["annotation", "object", "name"]:
+            names.append("")
+
+    def text(data: str) -> None:
+        if trail == ["annotation", "object", "name"]:
+            names[-1] += data
+
+    def refuse(*_: object) -> None:
+        raise UserError(f"{path}: declares a document type, which a VOC annotation never does; remove it")
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = start
+    parser.EndElementHandler = lambda _: trail.pop()
+    parser.CharacterDataHandler = text
+    parser.StartDoctypeDeclHandler = refuse
+    try:
+        parser.Parse(path.read_bytes(), True)
+    except (OSError, expat.ExpatError) as error:
+        raise UserError(f"annotation cannot be read: {path} ({error}); replace the file") from None
+    return {name.strip() for name in names}
+
+
+def _read_ids(path: Path) -> list[str]:
+    """Return the ids of a list; a line may also be the path of a photo followed by that of its mask."""
+    if not path.is_file():
+        others = ", ".join(sorted(other.stem for other in path.parent.glob("*.txt"))) or "none"
+        raise UserError(f"list of images not found: {path}; lists there: {others}")
+    lines = [line.split()[0] for line in read_text(path, "list of images").splitlines() if line.strip()]
+    if not lines:
+        raise UserError(f"list of images is empty: {path}; write one id per line")
+    return [PurePosixPath(line).stem if "/" in line else line for line in lines]
