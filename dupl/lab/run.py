@@ -1,0 +1,278 @@
+"""A run: one folder of plain files, every one written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import socket
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from dupl.errors import UserError
+from dupl.lab import provenance
+
+State = Literal["created", "running", "finished", "failed", "interrupted"]
+ENDED = ("finished", "failed", "interrupted")
+
+
+@dataclass(frozen=True)
+class Status:
+    """What status.json holds.
+
+    Attributes:
+        state: created, running, finished, failed (by an error) or interrupted (by a person or a signal).
+        fingerprint: Id of the resolved config.
+        command: The command line, as a list.
+        seed: The seed of everything random.
+        created, started, ended: Times in ISO 8601, UTC.
+        seconds: Time spent in training so far, over all resumptions.
+        iteration, iterations: Training steps done, and of the whole run.
+        host, pid: Where the run is or was at work.
+        commit, dirty: Git commit of the code, and whether it had changes (saved in git.diff); None where the
+            code is no checkout.
+        versions: Versions of Python and of the packages that matter; None where one is not installed.
+        error: Why the run failed, in one line.
+    """
+
+    state: State
+    fingerprint: str
+    command: list[str]
+    seed: int
+    created: str
+    started: str | None = None
+    ended: str | None = None
+    seconds: float = 0.0
+    iteration: int = 0
+    iterations: int | None = None
+    host: str | None = None
+    pid: int | None = None
+    commit: str | None = None
+    dirty: bool | None = None
+    versions: dict[str, str | None] | None = None
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.state not in get_args(State):
+            raise ValueError(f"there is no state {self.state!r}, only {', '.join(get_args(State))}")
+
+
+class Run:
+    """A run folder: config.py, status.json, scalars.jsonl, git.diff and whatever else the run writes.
+
+    One process writes to a run; any number may read it meanwhile.
+
+    Attributes:
+        path: The folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Points at a folder, without looking into it."""
+        self.path = Path(path)
+
+    @classmethod
+    def create(
+        cls, path: str | Path, config_text: str, fingerprint: str, command: Sequence[str], seed: int
+    ) -> Run:
+        """Starts a run folder with the resolved config and where code and command come from.
+
+        Args:
+            path: The folder; it may be there, but not hold a run.
+            config_text: The resolved config, as `dupl.recipes.to_text` writes it.
+            fingerprint: Id of the resolved config.
+            command: The command line that started the run.
+            seed: The run's seed.
+
+        Raises:
+            UserError: The folder holds a run already.
+        """
+        run = cls(path)
+        if run.exists():
+            raise UserError(f"{run.path} holds a run already: resume it, or choose another folder")
+        code = provenance.code()
+        run.write_text("config.py", config_text)
+        if code.diff:
+            run.write_text("git.diff", code.diff)
+        run._write_status(
+            Status(
+                state="created",
+                fingerprint=fingerprint,
+                command=list(command),
+                seed=seed,
+                created=_now(),
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                commit=code.commit,
+                dirty=code.dirty,
+                versions=provenance.versions(),
+            )
+        )
+        return run
+
+    def exists(self) -> bool:
+        """Whether the folder holds a run; its status is the last file that `create` writes."""
+        return (self.path / "status.json").exists()
+
+    @property
+    def config_path(self) -> Path:
+        """The resolved config, a recipe to load."""
+        return self.path / "config.py"
+
+    @property
+    def status(self) -> Status:
+        """The status as it stands on disk.
+
+        Raises:
+            UserError: The folder holds no run, or its status cannot be read.
+        """
+        values = self.read_json("status.json")
+        names = {field.name for field in fields(Status)}
+        try:
+            return Status(**{key: value for key, value in values.items() if key in names})
+        except (AttributeError, TypeError, ValueError) as error:
+            raise UserError(f"{self.path / 'status.json'} is damaged: {error}") from None
+
+    def update(self, **changes: Any) -> Status:
+        """Changes fields of the status on disk, all at once, and returns it.
+
+        The state "running" also sets `started` if it is the first time, host and pid, and clears the end of
+        an earlier attempt; a state that ends a run sets `ended`. An error is kept as one line.
+
+        Raises:
+            UserError: As `status`.
+        """
+        status = self.status
+        state = changes.get("state")
+        if state == "running":
+            here = {"host": socket.gethostname(), "pid": os.getpid(), "ended": None, "error": None}
+            changes = {"started": status.started or _now(), **here, **changes}
+        elif state in ENDED:
+            changes = {"ended": _now(), **changes}
+        if changes.get("error"):
+            changes["error"] = " ".join(str(changes["error"]).split())
+        status = replace(status, **changes)
+        self._write_status(status)
+        return status
+
+    def _write_status(self, status: Status) -> None:
+        self.write_json("status.json", asdict(status))
+
+    def append_scalars(self, row: Mapping[str, Any]) -> None:
+        """Adds one row to scalars.jsonl; numbers that are not finite are written as null.
+
+        Args:
+            row: Values by name; "iter" is the iteration they belong to.
+        """
+        line = json.dumps(_jsonable(row), allow_nan=False) + "\n"
+        with open(self.path / "scalars.jsonl", "ab+") as file:
+            if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)  # cuts off what a killed process had begun
+            file.write(line.encode())
+
+    def scalars(self) -> list[dict[str, Any]]:
+        """The rows of scalars.jsonl, [] before the first; a last line without its end is not one yet.
+
+        Raises:
+            UserError: A line is damaged.
+        """
+        path = self.path / "scalars.jsonl"
+        try:
+            *lines, _ = path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        rows = []
+        for number, line in enumerate(lines, 1):
+            try:
+                rows.append(dict(json.loads(line)))
+            except (TypeError, ValueError):
+                raise UserError(f"{path}, line {number} is damaged: no JSON object") from None
+        return rows
+
+    def truncate_scalars(self, after_iteration: int) -> None:
+        """Drops the rows after an iteration, which a resumed run will write again."""
+        rows = [row for row in self.scalars() if row.get("iter", 0) <= after_iteration]
+        self.write_text("scalars.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Writes a file of the run, whole or not at all, and returns its path."""
+        path = self.path / name
+        atomic_write(path, text.encode())
+        return path
+
+    def write_json(self, name: str, value: Any) -> Path:
+        """Writes a JSON file of the run; numbers that are not finite become null."""
+        return self.write_text(name, json.dumps(_jsonable(value), indent=2, allow_nan=False) + "\n")
+
+    def write_csv(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
+        """Writes a CSV file of the run, a header first; NaN and None are empty cells.
+
+        Raises:
+            ValueError: A row has not one value for each column.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            if len(row) != len(columns):
+                raise ValueError(f"{name}: {len(row)} values for {len(columns)} columns: {row!r}")
+            writer.writerow([_jsonable(cell) for cell in row])
+        return self.write_text(name, text.getvalue())
+
+    def read_json(self, name: str) -> Any:
+        """Reads a JSON file of the run.
+
+        Raises:
+            UserError: It is missing or damaged.
+        """
+        path = self.path / name
+        try:
+            return json.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise UserError(f"{self.path} holds no {name}: is it the folder of a run?") from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} is damaged: {error}") from None
+
+
+def atomic_write(path: str | Path, data: bytes) -> None:
+    """Writes a file so that whoever reads it, even after a crash, finds all of it or what was there before.
+
+    Folders on the way are made.
+
+    Raises:
+        OSError: It cannot be written; nothing is left behind.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with open(draft, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _jsonable(value: Any) -> Any:
+    """The value as JSON knows it: numpy scalars as Python's, tuples as lists, NaN and infinities as None."""
+    if isinstance(value, Mapping):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if hasattr(value, "item"):
+        return _jsonable(value.item())
+    return value
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,188 @@
+"""Finds, reads and writes recipes: mmengine config files in Python, made of literals only."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import keyword
+import math
+import os
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dupl.errors import UserError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+PACKAGE = Path(__file__).parent
+WIDTH = 110  # columns of the text that `to_text` writes
+
+
+def _folders(kind: str) -> Iterator[Path]:
+    """The folders that may hold recipes of a kind, the first one winning."""
+    yield Path.cwd() / kind
+    if (PACKAGE.parent / "pyproject.toml").is_file():  # a checkout; elsewhere the folder is site-packages
+        yield PACKAGE.parent / kind
+    yield PACKAGE / "_recipes" / kind
+
+
+def names(kind: str = "experiments") -> list[str]:
+    """Lists the recipes that `resolve` finds by name, sorted; parts that start with "_" are left out.
+
+    Args:
+        kind: Which folder of recipes: experiments, ablations or sweeps.
+    """
+    found = set()
+    for folder in _folders(kind):
+        for path in folder.rglob("*.py"):
+            name = path.relative_to(folder).with_suffix("")
+            if not any(part.startswith("_") for part in name.parts):
+                found.add(name.as_posix())
+    return sorted(found)
+
+
+def resolve(name: str | Path, kind: str = "experiments") -> Path:
+    """Finds the file of a recipe.
+
+    Args:
+        name: A name such as "voc/dupl" or the path of a file, with or without ".py". A path wins; then the
+            folder `kind` of the current folder, of the checkout, and of the installed package.
+        kind: Which folder of recipes: experiments, ablations or sweeps.
+
+    Raises:
+        UserError: There is no such recipe; the message names the closest ones.
+    """
+    file = Path(f"{name}" if str(name).endswith(".py") else f"{name}.py").expanduser()
+    for path in (file, *(folder / file for folder in _folders(kind))):
+        if path.is_file():
+            return Path(os.path.abspath(path))
+    known = names(kind)
+    close = difflib.get_close_matches(str(name).removesuffix(".py"), known, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known) or 'none'}"
+    raise UserError(f"no recipe {name} among the {kind} ({hint})")
+
+
+def load(recipe: str | Path, kind: str = "experiments") -> Config:
+    """Reads a recipe and what it builds on, and imports the modules of its `custom_imports`.
+
+    Raises:
+        UserError: The recipe, or a file it builds on, is missing, is no valid Python, fails, or holds
+            anything but literals; the message names the file.
+    """
+    from mmengine.config import Config
+
+    path = resolve(recipe, kind)
+    sources = _sources(path)
+    try:
+        raw = Config.fromfile(path, lazy_import=False)
+        values = plain(raw)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except Exception as error:  # a recipe is a program: it may fail in any way
+        lines = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) in sources]
+        where = f"{lines[-1].filename}, line {lines[-1].lineno}" if lines else path
+        what = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+        raise UserError(f"{where}: {type(error).__name__}: {' '.join(what.split())}") from error
+    return Config(values, cfg_text=raw.text, filename=str(path))
+
+
+def _sources(path: Path, above: tuple[Path, ...] = ()) -> list[Path]:
+    """The files that a recipe is made of, itself first, each proven to be there and to be Python."""
+    if path in above:
+        raise UserError(f"{above[-1]}: its _base_ leads back to {path}")
+    if not path.is_file():
+        raise UserError(f"{above[-1]}: its _base_ {path} does not exist")
+    files = [path]
+    for base in _bases(path):
+        files += _sources(Path(os.path.abspath(path.parent / base)), (*above, path))
+    return files
+
+
+def _parse(path: Path) -> ast.Module:
+    """The syntax tree of a recipe, which is not executed."""
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise UserError(f"{path}, line {error.lineno}: {error.msg}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+
+
+def _bases(path: Path) -> list[str]:
+    """What a recipe's `_base_` names: a string or a list of them."""
+    for node in _parse(path).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_base_":
+            try:
+                value = ast.literal_eval(node.value)
+            except ValueError:
+                value = None
+            bases = [value] if isinstance(value, str) else value
+            if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+                raise UserError(f"{path}, line {node.lineno}: _base_ must be a path or a list of paths")
+            return bases
+    return []
+
+
+def docstring(recipe: str | Path, kind: str = "experiments") -> str:
+    """What a recipe says of itself; the recipe is not executed. Empty where it says nothing."""
+    return ast.get_docstring(_parse(resolve(recipe, kind))) or ""
+
+
+def plain(value: Any, path: str = "") -> Any:
+    """Copies a config, or a part of one, into plain dicts, lists, tuples and scalars.
+
+    mmengine's `_delete_` marks, which have done their work by then, are left out.
+
+    Args:
+        value: An mmengine Config, or anything that stands in one.
+        path: Where it stands, for the message.
+
+    Raises:
+        UserError: Something is no literal: only dicts with string keys, lists, tuples, strings, finite
+            numbers, booleans and None are.
+    """
+    if hasattr(value, "to_dict"):
+        value = value.to_dict()
+    if isinstance(value, dict):
+        if bad := [key for key in value if not isinstance(key, str)]:
+            raise UserError(f"{path or 'config'} has the key {bad[0]!r}; keys must be strings")
+        return {k: plain(v, f"{path}.{k}" if path else k) for k, v in value.items() if k != "_delete_"}
+    if type(value) in (list, tuple):
+        return type(value)(plain(item, f"{path}.{i}") for i, item in enumerate(value))
+    if value is None or type(value) in (str, bool, int) or (type(value) is float and math.isfinite(value)):
+        return value
+    raise UserError(
+        f"{path} is {value!r}; a config holds only dicts, lists, strings, finite numbers and None"
+    )
+
+
+def to_text(config: Config | dict[str, Any]) -> str:
+    """Writes a resolved config as Python; a file of this text loads as an equal config.
+
+    Raises:
+        UserError: Something in the config is no literal.
+    """
+    return "".join(f"{name} = {_text(value, 0, len(name) + 3)}\n" for name, value in plain(config).items())
+
+
+def _text(value: Any, indent: int, used: int) -> str:
+    """One value as Python, on one line if it fits beside the `used` columns, else one item a line."""
+    if not isinstance(value, (dict, list, tuple)):
+        return repr(value).replace("{{", "{\\x7b")  # mmengine substitutes what stands in double braces
+    inner, end = indent + 4, " " * indent
+    items = [("", item) for item in value]
+    opening, closing = "()" if isinstance(value, tuple) else "[]"
+    if isinstance(value, dict):
+        named = all(key.isidentifier() and not keyword.iskeyword(key) for key in value)
+        opening, closing = ("dict(", ")") if named else ("{", "}")
+        items = [(f"{key}=" if named else f"{_text(key, 0, 0)}: ", item) for key, item in value.items()]
+    flat = ", ".join(head + _text(item, 0, -(10**9)) for head, item in items)
+    if isinstance(value, tuple) and len(value) == 1:
+        flat += ","
+    if used + len(opening + flat + closing) < WIDTH:
+        return opening + flat + closing
+    rows = [f"{' ' * inner}{head}{_text(item, inner, inner + len(head))},\n" for head, item in items]
+    return f"{opening}\n{''.join(rows)}{end}{closing}"
