@@ -1,0 +1,141 @@
+"""Vision transformers of timm as feature extractors: build, load weights, read two blocks."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
+from torch import Tensor, nn
+
+from dupl.errors import UserError
+
+
+class Backbone(nn.Module):
+    """A timm ViT that returns the patch tokens of its last and of one earlier block.
+
+    Args:
+        name: timm's name, with its tag where the tag matters ("deit_base_patch16_224.fb_in1k").
+        pretrained: Fetch timm's weights from its hub.
+        weights: A local .safetensors or .pth file in timm's layout, instead of the hub.
+        aux_block: Block of the auxiliary features, negative from the end. Released code: -3, without the final norm.
+        options: Passed on to timm (img_size, patch_size, embed_dim, depth, num_heads, ...).
+
+    Raises:
+        UserError: No such model, no weights, or a model without patch tokens.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        pretrained: bool = False,
+        weights: str | None = None,
+        aux_block: int = -3,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.vit = _build(name, pretrained and not weights, dict(options or {}))
+        if weights:
+            load_weights(self.vit, Path(weights))
+        depth = len(self.vit.blocks)
+        if not -depth <= aux_block < depth:
+            raise UserError(f"backbone {name} has {depth} blocks, network.backbone.aux_block is {aux_block}")
+        self.blocks_read = [aux_block % depth]
+        self.dim: int = self.vit.embed_dim
+        self.patch: int = self.vit.patch_embed.patch_size[0]
+        if isinstance(self.vit, VisionTransformer) and self.vit.pos_embed is not None:
+            self.vit.pos_embed.requires_grad_(False)  # Released code: frozen
+            self.vit._pos_embed = partial(_add_positions, self.vit)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Final-norm patch tokens and the auxiliary block's, each (B, D, h, w), for images (B, 3, H, W)."""
+        tokens, (aux,) = self.vit.forward_intermediates(images, indices=self.blocks_read)
+        final = tokens[:, self.vit.num_prefix_tokens :]  # (B, h w, D)
+        return final.transpose(1, 2).reshape(aux.shape), aux
+
+    def fit(self, size: int) -> int:
+        """The multiple of the patch size nearest to ``size`` pixels, at least one patch."""
+        return max(1, round(size / self.patch)) * self.patch
+
+
+def _build(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+    if not timm.is_model(name):
+        close = timm.list_models(f"*{name.split('.')[0].split('_patch')[0]}*")[:5]
+        hint = f"; close: {', '.join(close)}" if close else ""
+        raise UserError(f"model.network.backbone.name: timm has no model {name!r}{hint}")
+    arguments = dict(num_classes=0, dynamic_img_size=True, **options)
+    try:
+        vit = timm.create_model(name, pretrained=pretrained, **arguments)
+    except TypeError as error:
+        raise UserError(f"backbone {name} takes no such option: {error}; it must be a ViT of timm") from error
+    except Exception as error:
+        if not pretrained:
+            raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"no weights for backbone {name} ({reason}): give a local file by "
+            "--set model.network.backbone.weights=FILE.safetensors, or start from random by "
+            "--set model.network.backbone.pretrained=False"
+        ) from error
+    if not hasattr(vit, "forward_intermediates") or not hasattr(vit, "blocks"):
+        raise UserError(f"backbone {name} is no ViT: it has no blocks of patch tokens")
+    return vit
+
+
+def load_weights(vit: nn.Module, file: Path) -> None:
+    """Load timm weights from a local file; the classification head of the file is left out.
+
+    Raises:
+        UserError: No such file, not a state dict, or keys that do not fit.
+    """
+    if not file.is_file():
+        raise UserError(f"model.network.backbone.weights: no file {file}")
+    try:
+        if file.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(str(file))
+        else:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+            state = state.get("model", state.get("state_dict", state))
+    except Exception as error:
+        raise UserError(f"{file} is not a readable weights file: {str(error).splitlines()[0]}") from error
+    state = checkpoint_filter_fn({k: v.float() for k, v in state.items()}, vit)
+    wrong = vit.load_state_dict(
+        {k: v for k, v in state.items() if not k.startswith(("head.", "head_dist.", "fc_norm."))}, strict=False
+    )
+    if wrong.missing_keys or wrong.unexpected_keys:
+        raise UserError(
+            f"{file} does not fit the backbone: missing {wrong.missing_keys[:5]}, unexpected {wrong.unexpected_keys[:5]}"
+        )
+
+
+def _add_positions(vit: VisionTransformer, tokens: Tensor) -> Tensor:
+    """Prefix tokens and position embedding, resized to the image's grid by plain bicubic as in the released code.
+
+    timm's own resizing smooths first when the grid shrinks.
+
+    Args:
+        vit: The model.
+        tokens: Patch embedding, (B, h, w, D).
+
+    Returns:
+        (B, prefix + h w, D).
+    """
+    batch, height, width, dim = tokens.shape
+    prefixed = 0 if vit.no_embed_class else vit.num_prefix_tokens
+    fixed, grid = vit.pos_embed[:, :prefixed], vit.pos_embed[:, prefixed:]
+    base = vit.patch_embed.grid_size
+    if (height, width) != tuple(base):
+        grid = grid.reshape(1, *base, dim).permute(0, 3, 1, 2).float()
+        grid = F.interpolate(grid, size=(height, width), mode="bicubic", align_corners=False)
+        grid = grid.permute(0, 2, 3, 1).reshape(1, height * width, dim).to(fixed.dtype)
+    prefix = [t.expand(batch, -1, -1) for t in (vit.cls_token, vit.reg_token) if t is not None]
+    patches = tokens.reshape(batch, height * width, dim) + grid
+    if prefix and prefixed:
+        prefix = [torch.cat(prefix, 1) + fixed]
+    return vit.pos_drop(torch.cat([*prefix, patches], 1))

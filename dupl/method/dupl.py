@@ -1,0 +1,242 @@
+"""DuPL: the training step on one screen, and the inference step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseDataPreprocessor, BaseModel
+from torch import Tensor
+
+from dupl.errors import UserError
+from dupl.method import equations
+from dupl.method.cam import Maps, Present, multi_scale_cam
+from dupl.method.consistency import Evidence
+from dupl.method.refine import PseudoLabels, inside, pseudo_labels
+from dupl.registry import COMPONENTS
+from dupl.structures import IGNORE, IMAGE_MEAN, IMAGE_STD, Clock, View
+
+WEIGHTS = dict(ptc=0.2, dis=0.1, seg=0.2, reg=0.05)  # of Eq. 9: lambda_1 dis, lambda_2 seg, lambda_3 reg
+
+
+@COMPONENTS.register_module()
+class DuPL(BaseModel):
+    """Dual student with trustworthy progressive learning.
+
+    Args:
+        num_classes: Classes with background, K + 1.
+        network: One sub-net: arguments of ``SubNet``.
+        students: [DS] ``DualStudent`` or ``SingleStudent``.
+        discrepancy: [L_dis] ``LogCosineDiscrepancy``, ``OnePlusCosine`` or ``NoDiscrepancy``.
+        threshold: [DTA] ``CosineDescent``, ``PerClassCosineDescent`` or ``FixedThreshold``.
+        noise_filter: [ANF] ``MixtureFilter`` or ``TrustAll``.
+        consistency: [L_reg] ``FilteredConsistency``, ``ConfidentConsistency`` or ``NoConsistency``.
+        segmentation: [L_seg] ``CrossEntropy`` or ``BalancedCrossEntropy``; its start is that of pseudo-labels.
+        patch_contrast: ``PatchTokenContrast`` or ``NoPatchContrast``.
+        refine: ``PixelAdaptiveRefinement`` or ``NoRefinement``.
+        perturb: The strong augmentation.
+        tau_l: Low threshold of the pseudo-labels, in [0, 1].
+        cam_scales: Scales of the CAMs.
+        weights: Of the loss terms beside L_cls: ptc, dis, seg, reg.
+        amp: "off", "cam" (bfloat16 in the passes without gradients) or "bf16" (everywhere but in the losses).
+
+    Raises:
+        UserError: A combination of components that means nothing.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        network: dict[str, Any],
+        students: dict[str, Any],
+        discrepancy: dict[str, Any],
+        threshold: dict[str, Any],
+        noise_filter: dict[str, Any],
+        consistency: dict[str, Any],
+        segmentation: dict[str, Any],
+        patch_contrast: dict[str, Any],
+        refine: dict[str, Any],
+        perturb: dict[str, Any],
+        tau_l: float = 0.25,
+        cam_scales: Sequence[float] = (1.0, 0.5, 1.5),
+        weights: dict[str, float] | None = None,
+        amp: str = "off",
+    ) -> None:
+        super().__init__(data_preprocessor=ToDevice())
+        build = COMPONENTS.build
+        self.students = build({**students, "network": network, "num_classes": num_classes})
+        self.discrepancy, self.threshold = build(dict(discrepancy)), build(dict(threshold))
+        self.noise_filter, self.consistency = build(dict(noise_filter)), build(dict(consistency))
+        self.segmentation, self.patch_contrast = build(dict(segmentation)), build(dict(patch_contrast))
+        self.refine, self.perturb = build(dict(refine)), build(dict(perturb))
+        self.tau_l, self.cam_scales, self.amp = tau_l, tuple(cam_scales), amp
+        self.weights = {**WEIGHTS, **(weights or {})}
+        if len(self.students) < 2 and not self.discrepancy.null:
+            raise UserError("L_dis without DS: a discrepancy needs two students; set model.discrepancy.type=NoDiscrepancy")
+        if not 0 <= tau_l <= 1:
+            raise UserError(f"model.tau_l is {tau_l}: a threshold on a CAM lies in [0, 1]")
+        unknown = sorted(set(self.weights) - set(WEIGHTS))
+        if unknown:
+            raise UserError(f"model.weights has no term {unknown[0]!r}: choose of {', '.join(WEIGHTS)}")
+        if amp not in ("off", "cam", "bf16"):
+            raise UserError(f'model.amp is {amp!r}: choose "off", "cam" or "bf16"')
+
+    def forward(self, mode: str = "loss", **batch: Any) -> Any:
+        """mmengine's entry: ``loss`` for "loss", ``predict`` for "predict"."""
+        return self.loss(**batch) if mode == "loss" else self.predict(**batch)
+
+    def loss(
+        self, images: Tensor, tags: Tensor, present: Present, boxes: Tensor, seeds: Sequence[int], clock: Clock
+    ) -> dict[str, Tensor]:
+        """The training step.
+
+        Args:
+            images: X, (B, 3, H, W), normalised.
+            tags: Image-level labels, (B, K) of 0/1.
+            present: The same as slots.
+            boxes: y0, y1, x0, x1 of the photo in each crop, int64 (B, 4).
+            seeds: Of each image's strong augmentation.
+            clock: t and T.
+
+        Returns:
+            Scalars: "loss" (Eq. 9), its terms and what became of the pixels.
+        """
+        views = self.forward_students(images)  # Sec. 3.2  psi_i
+        tau_h = self.threshold(clock, tags)  # Eq. 5     DTA
+        cams = self.activate(images, present, views, clock)  # Eq. 1
+        labels = self.label(images, cams, present, boxes, tau_h, clock)  # Sec. 3.1  Y_i
+        P = [self.to_pixels(v.logits, images) for v, _ in zip(views, labels, strict=False)]
+        noisy = [self.noise_filter(p, y.y, clock) for p, y in zip(P, labels, strict=True)]  # Eq. 6-7  ANF
+        trusted = [y.y.masked_fill(n, IGNORE) for y, n in zip(labels, noisy, strict=True)]
+        lessons = self.students.exchange(trusted)  # Sec. 3.2  who teaches whom
+        strong = self.look_again(images, seeds, labels, clock)  # Sec. 3.3  P~_i
+        evidence = [
+            Evidence(p, q, y.hard, own, lesson)
+            for p, q, y, own, lesson in zip(P, strong, labels, trusted, lessons, strict=False)
+        ]
+        terms = {
+            "L_cls": self.classification(views, tags),
+            "L_ptc": self.patch_contrast(views, cams, present, boxes, self.tau_l, tau_h, clock),
+            "L_dis": self.discrepancy(views, clock),  # Eq. 2-3
+            "L_seg": self.segmentation(P, lessons),  # Eq. 4
+            "L_reg": self.consistency(evidence),  # Eq. 8
+        }
+        return equations.total(terms, self.weights) | pixel_shares(boxes, labels, noisy, tau_h, images)  # Eq. 9
+
+    @torch.no_grad()
+    def predict(
+        self, images: Tensor, present: Present | None = None, cams: bool = True
+    ) -> list[tuple[Tensor, Tensor, Maps | None]]:
+        """Class scores (B, K), logits (B, K + 1, h, w) and the CAMs of the classes present, per student.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            present: Classes to map; None maps those with a positive score, in slots of ``Present.of(scores > 0)``.
+            cams: Whether to make CAMs at all.
+        """
+        views = self.forward_students(images)
+        answer = []
+        for net, view in zip(self.students, views, strict=True):
+            classes = present if present is not None else Present.of((view.scores > 0).float())
+            with self.precision("cam"):
+                maps = multi_scale_cam(net, images, classes, self.cam_scales, view) if cams else None
+            answer.append((view.scores.float(), view.logits.float(), maps))
+        return answer
+
+    def forward_students(self, images: Tensor) -> list[View]:
+        """psi_i(X), in the training precision."""
+        with self.precision("bf16"):
+            views: list[View] = self.students(images)
+        return views
+
+    def activate(self, images: Tensor, present: Present, views: list[View], clock: Clock) -> list[Maps]:
+        """CAMs of every student; none as long as no loss asks for them."""
+        if not self.patch_contrast.active(clock) and not self.segmentation.active(clock):
+            return []
+        with self.precision("cam"):
+            return [
+                multi_scale_cam(net, images, present, self.cam_scales, view)
+                for net, view in zip(self.students, views, strict=True)
+            ]
+
+    def label(
+        self, images: Tensor, cams: list[Maps], present: Present, boxes: Tensor, tau_h: Tensor, clock: Clock
+    ) -> list[PseudoLabels]:
+        """Pseudo-labels of every student; none before L_seg starts."""
+        if not self.segmentation.active(clock):
+            return []
+        photo = denormalise(images)
+        return pseudo_labels(self.refine, photo, [m.main for m in cams], present, boxes, self.tau_l, tau_h)
+
+    def to_pixels(self, logits: Tensor, images: Tensor) -> Tensor:
+        """Log-probabilities (B, K + 1, H, W) of patch logits at the images' resolution."""
+        return F.interpolate(
+            logits.float(), size=images.shape[-2:], mode="bilinear", align_corners=False
+        ).log_softmax(1)
+
+    def look_again(
+        self, images: Tensor, seeds: Sequence[int], labels: list[PseudoLabels], clock: Clock
+    ) -> list[Tensor]:
+        """Every student's logits on phi(X), back in the coordinates of X; none before L_reg starts."""
+        if not labels or not self.consistency.active(clock):
+            return []
+        strong = self.perturb(denormalise(images), seeds, self.students[0].backbone.fit)
+        with self.precision("bf16"):
+            logits = self.students.segment(normalise(strong.images))
+        return [self.perturb.undo(p.float(), strong.flipped, images.shape[-2:]) for p in logits]
+
+    @staticmethod
+    def classification(views: list[View], tags: Tensor) -> Tensor:
+        """L_cls of Eq. 9: multi-label soft margin, both classifiers of every student (released code)."""
+        scores = [s.float() for view in views for s in (view.scores, view.aux_scores)]
+        return torch.stack([F.multilabel_soft_margin_loss(s, tags) for s in scores]).sum()
+
+    def precision(self, least: str) -> torch.autocast:
+        """bfloat16 autocast for passes of the kind ``least``: "cam" (no gradients) or "bf16" (all)."""
+        device = next(self.parameters()).device.type
+        return torch.autocast(device, torch.bfloat16, enabled=self.amp == "bf16" or self.amp == least)
+
+
+class ToDevice(BaseDataPreprocessor):
+    """Makes the model's batch from a loader's: stacked images on the device, tags also as slots, seeds on the CPU."""
+
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        """From image (B, 3, H, W), tags (B, K), box (B, 4), seed (B,), and the training loop's clock."""
+        to = {"device": self.device, "non_blocking": True}
+        return {
+            "images": data["image"].to(**to),
+            "tags": data["tags"].to(**to),
+            "present": Present.of(data["tags"]).to(self.device),
+            "boxes": data["box"].to(**to),
+            "seeds": data["seed"].tolist(),
+            "clock": data["clock"],
+        }
+
+
+def denormalise(images: Tensor) -> Tensor:
+    """Normalised images back to [0, 1], on the 8-bit levels they came from."""
+    mean, std = (images.new_tensor(c)[:, None, None] for c in (IMAGE_MEAN, IMAGE_STD))
+    return ((images * std + mean) * 255).round_().clamp_(0, 255) / 255
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Images in [0, 1] to ImageNet's mean and deviation."""
+    mean, std = (images.new_tensor(c)[:, None, None] for c in (IMAGE_MEAN, IMAGE_STD))
+    return (images - mean) / std
+
+
+def pixel_shares(
+    boxes: Tensor, labels: list[PseudoLabels], noisy: list[Tensor], tau_h: Tensor, images: Tensor
+) -> dict[str, Tensor]:
+    """Shares in [0, 1] of the photos' pixels that supervise, are filtered as noise, or are undecided; and mean tau_h."""
+    shares = {"tau_h": tau_h.mean()}
+    if labels:
+        photo = inside(boxes, images.shape[-2:]).sum().clamp(min=1) * len(labels)
+        labelled = torch.stack([(y.y != IGNORE).sum() for y in labels]).sum()
+        filtered = torch.stack([n.sum() for n in noisy]).sum()
+        shares["pixels/supervised"] = (labelled - filtered) / photo
+        shares["pixels/filtered"] = filtered / photo
+        shares["pixels/undecided"] = 1 - labelled / photo
+    return shares

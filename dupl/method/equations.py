@@ -1,0 +1,192 @@
+r"""Equations 1 to 9 of the paper, in its order, as pure functions.
+
+    X   image (B, 3, H, W)              psi   sub-net (student)          c   class
+    F   feature map (B, D, h, w)        W     classifier weight (K, D)   K   foreground classes
+    M   class activation maps in [0,1]  Y     pseudo-label, 255 = none   P   segmentation logits (B, K + 1, H, W)
+    f   features of one student         tau   thresholds on M            t,T iteration, iterations
+    l   cross-entropy of one pixel      mu_c, mu_n, var_c, var_n, w_c, w_n   clean and noisy component
+    rho_n  posterior of noise           gamma its threshold              eta  least distance of the means
+    phi  strong augmentation            lambda_1, lambda_2, lambda_3     weights of L_dis, L_seg, L_reg
+
+Labels are class indices with 0 = background. Every mean over a set of pixels is 0, not NaN, where the set is empty.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dupl.structures import IGNORE, Clock
+
+
+def class_evidence(features: Tensor, weight: Tensor) -> Tensor:
+    """The sum inside Eq. 1: sum_i W_{c,i} F_i.
+
+    Args:
+        features: F, (B, D, h, w).
+        weight: W, (K, D).
+
+    Returns:
+        (B, K, h, w), unbounded.
+    """
+    return F.conv2d(features, weight[:, :, None, None])
+
+
+def cam(features: Tensor, weight: Tensor) -> Tensor:
+    """Eq. 1: M(c) = ReLU(sum_i W_{c,i} F_i), (B, K, h, w), before normalisation."""
+    return class_evidence(features, weight).relu()
+
+
+def max_min_norm(maps: Tensor, eps: float = 1e-5) -> Tensor:
+    """Max-min normalisation of each map (Sec. 3.1): (M - min) / (max - min + eps), in [0, 1).
+
+    Args:
+        maps: (..., H, W), each map normalised on its own.
+        eps: Keeps a constant map at 0. Released code: 1e-5.
+    """
+    maps = maps - maps.amin((-2, -1), keepdim=True)
+    return maps / (maps.amax((-2, -1), keepdim=True) + eps)
+
+
+def discrepancy(f_1: Tensor, f_2: Tensor, eps: float = 1e-6) -> Tensor:
+    """Eq. 2: D(f_1, f_2) = -log(1 - cos(f_1, f_2)) over the last axis.
+
+    Differs from the paper: ``eps`` is added to 1 - cos, which is 0 for the two students' first features.
+
+    Args:
+        f_1: Features, (..., N).
+        f_2: Features, (..., N).
+        eps: Bounds the value by -log(eps).
+
+    Returns:
+        (...), in [-log 2, -log eps].
+    """
+    return -torch.log(1 - F.cosine_similarity(f_1, f_2, dim=-1).clamp(-1, 1) + eps)
+
+
+def discrepancy_one_plus(f_1: Tensor, f_2: Tensor) -> Tensor:
+    """Released code in the place of Eq. 2: 1 + cos(f_1, f_2) over the last axis, in [0, 2]."""
+    return 1 + F.cosine_similarity(f_1, f_2, dim=-1, eps=1e-6)
+
+
+def symmetric(one_way, f_1: Tensor, f_2: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    """Eq. 3: L_dis = D(f_1, sg(f_2)) + D(f_2, sg(f_1)), the mean over everything but the last axis.
+
+    Args:
+        one_way: D, either form of Eq. 2.
+        f_1: Features of student 1, (..., N).
+        f_2: Features of student 2, (..., N).
+    """
+    value: Tensor = one_way(f_1, f_2.detach()) + one_way(f_2, f_1.detach())
+    return value.mean()
+
+
+def cross_entropy(P: Tensor, Y: Tensor) -> Tensor:
+    """CE of Eq. 4: mean over the labelled pixels; 0 where there is none.
+
+    Args:
+        P: Logits or log-probabilities, (B, K + 1, H, W).
+        Y: Labels, int64 (B, H, W).
+    """
+    pixels = F.cross_entropy(P, Y, ignore_index=IGNORE, reduction="sum")
+    return pixels / (Y != IGNORE).sum().clamp(min=1)
+
+
+def balanced_cross_entropy(P: Tensor, Y: Tensor) -> Tensor:
+    """Released code in the place of CE in Eq. 4: half the mean over background pixels, half over foreground pixels.
+
+    Args:
+        P: Logits or log-probabilities, (B, K + 1, H, W).
+        Y: Labels, int64 (B, H, W).
+    """
+    pixels = F.cross_entropy(P, Y, ignore_index=IGNORE, reduction="none")
+    return 0.5 * (masked_mean(pixels, Y == 0) + masked_mean(pixels, (Y != 0) & (Y != IGNORE)))
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of ``values`` where ``mask``; 0 where it holds nowhere."""
+    return (values * mask).sum() / mask.sum().clamp(min=1)
+
+
+def tau_h(clock: Clock, start: float, end: float) -> float:
+    """Eq. 5: tau_h(t) = tau_h(0) - (tau_h(0) - tau_h(T)) (1 - cos(t pi / T)) / 2.
+
+    Args:
+        clock: t and T; t beyond T stays at the end.
+        start: tau_h(0).
+        end: tau_h(T).
+    """
+    progress = min(max(clock.t / clock.T, 0.0), 1.0)
+    return start - 0.5 * (start - end) * (1 - math.cos(progress * math.pi))
+
+
+def noise_log_odds(loss: Tensor, weight: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    """Eq. 6 solved for the posterior: log(rho_n / (1 - rho_n)) of each pixel, a quadratic in its loss.
+
+    Args:
+        loss: l, (B, N).
+        weight: (w_c, w_n), (B, 2), summing to 1.
+        mean: (mu_c, mu_n), (B, 2).
+        variance: (sigma_c^2, sigma_n^2), (B, 2), positive.
+
+    Returns:
+        (B, N); its sigmoid is rho_n.
+    """
+    precision = 1 / variance
+    log_scale = weight.log() - 0.5 * variance.log() - 0.5 * precision * mean**2  # log w N(l) at l = 0, without 2 pi
+    square = 0.5 * (precision[:, 0] - precision[:, 1])
+    linear = (precision * mean)[:, 1] - (precision * mean)[:, 0]
+    constant = log_scale[:, 1] - log_scale[:, 0]
+    return (square[:, None] * loss + linear[:, None]) * loss + constant[:, None]
+
+
+def noisy_pixels(log_odds: Tensor, mean: Tensor, gamma: float, eta: float) -> Tensor:
+    """Eq. 7: X_n = {x | rho_n(l^x) > gamma, mu_n - mu_c > eta}.
+
+    Differs from the paper: Eq. 7 prints mu_c - mu_n; its text, and its sense, is mu_n - mu_c.
+
+    Args:
+        log_odds: Of ``noise_log_odds``, (B, N).
+        mean: (mu_c, mu_n), (B, 2).
+        gamma: In (0, 1).
+        eta: At least 0, in units of loss.
+
+    Returns:
+        Bool (B, N).
+    """
+    apart = mean[:, 1] - mean[:, 0] > eta
+    return (log_odds > math.log(gamma / (1 - gamma))) & apart[:, None]
+
+
+def consistency(P_strong: Tensor, Y: Tensor, mask: Tensor) -> Tensor:
+    """Eq. 8: L_reg_i = 1 / |M_i| sum_x CE[P~_i(phi(x)), phi'(Y_i(x))] M_i, both in the coordinates of the weak view.
+
+    Args:
+        P_strong: Prediction on phi(X), undone by the inverse of phi's geometry, (B, K + 1, H, W).
+        Y: Labels, int64 (B, H, W).
+        mask: M_i, bool (B, H, W).
+
+    Returns:
+        The mean over the masked pixels; 0 where there is none.
+    """
+    pixels = F.cross_entropy(P_strong, Y.masked_fill(~mask, IGNORE), ignore_index=IGNORE, reduction="sum")
+    return pixels / (mask & (Y != IGNORE)).sum().clamp(min=1)
+
+
+def total(terms: dict[str, Tensor], weights: dict[str, float]) -> dict[str, Tensor]:
+    """Eq. 9: L = L_cls + lambda_1 L_dis + lambda_2 L_seg + lambda_3 L_reg, and the baseline's L_ptc likewise.
+
+    Args:
+        terms: L_cls, L_ptc, L_dis, L_seg, L_reg, each a scalar.
+        weights: Of each term but L_cls, whose weight is 1; keys without the "L_".
+
+    Returns:
+        ``{"loss": L, "L_cls": ..., ...}``: the only key with "loss" in it is the one to minimise.
+    """
+    value = terms["L_cls"]
+    for name, weight in weights.items():
+        value = value + weight * terms[f"L_{name}"]
+    return {"loss": value, **{name: term.detach() for name, term in terms.items()}}

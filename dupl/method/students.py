@@ -1,0 +1,70 @@
+"""[DS] Two sub-nets that teach each other, or one that teaches itself (Sec. 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from dupl.method.network import SubNet
+from dupl.registry import COMPONENTS
+from dupl.structures import View
+
+T = TypeVar("T")
+
+
+class _Students(nn.Module):
+    """Sub-nets of the same architecture; ``teacher_of[i]`` is the student whose labels teach student i."""
+
+    teacher_of: tuple[int, ...]
+
+    def __init__(self, network: dict[str, Any], num_classes: int) -> None:
+        super().__init__()
+        kind = {"type": "SubNet", **network, "num_classes": num_classes}
+        self.nets = nn.ModuleList(COMPONENTS.build(dict(kind)) for _ in self.teacher_of)
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self.nets)
+
+    def __len__(self) -> int:
+        return len(self.nets)
+
+    def __getitem__(self, index: int) -> SubNet:
+        return self.nets[index]  # type: ignore[return-value]
+
+    def forward(self, images: Tensor) -> list[View]:
+        """psi_i(X) of every student for images (B, 3, H, W)."""
+        return [net(images) for net in self.nets]
+
+    def segment(self, images: Tensor) -> list[Tensor]:
+        """Segmentation logits (B, K + 1, h, w) of every student."""
+        return [net.segment(images) for net in self.nets]
+
+    def exchange(self, labels: Sequence[T]) -> list[T]:
+        """What teaches each student, from what each student made; nothing where nothing was made."""
+        return [labels[teacher] for teacher in self.teacher_of] if labels else []
+
+
+@COMPONENTS.register_module()
+class DualStudent(_Students):
+    """Two students, each taught by the other's pseudo-labels.
+
+    Args:
+        network: Arguments of ``SubNet``.
+        num_classes: Classes with background.
+    """
+
+    teacher_of = (1, 0)
+
+
+@COMPONENTS.register_module()
+class SingleStudent(_Students):
+    """DS switched off: one student, taught by its own pseudo-labels.
+
+    Args:
+        network: Arguments of ``SubNet``.
+        num_classes: Classes with background.
+    """
+
+    teacher_of = (0,)
