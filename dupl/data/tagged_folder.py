@@ -116,7 +116,9 @@ class TaggedFolder(ImageSet):
                     self._listing.setdefault(name, []).append(path)
         found = self._listing.get(self._table.files[self.names[i]], [])
         if not found:
-            raise UserError(f"image not found: {stated} (named in {self._table.path}); add it or remove its line")
+            raise UserError(
+                f"image not found: {stated} (named in {self._table.path}); add it or remove its line"
+            )
         if len(found) > 1:
             both = " and ".join(path.name for path in found)
             raise UserError(f"{stated} may be {both}; write the extension in {self._table.path}")
@@ -132,13 +134,19 @@ class TaggedFolder(ImageSet):
             return names
         path = self.root / f"{split}.txt"
         if not path.is_file():
-            raise UserError(f"split '{split}' is not defined: add a column 'split' to {table.path}, or {path}")
-        names = [without_suffix(line.strip()) for line in read_text(path, "split").splitlines() if line.strip()]
+            raise UserError(
+                f"split '{split}' is not defined: add a column 'split' to {table.path}, or {path}"
+            )
+        names = [
+            without_suffix(line.strip()) for line in read_text(path, "split").splitlines() if line.strip()
+        ]
         if not names:
             raise UserError(f"list of images is empty: {path}; write one name per line")
         for name in names:
             if name not in table.tags:
-                raise UserError(f"{path}: {name} has no line in {table.path}; add one or take it off the list")
+                raise UserError(
+                    f"{path}: {name} has no line in {table.path}; add one or take it off the list"
+                )
         return names
 
 
@@ -146,7 +154,9 @@ def _foreground(classes: Sequence[str]) -> tuple[str, ...]:
     """Return the foreground classes, without a leading background; refuse repeats."""
     names = tuple(classes[1:] if classes and classes[0] == "background" else classes)
     if len(set(names)) < len(names) or "background" in names:
-        raise UserError(f"classes repeat a name or name background late: {', '.join(classes)}; name each once")
+        raise UserError(
+            f"classes repeat a name or name background late: {', '.join(classes)}; name each once"
+        )
     if len(names) > 254:
         raise UserError(f"{len(names)} classes; a mask has room for 254 beside background and void")
     return names

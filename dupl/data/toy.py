@@ -39,7 +39,7 @@ def _ring(x: Array, y: Array) -> Array:
 
 
 def _cross(x: Array, y: Array) -> Array:
-    long, short = np.float32(1.0), np.float32(0.34)
+    long, short = np.float32(1.0), np.float32(0.38)
     x, y = np.abs(x), np.abs(y)
     return np.minimum(np.maximum(x - long, y - short), np.maximum(x - short, y - long))
 
@@ -48,7 +48,7 @@ def _star(x: Array, y: Array) -> Array:
     """Five points: fold all of them onto one, then the distance to the edge from its tip to the notch."""
     fifth = 2 * np.pi / 5
     angle = np.abs((np.arctan2(x, -y) + fifth / 2) % fifth - fifth / 2)
-    notch = 0.5 * np.exp(1j * fifth / 2)
+    notch = 0.55 * np.exp(1j * fifth / 2)
     edge = (notch - 1) / abs(notch - 1) * -1j  # unit normal of the edge, pointing outward
     r = np.hypot(x, y)
     return ((r * np.cos(angle) - 1) * edge.real + r * np.sin(angle) * edge.imag).astype(np.float32)
@@ -65,6 +65,10 @@ def _layers(x: Array, y: Array) -> Array:
     return np.sin(_TURN * y)
 
 
+def _slants(x: Array, y: Array) -> Array:
+    return np.sin(_TURN * np.float32(0.7) * (x + y))
+
+
 def _dots(x: Array, y: Array) -> Array:
     return np.sin(_TURN * x) * np.sin(_TURN * y)
 
@@ -78,7 +82,9 @@ def _zigzag(x: Array, y: Array) -> Array:
 
 
 def _bricks(x: Array, y: Array) -> Array:
-    joint = np.minimum(np.abs((x + np.floor(2 * y) / 2) % 1 - np.float32(0.5)), np.abs((2 * y) % 1 - np.float32(0.5)))
+    joint = np.minimum(
+        np.abs((x + np.floor(2 * y) / 2) % 1 - np.float32(0.5)), np.abs((2 * y) % 1 - np.float32(0.5))
+    )
     return np.clip(np.float32(8) * joint - np.float32(1), -1, 1)
 
 
@@ -107,7 +113,7 @@ KINDS = {
     "triangle": Kind(_triangle, _checks, (-1.0, 0.1, 1.4), (0.30, 0.46, 0.62), _bars),  # on water
     "ring": Kind(_ring, _layers, (1.2, 0.2, -1.2), (0.60, 0.38, 0.32), _bricks),  # on bricks
     "cross": Kind(_cross, _zigzag, (-0.9, 1.4, 0.4), (0.54, 0.54, 0.56), _checks),  # on tiles
-    "star": Kind(_star, _dots, (1.1, -1.1, 0.8), (0.48, 0.38, 0.58), _dots),  # on heather
+    "star": Kind(_star, _slants, (1.1, -1.1, 0.8), (0.48, 0.38, 0.58), _dots),  # on heather
 }
 
 
@@ -148,8 +154,8 @@ class Toy(ImageSet):
         seed: int = 0,
         cooccurrence: float | None = None,
         objects: tuple[int, int] = (1, 3),
-        radius: tuple[float, float] = (0.15, 0.26),
-        contrast: float = 0.12,
+        radius: tuple[float, float] = (0.17, 0.29),
+        contrast: float = 0.1,
         texture: float = 0.22,
         textured: float = 0.5,
         ground: float = 0.06,
@@ -235,7 +241,9 @@ class Toy(ImageSet):
     def _make(self, rng: Generator) -> Scene:
         """Draw and paint one scene."""
         kinds = list(KINDS.values())
-        labels = rng.integers(1, self.K + 1, size=rng.integers(self.objects[0], self.objects[1], endpoint=True))
+        labels = rng.integers(
+            1, self.K + 1, size=rng.integers(self.objects[0], self.objects[1], endpoint=True)
+        )
         tied, other = rng.random() < self.cooccurrence, int(rng.integers(1, self.K + 1))
         ground = int(labels[0]) if tied else other
 
@@ -254,12 +262,16 @@ class Toy(ImageSet):
         colour = np.asarray(kind.ground, np.float32) + rng.normal(0, 0.025, 3).astype(np.float32)
         period = self.size * rng.uniform(0.14, 0.2)
         x, y = _turned(self._axis[None, :], self._axis[:, None], rng.normal(0, 0.2))
-        pattern = kind.ground_pattern(x / np.float32(period) + rng.random(dtype=np.float32), y / np.float32(period))
+        pattern = kind.ground_pattern(
+            x / np.float32(period) + rng.random(dtype=np.float32), y / np.float32(period)
+        )
         blotches = self._smooth(rng, 7)
         swing = np.float32(self.ground) * (np.float32(0.8) * pattern + np.float32(0.6) * blotches)
         return colour * (1 + np.float32(2) * swing[..., None]), colour
 
-    def _free_circle(self, taken: list[tuple[float, float, float]], rng: Generator) -> tuple[float, float, float] | None:
+    def _free_circle(
+        self, taken: list[tuple[float, float, float]], rng: Generator
+    ) -> tuple[float, float, float] | None:
         """Return (x, y, radius) in pixels of a place that touches no other object, or None after 30 tries."""
         for _ in range(30):
             r = self.size * rng.uniform(*self.radius)
@@ -302,7 +314,9 @@ class Toy(ImageSet):
         edge = np.quantile(along[inside], self.textured) if self.textured < 1 else np.float32(2 * self.size)
         part = np.clip(edge - along + np.float32(0.5), 0, 1) if self.textured > 0 else np.zeros_like(along)
         period = np.float32(self.size * rng.uniform(0.065, 0.085))
-        pattern = kind.pattern(u / period + rng.random(dtype=np.float32), v / period + rng.random(dtype=np.float32))
+        pattern = kind.pattern(
+            u / period + rng.random(dtype=np.float32), v / period + rng.random(dtype=np.float32)
+        )
         body += (np.float32(self.texture) * pattern * part)[..., None] * np.asarray(kind.tint, np.float32)
 
         cover = np.clip(np.float32(0.5) - outline, 0, 1)[..., None]
@@ -317,7 +331,9 @@ class Toy(ImageSet):
         field = np.float32(np.cos(angle)) * across[None, :] + np.float32(np.sin(angle)) * across[:, None]
         exposure = np.exp(self.light * rng.uniform(-1, 1) + 0.2 * self.light * rng.normal(0, 1, 3))
         lit = canvas * (1 + np.float32(slope) * field)[..., None] * exposure.astype(np.float32)
-        grain = rng.standard_normal(lit.shape, dtype=np.float32) * np.float32(self.noise * rng.uniform(0.5, 1.5))
+        grain = rng.standard_normal(lit.shape, dtype=np.float32) * np.float32(
+            self.noise * rng.uniform(0.5, 1.5)
+        )
         return (np.clip(lit + grain, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
     def _smooth(self, rng: Generator, cells: int) -> Array:

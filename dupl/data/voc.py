@@ -45,7 +45,9 @@ class VOC(ImageSet):
         self.root = Path(root).expanduser()
         self.split = split
         if not (self.root / "JPEGImages").is_dir():
-            raise UserError(f"no folder JPEGImages in {self.root}; set the data set's root to the one that holds it")
+            raise UserError(
+                f"no folder JPEGImages in {self.root}; set the data set's root to the one that holds it"
+            )
         self.names = _read_ids(self.root / "ImageSets" / "Segmentation" / f"{split}.txt")
         table = self.root / (tags or "tags.csv")
         self._table: TagTable | None = None
@@ -66,7 +68,9 @@ class VOC(ImageSet):
         if self._table is None:
             return self._tag_vector(self._annotated(name))
         if name not in self._table.tags:
-            raise UserError(f"{self._table.path}: no line for {name}; add one or take it off the list {self.split}")
+            raise UserError(
+                f"{self._table.path}: no line for {name}; add one or take it off the list {self.split}"
+            )
         return self._tag_vector(self._table.tags[name])
 
     def mask(self, i: int) -> NDArray[np.uint8] | None:

@@ -1,0 +1,157 @@
+"""The weak augmentation of a training photo; every draw comes from the generator that is handed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance, ImageFilter
+
+from dupl.errors import UserError
+
+Box = tuple[int, int, int, int]  # y0, y1, x0, x1; the ends are not included
+
+
+@dataclass(frozen=True)
+class WeakAugment:
+    """Random scale, flip and crop, then colours, grey and blur.
+
+    Released code: the same steps, ranges and order. A step whose probability or range is 0 (scale: 1 or None)
+    is skipped.
+
+    Attributes:
+        crop: Side C of the square crop, in pixels.
+        scale: Range of the random scale.
+        flip: Probability of a horizontal flip.
+        jitter: Probability of the colour jitter.
+        brightness: The factor lies within 1 ± this.
+        contrast: The factor lies within 1 ± this.
+        saturation: The factor lies within 1 ± this.
+        hue: The shift lies within ± this share of the colour circle, up to 0.5.
+        gray: Probability of grey.
+        blur: Probability of a Gaussian blur.
+        blur_radius: Range of its radius, in pixels.
+    """
+
+    crop: int
+    scale: tuple[float, float] | float | None = (0.5, 2.0)
+    flip: float = 0.5
+    jitter: float = 0.8
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.2
+    hue: float = 0.1
+    gray: float = 0.2
+    blur: float = 1.0
+    blur_radius: tuple[float, float] = (0.1, 2.0)
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, object]) -> WeakAugment:
+        """Build from the `augment` section of a recipe; None means 0.
+
+        Raises:
+            UserError: An unknown or missing setting, or a value out of its range.
+        """
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(settings) - known):
+            raise UserError(f"augment: unknown setting '{unknown[0]}'; it takes {', '.join(sorted(known))}")
+        if "crop" not in settings:
+            raise UserError("augment: crop is not set; give the side of the training crop in pixels")
+        return cls(**{key: 0.0 if value is None else value for key, value in settings.items()})  # type: ignore[arg-type]
+
+    def __post_init__(self) -> None:
+        """Refuse values out of their range."""
+        if not isinstance(self.crop, int) or self.crop < 1:
+            raise UserError(f"augment: crop={self.crop}; it is a whole number of pixels, at least 1")
+        low, high = self.scale_range
+        if not 0 < low <= high:
+            raise UserError(f"augment: scale={self.scale}; give (smallest, largest), above 0")
+        for name in ("flip", "jitter", "gray", "blur"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"augment: {name}={getattr(self, name)}; a probability lies between 0 and 1")
+        for name, most in (("brightness", 1.0), ("contrast", 1.0), ("saturation", 1.0), ("hue", 0.5)):
+            if not 0 <= getattr(self, name) <= most:
+                raise UserError(f"augment: {name}={getattr(self, name)}; it lies between 0 and {most}")
+        if not 0 <= self.blur_radius[0] <= self.blur_radius[1]:
+            raise UserError(f"augment: blur_radius={self.blur_radius}; give (smallest, largest), at least 0")
+
+    @property
+    def scale_range(self) -> tuple[float, float]:
+        """Smallest and largest scale; (1, 1) where scaling is off."""
+        if not self.scale:
+            return 1.0, 1.0
+        return (
+            (self.scale, self.scale)
+            if isinstance(self.scale, (int, float))
+            else (self.scale[0], self.scale[1])
+        )
+
+    def __call__(self, image: NDArray[np.uint8], rng: Generator) -> tuple[NDArray[np.uint8], Box]:
+        """Return an augmented crop (C, C, 3) of an image (H, W, 3), and the box of it that shows the photo.
+
+        Outside the box the crop is black before the colour steps, which follow the padding as in the released
+        code; contrast and blur may lift the padding a little.
+        """
+        crop, box = self.place(image, rng)
+        picture = Image.fromarray(crop)
+        if rng.random() < self.jitter:
+            picture = self._jittered(picture, rng)
+        if rng.random() < self.gray:
+            picture = picture.convert("L").convert("RGB")
+        if rng.random() < self.blur:
+            picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(*self.blur_radius)))
+        return np.array(picture), box
+
+    def place(self, image: NDArray[np.uint8], rng: Generator) -> tuple[NDArray[np.uint8], Box]:
+        """Scale, flip, pad with black and crop; return the crop (C, C, 3) and its box.
+
+        Only the part of the scaled image that the crop shows is ever computed, so a huge photo costs no more.
+        """
+        low, high = self.scale_range
+        scale = rng.uniform(low, high)
+        flip = rng.random() < self.flip
+        height, width = image.shape[:2]
+        rows, columns = max(1, int(scale * height)), max(1, int(scale * width))
+        top, y0, shown_rows = _window(rows, self.crop, rng)
+        left, x0, shown_columns = _window(columns, self.crop, rng)
+
+        ry, rx = height / rows, width / columns  # source pixels per scaled pixel
+        if (rows, columns) == (height, width):
+            part = image[top : top + shown_rows, left : left + shown_columns]
+        else:
+            source = (left * rx, top * ry, (left + shown_columns) * rx, (top + shown_rows) * ry)
+            source = (source[0], source[1], min(source[2], width), min(source[3], height))
+            size = (shown_columns, shown_rows)
+            part = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box=source))
+        crop = np.zeros((self.crop, self.crop, 3), np.uint8)
+        crop[y0 : y0 + shown_rows, x0 : x0 + shown_columns] = part[:, ::-1] if flip else part
+        return crop, (y0, y0 + shown_rows, x0, x0 + shown_columns)
+
+    def _jittered(self, picture: Image.Image, rng: Generator) -> Image.Image:
+        """Change brightness, contrast, saturation and hue, in random order, as torchvision's ColorJitter does."""
+        factors = 1 + rng.uniform(-1, 1, 3) * (self.brightness, self.contrast, self.saturation)
+        shift = rng.uniform(-self.hue, self.hue)
+        enhancers = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+        for step in rng.permutation(4):
+            if step == 3:
+                picture = _hue_shifted(picture, shift)
+            elif factors[step] != 1:
+                picture = enhancers[step](picture).enhance(factors[step])
+        return picture
+
+
+def _window(length: int, crop: int, rng: Generator) -> tuple[int, int, int]:
+    """Draw along one axis: where the crop starts in the image, where the image starts in it, how much it shows."""
+    slack = int(rng.integers(abs(crop - length), endpoint=True))
+    return (0, slack, length) if length <= crop else (slack, 0, crop)
+
+
+def _hue_shifted(picture: Image.Image, shift: float) -> Image.Image:
+    """Turn the colour circle by a share of it."""
+    if not shift:
+        return picture
+    hue, saturation, value = picture.convert("HSV").split()
+    turned = np.asarray(hue) + np.uint8(int(shift * 255) % 256)  # wraps around
+    return Image.merge("HSV", (Image.fromarray(turned), saturation, value)).convert("RGB")
