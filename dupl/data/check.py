@@ -1,4 +1,4 @@
-"""Looks at every file of a data set before training and reports what is wrong, instead of stopping at the first."""
+"""Looks at every file of a data set before training and reports all that is wrong with it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Report:
         return self.errors == 0
 
     def lines(self, limit: int | None = 50) -> list[str]:
-        """Return the report as plain text: errors, then warnings (at most `limit` of each), then the counts."""
+        """Return the report as plain text: errors, warnings (at most `limit` of each), counts."""
         text: list[str] = []
         for severity in ("error", "warning"):
             found = [problem for problem in self.problems if problem.severity == severity]
@@ -103,8 +103,8 @@ def check_datasets(sources: Mapping[str, ImageSet], progress: Progress | None = 
     """Read every image, tag and mask of the given splits and report all that is wrong.
 
     Args:
-        sources: Data sets by the name of their split. Images that "train" shares with another split, and class
-            lists that differ, are errors; a class without any image in "train" is a warning.
+        sources: Data sets by the name of their split. Images that "train" shares with another split,
+            and class lists that differ, are errors; a class without any image in "train" is a warning.
         progress: Called with (images done, images in all) after each image.
     """
     report = Report()
@@ -194,12 +194,10 @@ def _check_between(sources: Mapping[str, ImageSet], report: Report) -> Iterator[
         if train is None or split == "train":
             continue
         if source.classes != train.classes:
-            yield Problem(
-                "error", split, split, "its classes are not those of train; give both the same list"
-            )
+            yield Problem("error", split, split, "its classes are not those of train; name the same")
         for name in sorted(set(train.names) & set(source.names)):
             yield Problem(
-                "error", split, name, "it is in train too, so the score is too good; take it off one list"
+                "error", split, name, "it is in train too: the score flatters; take it off one list"
             )
     for name, number in report.class_counts.get("train", {}).items():
         if number == 0:

@@ -131,9 +131,7 @@ def read_tag_table(path: str | Path, classes: Sequence[str] | None = None) -> Ta
         raise UserError(f"{path}: no column 'image' in its first line; name the columns image,tags")
     names = [column for column in columns if column not in ("image", "tags", "split")]
     if "tags" not in columns and not names:
-        raise UserError(
-            f"{path}: neither a column 'tags' nor one column per class; name the columns image,tags"
-        )
+        raise UserError(f"{path}: no column 'tags' and no columns of classes; name the columns image,tags")
     onehot = "tags" not in columns
 
     tags: dict[str, tuple[str, ...]] = {}
@@ -143,9 +141,7 @@ def read_tag_table(path: str | Path, classes: Sequence[str] | None = None) -> Ta
         spot = f"{path}, line {rows.line_num}"
         cells = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
         if None in row:
-            raise UserError(
-                f"{spot}: more cells than columns; put quotes around tags that contain the separator"
-            )
+            raise UserError(f"{spot}: more cells than columns; quote tags that contain the separator")
         name = without_suffix(cells["image"])
         if not cells["image"]:
             raise UserError(f"{spot}: the image's name is empty; remove the line or fill it in")

@@ -53,8 +53,8 @@ class TaggedFolder(ImageSet):
             tags: CSV of tags, see `dupl.data.files.read_tag_table`.
             split: Which images: a value of the table's column `split` or, without that column, the file
                 SPLIT.txt in the root. None takes all images of the table.
-            classes: Foreground classes in the order of the mask ids ("background" may stand first). None takes
-                the columns of a one-hot table, or all tags of the table (of every split), sorted.
+            classes: Foreground classes in the order of the mask ids ("background" may stand first). None
+                takes the columns of a one-hot table, or all tags of the table (of every split), sorted.
             images: Folder of the images.
             masks: Folder of the masks (PNG); it may be missing. None leaves the masks out.
             upright: Turn photos as their EXIF orientation says. None: yes, unless the folder of masks exists,
@@ -117,7 +117,7 @@ class TaggedFolder(ImageSet):
         found = self._listing.get(self._table.files[self.names[i]], [])
         if not found:
             raise UserError(
-                f"image not found: {stated} (named in {self._table.path}); add it or remove its line"
+                f"image not found: {stated} (named in {self._table.path}); add it or drop its line"
             )
         if len(found) > 1:
             both = " and ".join(path.name for path in found)
@@ -135,7 +135,7 @@ class TaggedFolder(ImageSet):
         path = self.root / f"{split}.txt"
         if not path.is_file():
             raise UserError(
-                f"split '{split}' is not defined: add a column 'split' to {table.path}, or {path}"
+                f"split '{split}' is not defined: add it to a column 'split' of {table.path}, or as {path}"
             )
         names = [
             without_suffix(line.strip()) for line in read_text(path, "split").splitlines() if line.strip()
@@ -154,9 +154,7 @@ def _foreground(classes: Sequence[str]) -> tuple[str, ...]:
     """Return the foreground classes, without a leading background; refuse repeats."""
     names = tuple(classes[1:] if classes and classes[0] == "background" else classes)
     if len(set(names)) < len(names) or "background" in names:
-        raise UserError(
-            f"classes repeat a name or name background late: {', '.join(classes)}; name each once"
-        )
+        raise UserError(f"classes name one twice, or background late: {', '.join(classes)}; name each once")
     if len(names) > 254:
         raise UserError(f"{len(names)} classes; a mask has room for 254 beside background and void")
     return names

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -48,7 +50,7 @@ class WeakAugment:
     blur_radius: tuple[float, float] = (0.1, 2.0)
 
     @classmethod
-    def from_dict(cls, settings: dict[str, object]) -> WeakAugment:
+    def from_dict(cls, settings: Mapping[str, Any]) -> WeakAugment:
         """Build from the `augment` section of a recipe; None means 0.
 
         Raises:
@@ -59,7 +61,8 @@ class WeakAugment:
             raise UserError(f"augment: unknown setting '{unknown[0]}'; it takes {', '.join(sorted(known))}")
         if "crop" not in settings:
             raise UserError("augment: crop is not set; give the side of the training crop in pixels")
-        return cls(**{key: 0.0 if value is None else value for key, value in settings.items()})  # type: ignore[arg-type]
+        values: dict[str, Any] = {key: 0 if value is None else value for key, value in settings.items()}
+        return cls(**values)
 
     def __post_init__(self) -> None:
         """Refuse values out of their range."""
@@ -130,7 +133,7 @@ class WeakAugment:
         return crop, (y0, y0 + shown_rows, x0, x0 + shown_columns)
 
     def _jittered(self, picture: Image.Image, rng: Generator) -> Image.Image:
-        """Change brightness, contrast, saturation and hue, in random order, as torchvision's ColorJitter does."""
+        """Change brightness, contrast, saturation and hue, in random order (torchvision's ColorJitter)."""
         factors = 1 + rng.uniform(-1, 1, 3) * (self.brightness, self.contrast, self.saturation)
         shift = rng.uniform(-self.hue, self.hue)
         enhancers = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
@@ -143,7 +146,7 @@ class WeakAugment:
 
 
 def _window(length: int, crop: int, rng: Generator) -> tuple[int, int, int]:
-    """Draw along one axis: where the crop starts in the image, where the image starts in it, how much it shows."""
+    """Draw along one axis: the crop's start in the image, the image's start in the crop, the length shown."""
     slack = int(rng.integers(abs(crop - length), endpoint=True))
     return (0, slack, length) if length <= crop else (slack, 0, crop)
 

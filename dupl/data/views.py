@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -57,9 +58,9 @@ class EvalSample(TypedDict):
 
 
 class TrainView(Dataset[TrainSample]):
-    """Training samples by (epoch, index); the same pair gives the same sample, whichever worker asks and when."""
+    """Training samples by (epoch, index): one pair is one sample, whichever worker asks and when."""
 
-    def __init__(self, source: ImageSet, augment: dict[str, object] | WeakAugment, seed: int) -> None:
+    def __init__(self, source: ImageSet, augment: Mapping[str, Any] | WeakAugment, seed: int) -> None:
         """Wrap a data set.
 
         Args:

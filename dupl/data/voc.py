@@ -45,9 +45,7 @@ class VOC(ImageSet):
         self.root = Path(root).expanduser()
         self.split = split
         if not (self.root / "JPEGImages").is_dir():
-            raise UserError(
-                f"no folder JPEGImages in {self.root}; set the data set's root to the one that holds it"
-            )
+            raise UserError(f"no folder JPEGImages in {self.root}; set the data set's root to where it is")
         self.names = _read_ids(self.root / "ImageSets" / "Segmentation" / f"{split}.txt")
         table = self.root / (tags or "tags.csv")
         self._table: TagTable | None = None

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dupl.data import TaggedFolder
+from dupl.errors import UserError
+from dupl.registry import DATASETS
+
+TABLE = "image,tags,split\na.jpg,cat,train\nb,dog cat,train\nsub/c.JPG,,val\nd,dog,val\n"
+
+
+def test_reads_images_and_tags(folder_root: Path) -> None:
+    (folder_root / "tags.csv").write_text(TABLE)
+    source = DATASETS.build(dict(type="TaggedFolder", root=str(folder_root)))
+    assert source.classes == ("background", "cat", "dog") and source.names == ["a", "b", "sub/c", "d"]
+    assert [source.tags(i).tolist() for i in range(4)] == [[1, 0], [1, 1], [0, 0], [0, 1]]
+    assert [source.image(i).shape[0] for i in range(4)] == [8, 9, 10, 11]
+    assert not source.has_masks and source.mask(0) is None
+
+
+def test_splits_by_column_or_list_share_their_classes(folder_root: Path) -> None:
+    (folder_root / "tags.csv").write_text(TABLE)
+    train, val = (TaggedFolder(str(folder_root), split=split) for split in ("train", "val"))
+    assert train.names == ["a", "b"] and val.names == ["sub/c", "d"] and train.classes == val.classes
+    (folder_root / "tags.csv").write_text(
+        TABLE.replace(",split", "").replace(",train", "").replace(",val", "")
+    )
+    (folder_root / "val.txt").write_text("sub/c\nd.jpeg\n")
+    assert TaggedFolder(str(folder_root), split="val").names == ["sub/c", "d"]
+    with pytest.raises(UserError, match="split 'train' is not defined"):
+        TaggedFolder(str(folder_root), split="train")
+    (folder_root / "val.txt").write_text("e\n")
+    with pytest.raises(UserError, match=r"val\.txt: e has no line in"):
+        TaggedFolder(str(folder_root), split="val")
+
+
+def test_masks_may_be_partial(folder_root: Path) -> None:
+    (folder_root / "tags.csv").write_text(TABLE)
+    (folder_root / "masks/sub").mkdir(parents=True)
+    Image.fromarray(np.full((10, 12), 2, np.uint8)).save(folder_root / "masks/sub/c.png")
+    source = TaggedFolder(str(folder_root))
+    assert source.has_masks and source.mask(0) is None
+    mask = source.mask(2)
+    assert mask is not None and mask.shape == (10, 12) and (mask == 2).all()
+    assert not TaggedFolder(str(folder_root), split="train").has_masks
+
+
+def test_photos_stand_upright_unless_masks_lie_on_them(folder_root: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (8, 4)).save(folder_root / "images/a.jpg", exif=exif)
+    (folder_root / "tags.csv").write_text(TABLE)
+    assert TaggedFolder(str(folder_root)).image(0).shape == (8, 4, 3)
+    (folder_root / "masks").mkdir()
+    assert TaggedFolder(str(folder_root)).image(0).shape == (4, 8, 3)
+    assert TaggedFolder(str(folder_root), upright=True).image(0).shape == (8, 4, 3)
+
+
+def test_given_classes_fix_the_ids(folder_root: Path) -> None:
+    (folder_root / "tags.csv").write_text(TABLE)
+    for classes in (["dog", "cat", "cow"], ["background", "dog", "cat", "cow"]):
+        source = TaggedFolder(str(folder_root), classes=classes)
+        assert source.classes == ("background", "dog", "cat", "cow") and source.tags(0).tolist() == [0, 1, 0]
+
+
+def test_mistakes_are_named(folder_root: Path) -> None:
+    root, table = str(folder_root), folder_root / "tags.csv"
+    with pytest.raises(UserError, match=r"table of tags not found: .*tags\.csv"):
+        TaggedFolder(root)
+    table.write_text(TABLE)
+    with pytest.raises(UserError, match="folder of images not found"):
+        TaggedFolder(root, images="photos")
+    with pytest.raises(UserError, match=r"line 3: unknown class 'dog'"):
+        TaggedFolder(root, classes=["cat"])
+    with pytest.raises(UserError, match="name each once"):
+        TaggedFolder(root, classes=["cat", "dog", "cat"])
+    with pytest.raises(UserError, match="no image of split 'test'; its splits are train, val"):
+        TaggedFolder(root, split="test")
+    table.write_text("image,tags\na.jpg,\n")
+    with pytest.raises(UserError, match="no image has a tag"):
+        TaggedFolder(root)
+    table.write_text("image,tags\ngone.jpg,cat\na,cat\n")
+    Image.new("RGB", (2, 2)).save(folder_root / "images/a.png")
+    source = TaggedFolder(root)
+    with pytest.raises(UserError, match=r"image not found: .*gone\.jpg"):
+        source.image(0)
+    assert source.where(0).endswith("gone.jpg")
+    with pytest.raises(UserError, match=r"may be a\.jpg and a\.png; write the extension"):
+        source.image(1)
