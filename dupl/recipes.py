@@ -176,7 +176,7 @@ def _text(value: Any, indent: int, used: int) -> str:
     items = [("", item) for item in value]
     opening, closing = "()" if isinstance(value, tuple) else "[]"
     if isinstance(value, dict):
-        named = all(key.isidentifier() and not keyword.iskeyword(key) for key in value)
+        named = all(k.isascii() and k.isidentifier() and not keyword.iskeyword(k) for k in value)
         opening, closing = ("dict(", ")") if named else ("{", "}")
         items = [(f"{key}=" if named else f"{_text(key, 0, 0)}: ", item) for key, item in value.items()]
     flat = ", ".join(head + _text(item, 0, -(10**9)) for head, item in items)

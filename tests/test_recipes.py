@@ -164,9 +164,14 @@ class TestText:
         assert recipes.to_text(again) == recipes.to_text(values)
 
     def test_it_reads_well(self):
-        short = {"schedule": {"lr": 6e-5, "betas": (0.9, 0.999)}, "names": ("a",), "options": {"a-b": []}}
+        short = {
+            "schedule": {"lr": 6e-5, "betas": (0.9, 0.999)},
+            "names": ("a",),
+            "options": {"a-b": []},
+            "odd": {"µ": 1},
+        }
         assert recipes.to_text(short) == (
-            "schedule = dict(lr=6e-05, betas=(0.9, 0.999))\nnames = ('a',)\noptions = {'a-b': []}\n"
+            "schedule = dict(lr=6e-05, betas=(0.9, 0.999))\nnames = ('a',)\noptions = {'a-b': []}\nodd = {'µ': 1}\n"
         )
         long = recipes.to_text({"a": {"first": "x" * 60, "second": {"third": "y" * 60}}})
         assert long == f"a = dict(\n    first='{'x' * 60}',\n    second=dict(third='{'y' * 60}'),\n)\n"
