@@ -1,5 +1,9 @@
-"""The one error a user may meet: what is wrong, where, and what to do, in one line."""
+"""What the command line prints in one line: a user's mistake (exit code 2) or a run that failed (exit code 1)."""
 
 
 class UserError(Exception):
-    """A mistake the user can mend; the command line prints its one line and exits with 2."""
+    """A mistake the user can mend: what is wrong, where, and what to do, in one line. Exit code 2."""
+
+
+class RunError(Exception):
+    """Training stopped by itself: what happened, when, and what to try, in one line. Exit code 1."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 import torch
@@ -80,6 +81,7 @@ class DuPL(BaseModel):
         unknown = sorted(set(self.weights) - set(WEIGHTS))
         if unknown:
             raise UserError(f"model.weights has no term {unknown[0]!r}: choose of {', '.join(WEIGHTS)}")
+        self.guard = FiniteGuard()
         if amp not in ("off", "cam", "bf16"):
             raise UserError(f'model.amp is {amp!r}: choose "off", "cam" or "bf16"')
 
@@ -144,6 +146,35 @@ class DuPL(BaseModel):
                 maps = multi_scale_cam(net, images, classes, self.cam_scales, view) if cams else None
             answer.append((view.scores.float(), view.logits.float(), maps))
         return answer
+
+    @torch.no_grad()
+    def inspect(
+        self, images: Tensor, tags: Tensor, present: Present, boxes: Tensor, clock: Clock
+    ) -> tuple[list[Maps], list[PseudoLabels], list[Tensor], list[Tensor]]:
+        """What the training step sees, for pictures: CAMs, pseudo-labels, noisy pixels, log-probabilities per student.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            tags: (B, K) of 0/1.
+            present: The same as slots.
+            boxes: y0, y1, x0, x1 of the photo, int64 (B, 4).
+            clock: t and T.
+        """
+        views = self.forward_students(images)
+        cams = self.activate(images, present, views, clock)
+        labels = self.label(images, cams, present, boxes, self.threshold(clock, tags), clock)
+        P = [self.to_pixels(v.logits, images) for v in views]
+        noisy = [self.noise_filter(p, y.y, clock) for p, y in zip(P, labels, strict=False)]
+        return cams, labels, noisy, P
+
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """mmengine's split into what to minimise and what to log; nothing is averaged over processes here.
+
+        Raises:
+            FloatingPointError: A term is not finite; on a GPU it is told one step later, so that no step waits.
+        """
+        self.guard({name: value for name, value in losses.items() if name.startswith("L_")})
+        return losses["loss"], {name: value.detach() for name, value in losses.items()}
 
     def forward_students(self, images: Tensor) -> list[View]:
         """psi_i(X), in the training precision."""
@@ -213,6 +244,43 @@ class ToDevice(BaseDataPreprocessor):
             "seeds": data["seed"].tolist(),
             "clock": data["clock"],
         }
+
+
+class FiniteGuard:
+    """Stops training at the first loss term that is not finite, and names it.
+
+    On a GPU the values travel to the CPU while the device works on, and are read one step later.
+    """
+
+    def __init__(self) -> None:
+        self.pending: tuple[list[str], Tensor, torch.cuda.Event] | None = None
+
+    def __call__(self, terms: dict[str, Tensor]) -> None:
+        """Check scalars by name.
+
+        Raises:
+            FloatingPointError: Naming the terms that are nan or inf.
+        """
+        names = list(terms)
+        device = next((v.device for v in terms.values() if v.device.type == "cuda"), torch.device("cpu"))
+        values = torch.stack([v.detach().float().to(device, non_blocking=True) for v in terms.values()])
+        if device.type == "cpu":
+            return self._check(names, values)
+        if self.pending is not None:
+            names_before, host_before, done = self.pending
+            done.synchronize()
+            self._check(names_before, host_before)
+        host = torch.empty(len(names), pin_memory=True)
+        host.copy_(values, non_blocking=True)
+        event = torch.cuda.Event()
+        event.record()
+        self.pending = (names, host, event)
+
+    @staticmethod
+    def _check(names: list[str], values: Tensor) -> None:
+        bad = [f"{name} is {value:g}" for name, value in zip(names, values.tolist(), strict=True) if not isfinite(value)]
+        if bad:
+            raise FloatingPointError(", ".join(bad))
 
 
 def denormalise(images: Tensor) -> Tensor:

@@ -1,0 +1,95 @@
+"""From a resolved recipe to data sets, a model and a device."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+import dupl.data.tagged_folder
+import dupl.data.toy
+import dupl.data.voc
+import dupl.method.perturb  # noqa: F401  (dupl.method.dupl names the rest)
+from dupl.data.base import ImageSet
+from dupl.errors import UserError
+from dupl.method.dupl import DuPL
+from dupl.registry import COMPONENTS, DATASETS
+
+
+def build_dataset(config: Config, split: str) -> ImageSet:
+    """The data set of ``data.train``, ``data.val`` or another entry of ``data``.
+
+    Raises:
+        UserError: No such entry, or the data set refuses its arguments.
+    """
+    entry = config.data.get(split)
+    if not isinstance(entry, dict) or "type" not in entry:
+        known = ", ".join(k for k, v in config.data.items() if isinstance(v, dict) and "type" in v)
+        raise UserError(f"the recipe has no data.{split}: it has {known}")
+    built: ImageSet = _build(DATASETS, dict(entry), f"data.{split}")
+    return built
+
+
+def build_model(config: Config, classes: int, device: torch.device, pretrained: bool = True) -> DuPL:
+    """The model, with random parts seeded by ``runtime.seed``.
+
+    Args:
+        config: A resolved recipe.
+        classes: With background.
+        device: Where it will run; decides what ``runtime.amp = "auto"`` means.
+        pretrained: Whether to load ImageNet weights as the recipe says; False where a checkpoint follows.
+
+    Raises:
+        UserError: A combination of components that means nothing, a wrong setting, or no weights.
+    """
+    torch.manual_seed(config.runtime.seed)
+    model = config.model.to_dict()
+    if not pretrained:
+        model["network"]["backbone"].update(pretrained=False, weights=None)
+    model.update(num_classes=classes, amp=precision(config.runtime.amp, device))
+    built: DuPL = _build(COMPONENTS, model, "model")
+    return built.to(device)
+
+
+def precision(setting: str, device: torch.device) -> str:
+    """The model's precision: "auto" is bfloat16 on CUDA devices and float32 on the CPU."""
+    if setting == "auto":
+        return "bf16" if device.type == "cuda" else "off"
+    if setting not in ("off", "cam", "bf16"):
+        raise UserError(f'runtime.amp is {setting!r}: choose "auto", "off", "cam" or "bf16"')
+    return setting
+
+
+def choose_device(setting: str) -> torch.device:
+    """The device of this process: "auto" takes its CUDA device where there is one."""
+    if setting == "auto":
+        setting = "cuda" if torch.cuda.is_available() else "cpu"
+    if setting == "cuda":
+        if not torch.cuda.is_available():
+            raise UserError("runtime.device is cuda, but torch sees no CUDA device: use --set runtime.device=cpu")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    if setting != "cpu":
+        raise UserError(f'runtime.device is {setting!r}: choose "auto", "cuda" or "cpu"')
+    return torch.device("cpu")
+
+
+def _build(registry: Any, arguments: dict[str, Any], where: str) -> Any:
+    """Build by ``type``; a refusal of the arguments becomes one line that names the place in the recipe."""
+    try:
+        return registry.build(arguments)
+    except UserError:
+        raise
+    except (TypeError, ValueError, KeyError) as error:
+        cause = error.__cause__ or error
+        text = " ".join(str(cause.args[0] if cause.args else cause).split())
+        if isinstance(error, KeyError) and "registry" in text:
+            text = f"no {registry.name} is called {arguments.get('type')!r}; there are {', '.join(registry.module_dict)}"
+        raise UserError(f"{where}: {text}") from error
+
+
+def checkpoint_folder(run: Path) -> Path:
+    """Where a run keeps its checkpoints."""
+    return run / "checkpoints"

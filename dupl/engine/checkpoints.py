@@ -1,0 +1,180 @@
+"""Checkpoints that are whole or absent, load without running code, and convert the released layout."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from torch import Tensor, nn
+
+from dupl.errors import UserError
+from dupl.lab.run import Run
+
+FOLDER = "checkpoints"
+NAME = re.compile(r"iter_(\d+)\.pth")
+
+
+class CheckpointHook(Hook):
+    """Writes ``checkpoints/iter_N.pth`` every ``interval`` iterations and at the end; keeps the newest ``keep``.
+
+    It acts after the evaluation of the same iteration, so that a resumed run repeats neither.
+
+    Args:
+        run: The run's folder.
+        interval: In iterations.
+        keep: Newest checkpoints to keep.
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(self, run: Run, interval: int, keep: int = 2) -> None:
+        self.run, self.interval, self.keep = run, interval, keep
+        self.seconds_before = 0.0
+
+    def before_train(self, runner: Any) -> None:
+        """Know the seconds of earlier attempts."""
+        self.seconds_before = self.run.status.seconds
+
+    def after_iteration(self, runner: Any) -> None:
+        """Save where it is time."""
+        done = runner.iter
+        if done % self.interval == 0 or done == runner.max_iters or runner.train_loop.stop_training:
+            self.save(runner)
+
+    def save(self, runner: Any) -> None:
+        """Write a checkpoint under a temporary name, then give it its own."""
+        if runner.rank != 0:
+            return
+        folder = self.run.path / FOLDER
+        folder.mkdir(exist_ok=True)
+        name = f"iter_{runner.iter:06d}.pth"
+        meta = {"iter": runner.iter, "epoch": 0, "fingerprint": self.run.status.fingerprint}
+        runner.save_checkpoint(str(folder), f".{name}.part", meta=meta, by_epoch=False)
+        publish(folder / f".{name}.part", folder / name)
+        self.run.update(iteration=runner.iter, seconds=self.seconds_before + runner.train_loop.spent)
+        for _, old in saved(self.run.path)[self.keep :]:
+            old.unlink(missing_ok=True)
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Leave only what loads with ``weights_only=True``: tensors and plain Python values."""
+        checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
+        checkpoint["meta"] = plain(checkpoint["meta"])
+        checkpoint["param_schedulers"] = plain(checkpoint["param_schedulers"])
+
+
+def plain(value: Any) -> Any:
+    """Numpy scalars as Python ones, all the way down."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def publish(part: Path, final: Path) -> None:
+    """Flush a finished file to the disk and move it to its name at once."""
+    with open(part, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(part, final)
+
+
+def saved(run: Path) -> list[tuple[int, Path]]:
+    """A run's checkpoints as (iteration, file), newest first."""
+    found = [(int(m[1]), f) for f in (run / FOLDER).glob("iter_*.pth") if (m := NAME.fullmatch(f.name))]
+    return sorted(found, reverse=True)
+
+
+def load(file: Path) -> dict[str, Any]:
+    """A checkpoint on the CPU; nothing in the file is executed.
+
+    Raises:
+        UserError: Missing, damaged, or holding more than tensors and plain values.
+    """
+    try:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"no checkpoint {file}") from None
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0][:200]
+        raise UserError(f"{file} is damaged or no plain checkpoint ({reason}): use an earlier one") from error
+    if not isinstance(checkpoint, dict):
+        raise UserError(f"{file} holds no checkpoint, but a {type(checkpoint).__name__}")
+    return checkpoint
+
+
+def newest_valid(run: Path) -> tuple[Path | None, list[str]]:
+    """The newest checkpoint that loads, and a line for each that was passed over."""
+    passed: list[str] = []
+    for _, file in saved(run):
+        try:
+            load(file)
+            return file, passed
+        except UserError as error:
+            passed.append(str(error))
+    return None, passed
+
+
+def load_weights(model: nn.Module, file: Path) -> None:
+    """Load a checkpoint of ours, of the released code, or of ToCo (one branch; other keys than its heads refused).
+
+    Raises:
+        UserError: Keys are missing, unknown or of another shape; they are listed.
+    """
+    checkpoint = load(file)
+    state = checkpoint.get("state_dict", checkpoint.get("model", checkpoint))
+    if not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"{file} holds no state_dict")
+    expected = model.state_dict()
+    converted = convert(state, set(expected))
+    missing = [k for k in expected if k not in converted]
+    unknown = [k for k in converted if k not in expected]
+    shapes = [
+        f"{k} {tuple(converted[k].shape)} for {tuple(expected[k].shape)}"
+        for k in expected
+        if k in converted and converted[k].shape != expected[k].shape
+    ]
+    problems = [("missing", missing), ("unknown", unknown), ("of another shape", shapes)]
+    told = "; ".join(f"{len(keys)} {what}: {', '.join(keys)}" for what, keys in problems if keys)
+    if told:
+        raise UserError(f"{file} does not fit the recipe's model: {told}")
+    model.load_state_dict(converted)
+
+
+RENAME = (  # released layout -> ours, below a student
+    (r"^encoder\.", "backbone.vit."),
+    (r"^decoder\.conv6\.", "head.0."),
+    (r"^decoder\.conv7\.", "head.2."),
+    (r"^decoder\.conv8\.", "head.4."),
+)
+# Parts of released files that the method does not have: an unused mask token, an ImageNet head, ToCo's projections.
+UNUSED = re.compile(r"^(encoder\.(mask_token|head\.)|proj_head|proj_head_t)")
+
+
+def convert(state: dict[str, Tensor], expected: set[str]) -> dict[str, Tensor]:
+    """Keys of a released checkpoint, or of ToCo's single branch, as ours; ours unchanged.
+
+    Released layout: ``[module.]branch{1,2}.{encoder,decoder,classifier,aux_classifier}``; ToCo's is one such branch
+    without the prefix. Unknown keys keep their name, so that the caller lists them.
+    """
+    state = {k.removeprefix("module."): v for k, v in state.items()}
+    if set(state) & expected:
+        return state
+    converted: dict[str, Tensor] = {}
+    for key, value in state.items():
+        branch = re.match(r"branch(\d)\.", key)
+        student = int(branch[1]) - 1 if branch else 0
+        inner = key[branch.end() :] if branch else key
+        if UNUSED.match(inner):
+            continue
+        for old, new in RENAME:
+            inner = re.sub(old, new, inner)
+        if inner in ("classifier.weight", "aux_classifier.weight") and value.ndim == 4:
+            value = value[:, :, 0, 0]
+        ours = f"students.nets.{student}.{inner}"
+        converted[ours if ours in expected else key] = value
+    return converted

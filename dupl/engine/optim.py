@@ -1,0 +1,82 @@
+"""AdamW in four groups, and the released schedule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine.optim import OptimWrapper
+from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+from torch import nn
+
+
+def param_groups(model: nn.Module, lr: float, weight_decay: float, head_lr: float) -> list[dict[str, Any]]:
+    """Backbone, its norms, classifiers and segmentation heads of all students.
+
+    Released code: the heads at 10 times the rate, weight decay on the norms too.
+
+    Args:
+        model: A ``DuPL``.
+        lr: Of the backbone.
+        weight_decay: Of every group.
+        head_lr: Factor on ``lr`` for classifiers and segmentation heads.
+    """
+    groups: dict[str, list[nn.Parameter]] = {"backbone": [], "norm": [], "classifier": [], "segmentation": []}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if ".backbone." in name:
+            groups["norm" if "norm" in name else "backbone"].append(parameter)
+        else:
+            groups["classifier" if "classifier" in name else "segmentation"].append(parameter)
+    rate = {"backbone": lr, "norm": lr, "classifier": lr * head_lr, "segmentation": lr * head_lr}
+    return [
+        {"params": parameters, "lr": rate[name], "weight_decay": weight_decay, "name": name}
+        for name, parameters in groups.items()
+        if parameters
+    ]
+
+
+def build_optimizer(model: nn.Module, schedule: dict[str, Any], accumulate: int) -> OptimWrapper:
+    """AdamW over ``param_groups``; the fused kernel on a GPU.
+
+    Args:
+        model: On its device already.
+        schedule: lr, weight_decay, betas, head_lr.
+        accumulate: Micro-batches per step.
+    """
+    groups = param_groups(model, schedule["lr"], schedule["weight_decay"], schedule["head_lr"])
+    on_gpu = next(model.parameters()).is_cuda
+    optimizer = torch.optim.AdamW(groups, lr=schedule["lr"], betas=tuple(schedule["betas"]), fused=on_gpu or None)
+    return OptimWrapper(optimizer, accumulative_counts=accumulate)
+
+
+def rate_factor(t: int, T: int, warmup: int, warmup_ratio: float, power: float) -> float:
+    """What every learning rate is multiplied by in iteration t.
+
+    Released code: linear from ``warmup_ratio`` over ``warmup`` iterations, then (1 - t / T)^power, which the warm-up
+    does not shift: the rate drops a little where the two meet.
+    """
+    if t < warmup:
+        return 1 - (1 - t / warmup) * (1 - warmup_ratio)
+    return max(0.0, 1 - t / T) ** power
+
+
+class WarmupPoly(_ParamScheduler):
+    """``rate_factor`` as an mmengine scheduler of the learning rate.
+
+    Args:
+        optimizer: The optimiser wrapper.
+        T: Iterations of the run.
+        warmup: Iterations of the warm-up.
+        warmup_ratio: Factor at iteration 0.
+        power: Of the polynomial decay.
+    """
+
+    def __init__(self, optimizer: OptimWrapper, T: int, warmup: int, warmup_ratio: float, power: float) -> None:
+        self.T, self.warmup, self.warmup_ratio, self.power = T, warmup, warmup_ratio, power
+        super().__init__(optimizer, param_name="lr", by_epoch=False)
+
+    def _get_value(self) -> list[float]:
+        factor = rate_factor(self.last_step, self.T, self.warmup, self.warmup_ratio, self.power)
+        return [base * factor for base in self.base_values]

@@ -1,0 +1,279 @@
+"""Train a resolved recipe in a run folder, on the mmengine Runner."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+from rich.console import Console
+from torch import nn
+from torch.utils.data import DataLoader
+
+from dupl import recipes
+from dupl.data.base import ImageSet
+from dupl.data.views import TrainView
+from dupl.engine import build
+from dupl.engine.checkpoints import CheckpointHook, newest_valid
+from dupl.engine.evaluate import PROTOCOL, Evaluation, evaluate, merge
+from dupl.engine.hooks import EvaluateHook, ProgressHook, ScalarHook, StopHook
+from dupl.engine.loop import PositionSampler, TrainLoop  # noqa: F401  (the runner finds TrainLoop by name)
+from dupl.engine.optim import WarmupPoly, build_optimizer
+from dupl.errors import RunError, UserError
+from dupl.lab.fingerprint import fingerprint
+from dupl.lab.overrides import diff
+from dupl.lab.run import Run
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How the effective batch comes about: gpus x per_gpu x accumulate.
+
+    Attributes:
+        gpus: Processes.
+        per_gpu: Images of one micro-batch in one process.
+        accumulate: Micro-batches of one optimiser step.
+    """
+
+    gpus: int
+    per_gpu: int
+    accumulate: int
+
+    @property
+    def effective(self) -> int:
+        """Images of one optimiser step."""
+        return self.gpus * self.per_gpu * self.accumulate
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"effective batch {self.effective} = {self.gpus} process(es) x {self.per_gpu} x {self.accumulate} accumulated"
+
+
+def plan_batch(schedule: dict[str, Any], gpus: int) -> Batch:
+    """The batch of a recipe on this many processes.
+
+    Raises:
+        UserError: It cannot be the recipe's ``batch_size``, and ``allow_other_batch`` is not set.
+    """
+    want, accumulate, per_gpu = schedule["batch_size"], schedule["accumulate"], schedule["per_gpu"]
+    share = per_gpu or max(1, want // (gpus * accumulate))
+    batch = Batch(gpus, share, accumulate)
+    if batch.effective != want and not schedule["allow_other_batch"]:
+        raise UserError(
+            f"{batch}, but the recipe's batch_size is {want}: change the number of processes, schedule.accumulate or "
+            "schedule.per_gpu, or accept another batch by --set schedule.allow_other_batch=True"
+        )
+    return batch
+
+
+class Trainer(Runner):
+    """mmengine's Runner on a chosen device, with its log in the run's folder and not on the terminal."""
+
+    def __init__(self, *args: Any, device: torch.device, **kwargs: Any) -> None:
+        self.device = device
+        super().__init__(*args, **kwargs)
+
+    def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **kwargs: Any) -> MMLogger:
+        """The log goes to a file."""
+        logger = super().build_logger(log_level, log_file, **kwargs)
+        for handler in logger.handlers:
+            if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+                handler.setLevel(logging.ERROR)
+        return logger
+
+    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
+        """Keep the model where it was put, unless it is to be distributed."""
+        return super().wrap_model(model_wrapper_cfg, model) if self.distributed else model
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Resume through the CPU; optimiser states follow their parameters."""
+        super().resume(filename, map_location="cpu")
+
+
+def train(
+    config: Config,
+    folder: Path,
+    *,
+    resume: bool = False,
+    launcher: str = "none",
+    command: Sequence[str] | None = None,
+    console: Console | None = None,
+) -> Run:
+    """Train, evaluate on the way, and leave a run folder.
+
+    Args:
+        config: A resolved recipe.
+        folder: The run's folder.
+        resume: Go on from the newest valid checkpoint; without one, from the start.
+        launcher: "none", or mmengine's "pytorch", "slurm", "mpi" for several processes.
+        command: The command line, for the record.
+        console: Where to report; standard error where None.
+
+    Raises:
+        UserError: Bad configuration or data, or a folder in the way.
+        RunError: Training stopped by itself.
+    """
+    console = console or Console(stderr=True)
+    device = build.choose_device(config.runtime.device)
+    rank, world = join(launcher, device)
+    quiet = console if rank == 0 else Console(quiet=True)
+    source = build.build_dataset(config, "train")
+    batch = plan_batch(config.schedule, world)
+    model = build.build_model(config, len(source.classes), device)
+    run = open_run(config, folder, resume, command or sys.argv, rank)
+    start = None
+    if resume:
+        start, passed = newest_valid(run.path)
+        for line in passed:
+            quiet.print(f"passed over: {line}", soft_wrap=True, highlight=False)
+    quiet.print(f"{run.path}: {len(source)} images, {batch}, {model.amp} on {device}", soft_wrap=True, highlight=False)
+    trainer = build_trainer(config, run, model, source, batch, (rank, world), launcher, quiet, device)
+    if start is not None:
+        trainer._resume, trainer._load_from = True, str(start)
+        quiet.print(f"resuming from {start.name}", highlight=False)
+    if rank == 0:
+        run.update(state="running", iterations=config.schedule.iterations)
+    try:
+        trainer.train()
+    except BaseException as error:
+        if rank == 0:
+            run.update(state="failed", error=f"{type(error).__name__}: {error}")
+        _close(trainer)
+        raise
+    if trainer.train_loop.stop_training:
+        if rank == 0:
+            run.update(state="interrupted", iteration=trainer.iter)
+        raise RunError(f"stopped at iteration {trainer.iter}, which is saved: go on with --resume")
+    if rank == 0:
+        run.update(state="finished", iteration=trainer.iter)
+    return run
+
+
+def _close(trainer: Trainer) -> None:
+    for hook in trainer.hooks:
+        if isinstance(hook, ProgressHook):
+            hook.close()
+
+
+def join(launcher: str, device: torch.device) -> tuple[int, int]:
+    """Join the other processes; this one's rank and how many there are.
+
+    On the CPU the processes meet by gloo, which mmengine's own start-up cannot do.
+    """
+    if launcher == "none":
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise UserError("several processes were started, but --launcher is none: add --launcher pytorch")
+        return 0, 1
+    if not torch.distributed.is_initialized():
+        if device.type == "cpu" and launcher == "pytorch":
+            torch.distributed.init_process_group("gloo")
+        else:
+            from mmengine.dist import init_dist
+
+            init_dist(launcher)
+    return torch.distributed.get_rank(), torch.distributed.get_world_size()
+
+
+def open_run(config: Config, folder: Path, resume: bool, command: Sequence[str], rank: int) -> Run:
+    """Create the run's folder, or check that what is there may go on.
+
+    Raises:
+        UserError: The folder holds another run, or one that must be resumed explicitly.
+    """
+    run = Run(folder)
+    name = fingerprint(config)
+    if rank != 0:
+        return run
+    if not run.exists():
+        return Run.create(folder, recipes.to_text(config), name, list(command), config.runtime.seed)
+    status = run.status
+    if status.fingerprint != name:
+        changes = diff(recipes.load(run.config_path), config)
+        told = ", ".join(f"{path}: {old!r} -> {new!r}" for path, (old, new) in list(changes.items())[:5])
+        raise UserError(f"{folder} holds another run ({told}): choose another folder by --work-dir")
+    if not resume:
+        raise UserError(f"{folder} holds this very run, {status.state} at iteration {status.iteration}: add --resume")
+    if status.state == "finished":
+        raise UserError(f"{folder}: this run is finished; nothing to resume")
+    return run
+
+
+def build_trainer(
+    config: Config,
+    run: Run,
+    model: nn.Module,
+    source: ImageSet,
+    batch: Batch,
+    place: tuple[int, int],
+    launcher: str,
+    console: Console,
+    device: torch.device,
+) -> Trainer:
+    """The mmengine Runner of a run: its loader, optimiser, schedule and hooks."""
+    schedule, runtime, settings = config.schedule, config.runtime, config.evaluation
+    rank, world = place
+    loader = DataLoader(
+        TrainView(source, config.data.augment.to_dict(), runtime.seed),
+        batch_size=batch.per_gpu * batch.accumulate,
+        sampler=PositionSampler(len(source), batch.effective, runtime.seed, rank, world),
+        num_workers=runtime.workers,
+        pin_memory=device.type == "cuda",
+    )
+    optimizer = build_optimizer(model, schedule, batch.accumulate)
+    decay = WarmupPoly(optimizer, schedule.iterations, schedule.warmup, schedule.warmup_ratio, schedule.power)
+    scalars = ScalarHook(run, runtime.log_interval)
+    hooks = [StopHook(), scalars, ProgressHook(scalars, console)]
+    hooks.append(CheckpointHook(run, runtime.checkpoint_interval, runtime.keep_checkpoints))
+    validation = build.build_dataset(config, "val") if config.data.get("val") else None
+    if validation is not None and validation.has_masks:
+        hooks.append(evaluation_hook(run, config, model, validation, place, console))
+    else:
+        console.print("no evaluation: data.val has no masks", highlight=False)
+    wrapper = {"type": "MMDistributedDataParallel", "find_unused_parameters": True, "broadcast_buffers": False}
+    if device.type == "cpu":
+        wrapper["device_ids"] = None
+    return Trainer(
+        model=model,
+        device=device,
+        work_dir=str(run.path / "logs"),
+        train_dataloader=loader,
+        train_cfg=dict(
+            type="TrainLoop", max_iters=schedule.iterations, accumulate=batch.accumulate, seed=runtime.seed
+        ),
+        optim_wrapper=optimizer,
+        param_scheduler=[decay],
+        default_hooks=dict.fromkeys(("runtime_info", "timer", "sampler_seed", "logger", "checkpoint")),
+        custom_hooks=hooks + list(config.get("hooks", [])),
+        launcher=launcher,
+        visualizer=dict(type="Visualizer", vis_backends=list(runtime.vis_backends), save_dir=str(run.path / "logs")),
+        randomness=dict(seed=runtime.seed),
+        cfg=dict(model_wrapper_cfg=wrapper),
+        experiment_name=f"{run.path.name}-{os.getpid()}",
+    )
+
+
+def evaluation_hook(
+    run: Run, config: Config, model: nn.Module, source: ImageSet, place: tuple[int, int], console: Console
+) -> EvaluateHook:
+    """Evaluation of ``data.val`` on all processes, each its share of the images."""
+    settings = config.evaluation.to_dict()
+
+    def work() -> Evaluation:
+        part = evaluate(model, source, settings, workers=config.runtime.workers, part=place)  # type: ignore[arg-type]
+        if place[1] == 1:
+            return part
+        parts: list[Any] = [None] * place[1]
+        torch.distributed.all_gather_object(parts, part)
+        return merge(parts, settings)
+
+    facts = {"protocol": PROTOCOL, "size": settings["size"], "data": config.data.val.to_dict()}
+    return EvaluateHook(run, settings["interval"], work, settings["best"], console, facts)
+
