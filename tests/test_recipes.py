@@ -168,14 +168,11 @@ class TestText:
             "schedule": {"lr": 6e-5, "betas": (0.9, 0.999)},
             "names": ("a",),
             "options": {"a-b": []},
-            "odd": {"µ": 1},
         }
         assert recipes.to_text(short) == (
             "schedule = dict(lr=6e-05, betas=(0.9, 0.999))\nnames = ('a',)\noptions = {'a-b': []}\n"
         )
-        assert (
-            recipes.to_text({"a": {"µ": 1}}) == "a = {'µ': 1}\n"
-        )  # Python takes the name µ for another letter
+        assert recipes.to_text({"a": {"µ": 1}}) == "a = {'µ': 1}\n"  # as a name it would be another letter
         long = recipes.to_text({"a": {"first": "x" * 60, "second": {"third": "y" * 60}}})
         assert long == f"a = dict(\n    first='{'x' * 60}',\n    second=dict(third='{'y' * 60}'),\n)\n"
 
