@@ -9,10 +9,6 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-import dupl.data.tagged_folder
-import dupl.data.toy
-import dupl.data.voc
-import dupl.method.perturb  # noqa: F401  (dupl.method.dupl names the rest)
 from dupl.data.base import ImageSet
 from dupl.errors import UserError
 from dupl.method.dupl import DuPL
@@ -85,8 +81,8 @@ def _build(registry: Any, arguments: dict[str, Any], where: str) -> Any:
     except (TypeError, ValueError, KeyError) as error:
         cause = error.__cause__ or error
         text = " ".join(str(cause.args[0] if cause.args else cause).split())
-        if isinstance(error, KeyError) and "registry" in text:
-            text = f"no {registry.name} is called {arguments.get('type')!r}; there are {', '.join(registry.module_dict)}"
+        if "is not in the" in text:
+            text = f"no {registry.name} is called {text.split()[0]}; there are {', '.join(sorted(registry.module_dict))}"
         raise UserError(f"{where}: {text}") from error
 
 

@@ -1,1 +1,29 @@
-"""The method, torch only: reads like section 3 of the paper."""
+"""The method, torch only: reads like section 3 of the paper. Importing it registers every component."""
+
+from dupl.method import (
+    consistency,
+    discrepancy,
+    dupl,
+    network,
+    noise_filter,
+    patch_contrast,
+    perturb,
+    refine,
+    segmentation,
+    students,
+    threshold,
+)
+
+__all__ = [
+    "consistency",
+    "discrepancy",
+    "dupl",
+    "network",
+    "noise_filter",
+    "patch_contrast",
+    "perturb",
+    "refine",
+    "segmentation",
+    "students",
+    "threshold",
+]

@@ -1,0 +1,16 @@
+"""A few minutes on two CPU cores."""
+
+schedule = dict(
+    iterations=500,
+    batch_size=16,
+    per_gpu=None,
+    accumulate=1,
+    allow_other_batch=False,
+    lr=1e-3,
+    head_lr=1.0,
+    weight_decay=0.01,
+    betas=[0.9, 0.999],
+    warmup=50,
+    warmup_ratio=1e-6,
+    power=0.9,
+)
