@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 IGNORED = (
     "runtime.checkpoint_interval",
     "runtime.device",
+    "runtime.keep_checkpoints",
     "runtime.log_interval",
     "runtime.progress",
-    "runtime.tracking",
+    "runtime.vis_backends",
     "runtime.workers",
     "evaluation.batch_size",
     "evaluation.workers",
