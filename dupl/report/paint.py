@@ -11,19 +11,19 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from dupl.palette import colormap
+from dupl.report.sheet import Picture, font
 from dupl.structures import IGNORE
 
-Picture = NDArray[np.uint8]  # RGB, (H, W, 3)
 Labels = NDArray[np.uint8]  # label ids, (H, W)
 Map = NDArray[np.float32]  # in [0, 1], (H, W)
 Mask = NDArray[np.bool_]  # (H, W)
 
 ALPHA = 0.55
 OUTLINE = (255, 255, 255)
-NOISE = (255, 0, 255)  # of all saturated colours the one farthest, in CIELAB, from the 21 VOC colours
+NOISE, NOISE_STRIPE = (255, 225, 0), (30, 30, 30)  # no class comes near, in colour or in pattern
 VOID = tuple(int(value) for value in colormap()[IGNORE])
 
 
@@ -75,12 +75,12 @@ def paint(
     void: tuple[int, ...] | None = None,
     alpha: float = ALPHA,
 ) -> Picture:
-    """Return what `overlay` does, with pixels filtered as noise in one colour, (H, W, 3).
+    """Return what `overlay` does, with pixels filtered as noise striped in yellow and black, (H, W, 3).
 
     Args:
         image: The photo, RGB, (H, W, 3).
         labels: Label ids, (H, W).
-        noisy: Pixels to fill with `NOISE`, whatever their label, (H, W).
+        noisy: Pixels filtered as noise, whatever their label, (H, W).
         void: Colour that fills the pixels of label 255; None hatches them.
         alpha: Opacity of the classes' paint, 0..1.
 
@@ -95,7 +95,7 @@ def paint(
     painted[unlabelled] = _hatched(image)[unlabelled] if void is None else void
     if noisy is not None:
         _same_size(image, noisy)
-        painted[noisy] = NOISE
+        painted[noisy] = np.where(_stripes(noisy, -1)[..., None], NOISE_STRIPE, NOISE)[noisy]
     return painted
 
 
@@ -108,14 +108,16 @@ def edges(labels: Labels, beside_void: bool = True) -> Mask:
     """
     height, width = labels.shape
     found = np.zeros(labels.shape, np.bool_)
-    # 255 takes part as -1, below every class, or as 255, above them
-    rank = np.where(labels == IGNORE, -1, labels) if beside_void else labels.astype(np.int64)
+    rank = labels.astype(np.int16)
+    if beside_void:
+        rank[labels == IGNORE] = -1
     for step in range(1, 1 + max(1, round(min(height, width) / 400))):
         found[step:] |= rank[:-step] < rank[step:]
         found[:-step] |= rank[step:] < rank[:-step]
         found[:, step:] |= rank[:, :-step] < rank[:, step:]
         found[:, :-step] |= rank[:, step:] < rank[:, :-step]
-    return found & (labels != 0) & (labels != IGNORE)
+    found &= (labels != 0) & (labels != IGNORE)
+    return found
 
 
 def save_palette_png(labels: Labels, path: str | Path) -> None:
@@ -151,19 +153,13 @@ def write_whole(path: str | Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        draft.write_bytes(data)
+        with open(draft, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
-
-
-@lru_cache(maxsize=32)
-def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Return DejaVu Sans, which comes with matplotlib, at a size in pixels."""
-    import matplotlib
-
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
 
 
 def _same_size(image: Picture, other: NDArray[np.generic]) -> None:
@@ -174,17 +170,22 @@ def _same_size(image: Picture, other: NDArray[np.generic]) -> None:
 
 def _to_bytes(values: NDArray[np.floating]) -> Picture:
     """Round 0..255 to bytes."""
-    return np.rint(values).astype(np.uint8)
+    return np.asarray(np.rint(values), np.uint8)
 
 
 def _hatched(image: Picture) -> Picture:
     """Return the photo as a faint grey one under light diagonal stripes, (H, W, 3)."""
-    height, width = image.shape[:2]
-    thick = max(1, round(min(height, width) / 100))
-    diagonal = np.add.outer(np.arange(height), np.arange(width)) // thick
-    grey = np.where(diagonal % 3 == 0, 215.0, 125.0)
+    grey = np.where(_stripes(image[..., 0], 1), 215.0, 125.0)
     light = image @ np.array([0.299, 0.587, 0.114])
     return np.repeat(_to_bytes(0.75 * grey + 0.25 * light)[..., None], 3, axis=2)
+
+
+def _stripes(like: NDArray[np.generic], slope: int) -> Mask:
+    """Return diagonal stripes, a third of the pixels, (H, W); slope 1 rises to the right, -1 falls."""
+    height, width = like.shape
+    thick = max(2, round(max(height, width) / 110))
+    diagonal = np.add.outer(slope * np.arange(height), np.arange(width)) // thick
+    return np.asarray(diagonal % 3 == 0)
 
 
 @lru_cache(maxsize=1)
@@ -192,7 +193,8 @@ def _inferno() -> Picture:
     """Return 256 colours from low to high, (256, 3)."""
     import matplotlib
 
-    return _to_bytes(255 * matplotlib.colormaps["inferno"](np.arange(256))[:, :3])
+    colours = np.asarray(matplotlib.colormaps["inferno"](np.arange(256)), np.float64)
+    return _to_bytes(colours[:, :3] * 255)
 
 
 def _named(painted: Picture, labels: Labels, classes: Sequence[str]) -> Picture:
@@ -201,18 +203,20 @@ def _named(painted: Picture, labels: Labels, classes: Sequence[str]) -> Picture:
 
     height, width = labels.shape
     size = max(11, round(min(height, width) / 22))
+    face = font(size, bold=True)
     stride = max(1, max(height, width) // 256)  # the place need not be exact, and photos may be large
     canvas = Image.fromarray(painted)
     draw = ImageDraw.Draw(canvas)
-    for label in np.unique(labels):
+    for label in np.unique(labels).tolist():
         if label in (0, IGNORE) or label >= len(classes):
             continue
         depth = distance_transform_edt(np.pad(labels[::stride, ::stride] == label, 1))[1:-1, 1:-1]
-        y, x = np.unravel_index(depth.argmax(), depth.shape)
-        half = font(size, bold=True).getlength(classes[label]) / 2 + 2
+        y, x = divmod(int(depth.argmax()), depth.shape[1])
+        half = face.getlength(classes[label]) / 2 + 2
         if depth.max() * stride < 0.8 * size or 2 * half > width:
             continue
-        place = (float(np.clip(x * stride, half, width - half)), float(y * stride))
-        ink = {"fill": OUTLINE, "stroke_fill": (0, 0, 0), "stroke_width": max(1, size // 10)}
-        draw.text(place, classes[label], font=font(size, bold=True), anchor="mm", **ink)
+        place = (min(max(x * stride, half), width - half), y * stride)
+        draw.text(
+            place, classes[label], OUTLINE, face, "mm", stroke_width=max(1, size // 10), stroke_fill=(0, 0, 0)
+        )
     return np.array(canvas)
