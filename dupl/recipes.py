@@ -154,9 +154,7 @@ def plain(value: Any, path: str = "") -> Any:
         return type(value)(plain(item, f"{path}.{i}") for i, item in enumerate(value))
     if value is None or type(value) in (str, bool, int) or (type(value) is float and math.isfinite(value)):
         return value
-    raise UserError(
-        f"{path} is {value!r}; a config holds only dicts, lists, strings, finite numbers and None"
-    )
+    raise UserError(f"{path} is {value!r}; a config holds only dicts, lists, strings, finite numbers and None")
 
 
 def to_text(config: Config | dict[str, Any]) -> str:

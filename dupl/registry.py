@@ -1,7 +1,7 @@
 """Where components and data sets are looked up by name; a user's own class joins with a decorator.
 
-    @COMPONENTS.register_module()
-    class MyFilter: ...
+@COMPONENTS.register_module()
+class MyFilter: ...
 """
 
 from mmengine.registry import Registry

@@ -82,10 +82,7 @@ class Report:
                     " ".join(
                         [
                             f"{row:<{width}}",
-                            *(
-                                f"{cell:>{max(8, len(split))}}"
-                                for cell, split in zip(cells, splits, strict=True)
-                            ),
+                            *(f"{cell:>{max(8, len(split))}}" for cell, split in zip(cells, splits, strict=True)),
                         ]
                     )
                 )
@@ -110,9 +107,7 @@ def check_datasets(sources: Mapping[str, ImageSet], progress: Progress | None = 
     report = Report()
     total, done = sum(len(source) for source in sources.values()), 0
     for split, source in sources.items():
-        counts = dict.fromkeys(
-            ("images", "masks", "untagged", "in mask, not in tags", "in tags, not in mask"), 0
-        )
+        counts = dict.fromkeys(("images", "masks", "untagged", "in mask, not in tags", "in tags, not in mask"), 0)
         report.counts[split] = counts
         tagged = np.zeros(source.K, np.int64)
         seen: set[str] = set()
@@ -196,9 +191,7 @@ def _check_between(sources: Mapping[str, ImageSet], report: Report) -> Iterator[
         if source.classes != train.classes:
             yield Problem("error", split, split, "its classes are not those of train; name the same")
         for name in sorted(set(train.names) & set(source.names)):
-            yield Problem(
-                "error", split, name, "it is in train too: the score flatters; take it off one list"
-            )
+            yield Problem("error", split, name, "it is in train too: the score flatters; take it off one list")
     for name, number in report.class_counts.get("train", {}).items():
         if number == 0:
             yield Problem("warning", "train", name, "no training image has this tag: it cannot be learnt")

@@ -116,9 +116,7 @@ class TaggedFolder(ImageSet):
                     self._listing.setdefault(name, []).append(path)
         found = self._listing.get(self._table.files[self.names[i]], [])
         if not found:
-            raise UserError(
-                f"image not found: {stated} (named in {self._table.path}); add it or drop its line"
-            )
+            raise UserError(f"image not found: {stated} (named in {self._table.path}); add it or drop its line")
         if len(found) > 1:
             both = " and ".join(path.name for path in found)
             raise UserError(f"{stated} may be {both}; write the extension in {self._table.path}")
@@ -134,19 +132,13 @@ class TaggedFolder(ImageSet):
             return names
         path = self.root / f"{split}.txt"
         if not path.is_file():
-            raise UserError(
-                f"split '{split}' is not defined: add it to a column 'split' of {table.path}, or as {path}"
-            )
-        names = [
-            without_suffix(line.strip()) for line in read_text(path, "split").splitlines() if line.strip()
-        ]
+            raise UserError(f"split '{split}' is not defined: add it to a column 'split' of {table.path}, or as {path}")
+        names = [without_suffix(line.strip()) for line in read_text(path, "split").splitlines() if line.strip()]
         if not names:
             raise UserError(f"list of images is empty: {path}; write one name per line")
         for name in names:
             if name not in table.tags:
-                raise UserError(
-                    f"{path}: {name} has no line in {table.path}; add one or take it off the list"
-                )
+                raise UserError(f"{path}: {name} has no line in {table.path}; add one or take it off the list")
         return names
 
 

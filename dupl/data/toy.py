@@ -139,9 +139,7 @@ class Toy(ImageSet):
     def _make(self, rng: Generator) -> Scene:
         """Draw and paint one scene."""
         kinds = list(KINDS.values())
-        labels = rng.integers(
-            1, self.K + 1, size=rng.integers(self.objects[0], self.objects[1], endpoint=True)
-        )
+        labels = rng.integers(1, self.K + 1, size=rng.integers(self.objects[0], self.objects[1], endpoint=True))
         tied, other = rng.random() < self.cooccurrence, int(rng.integers(1, self.K + 1))
         ground = int(labels[0]) if tied else other
 
@@ -160,9 +158,7 @@ class Toy(ImageSet):
         colour = np.asarray(kind.ground, np.float32) + rng.normal(0, 0.025, 3).astype(np.float32)
         period = self.size * rng.uniform(0.14, 0.2)
         x, y = _turned(self._axis[None, :], self._axis[:, None], rng.normal(0, 0.2))
-        pattern = kind.ground_pattern(
-            x / np.float32(period) + rng.random(dtype=np.float32), y / np.float32(period)
-        )
+        pattern = kind.ground_pattern(x / np.float32(period) + rng.random(dtype=np.float32), y / np.float32(period))
         blotches = self._smooth(rng, 7)
         swing = np.float32(self.ground) * (np.float32(0.8) * pattern + np.float32(0.6) * blotches)
         return colour * (1 + np.float32(2) * swing[..., None]), colour
@@ -214,9 +210,7 @@ class Toy(ImageSet):
         edge = np.quantile(along[inside], self.textured) if self.textured < 1 else np.float32(2 * self.size)
         part = np.clip(edge - along + np.float32(0.5), 0, 1) if self.textured > 0 else np.zeros_like(along)
         period = np.float32(self.size * rng.uniform(0.065, 0.085))
-        pattern = kind.pattern(
-            u / period + rng.random(dtype=np.float32), v / period + rng.random(dtype=np.float32)
-        )
+        pattern = kind.pattern(u / period + rng.random(dtype=np.float32), v / period + rng.random(dtype=np.float32))
         body += (np.float32(self.texture) * pattern * part)[..., None] * np.asarray(kind.tint, np.float32)
 
         cover = np.clip(np.float32(0.5) - outline, 0, 1)[..., None]
@@ -231,9 +225,7 @@ class Toy(ImageSet):
         field = np.float32(np.cos(angle)) * across[None, :] + np.float32(np.sin(angle)) * across[:, None]
         exposure = np.exp(self.light * rng.uniform(-1, 1) + 0.2 * self.light * rng.normal(0, 1, 3))
         lit = canvas * (1 + np.float32(slope) * field)[..., None] * exposure.astype(np.float32)
-        grain = rng.standard_normal(lit.shape, dtype=np.float32) * np.float32(
-            self.noise * rng.uniform(0.5, 1.5)
-        )
+        grain = rng.standard_normal(lit.shape, dtype=np.float32) * np.float32(self.noise * rng.uniform(0.5, 1.5))
         return (np.clip(lit + grain, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
     def _smooth(self, rng: Generator, cells: int) -> Array:

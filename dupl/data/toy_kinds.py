@@ -76,9 +76,7 @@ def _zigzag(x: Array, y: Array) -> Array:
 
 
 def _bricks(x: Array, y: Array) -> Array:
-    joint = np.minimum(
-        np.abs((x + np.floor(2 * y) / 2) % 1 - np.float32(0.5)), np.abs((2 * y) % 1 - np.float32(0.5))
-    )
+    joint = np.minimum(np.abs((x + np.floor(2 * y) / 2) % 1 - np.float32(0.5)), np.abs((2 * y) % 1 - np.float32(0.5)))
     return np.clip(np.float32(8) * joint - np.float32(1), -1, 1)
 
 

@@ -85,11 +85,7 @@ class WeakAugment:
         """Smallest and largest scale; (1, 1) where scaling is off."""
         if not self.scale:
             return 1.0, 1.0
-        return (
-            (self.scale, self.scale)
-            if isinstance(self.scale, (int, float))
-            else (self.scale[0], self.scale[1])
-        )
+        return (self.scale, self.scale) if isinstance(self.scale, (int, float)) else (self.scale[0], self.scale[1])
 
     def __call__(self, image: NDArray[np.uint8], rng: Generator) -> tuple[NDArray[np.uint8], Box]:
         """Return an augmented crop (C, C, 3) of an image (H, W, 3), and the box of it that shows the photo.

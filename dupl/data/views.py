@@ -115,9 +115,7 @@ class EvalView(Dataset[EvalSample]):
         """Return image `index` with its truth."""
         image = normalize(self.source.image(index))
         if self.size is not None:
-            image = F.interpolate(image[None], (self.size, self.size), mode="bilinear", align_corners=False)[
-                0
-            ]
+            image = F.interpolate(image[None], (self.size, self.size), mode="bilinear", align_corners=False)[0]
         mask = self.source.mask(index)
         return EvalSample(
             image=image,

@@ -66,9 +66,7 @@ class VOC(ImageSet):
         if self._table is None:
             return self._tag_vector(self._annotated(name))
         if name not in self._table.tags:
-            raise UserError(
-                f"{self._table.path}: no line for {name}; add one or take it off the list {self.split}"
-            )
+            raise UserError(f"{self._table.path}: no line for {name}; add one or take it off the list {self.split}")
         return self._tag_vector(self._table.tags[name])
 
     def mask(self, i: int) -> NDArray[np.uint8] | None:

@@ -82,7 +82,9 @@ def _build(registry: Any, arguments: dict[str, Any], where: str) -> Any:
         cause = error.__cause__ or error
         text = " ".join(str(cause.args[0] if cause.args else cause).split())
         if "is not in the" in text:
-            text = f"no {registry.name} is called {text.split()[0]}; there are {', '.join(sorted(registry.module_dict))}"
+            text = (
+                f"no {registry.name} is called {text.split()[0]}; there are {', '.join(sorted(registry.module_dict))}"
+            )
         raise UserError(f"{where}: {text}") from error
 
 

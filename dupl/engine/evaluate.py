@@ -54,7 +54,9 @@ class Evaluation:
             for i, c, tp, fp, fn in np.concatenate(tally.per_image).tolist()
         )
         run.write_csv(f"{folder}/per_image.csv", ["map", "image", "class", "TP", "FP", "FN"], images)
-        matrices = [(n, self.classes[c], *row) for n, t in self.tallies.items() for c, row in enumerate(t.matrix.tolist())]
+        matrices = [
+            (n, self.classes[c], *row) for n, t in self.tallies.items() for c, row in enumerate(t.matrix.tolist())
+        ]
         run.write_csv(f"{folder}/confusion.csv", ["map", "truth", *self.classes], matrices)
 
     def class_rows(self) -> list[tuple[Any, ...]]:
@@ -185,4 +187,3 @@ def merge(parts: list[Evaluation], settings: dict[str, Any]) -> Evaluation:
     for name in [n for n in first.metrics if n.startswith("cls/")]:
         metrics[name] = float(np.nanmean([p.metrics[name] for p in parts]))
     return Evaluation(metrics, first.tallies, first.classes, first.names, max(p.seconds for p in parts))
-

@@ -12,7 +12,14 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from torch import Tensor
 
 from dupl.engine.checkpoints import FOLDER, publish
@@ -68,7 +75,10 @@ class ScalarHook(Hook):
         steps = max(self.count.values())
         spent = runner.train_loop.seconds()
         self.last = dict(zip(names, means.tolist(), strict=True))
-        self.last |= {"lr": runner.optim_wrapper.param_groups[0]["lr"], "seconds": (spent - self.spent) / steps}
+        self.last |= {
+            "lr": runner.optim_wrapper.param_groups[0]["lr"],
+            "seconds": (spent - self.spent) / steps,
+        }
         if torch.cuda.is_available():
             self.last["memory_GiB"] = torch.cuda.max_memory_allocated() / 2**30
         self.sums, self.count, self.spent = {}, {}, spent
@@ -78,7 +88,10 @@ class ScalarHook(Hook):
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Take the unfinished interval along."""
-        checkpoint["scalars"] = {"sums": {n: v.item() for n, v in self.sums.items()}, "count": dict(self.count)}
+        checkpoint["scalars"] = {
+            "sums": {n: v.item() for n, v in self.sums.items()},
+            "count": dict(self.count),
+        }
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Go on with the unfinished interval."""

@@ -103,9 +103,7 @@ def mean_oa_rate(matrix: Counts) -> float:
     return float(np.nanmean(rate)) if np.isfinite(rate).any() else float("nan")
 
 
-def summarise(
-    tallies: Mapping[str, Tally], subset: tuple[str, Sequence[int]] | None = None
-) -> dict[str, float]:
+def summarise(tallies: Mapping[str, Tally], subset: tuple[str, Sequence[int]] | None = None) -> dict[str, float]:
     """Metrics by name: ``cam/1/mIoU``, ``seg/mean/mIoU``, ..., and ``best``: the better student, per metric.
 
     Args:

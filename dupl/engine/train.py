@@ -218,7 +218,7 @@ def build_trainer(
     device: torch.device,
 ) -> Trainer:
     """The mmengine Runner of a run: its loader, optimiser, schedule and hooks."""
-    schedule, runtime, settings = config.schedule, config.runtime, config.evaluation
+    schedule, runtime = config.schedule, config.runtime
     rank, world = place
     loader = DataLoader(
         TrainView(source, config.data.augment.to_dict(), runtime.seed),
@@ -237,7 +237,11 @@ def build_trainer(
         hooks.append(evaluation_hook(run, config, model, validation, place, console))
     else:
         console.print("no evaluation: data.val has no masks", highlight=False)
-    wrapper = {"type": "MMDistributedDataParallel", "find_unused_parameters": True, "broadcast_buffers": False}
+    wrapper = {
+        "type": "MMDistributedDataParallel",
+        "find_unused_parameters": True,
+        "broadcast_buffers": False,
+    }
     if device.type == "cpu":
         wrapper["device_ids"] = None
     return Trainer(
@@ -245,9 +249,7 @@ def build_trainer(
         device=device,
         work_dir=str(run.path / "logs"),
         train_dataloader=loader,
-        train_cfg=dict(
-            type="TrainLoop", max_iters=schedule.iterations, accumulate=batch.accumulate, seed=runtime.seed
-        ),
+        train_cfg=dict(type="TrainLoop", max_iters=schedule.iterations, accumulate=batch.accumulate, seed=runtime.seed),
         optim_wrapper=optimizer,
         param_scheduler=[decay],
         default_hooks=dict.fromkeys(("runtime_info", "timer", "sampler_seed", "logger", "checkpoint")),
@@ -276,4 +278,3 @@ def evaluation_hook(
 
     facts = {"protocol": PROTOCOL, "size": settings["size"], "data": config.data.val.to_dict()}
     return EvaluateHook(run, settings["interval"], work, settings["best"], console, facts)
-

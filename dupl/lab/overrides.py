@@ -116,9 +116,7 @@ def _fit(old: Any, new: Any, path: str) -> Any:
         return new
     if isinstance(old, dict) and isinstance(new, dict):
         if "type" in old and "type" not in new:
-            raise UserError(
-                f"override {path}: a component needs its type; change one argument by {path}.NAME="
-            )
+            raise UserError(f"override {path}: a component needs its type; change one argument by {path}.NAME=")
         return new
     if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
         return type(old)(new)

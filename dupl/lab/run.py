@@ -77,9 +77,7 @@ class Run:
         self.path = Path(path)
 
     @classmethod
-    def create(
-        cls, path: str | Path, config_text: str, fingerprint: str, command: Sequence[str], seed: int
-    ) -> Run:
+    def create(cls, path: str | Path, config_text: str, fingerprint: str, command: Sequence[str], seed: int) -> Run:
         """Starts a run folder with the resolved config and where code and command come from.
 
         Args:

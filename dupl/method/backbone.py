@@ -38,7 +38,7 @@ class Backbone(nn.Module):
         options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.vit = _build(name, pretrained and not weights, dict(options or {}))
+        self.vit: Any = _build(name, pretrained and not weights, dict(options or {}))  # any of timm's ViTs
         if weights:
             load_weights(self.vit, Path(weights))
         depth = len(self.vit.blocks)
@@ -62,7 +62,7 @@ class Backbone(nn.Module):
         return max(1, round(size / self.patch)) * self.patch
 
 
-def _build(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+def _build(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
     if not timm.is_model(name):
         close = timm.list_models(f"*{name.split('.')[0].split('_patch')[0]}*")[:5]
         hint = f"; close: {', '.join(close)}" if close else ""
@@ -86,7 +86,7 @@ def _build(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
     return vit
 
 
-def load_weights(vit: nn.Module, file: Path) -> None:
+def load_weights(vit: Any, file: Path) -> None:
     """Load timm weights from a local file; the classification head of the file is left out.
 
     Raises:
@@ -106,7 +106,8 @@ def load_weights(vit: nn.Module, file: Path) -> None:
         raise UserError(f"{file} is not a readable weights file: {str(error).splitlines()[0]}") from error
     state = checkpoint_filter_fn({k: v.float() for k, v in state.items()}, vit)
     wrong = vit.load_state_dict(
-        {k: v for k, v in state.items() if not k.startswith(("head.", "head_dist.", "fc_norm."))}, strict=False
+        {k: v for k, v in state.items() if not k.startswith(("head.", "head_dist.", "fc_norm."))},
+        strict=False,
     )
     if wrong.missing_keys or wrong.unexpected_keys:
         raise UserError(
@@ -114,7 +115,7 @@ def load_weights(vit: nn.Module, file: Path) -> None:
         )
 
 
-def _add_positions(vit: VisionTransformer, tokens: Tensor) -> Tensor:
+def _add_positions(vit: Any, tokens: Tensor) -> Tensor:
     """Prefix tokens and position embedding, resized to the image's grid by plain bicubic as in the released code.
 
     timm's own resizing smooths first when the grid shrinks.

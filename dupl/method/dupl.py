@@ -75,7 +75,9 @@ class DuPL(BaseModel):
         self.tau_l, self.cam_scales, self.amp = tau_l, tuple(cam_scales), amp
         self.weights = {**WEIGHTS, **(weights or {})}
         if len(self.students) < 2 and not self.discrepancy.null:
-            raise UserError("L_dis without DS: a discrepancy needs two students; set model.discrepancy.type=NoDiscrepancy")
+            raise UserError(
+                "L_dis without DS: a discrepancy needs two students; set model.discrepancy.type=NoDiscrepancy"
+            )
         if not 0 <= tau_l <= 1:
             raise UserError(f"model.tau_l is {tau_l}: a threshold on a CAM lies in [0, 1]")
         unknown = sorted(set(self.weights) - set(WEIGHTS))
@@ -90,7 +92,13 @@ class DuPL(BaseModel):
         return self.loss(**batch) if mode == "loss" else self.predict(**batch)
 
     def loss(
-        self, images: Tensor, tags: Tensor, present: Present, boxes: Tensor, seeds: Sequence[int], clock: Clock
+        self,
+        images: Tensor,
+        tags: Tensor,
+        present: Present,
+        boxes: Tensor,
+        seeds: Sequence[int],
+        clock: Clock,
     ) -> dict[str, Tensor]:
         """The training step.
 
@@ -203,9 +211,9 @@ class DuPL(BaseModel):
 
     def to_pixels(self, logits: Tensor, images: Tensor) -> Tensor:
         """Log-probabilities (B, K + 1, H, W) of patch logits at the images' resolution."""
-        return F.interpolate(
-            logits.float(), size=images.shape[-2:], mode="bilinear", align_corners=False
-        ).log_softmax(1)
+        return F.interpolate(logits.float(), size=images.shape[-2:], mode="bilinear", align_corners=False).log_softmax(
+            1
+        )
 
     def look_again(
         self, images: Tensor, seeds: Sequence[int], labels: list[PseudoLabels], clock: Clock
@@ -278,7 +286,9 @@ class FiniteGuard:
 
     @staticmethod
     def _check(names: list[str], values: Tensor) -> None:
-        bad = [f"{name} is {value:g}" for name, value in zip(names, values.tolist(), strict=True) if not isfinite(value)]
+        bad = [
+            f"{name} is {value:g}" for name, value in zip(names, values.tolist(), strict=True) if not isfinite(value)
+        ]
         if bad:
             raise FloatingPointError(", ".join(bad))
 

@@ -14,6 +14,7 @@ Labels are class indices with 0 = background. Every mean over a set of pixels is
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -72,7 +73,7 @@ def discrepancy_one_plus(f_1: Tensor, f_2: Tensor) -> Tensor:
     return 1 + F.cosine_similarity(f_1, f_2, dim=-1, eps=1e-6)
 
 
-def symmetric(one_way, f_1: Tensor, f_2: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+def symmetric(one_way: Callable[[Tensor, Tensor], Tensor], f_1: Tensor, f_2: Tensor) -> Tensor:
     """Eq. 3: L_dis = D(f_1, sg(f_2)) + D(f_2, sg(f_1)), the mean over everything but the last axis.
 
     Args:
@@ -80,8 +81,7 @@ def symmetric(one_way, f_1: Tensor, f_2: Tensor) -> Tensor:  # type: ignore[no-u
         f_1: Features of student 1, (..., N).
         f_2: Features of student 2, (..., N).
     """
-    value: Tensor = one_way(f_1, f_2.detach()) + one_way(f_2, f_1.detach())
-    return value.mean()
+    return (one_way(f_1, f_2.detach()) + one_way(f_2, f_1.detach())).mean()
 
 
 def cross_entropy(P: Tensor, Y: Tensor) -> Tensor:

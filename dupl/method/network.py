@@ -47,7 +47,11 @@ class SubNet(nn.Module):
     """
 
     def __init__(
-        self, num_classes: int, backbone: dict[str, Any], pooling: str = "max", head: dict[str, Any] | None = None
+        self,
+        num_classes: int,
+        backbone: dict[str, Any],
+        pooling: str = "max",
+        head: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if pooling not in ("max", "avg"):

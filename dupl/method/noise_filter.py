@@ -108,7 +108,10 @@ def fit_mixture(
         evidence = joint.logsumexp(1)
         likelihood = (evidence * h.count).sum(1) / size.clamp(min=1)
         updated = _maximise(h, (joint - evidence[:, None]).exp(), reg_covar)
-        state = tuple(torch.where(going[:, None], new, old) for new, old in zip(updated, state, strict=True))
+        weight, mean, variance = (
+            torch.where(going[:, None], new, old) for new, old in zip(updated, state, strict=True)
+        )
+        state = weight, mean, variance
         going = going & ((likelihood - previous).abs() >= tol)
         previous = likelihood
     weight, mean, variance = state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
@@ -24,8 +24,8 @@ class _Students(nn.Module):
         kind = {"type": "SubNet", **network, "num_classes": num_classes}
         self.nets = nn.ModuleList(COMPONENTS.build(dict(kind)) for _ in self.teacher_of)
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return iter(self.nets)
+    def __iter__(self) -> Iterator[SubNet]:
+        return iter(self.nets)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         return len(self.nets)
@@ -39,7 +39,7 @@ class _Students(nn.Module):
 
     def segment(self, images: Tensor) -> list[Tensor]:
         """Segmentation logits (B, K + 1, h, w) of every student."""
-        return [net.segment(images) for net in self.nets]
+        return [net.segment(images) for net in self]
 
     def exchange(self, labels: Sequence[T]) -> list[T]:
         """What teaches each student, from what each student made; nothing where nothing was made."""

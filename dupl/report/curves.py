@@ -226,9 +226,7 @@ def spread(heights: Sequence[float], apart: float) -> list[float]:
     piles: list[list[float]] = []  # each the heights of labels that touch
     for height in heights:
         piles.append([height])
-        while len(piles) > 1 and _bottom(piles[-1], apart) < _bottom(piles[-2], apart) + apart * len(
-            piles[-2]
-        ):
+        while len(piles) > 1 and _bottom(piles[-1], apart) < _bottom(piles[-2], apart) + apart * len(piles[-2]):
             piles[-2:] = [piles[-2] + piles[-1]]
     return [_bottom(pile, apart) + i * apart for pile in piles for i in range(len(pile))]
 

@@ -27,9 +27,7 @@ NOISE, NOISE_STRIPE = (255, 225, 0), (30, 30, 30)  # no class comes near, in col
 VOID = tuple(int(value) for value in colormap()[IGNORE])
 
 
-def overlay(
-    image: Picture, labels: Labels, classes: Sequence[str] | None = None, alpha: float = ALPHA
-) -> Picture:
+def overlay(image: Picture, labels: Labels, classes: Sequence[str] | None = None, alpha: float = ALPHA) -> Picture:
     """Return a photo with its labels painted on it in the PASCAL colours, (H, W, 3).
 
     Background pixels stay as they are, 255 becomes a grey hatching, and a thin white line, which lies inside
@@ -216,7 +214,5 @@ def _named(painted: Picture, labels: Labels, classes: Sequence[str]) -> Picture:
         if depth.max() * stride < 0.8 * size or 2 * half > width:
             continue
         place = (min(max(x * stride, half), width - half), y * stride)
-        draw.text(
-            place, classes[label], OUTLINE, face, "mm", stroke_width=max(1, size // 10), stroke_fill=(0, 0, 0)
-        )
+        draw.text(place, classes[label], OUTLINE, face, "mm", stroke_width=max(1, size // 10), stroke_fill=(0, 0, 0))
     return np.array(canvas)

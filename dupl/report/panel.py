@@ -94,9 +94,7 @@ def pane(panel: Panel, kind: Kind, student: int, size: tuple[int, int]) -> Pictu
             return None
         return paint(photo, _resized(panel.truth, size), void=VOID, alpha=STRONG)
     if kind == "CAM" and student < len(panel.cams):
-        picture = heatmap(
-            photo, _resized(panel.cams[student].astype(np.float32), size, Image.Resampling.BILINEAR)
-        )
+        picture = heatmap(photo, _resized(panel.cams[student].astype(np.float32), size, Image.Resampling.BILINEAR))
         cut = panel.cam_labels[student] if panel.cam_labels and student < len(panel.cam_labels) else None
         if cut is not None:
             picture[edges(_resized(cut, size))] = OUTLINE

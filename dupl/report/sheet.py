@@ -63,9 +63,7 @@ def line_height(face: ImageFont.FreeTypeFont) -> int:
     return round(1.36 * face.size)
 
 
-def paragraph(
-    text: str, face: ImageFont.FreeTypeFont, colour: Colour, width: int, indent: int = 0
-) -> Image.Image:
+def paragraph(text: str, face: ImageFont.FreeTypeFont, colour: Colour, width: int, indent: int = 0) -> Image.Image:
     """Return a text, broken into lines, in a strip of this width with `indent` pixels free on both sides."""
     lines = wrapped(text, face, width - 2 * indent)
     strip = blank(width, line_height(face) * len(lines))

@@ -1,6 +1,11 @@
 """All five components on embedded scenes, from random weights, in a few minutes on two CPU cores."""
 
-_base_ = ["../_base_/method/dupl_vitb.py", "../_base_/data/toy.py", "../_base_/schedule/demo.py", "../_base_/runtime.py"]
+_base_ = [
+    "../_base_/method/dupl_vitb.py",
+    "../_base_/data/toy.py",
+    "../_base_/schedule/demo.py",
+    "../_base_/runtime.py",
+]
 
 model = dict(
     network=dict(
@@ -12,12 +17,13 @@ model = dict(
         head=dict(channels=64, dilation=2),
     ),
     discrepancy=dict(_delete_=True, type="OnePlusCosine", over="channel", start=0),
-    noise_filter=dict(fit_on="foreground", start=300, min_pixels=100),
-    consistency=dict(_delete_=True, type="ConfidentConsistency", confidence=0.9, start=300),
-    segmentation=dict(type="BalancedCrossEntropy", start=150),
-    patch_contrast=dict(start=150),
+    noise_filter=dict(fit_on="foreground", start=260, min_pixels=100),
+    consistency=dict(_delete_=True, type="ConfidentConsistency", confidence=0.9, start=260),
+    segmentation=dict(type="BalancedCrossEntropy", start=140),
+    patch_contrast=dict(start=140),
     refine=dict(dilations=[1, 2, 4], iterations=5, downscale=1),
     cam_scales=[1.0, 0.5],
 )
-evaluation = dict(interval=100, size=64, batch_size=50)
+schedule = dict(iterations=420, lr=2e-3)
+evaluation = dict(interval=70, size=64, batch_size=50)
 runtime = dict(workers=0, log_interval=10, checkpoint_interval=100)

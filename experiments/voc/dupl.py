@@ -13,4 +13,9 @@ Where the paper is silent it follows the released code. Pooling: Sec. 3.1 review
     dupl train voc/dupl --set data.train.root=/data/VOC2012 data.val.root=/data/VOC2012
 """
 
-_base_ = ["../_base_/method/dupl_vitb.py", "../_base_/data/voc12.py", "../_base_/schedule/iters_20k.py", "../_base_/runtime.py"]
+_base_ = [
+    "../_base_/method/dupl_vitb.py",
+    "../_base_/data/voc12.py",
+    "../_base_/schedule/iters_20k.py",
+    "../_base_/runtime.py",
+]

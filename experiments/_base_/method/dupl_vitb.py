@@ -34,7 +34,12 @@ model = dict(
     segmentation=dict(type="CrossEntropy", start=2000),  # L_seg
     patch_contrast=dict(type="PatchTokenContrast", start=0, box="patches"),
     refine=dict(
-        type="PixelAdaptiveRefinement", dilations=[1, 2, 4, 8, 12, 24], iterations=10, w1=0.3, w2=0.01, downscale=2
+        type="PixelAdaptiveRefinement",
+        dilations=[1, 2, 4, 8, 12, 24],
+        iterations=10,
+        w1=0.3,
+        w2=0.01,
+        downscale=2,
     ),
     perturb=dict(type="StrongPerturbation", ops=5, magnitude=10, flip=1.0, scale=0.75),
     tau_l=0.25,

@@ -1,0 +1,398 @@
+"""The command line: ``dupl demo | train | eval | infer | show | data``. The one file that may import everything."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dupl import __version__
+from dupl.errors import RunError, UserError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from rich.console import Console
+
+SET_HELP = "replace values of the recipe: path=value, for example model.noise_filter.gamma=0.95"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; exit code 0, 1 (the run failed), 2 (bad input) or 130 (interrupted)."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments) or 0)
+    except UserError as error:
+        print(f"dupl: {error}", file=sys.stderr)
+        return 2
+    except RunError as error:
+        print(f"dupl: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("dupl: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="dupl",
+        description="Dual-student weakly supervised segmentation: train, evaluate, look.",
+        epilog=EXAMPLES,
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--version", action="version", version=f"dupl {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_demo, _train, _eval, _infer, _show, _data):
+        add(commands)
+    return parser
+
+
+EXAMPLES = """examples:
+  dupl demo                                   everything at once on embedded scenes, about 5 minutes
+  dupl show voc/dupl                          a recipe: components, fingerprint, every value
+  dupl data check voc/dupl                    verify a data set before training
+  dupl train voc/dupl                         train; Ctrl-C stops it, --resume goes on
+  dupl eval runs/RUN                          tables of a trained run
+  dupl infer runs/RUN photos/ --out out/      masks, overlays, heat maps of your images
+"""
+
+
+def _command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int | None], text: str, examples: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog="examples:\n" + examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _recipe_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="PATH=VALUE", help=SET_HELP)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def _resolved(recipe: str, sets: Sequence[str]) -> Config:
+    """A recipe with its overrides."""
+    from dupl import recipes
+    from dupl.lab import overrides
+
+    return overrides.apply(recipes.load(recipe), overrides.parse(sets))
+
+
+def _default_folder(recipe: str, config: Config) -> Path:
+    from dupl.lab.fingerprint import fingerprint
+
+    name = Path(recipe).with_suffix("").as_posix().strip("./").replace("/", "-")
+    return Path("runs") / f"{name}-{fingerprint(config)}"
+
+
+# demo ----------------------------------------------------------------------------------------------------------------
+
+
+def _demo(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "demo",
+        run_demo,
+        "train, evaluate and look, on embedded scenes, with all five components on",
+        "  dupl demo\n  dupl demo --work-dir my-demo\n  dupl demo --resume            go on after an interruption\n",
+    )
+    parser.add_argument("--work-dir", type=Path, help="the run's folder; runs/demo-toy-FINGERPRINT by default")
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted demo")
+    _recipe_options(parser)
+
+
+def run_demo(arguments: argparse.Namespace) -> int:
+    """``dupl demo``."""
+    from dupl.engine.demo import demo
+
+    config = _resolved("demo/toy", arguments.set)
+    folder = arguments.work_dir or _default_folder("demo/toy", config)
+    demo(config, folder, resume=arguments.resume, console=_console())
+    return 0
+
+
+# train ---------------------------------------------------------------------------------------------------------------
+
+
+def _train(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "train",
+        run_train,
+        "train a recipe",
+        "  dupl train voc/dupl\n"
+        "  dupl train voc/dupl --set model.threshold.final=0.5 runtime.seed=1\n"
+        "  dupl train my/recipe.py --work-dir runs/mine --resume\n"
+        "  dupl train voc/dupl --set schedule.accumulate=2          one GPU, micro-batches of 2\n"
+        "  torchrun --nproc-per-node 2 -m dupl train voc/dupl --launcher pytorch\n",
+    )
+    parser.add_argument("recipe", help="a name that `dupl show` lists, or a file")
+    parser.add_argument("--work-dir", type=Path, help="the run's folder; runs/RECIPE-FINGERPRINT by default")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint, exactly")
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="for several processes",
+    )
+    _recipe_options(parser)
+
+
+def run_train(arguments: argparse.Namespace) -> int:
+    """``dupl train``."""
+    from dupl.engine.train import train
+
+    config = _resolved(arguments.recipe, arguments.set)
+    folder = arguments.work_dir or _default_folder(arguments.recipe, config)
+    train(config, folder, resume=arguments.resume, launcher=arguments.launcher, console=_console())
+    return 0
+
+
+# eval ----------------------------------------------------------------------------------------------------------------
+
+
+def _eval(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "eval",
+        run_eval,
+        "evaluate a run, or a recipe with a checkpoint (of ours, of the released code, of ToCo)",
+        "  dupl eval runs/RUN\n"
+        "  dupl eval runs/RUN --checkpoint last --split val\n"
+        "  dupl eval voc/dupl_released --checkpoint released.pth --set data.val.root=/data/VOC2012\n",
+    )
+    parser.add_argument("run_or_recipe", help="a run's folder, or a recipe (with --checkpoint)")
+    parser.add_argument("--checkpoint", help="best, last or a file; best by default")
+    parser.add_argument("--split", default="val", help="entry of the recipe's data section; val by default")
+    parser.add_argument("--out", type=Path, help="where to write; inside the run by default")
+    _recipe_options(parser)
+
+
+def run_eval(arguments: argparse.Namespace) -> int:
+    """``dupl eval``."""
+    from rich.progress import track
+
+    from dupl.engine import build
+    from dupl.engine.demo import print_table
+    from dupl.engine.evaluate import PROTOCOL, evaluate
+    from dupl.engine.restore import restore
+    from dupl.lab.run import Run
+
+    console = _console()
+    restored = restore(arguments.run_or_recipe, arguments.checkpoint, arguments.set)
+    source = build.build_dataset(restored.config, arguments.split)
+    model = restored.model(source.classes)
+    ticks = iter(track(range(len(source)), f"evaluate {arguments.split}", console=console))
+    evaluation = evaluate(
+        model,
+        source,
+        restored.config.evaluation.to_dict(),
+        workers=restored.config.runtime.workers,
+        progress=_ticker(ticks),
+    )
+    name = f"{arguments.split}_single-scale_{restored.name}"
+    out = Run(arguments.out or restored.folder / "evaluation" / name)
+    out.path.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "protocol": PROTOCOL,
+        "size": restored.config.evaluation.size,
+        "checkpoint": str(restored.checkpoint),
+        "data": restored.config.data[arguments.split].to_dict(),
+    }
+    evaluation.save(out, ".", facts)
+    print_table(evaluation, f"{arguments.split}, {PROTOCOL} to {restored.config.evaluation.size} px, {restored.name}")
+    console.print(f"written to {out.path}", soft_wrap=True)
+    return 0
+
+
+def _ticker(ticks: Any) -> Callable[[int, int], None]:
+    """Moves a rich progress bar to ``done``."""
+    moved = [0]
+
+    def tick(done: int, _: int) -> None:
+        for _step in range(done - moved[0]):
+            next(ticks, None)
+        moved[0] = done
+
+    return tick
+
+
+# infer ---------------------------------------------------------------------------------------------------------------
+
+
+def _infer(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "infer",
+        run_infer,
+        "segment images: masks (palette PNG), overlays and CAM heat maps",
+        "  dupl infer runs/RUN photos/ --out out/\n"
+        "  dupl infer runs/RUN cat.jpg --out out/ --tags cat\n"
+        "  dupl infer runs/RUN photos/ --out out/ --tags tags.csv\n"
+        "  dupl infer voc/dupl_released --checkpoint released.pth photos/ --out out/\n",
+    )
+    parser.add_argument("run_or_recipe", help="a run's folder, or a recipe (with --checkpoint)")
+    parser.add_argument("images", nargs="+", type=Path, help="image files, or folders of them")
+    parser.add_argument("--out", type=Path, required=True, help="folder for masks/, overlays/, cams/ and tags.csv")
+    parser.add_argument(
+        "--tags", help="class names for all images, or a CSV with columns image,tags; predicted by default"
+    )
+    parser.add_argument("--student", default="mean", help="1, 2 or mean of both; mean by default")
+    parser.add_argument("--checkpoint", help="best, last or a file; best by default")
+    _recipe_options(parser)
+
+
+def run_infer(arguments: argparse.Namespace) -> int:
+    """``dupl infer``."""
+    from rich.progress import track
+
+    from dupl.engine.infer import find_images, infer, read_tags
+    from dupl.engine.restore import restore
+
+    console = _console()
+    files = find_images(arguments.images)
+    restored = restore(arguments.run_or_recipe, arguments.checkpoint, arguments.set)
+    classes = restored.classes()
+    tags = read_tags(arguments.tags, files, classes) if arguments.tags is not None else None
+    model = restored.model(classes)
+    students = ["mean", *(str(i + 1) for i in range(len(model.students)))]
+    if arguments.student not in students:
+        raise UserError(f"--student {arguments.student}: this model has {', '.join(students)}")
+    ticks = iter(track(range(len(files)), "infer", console=console))
+    passed = infer(
+        model,
+        files,
+        classes,
+        restored.config.evaluation.size,
+        arguments.out,
+        tags=tags,
+        student=arguments.student,
+        progress=_ticker(ticks),
+    )
+    for line in passed:
+        console.print(f"passed over: {line}", soft_wrap=True, markup=False)
+    console.print(f"{len(files) - len(passed)} of {len(files)} images written to {arguments.out}", soft_wrap=True)
+    return 2 if passed else 0
+
+
+# show ----------------------------------------------------------------------------------------------------------------
+
+
+def _show(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "show",
+        run_show,
+        "print a recipe: which components are on, its fingerprint, every value; or list the recipes",
+        "  dupl show\n  dupl show voc/dupl\n  dupl show runs/RUN\n  dupl show voc/dupl --set model.students.type=SingleStudent\n",
+    )
+    parser.add_argument("recipe", nargs="?", help="a recipe or a run's folder; nothing lists the recipes")
+    _recipe_options(parser)
+
+
+def run_show(arguments: argparse.Namespace) -> int:
+    """``dupl show``."""
+    from dupl import recipes
+    from dupl.lab.fingerprint import fingerprint
+    from dupl.lab.run import Run
+
+    if arguments.recipe is None:
+        for name in recipes.names():
+            print(f"{name:24} {recipes.docstring(name).strip().splitlines()[0]}")
+        return 0
+    run = Run(arguments.recipe)
+    source = str(run.config_path) if run.exists() else arguments.recipe
+    config = _resolved(source, arguments.set)
+    print((recipes.docstring(source) or "").strip() + "\n" if not run.exists() else _status_lines(run))
+    print(f"fingerprint  {fingerprint(config)}")
+    for name, on, what in components(config.model):
+        print(f"{name:12} {'on ' if on else 'off'}  {what}")
+    print("\n" + recipes.to_text(config))
+    return 0
+
+
+def components(model: dict[str, Any]) -> list[tuple[str, bool, str]]:
+    """The five components of a model config: name, whether it is on, its class and arguments."""
+    from dupl.method import dupl  # noqa: F401  (registers the components)
+    from dupl.registry import COMPONENTS
+
+    places = {
+        "DS": "students",
+        "L_dis": "discrepancy",
+        "DTA": "threshold",
+        "ANF": "noise_filter",
+        "L_reg": "consistency",
+    }
+    rows = []
+    for name, key in places.items():
+        arguments = {k: v for k, v in model[key].items() if k != "type"}
+        kind = COMPONENTS.get(model[key]["type"])
+        on = kind is not None and not getattr(kind, "null", False) and model[key]["type"] != "SingleStudent"
+        rows.append((name, on, f"{model[key]['type']}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"))
+    return rows
+
+
+def _status_lines(run: Any) -> str:
+    status = run.status
+    lines = [
+        f"run          {run.path}",
+        f"state        {status.state}, iteration {status.iteration} of {status.iterations}",
+    ]
+    lines.append(f"trained      {status.seconds:.0f} s on {status.host}, seed {status.seed}")
+    lines.append(f"code         {status.commit or 'no checkout'}{' with changes' if status.dirty else ''}")
+    lines.append(f"versions     {', '.join(f'{k} {v}' for k, v in (status.versions or {}).items() if v)}")
+    lines.append(f"command      {' '.join(status.command)}")
+    if status.error:
+        lines.append(f"error        {status.error}")
+    return "\n".join(lines)
+
+
+# data ----------------------------------------------------------------------------------------------------------------
+
+
+def _data(commands: Any) -> None:
+    parser = commands.add_parser("data", help="verify data sets", description="Verify data sets.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    check = _command(
+        actions,
+        "check",
+        run_data_check,
+        "verify the data sets of a recipe before training",
+        "  dupl data check voc/dupl\n  dupl data check voc/dupl --set data.train.root=/data/VOC2012 data.val.root=/data/VOC2012\n",
+    )
+    check.add_argument("recipe", help="a recipe")
+    check.add_argument("--limit", type=int, default=50, help="most problems to print; 50 by default")
+    _recipe_options(check)
+
+
+def run_data_check(arguments: argparse.Namespace) -> int:
+    """``dupl data check``."""
+    from rich.progress import Progress
+
+    from dupl.data.check import check_datasets
+    from dupl.engine import build
+
+    config = _resolved(arguments.recipe, arguments.set)
+    splits = [k for k, v in config.data.items() if isinstance(v, dict) and "type" in v]
+    sources = {split: build.build_dataset(config, split) for split in splits}
+    with Progress(console=_console(), transient=True) as bar:
+        task = bar.add_task("check", total=None)
+        report = check_datasets(sources, lambda done, total: bar.update(task, completed=done, total=total))
+    print("\n".join(report.lines(arguments.limit)))
+    return 0 if report.ok else 2

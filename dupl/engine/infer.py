@@ -1,0 +1,168 @@
+"""Masks, overlays and CAM heat maps for any images, with or without image tags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+
+from dupl.data.files import IMAGE_SUFFIXES, read_image, read_tag_table, without_suffix
+from dupl.data.views import normalize
+from dupl.errors import UserError
+from dupl.lab.run import atomic_write
+from dupl.method.cam import Present
+from dupl.method.dupl import DuPL
+from dupl.report.figures import heatmap, overlay, save_palette_png
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What a model says of one image of H x W pixels.
+
+    Attributes:
+        labels: uint8 (H, W).
+        scores: Class scores before the sigmoid, (K,).
+        cams: Heat in [0, 1), float32 (H, W), by foreground class name.
+    """
+
+    labels: NDArray[np.uint8]
+    scores: NDArray[np.float32]
+    cams: dict[str, NDArray[np.float32]]
+
+
+def infer_image(
+    model: DuPL,
+    image: NDArray[np.uint8],
+    classes: Sequence[str],
+    size: int,
+    tags: Sequence[str] | None = None,
+    student: str = "mean",
+) -> Inference:
+    """Segment one image, squashed to ``size`` as in evaluation.
+
+    Args:
+        model: In evaluation mode.
+        image: uint8 (H, W, 3).
+        classes: Background first.
+        size: Side of the square.
+        tags: Classes to make CAMs of; None takes those with a positive mean score.
+        student: "1", "2", ..., or "mean" of the students' probabilities, scores and CAMs.
+    """
+    device = next(model.parameters()).device
+    x = F.interpolate(normalize(image)[None].to(device), (size, size), mode="bilinear", align_corners=False)
+    chosen = range(len(model.students)) if student == "mean" else [int(student) - 1]
+    answer = model.predict(x, cams=False)
+    scores = torch.stack([answer[s][0] for s in chosen]).mean(0)  # (1, K)
+    if tags is None:
+        wanted = (scores > 0).float()
+    else:
+        wanted = torch.tensor([[float(c in tags) for c in classes[1:]]], device=device)
+    present = Present.of(wanted.cpu()).to(device)
+    answer = model.predict(x, present) if wanted.any() else answer
+    shape = image.shape[:2]
+    probability = torch.stack(
+        [F.interpolate(answer[s][1], shape, mode="bilinear", align_corners=False).softmax(1) for s in chosen]
+    ).mean(0)
+    cams: dict[str, NDArray[np.float32]] = {}
+    if wanted.any():
+        mains = [maps.main for s in chosen if (maps := answer[s][2]) is not None]
+        heat = F.interpolate(torch.stack(mains).mean(0), shape, mode="bilinear", align_corners=False)[0]
+        cams = {classes[int(c) + 1]: heat[m].cpu().numpy() for m, c in enumerate(present.index[0])}
+    labels = probability.argmax(1)[0].to(torch.uint8).cpu().numpy()
+    return Inference(labels, scores[0].cpu().numpy(), cams)
+
+
+def find_images(paths: Sequence[Path]) -> list[Path]:
+    """Files as given, folders as the images in them, sorted.
+
+    Raises:
+        UserError: A path is missing, a folder holds no image, or two images have the same name.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES)
+            if not inside:
+                raise UserError(f"{path} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+            files += inside
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise UserError(f"no image {path}")
+    seen: dict[str, Path] = {}
+    for file in files:
+        if file.stem in seen:
+            raise UserError(f"{seen[file.stem]} and {file} would both be written as {file.stem}: infer them apart")
+        seen[file.stem] = file
+    return files
+
+
+def read_tags(text: str, files: Sequence[Path], classes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Tags per image name: from a CSV as a tagged folder has it, or one list of class names for all images.
+
+    Raises:
+        UserError: An unknown class, or an image that the CSV lacks.
+    """
+    if text.endswith(".csv"):
+        table = read_tag_table(text, classes[1:])
+        rows = {without_suffix(name): tags for name, tags in table.tags.items()}
+        lacking = [f.name for f in files if f.stem not in rows]
+        if lacking:
+            raise UserError(
+                f"{text} has no row for {lacking[0]}" + (f" and {len(lacking) - 1} more" if lacking[1:] else "")
+            )
+        return {f.stem: rows[f.stem] for f in files}
+    tags = tuple(text.replace(",", " ").split())
+    unknown = [t for t in tags if t not in classes[1:]]
+    if unknown:
+        raise UserError(f"--tags: no class {unknown[0]!r}; there are {', '.join(classes[1:])}")
+    return {f.stem: tags for f in files}
+
+
+def infer(
+    model: DuPL,
+    files: Sequence[Path],
+    classes: Sequence[str],
+    size: int,
+    out: Path,
+    *,
+    tags: dict[str, tuple[str, ...]] | None = None,
+    student: str = "mean",
+    progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """Write ``masks/NAME.png``, ``overlays/NAME.jpg``, ``cams/NAME_CLASS.jpg`` and ``tags.csv`` below ``out``.
+
+    An unreadable image is passed over.
+
+    Returns:
+        A line for each image that was passed over.
+    """
+    for folder in ("masks", "overlays", "cams"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    lines = ["image,tags,scores"]
+    passed: list[str] = []
+    model.eval()
+    for done, file in enumerate(files, 1):
+        try:
+            image = read_image(file, upright=True)
+        except UserError as error:
+            passed.append(str(error))
+            continue
+        given = tags[file.stem] if tags is not None else None
+        found = infer_image(model, image, classes, size, given, student)
+        save_palette_png(found.labels, out / "masks" / f"{file.stem}.png")
+        Image.fromarray(overlay(image, found.labels, classes)).save(out / "overlays" / f"{file.stem}.jpg", quality=92)
+        for name, heat in found.cams.items():
+            Image.fromarray(heatmap(image, heat)).save(out / "cams" / f"{file.stem}_{name}.jpg", quality=92)
+        scores = " ".join(f"{found.scores[list(classes).index(c) - 1]:.3f}" for c in found.cams)
+        lines.append(f"{file.stem},{' '.join(found.cams)},{scores}")
+        if progress is not None:
+            progress(done, len(files))
+    atomic_write(out / "tags.csv", ("\n".join(lines) + "\n").encode())
+    return passed

@@ -1,0 +1,108 @@
+"""Pictures of what a model sees on a few images: CAMs, pseudo-labels, predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dupl.data.base import ImageSet
+from dupl.data.views import EvalView
+from dupl.lab.run import Run
+from dupl.method.cam import Present
+from dupl.method.dupl import DuPL
+from dupl.report.figures import Panel, curve, picture_page
+from dupl.structures import Clock
+
+MARKS = {"L_seg": "segmentation", "ANF": "noise_filter", "L_reg": "consistency"}
+
+
+def choose(source: ImageSet, count: int) -> list[int]:
+    """Images spread over the set, those with several classes first; the same each time."""
+    spread = np.linspace(0, len(source) - 1, min(len(source), 4 * count)).round().astype(int)
+    richest = sorted(set(spread.tolist()), key=lambda i: (-float(source.tags(i).sum()), i))[:count]
+    return sorted(richest)
+
+
+def look(model: DuPL, source: ImageSet, indices: Sequence[int], size: int, clock: Clock) -> list[Panel]:
+    """One panel per image: the training step's view of the squashed image, at the image's own size.
+
+    Args:
+        model: In any mode; it is left in the mode it was in.
+        source: The data set; masks are shown where there are any.
+        indices: Which images.
+        size: Side of the square that images are squashed to.
+        clock: Decides thresholds and which components act.
+    """
+    view, device, training = EvalView(source, size), next(model.parameters()).device, model.training
+    model.eval()
+    panels = []
+    for i in indices:
+        sample = view[i]
+        tags = sample["tags"][None]
+        present, box = Present.of(tags).to(device), torch.tensor([[0, size, 0, size]], device=device)
+        images = sample["image"][None].to(device)
+        cams, labels, noisy, P = model.inspect(images, tags.to(device), present, box, clock)
+        photo = source.image(i)
+        shape = photo.shape[:2]
+        panels.append(
+            Panel(
+                name=sample["name"],
+                image=photo,
+                truth=None if sample["mask"] is None else sample["mask"].numpy(),
+                cams=[_smooth(m.main.amax(1, keepdim=True), shape) for m in cams],
+                cam_labels=None,
+                pseudo=[_nearest(y.y, shape) for y in labels],
+                noisy=[_nearest(n, shape).astype(bool) for n in noisy],
+                prediction=[_nearest(p.argmax(1), shape) for p in P],
+                tags=tuple(c for c, on in zip(source.classes[1:], tags[0].tolist(), strict=True) if on),
+            )
+        )
+    model.train(training)
+    return panels
+
+
+def _smooth(x: Tensor, shape: Sequence[int]) -> NDArray[np.float32]:
+    big = F.interpolate(x.float(), size=tuple(shape), mode="bilinear", align_corners=False)
+    return big[0, 0].clamp(0, 1).cpu().numpy()
+
+
+def _nearest(labels: Tensor, shape: Sequence[int]) -> NDArray[np.uint8]:
+    return (
+        F.interpolate(labels[:, None].float(), size=tuple(shape), mode="nearest")[0, 0].cpu().numpy().astype(np.uint8)
+    )
+
+
+def run_pictures(model: DuPL, source: ImageSet, config: Config, run: Run, caption: str, count: int = 8) -> Path:
+    """Write pictures.png of a run: ``count`` images of ``source`` as the last training step would see them."""
+    T = config.schedule.iterations
+    panels = look(model, source, choose(source, count), config.evaluation.size, Clock(T - 1, T))
+    path = run.path / "pictures.png"
+    picture_page(panels, source.classes, path, title=f"{run.path.name}, iteration {T}", caption=caption)
+    return path
+
+
+def run_curves(config: Config, run: Run) -> Path | None:
+    """Write curves.png of a run: CAM and segmentation mIoU over iterations; None where nothing was evaluated."""
+    rows = [row for row in run.scalars() if "seg/1/mIoU" in row]
+    if not rows:
+        return None
+    subset = config.evaluation.get("subset")
+    metric = subset["name"] if subset else "mIoU"
+    students = sorted({k.split("/")[1] for k in rows[0] if k.startswith("seg/") and k.split("/")[1].isdigit()})
+    names = {f"{kind}, student {s}": f"{kind.lower()}/{s}/{metric}" for kind in ("CAM", "Seg") for s in students}
+    path = run.path / "curves.png"
+    curve(rows, names, path, title=run.path.name, ylabel=f"{metric} on val (%)", marks=starts(config.model))
+    return path
+
+
+def starts(model: dict[str, Any]) -> dict[str, int]:
+    """Where components start, by the name they carry in figures."""
+    return {f"{name} starts": model[key]["start"] for name, key in MARKS.items() if model[key].get("start")}

@@ -1,0 +1,77 @@
+"""A trained model from a run's folder, or from a recipe and a checkpoint file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+
+from dupl import recipes
+from dupl.engine import build
+from dupl.engine.checkpoints import FOLDER, load_weights, newest_valid
+from dupl.errors import UserError
+from dupl.lab import overrides
+from dupl.lab.run import Run
+from dupl.method.dupl import DuPL
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What to evaluate or infer with.
+
+    Attributes:
+        config: The resolved recipe.
+        checkpoint: The file of weights.
+        folder: Where results belong.
+        name: Of the checkpoint, for file names.
+    """
+
+    config: Config
+    checkpoint: Path
+    folder: Path
+    name: str
+
+    def classes(self) -> tuple[str, ...]:
+        """Class names, background first, from the recipe's data."""
+        split = "train" if self.config.data.get("train") else "val"
+        return build.build_dataset(self.config, split).classes
+
+    def model(self, classes: Sequence[str]) -> DuPL:
+        """The model with its weights, on its device, in evaluation mode."""
+        device = build.choose_device(self.config.runtime.device)
+        model = build.build_model(self.config, len(classes), device, pretrained=False)
+        load_weights(model, self.checkpoint)
+        model.eval()
+        return model
+
+
+def restore(run_or_recipe: str, checkpoint: str | None, sets: Sequence[str]) -> Restored:
+    """Find config and weights.
+
+    Args:
+        run_or_recipe: A run's folder, or a recipe.
+        checkpoint: "best", "last", a file, or None for "best" of a run.
+        sets: Overrides of the config.
+
+    Raises:
+        UserError: A recipe without a checkpoint file, or a run without the checkpoint asked for.
+    """
+    run = Run(run_or_recipe)
+    of_run = run.exists()
+    source = run.config_path if of_run else run_or_recipe
+    config = overrides.apply(recipes.load(source), overrides.parse(sets))
+    if checkpoint not in (None, "best", "last"):
+        file = Path(str(checkpoint))
+        name = Path(run_or_recipe).with_suffix("").as_posix().replace("/", "-")
+        return Restored(config, file, run.path if of_run else Path("evaluation") / name, file.stem)
+    if not of_run:
+        raise UserError(f"{run_or_recipe} is a recipe, not a run: say which weights by --checkpoint FILE")
+    best = run.path / FOLDER / "best.pth"
+    if checkpoint == "best" or (checkpoint is None and best.is_file()):
+        return Restored(config, best, run.path, "best")
+    newest, passed = newest_valid(run.path)
+    if newest is None:
+        raise UserError(f"{run.path} has no checkpoint that loads" + "".join(f"; {line}" for line in passed))
+    return Restored(config, newest, run.path, newest.stem)

@@ -1,0 +1,44 @@
+"""DeiT-tiny on photos of VOC's cats, cows, dogs, horses and sheep, from tags only: real input for a CPU.
+
+Data: a part of VOC 2012 in VOC layout below data/voc_animals (JPEGImages, SegmentationClass, ImageSets, tags.csv); any
+    VOC folder with lists train and val100 serves. Weights: timm's deit_tiny_patch16_224, or a local file.
+Scored on 7 classes (mIoU-7); the 21-class mIoU stands beside it. The measured curve is in docs/results.md.
+
+    dupl train voc_animals --set data.train.root=DIR data.val.root=DIR model.network.backbone.weights=FILE.safetensors
+"""
+
+_base_ = [
+    "_base_/method/dupl_vitb.py",
+    "_base_/data/voc12.py",
+    "_base_/schedule/iters_20k.py",
+    "_base_/runtime.py",
+]
+
+model = dict(
+    network=dict(backbone=dict(name="deit_tiny_patch16_224.fb_in1k")),
+    discrepancy=dict(_delete_=True, type="OnePlusCosine", over="channel", start=0),
+    threshold=dict(
+        _delete_=True,
+        type="PerClassCosineDescent",
+        initial=0.7,
+        final=[0.7] * 4 + [0.55] * 4 + [0.7] + [0.55] * 9 + [0.7, 0.55],
+        start=350,
+    ),
+    noise_filter=dict(fit_on="foreground", gamma=0.95, start=600, min_pixels=128),
+    consistency=dict(_delete_=True, type="ConfidentConsistency", confidence=0.9, start=600),
+    segmentation=dict(type="BalancedCrossEntropy", start=350),
+)
+data = dict(
+    train=dict(root="data/voc_animals", split="train"),
+    val=dict(root="data/voc_animals", split="val100"),
+    augment=dict(scale=[0.5, 1.5], crop=160, jitter=0.0, gray=0.0, blur=0.0),
+)
+schedule = dict(iterations=1000, lr=1e-4, warmup=100)
+evaluation = dict(
+    interval=200,
+    size=160,
+    batch_size=10,
+    subset=dict(name="mIoU-7", classes=["background", "cat", "cow", "dog", "horse", "person", "sheep"]),
+    best="seg/best/mIoU-7",
+)
+runtime = dict(workers=1, log_interval=20, checkpoint_interval=100)
