@@ -300,7 +300,8 @@ def _show(commands: Any) -> None:
         "show",
         run_show,
         "print a recipe: which components are on, its fingerprint, every value; or list the recipes",
-        "  dupl show\n  dupl show voc/dupl\n  dupl show runs/RUN\n  dupl show voc/dupl --set model.students.type=SingleStudent\n",
+        "  dupl show\n  dupl show voc/dupl\n  dupl show runs/RUN\n"
+        "  dupl show voc/dupl --set model.students.type=SingleStudent\n",
     )
     parser.add_argument("recipe", nargs="?", help="a recipe or a run's folder; nothing lists the recipes")
     _recipe_options(parser)
@@ -374,7 +375,8 @@ def _data(commands: Any) -> None:
         "check",
         run_data_check,
         "verify the data sets of a recipe before training",
-        "  dupl data check voc/dupl\n  dupl data check voc/dupl --set data.train.root=/data/VOC2012 data.val.root=/data/VOC2012\n",
+        "  dupl data check voc/dupl\n"
+        "  dupl data check voc/dupl --set data.train.root=/data/VOC2012 data.val.root=/data/VOC2012\n",
     )
     check.add_argument("recipe", help="a recipe")
     check.add_argument("--limit", type=int, default=50, help="most problems to print; 50 by default")

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
+from dupl.atomic import atomic_write
 from dupl.data.files import IMAGE_SUFFIXES, read_image, read_tag_table, without_suffix
 from dupl.data.views import normalize
 from dupl.errors import UserError
-from dupl.lab.run import atomic_write
 from dupl.method.cam import Present
 from dupl.method.dupl import DuPL
 from dupl.report.figures import heatmap, overlay, save_palette_png

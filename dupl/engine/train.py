@@ -54,7 +54,8 @@ class Batch:
 
     def __str__(self) -> str:
         """For people."""
-        return f"effective batch {self.effective} = {self.gpus} process(es) x {self.per_gpu} x {self.accumulate} accumulated"
+        parts = f"{self.gpus} process(es) x {self.per_gpu} x {self.accumulate} accumulated"
+        return f"effective batch {self.effective} = {parts}"
 
 
 def plan_batch(schedule: dict[str, Any], gpus: int) -> Batch:

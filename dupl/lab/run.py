@@ -8,13 +8,13 @@ import json
 import math
 import os
 import socket
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from dupl.atomic import atomic_write
 from dupl.errors import UserError
 from dupl.lab import provenance
 
@@ -236,27 +236,6 @@ class Run:
             raise UserError(f"{self.path} holds no {name}: is it the folder of a run?") from None
         except (OSError, ValueError) as error:
             raise UserError(f"{path} is damaged: {error}") from None
-
-
-def atomic_write(path: str | Path, data: bytes) -> None:
-    """Writes a file so that whoever reads it, even after a crash, finds all of it or what was there before.
-
-    Folders on the way are made.
-
-    Raises:
-        OSError: It cannot be written; nothing is left behind.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with open(draft, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _jsonable(value: Any) -> Any:

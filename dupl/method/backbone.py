@@ -49,7 +49,7 @@ class Backbone(nn.Module):
         self.patch: int = self.vit.patch_embed.patch_size[0]
         if isinstance(self.vit, VisionTransformer) and self.vit.pos_embed is not None:
             self.vit.pos_embed.requires_grad_(False)  # Released code: frozen
-            self.vit._pos_embed = partial(_add_positions, self.vit)
+            self.vit._pos_embed = partial(_add_positions, self.vit)  # type: ignore[method-assign]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Final-norm patch tokens and the auxiliary block's, each (B, D, h, w), for images (B, 3, H, W)."""
@@ -110,9 +110,8 @@ def load_weights(vit: Any, file: Path) -> None:
         strict=False,
     )
     if wrong.missing_keys or wrong.unexpected_keys:
-        raise UserError(
-            f"{file} does not fit the backbone: missing {wrong.missing_keys[:5]}, unexpected {wrong.unexpected_keys[:5]}"
-        )
+        told = f"missing {wrong.missing_keys[:5]}, unexpected {wrong.unexpected_keys[:5]}"
+        raise UserError(f"{file} does not fit the backbone: {told}")
 
 
 def _add_positions(vit: Any, tokens: Tensor) -> Tensor:

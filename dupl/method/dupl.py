@@ -308,7 +308,7 @@ def normalise(images: Tensor) -> Tensor:
 def pixel_shares(
     boxes: Tensor, labels: list[PseudoLabels], noisy: list[Tensor], tau_h: Tensor, images: Tensor
 ) -> dict[str, Tensor]:
-    """Shares in [0, 1] of the photos' pixels that supervise, are filtered as noise, or are undecided; and mean tau_h."""
+    """Shares in [0, 1] of the photos' pixels that supervise, are filtered, or are undecided; and mean tau_h."""
     shares = {"tau_h": tau_h.mean()}
     if labels:
         photo = inside(boxes, images.shape[-2:]).sum().clamp(min=1) * len(labels)

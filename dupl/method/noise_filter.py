@@ -62,7 +62,7 @@ def _histogram(values: Tensor, chosen: Tensor, bins: int) -> _Histogram:
 
 
 def _two_means(h: _Histogram) -> Tensor:
-    """The best two-cluster split of 1-D data (k-means with k = 2, solved exactly): membership of the upper, (B, bins)."""
+    """The best two-cluster split of 1-D data, k-means with k = 2 solved exactly: membership of the upper, (B, bins)."""
     n, s = h.count.cumsum(1), h.total.cumsum(1)
     all_n, all_s = n[:, -1:], s[:, -1:]
     left, right = n.clamp(min=1), (all_n - n).clamp(min=1)

@@ -11,8 +11,8 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dupl.atomic import atomic_write
 from dupl.errors import UserError
-from dupl.report.paint import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,7 +96,7 @@ def curve(
 
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=200, metadata={"Software": None})
-    write_whole(path, data.getvalue())
+    atomic_write(path, data.getvalue())
 
 
 def series(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> list[Series]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import uuid
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from dupl.atomic import atomic_write
 from dupl.palette import colormap
 from dupl.report.sheet import Picture, font
 from dupl.structures import IGNORE
@@ -142,22 +141,7 @@ def write_png(picture: Image.Image, path: str | Path) -> None:
     """Write a picture by way of a draft beside it, so that no reader ever finds half of it."""
     data = io.BytesIO()
     picture.save(data, format="PNG")
-    write_whole(path, data.getvalue())
-
-
-def write_whole(path: str | Path, data: bytes) -> None:
-    """Write a file by way of a draft beside it, so that no reader ever finds half of it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with open(draft, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    atomic_write(path, data.getvalue())
 
 
 def _same_size(image: Picture, other: NDArray[np.generic]) -> None:

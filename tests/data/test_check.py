@@ -55,9 +55,7 @@ def test_each_fault_is_found_and_none_stops_it(voc_root: Path) -> None:
 
 
 def test_tags_that_contradict_masks_are_counted_apart(voc_root: Path) -> None:
-    (voc_root / "tags.csv").write_text(
-        "image,tags\n2007_000001,cat\n2007_000002,person car bus\n2007_000003,\n"
-    )
+    (voc_root / "tags.csv").write_text("image,tags\n2007_000001,cat\n2007_000002,person car bus\n2007_000003,\n")
     report = _check(voc_root)
     assert report.ok
     assert report.counts["train"]["in mask, not in tags"] == 1

@@ -45,9 +45,7 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("not a photo")
     with pytest.raises(UserError, match=r"image cannot be read: .*text\.jpg"):
         read_image(tmp_path / "text.jpg")
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8)).save(
-        tmp_path / "cut.jpg"
-    )
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8)).save(tmp_path / "cut.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:1500])
     with pytest.raises(UserError, match=r"cut\.jpg.*truncated"):
         read_image(tmp_path / "cut.jpg")

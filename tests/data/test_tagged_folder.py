@@ -26,9 +26,7 @@ def test_splits_by_column_or_list_share_their_classes(folder_root: Path) -> None
     (folder_root / "tags.csv").write_text(TABLE)
     train, val = (TaggedFolder(str(folder_root), split=split) for split in ("train", "val"))
     assert train.names == ["a", "b"] and val.names == ["sub/c", "d"] and train.classes == val.classes
-    (folder_root / "tags.csv").write_text(
-        TABLE.replace(",split", "").replace(",train", "").replace(",val", "")
-    )
+    (folder_root / "tags.csv").write_text(TABLE.replace(",split", "").replace(",train", "").replace(",val", ""))
     (folder_root / "val.txt").write_text("sub/c\nd.jpeg\n")
     assert TaggedFolder(str(folder_root), split="val").names == ["sub/c", "d"]
     with pytest.raises(UserError, match="split 'train' is not defined"):

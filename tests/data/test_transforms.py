@@ -39,9 +39,7 @@ def test_nothing_on_returns_pixels_of_the_photo() -> None:
 def test_scaling_only_the_visible_part_equals_scaling_all() -> None:
     image = np.asarray(Image.fromarray(_photo(9, 12)).resize((120, 90), Image.Resampling.BICUBIC))
     for scale in (0.5, 0.73, 1.37, 2.0):
-        crop, (y0, y1, x0, x1) = WeakAugment.from_dict(dict(PLAIN, crop=50, scale=scale))(
-            image, default_rng(1)
-        )
+        crop, (y0, y1, x0, x1) = WeakAugment.from_dict(dict(PLAIN, crop=50, scale=scale))(image, default_rng(1))
         whole = np.asarray(
             Image.fromarray(image).resize((int(120 * scale), int(90 * scale)), Image.Resampling.BILINEAR)
         )
@@ -98,9 +96,7 @@ def test_hue_wraps_and_brightness_stays_in_range() -> None:
 
 def test_blur_smooths() -> None:
     image = _photo(64, 64)
-    crop, _ = WeakAugment.from_dict(dict(PLAIN, crop=64, blur=1.0, blur_radius=(2.0, 2.0)))(
-        image, default_rng(0)
-    )
+    crop, _ = WeakAugment.from_dict(dict(PLAIN, crop=64, blur=1.0, blur_radius=(2.0, 2.0)))(image, default_rng(0))
     assert crop.std() < 0.4 * image.std()
 
 

@@ -25,9 +25,7 @@ def test_layout(voc_root: Path) -> None:
 
 def test_xml_and_csv_agree(voc_root: Path) -> None:
     from_xml = [VOC(str(voc_root), split).tags(0) for split in ("train", "val")]
-    (voc_root / "tags.csv").write_text(
-        "image,tags\n2007_000001,cat dog\n2007_000002,person\n2007_000003,sofa cat\n"
-    )
+    (voc_root / "tags.csv").write_text("image,tags\n2007_000001,cat dog\n2007_000002,person\n2007_000003,sofa cat\n")
     for name in ("2007_000001", "2007_000003"):
         (voc_root / "Annotations" / f"{name}.xml").unlink()
     from_csv = [VOC(str(voc_root), split).tags(0) for split in ("train", "val")]
@@ -77,9 +75,7 @@ def test_xml_cannot_reach_outside(tmp_path: Path) -> None:
         objects_in_xml(path)
 
 
-@pytest.mark.skipif(
-    "DUPL_VOC_ANIMALS" not in os.environ, reason="DUPL_VOC_ANIMALS does not name the folder of photos"
-)
+@pytest.mark.skipif("DUPL_VOC_ANIMALS" not in os.environ, reason="DUPL_VOC_ANIMALS does not name the folder of photos")
 def test_real_photos() -> None:
     root = os.environ["DUPL_VOC_ANIMALS"]
     sources = {split: VOC(root, split) for split in ("train", "val")}

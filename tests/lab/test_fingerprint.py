@@ -11,11 +11,7 @@ from dupl.errors import UserError
 from dupl.lab.fingerprint import IGNORED, canonical, fingerprint
 
 SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=5)
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5)
 )
 VALUES = st.recursive(
     SCALARS,

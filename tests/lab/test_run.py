@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dupl.atomic import atomic_write
 from dupl.errors import UserError
 from dupl.lab.provenance import Code, code, versions
-from dupl.lab.run import Run, atomic_write
+from dupl.lab.run import Run
 
 
 @pytest.fixture

@@ -341,9 +341,7 @@ def test_page_takes_any_size_and_shape(tmp_path):
         labels = np.ones((height, width), np.uint8)
         none = np.zeros((height, width), bool)
         image, cam = np.full((height, width, 3), 90, np.uint8), np.ones((height, width), np.float32)
-        return Panel(
-            f"{height} x {width}", image, labels, [cam], [None], [labels], [none], [labels], ("disc",)
-        )
+        return Panel(f"{height} x {width}", image, labels, [cam], [None], [labels], [none], [labels], ("disc",))
 
     panels = [sized(64, 64), sized(1200, 1600), sized(30, 900), sized(900, 30), sized(1, 1), sized(224, 160)]
     layout = figures._layout(panels)
@@ -354,9 +352,7 @@ def test_page_takes_any_size_and_shape(tmp_path):
 
 
 def test_uniform_portraits_are_as_large_as_there_is_room_for():
-    tall = a_panel(
-        0, image=np.zeros((800, 400, 3), np.uint8), truth=np.zeros((800, 400), np.uint8), cam_labels=None
-    )
+    tall = a_panel(0, image=np.zeros((800, 400, 3), np.uint8), truth=np.zeros((800, 400), np.uint8), cam_labels=None)
     layout = figures._layout([tall])
     assert figures._fit(tall.image, layout.room) == (280, 560) and layout.cell == 282
 
