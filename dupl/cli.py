@@ -156,11 +156,16 @@ def _train(commands: Any) -> None:
 
 def run_train(arguments: argparse.Namespace) -> int:
     """``dupl train``."""
+    from dupl.engine.pictures import draw
     from dupl.engine.train import train
 
     config = _resolved(arguments.recipe, arguments.set)
     folder = arguments.work_dir or _default_folder(arguments.recipe, config)
-    train(config, folder, resume=arguments.resume, launcher=arguments.launcher, console=_console())
+    console = _console()
+    run = train(config, folder, resume=arguments.resume, launcher=arguments.launcher, console=console)
+    if run is not None:
+        for picture in draw(run, config):
+            console.print(f"look at {picture}", soft_wrap=True)
     return 0
 
 
@@ -189,10 +194,10 @@ def run_eval(arguments: argparse.Namespace) -> int:
     from rich.progress import track
 
     from dupl.engine import build
-    from dupl.engine.demo import print_table
     from dupl.engine.evaluate import PROTOCOL, evaluate
     from dupl.engine.restore import restore
     from dupl.lab.run import Run
+    from dupl.report.tables import print_evaluation
 
     console = _console()
     restored = restore(arguments.run_or_recipe, arguments.checkpoint, arguments.set)
@@ -216,7 +221,8 @@ def run_eval(arguments: argparse.Namespace) -> int:
         "data": restored.config.data[arguments.split].to_dict(),
     }
     evaluation.save(out, ".", facts)
-    print_table(evaluation, f"{arguments.split}, {PROTOCOL} to {restored.config.evaluation.size} px, {restored.name}")
+    title = f"{arguments.split}, {PROTOCOL} to {restored.config.evaluation.size} px, {restored.name}"
+    print_evaluation(evaluation.metrics, evaluation.class_rows(), title)
     console.print(f"written to {out.path}", soft_wrap=True)
     return 0
 

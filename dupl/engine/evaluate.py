@@ -160,7 +160,7 @@ def _to(size: tuple[int, ...], maps: Tensor) -> Tensor:
 
 def _subset(setting: dict[str, Any] | None, classes: tuple[str, ...]) -> tuple[str, list[int]] | None:
     """The recipe's ``evaluation.subset``: a name and class names, as ids."""
-    if not setting:
+    if not setting or not setting["classes"]:
         return None
     unknown = [c for c in setting["classes"] if c not in classes]
     if unknown:

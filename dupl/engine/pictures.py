@@ -15,8 +15,10 @@ from torch import Tensor
 
 from dupl.data.base import ImageSet
 from dupl.data.views import EvalView
+from dupl.engine import build
+from dupl.engine.checkpoints import load_weights, newest_valid
 from dupl.lab.run import Run
-from dupl.method.cam import Present
+from dupl.method.cam import Present, label_by_threshold
 from dupl.method.dupl import DuPL
 from dupl.report.figures import Panel, curve, picture_page
 from dupl.structures import Clock
@@ -31,7 +33,9 @@ def choose(source: ImageSet, count: int) -> list[int]:
     return sorted(richest)
 
 
-def look(model: DuPL, source: ImageSet, indices: Sequence[int], size: int, clock: Clock) -> list[Panel]:
+def look(
+    model: DuPL, source: ImageSet, indices: Sequence[int], size: int, threshold: float, clock: Clock
+) -> list[Panel]:
     """One panel per image: the training step's view of the squashed image, at the image's own size.
 
     Args:
@@ -39,7 +43,8 @@ def look(model: DuPL, source: ImageSet, indices: Sequence[int], size: int, clock
         source: The data set; masks are shown where there are any.
         indices: Which images.
         size: Side of the square that images are squashed to.
-        clock: Decides thresholds and which components act.
+        threshold: The evaluation's threshold on CAMs, outlined in the pictures.
+        clock: Decides the training's thresholds and which components act.
     """
     view, device, training = EvalView(source, size), next(model.parameters()).device, model.training
     model.eval()
@@ -58,7 +63,7 @@ def look(model: DuPL, source: ImageSet, indices: Sequence[int], size: int, clock
                 image=photo,
                 truth=None if sample["mask"] is None else sample["mask"].numpy(),
                 cams=[_smooth(m.main.amax(1, keepdim=True), shape) for m in cams],
-                cam_labels=None,
+                cam_labels=[_nearest(label_by_threshold(m.main, present, threshold), shape) for m in cams],
                 pseudo=[_nearest(y.y, shape) for y in labels],
                 noisy=[_nearest(n, shape).astype(bool) for n in noisy],
                 prediction=[_nearest(p.argmax(1), shape) for p in P],
@@ -80,13 +85,28 @@ def _nearest(labels: Tensor, shape: Sequence[int]) -> NDArray[np.uint8]:
     )
 
 
-def run_pictures(model: DuPL, source: ImageSet, config: Config, run: Run, caption: str, count: int = 8) -> Path:
-    """Write pictures.png of a run: ``count`` images of ``source`` as the last training step would see them."""
-    T = config.schedule.iterations
-    panels = look(model, source, choose(source, count), config.evaluation.size, Clock(T - 1, T))
+def draw(run: Run, config: Config, caption: str = "", count: int = 8) -> list[Path]:
+    """Write pictures.png and curves.png of a finished run; what cannot be drawn is left out.
+
+    Args:
+        run: The run's folder.
+        config: Its resolved recipe.
+        caption: Below the title of the pictures.
+        count: Images to show, of ``data.val``.
+    """
+    newest, _ = newest_valid(run.path)
+    drawn = [path for path in (run_curves(config, run),) if path is not None]
+    if newest is None or not config.data.get("val"):
+        return drawn
+    source = build.build_dataset(config, "val")
+    model = build.build_model(config, len(source.classes), build.choose_device(config.runtime.device), pretrained=False)
+    load_weights(model, newest)
+    settings, T = config.evaluation, config.schedule.iterations
+    panels = look(model, source, choose(source, count), settings.size, settings.cam_threshold, Clock(T - 1, T))
     path = run.path / "pictures.png"
-    picture_page(panels, source.classes, path, title=f"{run.path.name}, iteration {T}", caption=caption)
-    return path
+    title = f"{run.path.name}: validation images at iteration {run.status.iteration}"
+    picture_page(panels, source.classes, path, title=title, caption=caption)
+    return [path, *drawn]
 
 
 def run_curves(config: Config, run: Run) -> Path | None:
@@ -95,7 +115,7 @@ def run_curves(config: Config, run: Run) -> Path | None:
     if not rows:
         return None
     subset = config.evaluation.get("subset")
-    metric = subset["name"] if subset else "mIoU"
+    metric = subset["name"] if subset and subset["classes"] else "mIoU"
     students = sorted({k.split("/")[1] for k in rows[0] if k.startswith("seg/") and k.split("/")[1].isdigit()})
     names = {f"{kind}, student {s}": f"{kind.lower()}/{s}/{metric}" for kind in ("CAM", "Seg") for s in students}
     path = run.path / "curves.png"

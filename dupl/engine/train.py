@@ -107,7 +107,7 @@ def train(
     launcher: str = "none",
     command: Sequence[str] | None = None,
     console: Console | None = None,
-) -> Run:
+) -> Run | None:
     """Train, evaluate on the way, and leave a run folder.
 
     Args:
@@ -117,6 +117,9 @@ def train(
         launcher: "none", or mmengine's "pytorch", "slurm", "mpi" for several processes.
         command: The command line, for the record.
         console: Where to report; standard error where None.
+
+    Returns:
+        The run, in the first process only.
 
     Raises:
         UserError: Bad configuration or data, or a folder in the way.
@@ -153,8 +156,9 @@ def train(
         if rank == 0:
             run.update(state="interrupted", iteration=trainer.iter)
         raise RunError(f"stopped at iteration {trainer.iter}, which is saved: go on with --resume")
-    if rank == 0:
-        run.update(state="finished", iteration=trainer.iter)
+    if rank != 0:
+        return None
+    run.update(state="finished", iteration=trainer.iter)
     return run
 
 

@@ -112,7 +112,7 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def tau_h(clock: Clock, start: float, end: float) -> float:
-    """The high threshold of Eq. 5: a cosine from tau_h(0) at t = 0 to tau_h(T) at t = T.
+    """The high threshold of Eq. 5: a cosine over the run from its start to its end.
 
     Args:
         clock: t and T; t beyond T stays at the end.

@@ -5,7 +5,7 @@ evaluation = dict(
     size=448,  # images are squashed to size x size
     cam_threshold=0.5,
     batch_size=4,
-    subset=None,  # dict(name="mIoU-7", classes=[...]): a further mIoU over a part of the classes
+    subset=dict(name="", classes=[]),  # a further mIoU over a part of the classes
     best="seg/best/mIoU",
 )
 runtime = dict(

@@ -1,0 +1,108 @@
+"""Tables of one evaluation for the terminal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from dupl.errors import UserError
+
+KINDS = {"cam": "CAM", "seg": "Seg"}
+
+
+def title_of(name: str) -> str:
+    """What a person calls a kind of label map: "cam/1" is "CAM, student 1", "seg/mean" is "Seg, both averaged"."""
+    kind, who = name.split("/")
+    return f"{KINDS.get(kind, kind)}, {'both averaged' if who == 'mean' else f'student {who}'}"
+
+
+def figure(value: float) -> str:
+    """One decimal; a dash where there is no number."""
+    return "–" if math.isnan(value) else f"{value:.1f}"
+
+
+def maps_of(metrics: Mapping[str, float]) -> list[str]:
+    """The label maps that metrics speak of: CAMs first, students before their mean."""
+    names = {"/".join(k.split("/")[:2]) for k in metrics if k.split("/")[0] in KINDS}
+    return sorted(names - {f"{kind}/best" for kind in KINDS})
+
+
+def read_evaluation(folder: Path) -> tuple[dict[str, float], list[tuple[Any, ...]]]:
+    """Metrics by name and the rows of per_class.csv, from an evaluation's folder; NaN where a figure is missing.
+
+    Raises:
+        UserError: The files are missing or damaged.
+    """
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text())["metrics"]
+        with open(folder / "per_class.csv", newline="") as file:
+            rows = [(row[0], row[1], *map(_number, row[2:])) for row in list(csv.reader(file))[1:]]
+        return {name: math.nan if value is None else float(value) for name, value in metrics.items()}, rows
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise UserError(f"{folder} holds no whole evaluation ({error}): run dupl eval") from error
+
+
+def _number(cell: str) -> float:
+    return float(cell) if cell else math.nan
+
+
+def summary_table(metrics: Mapping[str, float], title: str, reference: Mapping[str, float] | None = None) -> Table:
+    """mIoU, its variants and mean over-activation of every label map.
+
+    Args:
+        metrics: By name (``cam/1/mIoU``), percent.
+        title: Names data, split and protocol.
+        reference: Further rows of mIoU by their text, such as a measured ceiling.
+    """
+    extra = sorted({k.split("/")[2] for k in metrics if k.split("/")[2].startswith("mIoU-")})
+    table = Table(title=title, title_justify="left")
+    table.add_column("label map")
+    for column in ("mIoU", *extra, "OA rate"):
+        table.add_column(column, justify="right")
+    for name in maps_of(metrics):
+        values = (metrics[f"{name}/{metric}"] for metric in ("mIoU", *extra, "OA"))
+        table.add_row(title_of(name), *map(figure, values))
+    for text, value in (reference or {}).items():
+        table.add_row(text, figure(value), *["–"] * len(extra), "–", style="dim")
+    return table
+
+
+def class_table(rows: Iterable[Sequence[Any]], title: str) -> Table:
+    """IoU per class of every label map.
+
+    Args:
+        rows: Label map, class, IoU, ... as in per_class.csv.
+        title: Of the table.
+    """
+    cells: dict[str, dict[str, str]] = {}
+    for name, class_name, iou, *_ in rows:
+        cells.setdefault(class_name, {})[name] = figure(iou)
+    maps = sorted({name for row in cells.values() for name in row})
+    table = Table(title=title, title_justify="left")
+    table.add_column("class")
+    for name in maps:
+        table.add_column(title_of(name).replace(", ", "\n"), justify="right")
+    for class_name, row in cells.items():
+        table.add_row(class_name, *(row.get(name, "–") for name in maps))
+    return table
+
+
+def print_evaluation(
+    metrics: Mapping[str, float],
+    rows: Iterable[Sequence[Any]],
+    title: str,
+    reference: Mapping[str, float] | None = None,
+) -> None:
+    """Print both tables and the classification figures to standard output."""
+    console = Console(highlight=False)
+    console.print(summary_table(metrics, title, reference))
+    console.print(class_table(rows, "IoU per class"))
+    tags = [f"student {k.split('/')[1]} {k.split('/')[2]} {figure(v)}" for k, v in metrics.items() if k[:4] == "cls/"]
+    console.print(f"classification: {', '.join(tags)}")
