@@ -1,0 +1,371 @@
+"""ANF in its released form against scikit-learn's GaussianMixture, which the released code calls for every image.
+
+The mixture here starts from the best split into two clusters; scikit-learn's k-means starts at a random pixel and stops
+early, so that its own masks move with ``random_state``. The tests hold both comparisons: with scikit-learn started from
+the best split the masks agree on every loss map, and with its own start they agree but where it disagrees with itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.ndimage import grey_dilation
+from sklearn.mixture import GaussianMixture
+from torch import Tensor, nn
+
+from dupl.data import VOC, Toy
+from dupl.data.views import EvalView
+from dupl.method.backbone import Backbone
+from dupl.method.network import DilatedHead
+from dupl.method.noise_filter import MixtureFilter, TrustAll, fit_mixture
+from dupl.structures import IGNORE, Clock
+
+Losses, Labels, Mask = NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]
+SETTINGS = dict(n_components=2, max_iter=10, tol=1e-2, reg_covar=5e-4)
+GAMMA, ETA, MOST = 0.95, 1.0, 1e-3  # MOST: share of pixels that two masks may differ in
+NOW = Clock(0, 1)
+
+
+def to_fit(losses: Losses, labels: Labels) -> Losses:
+    return losses[(labels != 0) & (labels != IGNORE) & (losses > 0.1)]
+
+
+def mask_of(mixture: GaussianMixture, losses: Losses, labels: Labels) -> Mask:
+    """The released code's noisy pixels, before it looks at the distance of the means."""
+    posterior = mixture.predict_proba(losses[:, None])[:, mixture.means_[:, 0].argmax()]
+    return (posterior > GAMMA) & (labels != 0) & (labels != IGNORE)
+
+
+def gap_of(mixture: GaussianMixture) -> float:
+    return float(abs(mixture.means_[0, 0] - mixture.means_[1, 0]))
+
+
+def own_start(values: Losses, random_state: int) -> GaussianMixture:
+    return GaussianMixture(**SETTINGS, random_state=random_state).fit(values[:, None])
+
+
+def best_start(values: Losses) -> GaussianMixture:
+    """scikit-learn from the split of sorted values with the least sum of squares within, tried at every place."""
+    x = np.sort(values)
+    n, sums, squares = np.arange(1, len(x)), np.cumsum(x), np.cumsum(x**2)
+    lower = squares[:-1] - sums[:-1] ** 2 / n
+    upper = (squares[-1] - squares[:-1]) - (sums[-1] - sums[:-1]) ** 2 / (len(x) - n)
+    at = int((lower + upper).argmin()) + 1
+    parts = (x[:at], x[at:])
+    return GaussianMixture(
+        **SETTINGS,
+        weights_init=[len(part) / len(x) for part in parts],
+        means_init=[[part.mean()] for part in parts],
+        precisions_init=[[[1 / (part.var() + SETTINGS["reg_covar"])]] for part in parts],
+    ).fit(values[:, None])
+
+
+@dataclass
+class Comparison:
+    """One loss map: shares of pixels in which masks differ, and whether the mask is used."""
+
+    name: str
+    gap: float
+    best: float
+    own: float
+    itself: float
+    decided: float
+
+    @property
+    def used(self) -> bool:
+        return self.gap > ETA
+
+
+def compare(name: str, losses: Losses, labels: Labels, min_pixels: int) -> Comparison | None:
+    """Compare on one loss map; None where it holds too few pixels to fit."""
+    values = to_fit(losses, labels)
+    ours, always = (
+        MixtureFilter(gamma=GAMMA, eta=eta, fit_on="foreground", min_pixels=min_pixels)
+        .noisy(torch.from_numpy(losses)[None], torch.from_numpy(labels)[None])[0]
+        .numpy()
+        for eta in (ETA, 0.0)
+    )
+    if len(values) <= min_pixels:
+        assert not ours.any() and not always.any()
+        return None
+    first, best = own_start(values, 0), best_start(values)
+    mask = mask_of(first, losses, labels)
+    others = [mask_of(own_start(values, seed), losses, labels) for seed in range(1, 5)]
+    decided = float(np.mean(ours != mask_of(best, losses, labels) * (gap_of(best) > ETA)))
+    return Comparison(
+        name=name,
+        gap=gap_of(first),
+        best=float(np.mean(always != mask_of(best, losses, labels))),
+        own=float(np.mean(always != mask)),
+        itself=max(float(np.mean(mask != other)) for other in others),
+        decided=0.0 if abs(gap_of(best) - ETA) < 0.01 else decided,  # a hair from eta, either answer is right
+    )
+
+
+def judge(maps: list[Comparison]) -> None:
+    """Print what was found, and hold it to ``MOST``."""
+    used = [m for m in maps if m.used]
+    for m in maps:
+        if m.own > MOST:
+            print(
+                f"{m.name}: means {m.gap:.2f} apart{'' if m.used else ' (mask not used)'}; differs from its mask in "
+                f"{m.own:.3%} of pixels, started from the best split in {m.best:.3%}; it from itself in {m.itself:.3%}"
+            )
+    print(
+        f"{len(maps)} maps, {len(used)} used: started from the best split at most {max(m.best for m in maps):.4%} of "
+        f"pixels differ; from random_state=0, where used: median {np.median([m.own for m in used]):.4%}, "
+        f"{sum(m.own > MOST for m in used)} maps above {MOST:.1%}; "
+        f"scikit-learn with itself: {sum(m.itself > MOST for m in used)} maps above"
+    )
+    assert max(max(m.best, m.decided) for m in maps) < MOST
+    for m in used:
+        assert m.own < MOST or m.own <= 1.5 * m.itself, f"{m.name}: scikit-learn is sure, and differs"
+    assert np.median([m.own for m in used]) < MOST / 2
+    assert sum(m.own > MOST for m in used) <= max(1, len(used) // 8)
+
+
+def bumps(rng: np.random.Generator, kind: str) -> Losses:
+    count, share = int(rng.integers(4000, 12_000)), rng.uniform(0.05, 0.5)
+    noisy = rng.random(count) < share
+    if kind == "two bumps":
+        both = rng.normal(rng.uniform(2, 6), rng.uniform(0.2, 1), count), rng.gamma(1.5, rng.uniform(0.1, 0.4), count)
+    elif kind == "overlapping":
+        both = rng.normal(rng.uniform(1.2, 2), rng.uniform(0.3, 0.8), count), rng.gamma(2, 0.3, count)
+    elif kind == "plateau":
+        both = rng.uniform(3, 8, count), rng.exponential(0.3, count)
+    else:
+        both = rng.lognormal(rng.uniform(-1, 1), rng.uniform(0.5, 1.2), count), rng.exponential(1.5, count)
+    return np.abs(np.where(noisy, *both)).astype(np.float32).astype(np.float64)
+
+
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+@pytest.mark.parametrize("kind", ["two bumps", "overlapping", "plateau", "skewed"])
+def test_equals_scikit_learn_on_random_losses(kind: str) -> None:
+    maps = []
+    for seed in range(6):
+        rng = np.random.default_rng([seed, len(kind)])
+        losses = bumps(rng, kind)
+        labels = rng.choice([0, 1, 2, IGNORE], len(losses), p=[0.3, 0.4, 0.2, 0.1])
+        found = compare(f"{kind} {seed}", losses, labels, min_pixels=500)
+        maps += [found] if found else []
+    judge(maps)
+
+
+def spoil(mask: Labels, rng: np.random.Generator, classes: list[int], spill: int) -> Labels:
+    """Labels as a CAM gives them: some objects of the wrong class, and all of them spilt over their ground."""
+    labels = mask.copy()
+    for label in np.unique(mask):
+        if 0 < label < IGNORE and rng.random() < 0.25:
+            labels[mask == label] = rng.choice(classes)
+    spilt = grey_dilation(np.where(labels == IGNORE, 0, labels), size=(spill, spill))
+    return np.where(labels == IGNORE, IGNORE, spilt)
+
+
+def maps_of(
+    net: nn.Module, inputs: Tensor, labels: Labels, seen_at: tuple[int, ...], min_pixels: int, lr: float
+) -> Iterator[Comparison]:
+    """Train ``net`` on the labels, and compare on every image's losses after some of the steps."""
+    rng, targets = np.random.default_rng(0), torch.from_numpy(labels)
+    optimiser = torch.optim.Adam(net.parameters(), lr)
+
+    def losses(chosen: NDArray[np.int64], reduction: str) -> Tensor:
+        logits = F.interpolate(net(inputs[chosen]), size=targets.shape[1:], mode="bilinear")
+        return F.cross_entropy(logits, targets[chosen], ignore_index=IGNORE, reduction=reduction)
+
+    for step in range(max(seen_at) + 1):
+        if step in seen_at:
+            with torch.no_grad():
+                seen = losses(np.arange(len(labels)), "none").double().flatten(1).numpy()
+            for i, (loss, label) in enumerate(zip(seen, labels, strict=True)):
+                found = compare(f"step {step} image {i}", loss, label.reshape(-1), min_pixels)
+                if found:
+                    yield found
+        loss = losses(rng.choice(len(labels), 8), "mean")
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+def test_equals_scikit_learn_on_toy_scenes() -> None:
+    toy = Toy(split="train", count=24, contrast=0.18, texture=0.35, textured=0.9)
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(np.stack([toy.image(i) for i in range(24)])).permute(0, 3, 1, 2) / 255 - 0.5
+    masks = [toy.mask(i) for i in range(24)]
+    labels = np.stack([spoil(mask.astype(np.int64), rng, list(range(1, 7)), 9) for mask in masks if mask is not None])
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 24, 5, 2, 2),
+        nn.ReLU(),
+        nn.Conv2d(24, 32, 3, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(32, 32, 3, 1, 2, dilation=2),
+        nn.ReLU(),
+        nn.Conv2d(32, 7, 1),
+    )
+    judge(list(maps_of(net, images, labels, seen_at=(60, 180), min_pixels=100, lr=3e-3)))
+
+
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+@pytest.mark.skipif(
+    not {"DUPL_VOC_ANIMALS", "DUPL_DEIT_TINY"} <= set(os.environ),
+    reason="DUPL_VOC_ANIMALS (folder of photos) and DUPL_DEIT_TINY (weights file) are not both set",
+)
+def test_equals_scikit_learn_on_photos() -> None:
+    """A briefly trained head on ImageNet features of real photos, with spoilt labels."""
+    side, photos = 160, VOC(os.environ["DUPL_VOC_ANIMALS"], "train")
+    view, rng = EvalView(photos, side), np.random.default_rng(0)
+    backbone = Backbone("deit_tiny_patch16_224.fb_in1k", weights=os.environ["DUPL_DEIT_TINY"]).eval()
+    features, labels = [], []
+    for i in range(24):
+        sample = view[i]
+        with torch.no_grad():
+            features.append(backbone(sample["image"][None])[0])
+        mask = F.interpolate(sample["mask"][None, None].float(), size=(side, side), mode="nearest")[0, 0]
+        labels.append(spoil(mask.long().numpy(), rng, [8, 10, 12, 13, 15, 17], side // 10 + 1))
+    torch.manual_seed(0)
+    head = DilatedHead(192, 21, channels=64, dilation=2)
+    judge(list(maps_of(head, torch.cat(features), np.stack(labels), seen_at=(20, 60, 150), min_pixels=128, lr=2e-3)))
+
+
+# Behaviour
+
+
+def anf(**settings: Any) -> MixtureFilter:
+    return MixtureFilter(**{"start": 0, "min_pixels": 100} | settings)
+
+
+def two_bumps(count: int, seed: int, apart: float = 4.0) -> Tensor:
+    """``count`` losses, the last fifth around ``0.5 + apart``."""
+    rng = np.random.default_rng(seed)
+    low, high = rng.normal(0.5, 0.1, count - count // 5), rng.normal(0.5 + apart, 0.3, count // 5)
+    return torch.from_numpy(np.abs(np.concatenate([low, high])))[None]
+
+
+def ones(losses: Tensor) -> Tensor:
+    return torch.ones(losses.shape, dtype=torch.int64)
+
+
+@pytest.mark.parametrize("fit_on", ["all", "foreground"])
+def test_finds_the_upper_bump(fit_on: str) -> None:
+    losses = two_bumps(2000, 0)
+    assert torch.equal(anf(fit_on=fit_on).noisy(losses, ones(losses))[0], torch.arange(2000) >= 1600)
+
+
+def test_mixture_by_hand() -> None:
+    """60 losses at 1 and 40 at 3: two spikes, each of the variance ``reg_covar``."""
+    losses = torch.tensor([[1.0] * 60 + [3.0] * 40])
+    m = fit_mixture(losses, ones(losses).bool(), min_pixels=10, bins=64, max_iter=10, tol=1e-2, reg_covar=5e-4)
+    assert m.weight[0].tolist() == pytest.approx([0.6, 0.4]) and m.mean[0].tolist() == pytest.approx([1, 3])
+    assert m.variance[0].tolist() == pytest.approx([5e-4, 5e-4]) and m.fitted.tolist() == [True]
+
+
+@pytest.mark.parametrize("apart", [0.9, 1.1])
+def test_means_must_be_more_than_eta_apart(apart: float) -> None:
+    losses = two_bumps(5000, 1, apart) - 0.25
+    assert bool(anf(eta=1.0, fit_on="foreground").noisy(losses, ones(losses)).any()) == (apart > 1)
+    assert anf(eta=0.5, fit_on="foreground").noisy(losses, ones(losses)).any()
+
+
+def test_more_than_min_pixels_are_needed() -> None:
+    losses = two_bumps(1001, 2)
+    for fit_on in ("all", "foreground"):
+        enough = anf(fit_on=fit_on, min_pixels=1000)
+        assert enough.noisy(losses, ones(losses)).any()
+        assert not enough.noisy(losses[:, 1:], ones(losses)[:, 1:]).any(), "1000 are not more than 1000"
+    small = losses.masked_fill(losses < 1, 0.05)  # 201 of 1001 stay above 0.1
+    assert anf(min_pixels=300).noisy(small, ones(small)).any()
+    assert not anf(min_pixels=300, fit_on="foreground").noisy(small, ones(small)).any()
+
+
+@pytest.mark.parametrize("fit_on", ["all", "foreground"])
+@pytest.mark.parametrize("value", [0.0, 0.7, 88.0])
+def test_losses_without_spread_are_not_noise(fit_on: str, value: float) -> None:
+    losses = torch.full((2, 3000), value)
+    losses[1, :5] = value + 1e-7
+    eager = anf(fit_on=fit_on, eta=0.0)
+    assert not eager.noisy(losses, ones(losses))[0].any()
+    mixture = fit_mixture(losses, ones(losses).bool(), **eager.em)
+    assert all(x.isfinite().all() for x in (mixture.weight, mixture.mean, mixture.variance))
+
+
+def test_nothing_labelled() -> None:
+    for fit_on in ("all", "foreground"):
+        P, Y = torch.randn(2, 4, 40, 40), torch.full((2, 40, 40), IGNORE)
+        assert not anf(fit_on=fit_on, eta=0.0)(P, Y, NOW).any()
+        assert not anf(fit_on=fit_on, eta=0.0, min_pixels=0)(P, Y, NOW).any()
+        Y[0, 0, 0] = 1  # one pixel
+        assert not anf(fit_on=fit_on, eta=0.0, min_pixels=0)(P, Y, NOW).any()
+
+
+def spoilt_prediction(seed: int, background: bool) -> tuple[Tensor, Tensor]:
+    """P is sure of one class; a tenth of Y says another, on background pixels too where asked."""
+    generator = torch.Generator().manual_seed(seed)
+    truth = torch.randint(0, 3, (2, 60, 60), generator=generator)
+    P = 0.3 * torch.randn(2, 3, 60, 60, generator=generator) + 6 * F.one_hot(truth, 3).permute(0, 3, 1, 2)
+    P -= 4 * F.one_hot(truth, 3).permute(0, 3, 1, 2)
+    wrong = torch.rand(2, 60, 60, generator=generator) < 0.1
+    if not background:
+        wrong &= truth != 0
+    Y = torch.where(wrong, (truth + 1) % 3, truth)
+    return P, Y.masked_fill(torch.rand(2, 60, 60, generator=generator) < 0.2, IGNORE)
+
+
+def test_background_is_filtered_only_when_fitted_on_all() -> None:
+    P, Y = spoilt_prediction(0, background=True)
+    everywhere, foreground = (anf(fit_on=f)(P, Y, NOW) for f in ("all", "foreground"))
+    assert everywhere[Y == 0].any() and everywhere[(Y == 1) | (Y == 2)].any()
+    assert not foreground[Y == 0].any() and foreground[(Y == 1) | (Y == 2)].any()
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10**6), st.sampled_from(["all", "foreground"]))
+def test_marks_labelled_pixels_only_each_image_alone_and_fewer_the_surer(seed: int, fit_on: str) -> None:
+    P, Y = spoilt_prediction(seed, background=True)
+
+    def noisy(gamma: float, images: slice = slice(None)) -> Tensor:
+        return anf(gamma=gamma, fit_on=fit_on)(P[images], Y[images], NOW)
+
+    masks = [noisy(gamma) for gamma in (0.5, 0.9, 0.95, 0.999)]
+    assert masks[1].dtype == torch.bool and masks[1].shape == Y.shape
+    assert masks[1].any() and not masks[0][Y == IGNORE].any()
+    assert all(not (later & ~earlier).any() for earlier, later in zip(masks, masks[1:], strict=False))
+    assert torch.equal(masks[1], torch.cat([noisy(0.9, slice(0, 1)), noisy(0.9, slice(1, 2))]))
+    assert torch.equal(masks[1], anf(gamma=0.9, fit_on=fit_on)(P.log_softmax(1), Y, NOW))
+    assert torch.equal(masks[1].flip(0, 2), anf(gamma=0.9, fit_on=fit_on)(P.flip(0, 3), Y.flip(0, 2), NOW)), (
+        "neither order of images nor of pixels counts"
+    )
+
+
+def test_start_and_null_partner() -> None:
+    P, Y = spoilt_prediction(0, background=True)
+    late = anf(start=5)
+    assert not late(P, Y, Clock(4, 10)).any() and late(P, Y, Clock(5, 10)).any()
+    off = TrustAll()
+    assert off.null and not off(P, Y, Clock(9, 10)).any() and off(P, Y, NOW).dtype == torch.bool
+
+
+def test_no_gradient_leaves_the_filter() -> None:
+    P, Y = spoilt_prediction(0, background=False)
+    leaf = P.clone().requires_grad_()
+    noisy = anf()(leaf, Y, NOW)
+    assert noisy.any() and not noisy.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [(dict(gamma=1.0), "gamma"), (dict(eta=-1), "eta"), (dict(fit_on="x"), "fit_on"), (dict(start=-1), "start")],
+)
+def test_wrong_settings_are_named(wrong: dict[str, object], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        MixtureFilter(**wrong)
