@@ -161,7 +161,8 @@ def _combine(scores: Tensor, present: Present, outside: Tensor, gain: float) -> 
     y = torch.where(is_foreground[:, 0], high, torch.where(is_foreground[:, 1], IGNORE, 0))
     both = scores.sum(1)  # the vote of both thresholds
     best, slot = both.max(1)
-    hard = torch.where(best > 2 * gain - both.sum(1), present.label(slot), 0)
+    voted = torch.where(best > 2 * gain - both.sum(1), present.label(slot), 0)
+    hard = torch.where(y == IGNORE, voted, y)
     return PseudoLabels(y.masked_fill(outside, IGNORE), hard.masked_fill(outside, IGNORE))
 
 
