@@ -35,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:
+        print(f"dupl: {error}", file=sys.stderr)
+        return 1
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -91,7 +94,11 @@ def _resolved(recipe: str, sets: Sequence[str]) -> Config:
     from dupl import recipes
     from dupl.lab import overrides
 
-    return overrides.apply(recipes.load(recipe), overrides.parse(sets))
+    config = overrides.apply(recipes.load(recipe), overrides.parse(sets))
+    sections = ("model", "data", "schedule", "evaluation", "runtime")
+    if lacking := [name for name in sections if not isinstance(config.get(name), dict)]:
+        raise UserError(f"{recipe} has no {', '.join(lacking)}: begin it with a _base_ that has")
+    return config
 
 
 def _default_folder(recipe: str, config: Config) -> Path:
@@ -321,7 +328,7 @@ def run_show(arguments: argparse.Namespace) -> int:
 
     if arguments.recipe is None:
         for name in recipes.names():
-            print(f"{name:24} {recipes.docstring(name).strip().splitlines()[0]}")
+            print(f"{name:24} {recipes.docstring(name).strip().partition(chr(10))[0]}".rstrip())
         return 0
     run = Run(arguments.recipe)
     source = str(run.config_path) if run.exists() else arguments.recipe

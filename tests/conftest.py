@@ -2,6 +2,7 @@
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -25,3 +26,46 @@ def no_network(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+TINY = """A model of 60,000 weights on embedded scenes: every component starts within the first iterations."""
+TINY_RECIPE = f'''
+"""{TINY}"""
+
+_base_ = [{str(Path(__file__).parents[1] / "experiments" / "demo" / "toy.py")!r}]
+model = dict(
+    network=dict(
+        backbone=dict(options=dict(img_size=32, patch_size=8, embed_dim=32, depth=3, num_heads=2)),
+        head=dict(channels=16, dilation=1),
+    ),
+    noise_filter=dict(start=6, min_pixels=20, eta=0.0, gamma=0.5),
+    consistency=dict(confidence=0.2, start=6),
+    segmentation=dict(start=3),
+    patch_contrast=dict(start=1),
+    refine=dict(dilations=[1, 2], iterations=2),
+)
+data = dict(
+    train=dict(size=32, count=24), val=dict(size=32, count=8), augment=dict(crop=32, scale=[0.8, 1.3], jitter=0.8)
+)
+schedule = dict(iterations=24, batch_size=4, warmup=3)
+evaluation = dict(interval=8, size=32, batch_size=4)
+runtime = dict(log_interval=2, checkpoint_interval=5, device="cpu")
+'''
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> str:
+    """File of a recipe that trains 24 iterations of batch 4 in two seconds, on the CPU."""
+    path = tmp_path_factory.mktemp("recipes") / "tiny.py"
+    path.write_text(TINY_RECIPE.lstrip(), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def trained(tiny, tmp_path_factory) -> Path:
+    """Folder of the finished run of ``tiny``."""
+    from dupl.cli import main
+
+    folder = tmp_path_factory.mktemp("runs") / "undisturbed"
+    assert main(["train", tiny, "--work-dir", str(folder)]) == 0
+    return folder

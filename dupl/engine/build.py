@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -88,6 +89,15 @@ def _build(registry: Any, arguments: dict[str, Any], where: str) -> Any:
         raise UserError(f"{where}: {text}") from error
 
 
-def checkpoint_folder(run: Path) -> Path:
-    """Where a run keeps its checkpoints."""
-    return run / "checkpoints"
+def worker_apart(_: int) -> None:
+    """Start-up of a loader's worker: out of its parent's process group, so that Ctrl-C does not end it first."""
+    os.setpgrp()
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """A mistake that a loader's worker finds is told in the one line it was, without the worker's traceback."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error).strip().rsplit("UserError: ", 1)[-1]) from error

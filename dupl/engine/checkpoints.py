@@ -37,13 +37,17 @@ class CheckpointHook(Hook):
         self.seconds_before = 0.0
 
     def before_train(self, runner: Any) -> None:
-        """Know the seconds of earlier attempts."""
+        """Know the seconds of earlier attempts, and clear away what a killed one had begun to write."""
         self.seconds_before = self.run.status.seconds
+        if runner.rank == 0:
+            for part in (self.run.path / FOLDER).glob(".*.part"):
+                part.unlink()
 
     def after_iteration(self, runner: Any) -> None:
         """Save where it is time."""
         done = runner.iter
         if done % self.interval == 0 or done == runner.max_iters or runner.train_loop.stop_training:
+            runner.train_loop.prove_finite()
             self.save(runner)
 
     def save(self, runner: Any) -> None:
@@ -127,7 +131,7 @@ def load_weights(model: nn.Module, file: Path) -> None:
     """
     checkpoint = load(file)
     state = checkpoint.get("state_dict", checkpoint.get("model", checkpoint))
-    if not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"{file} holds no state_dict")
     expected = model.state_dict()
     converted = convert(state, set(expected))

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from dupl.data.base import ImageSet
 from dupl.data.views import EvalView
+from dupl.engine import build
 from dupl.engine.metrics import ClassTable, Tally, summarise, tag_scores
 from dupl.errors import UserError
 from dupl.lab.run import Run
@@ -25,6 +27,29 @@ Progress = Callable[[int, int], None]
 PROTOCOL = "single scale, squashed"
 
 
+@dataclass(frozen=True)
+class Guesses:
+    """What the students say of whole images.
+
+    Attributes:
+        images: Positions of N images in the data set, ascending.
+        tags: The truth, (N, K) of 0/1.
+        scores: Of every student, before the sigmoid, (students, N, K).
+    """
+
+    images: NDArray[np.int64]
+    tags: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+    @classmethod
+    def merge(cls, parts: list[Guesses]) -> Guesses:
+        """All parts, in the order of the data set."""
+        images = np.concatenate([p.images for p in parts])
+        order = np.argsort(images, kind="stable")
+        tags, scores = np.concatenate([p.tags for p in parts]), np.concatenate([p.scores for p in parts], 1)
+        return cls(images[order], tags[order], scores[:, order])
+
+
 @dataclass
 class Evaluation:
     """What an evaluation found.
@@ -32,6 +57,7 @@ class Evaluation:
     Attributes:
         metrics: In percent, by name (``cam/1/mIoU``).
         tallies: Counts by kind and student.
+        guesses: Class scores beside the tags.
         classes: Names, background first.
         names: Of the images, in the order of the per-image counts.
         seconds: Wall time.
@@ -39,6 +65,7 @@ class Evaluation:
 
     metrics: dict[str, float]
     tallies: dict[str, Tally]
+    guesses: Guesses
     classes: tuple[str, ...]
     names: list[str]
     seconds: float
@@ -102,28 +129,37 @@ def evaluate(
         Subset(EvalView(source, settings["size"]), mine),
         batch_size=settings["batch_size"],
         num_workers=workers,
+        worker_init_fn=build.worker_apart,
         collate_fn=collate,
     )
     tallies: dict[str, Tally] = {}
-    scores: list[list[Tensor]] = []
-    tags: list[Tensor] = []
+    tags = [torch.zeros(0, source.K)]
+    scores = [torch.zeros(len(model.students), 0, source.K)]
     device, training = next(model.parameters()).device, model.training
     model.eval()
-    for batch in loader:
-        answer = model.predict(batch["image"].to(device), Present.of(batch["tags"]).to(device))
-        scores.append([s.cpu() for s, _, _ in answer])
-        tags.append(batch["tags"])
-        for row, mask in enumerate(batch["mask"]):
-            if mask is not None:
-                _count(tallies, batch, row, mask, answer, settings["cam_threshold"], len(source.classes))
-        if progress is not None:
-            progress(sum(map(len, tags)), len(mine))
+    with build.plain_errors():
+        for batch in loader:
+            answer = model.predict(batch["image"].to(device), Present.of(batch["tags"]).to(device))
+            scores.append(torch.stack([s.cpu() for s, _, _ in answer]))
+            tags.append(batch["tags"])
+            for row, mask in enumerate(batch["mask"]):
+                if mask is not None:
+                    _count(tallies, batch, row, mask, answer, settings["cam_threshold"], len(source.classes))
+            if progress is not None:
+                progress(sum(map(len, tags)), len(mine))
     model.train(training)
-    metrics = summarise(tallies, _subset(settings.get("subset"), source.classes))
-    for s in range(len(scores[0])):
-        values = tag_scores(torch.cat(tags).numpy(), torch.cat([x[s] for x in scores]).numpy())
-        metrics.update({f"cls/{s + 1}/{name}": value for name, value in values.items()})
-    return Evaluation(metrics, tallies, source.classes, source.names, time.monotonic() - started)
+    found = Guesses(np.array(mine, np.int64), torch.cat(tags).numpy(), torch.cat(scores, 1).numpy())
+    metrics = _metrics(tallies, found, source.classes, settings)
+    return Evaluation(metrics, tallies, found, source.classes, source.names, time.monotonic() - started)
+
+
+def _metrics(
+    tallies: dict[str, Tally], guesses: Guesses, classes: tuple[str, ...], settings: dict[str, Any]
+) -> dict[str, float]:
+    metrics = summarise(tallies, _subset(settings.get("subset"), classes))
+    for s, scores in enumerate(guesses.scores):
+        metrics.update({f"cls/{s + 1}/{name}": value for name, value in tag_scores(guesses.tags, scores).items()})
+    return metrics
 
 
 def _count(
@@ -178,12 +214,13 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def merge(parts: list[Evaluation], settings: dict[str, Any]) -> Evaluation:
-    """One evaluation from the parts of several processes; classification figures are averaged."""
+    """One evaluation from the parts of several processes, as if one had made it."""
     first = parts[0]
     for other in parts[1:]:
         for name, tally in other.tallies.items():
             first.tallies.setdefault(name, Tally(len(first.classes))).merge(tally)
-    metrics = summarise(first.tallies, _subset(settings.get("subset"), first.classes))
-    for name in [n for n in first.metrics if n.startswith("cls/")]:
-        metrics[name] = float(np.nanmean([p.metrics[name] for p in parts]))
-    return Evaluation(metrics, first.tallies, first.classes, first.names, max(p.seconds for p in parts))
+    for tally in first.tallies.values():
+        tally.per_image.sort(key=lambda rows: int(rows[0, 0]) if len(rows) else -1)
+    guesses = Guesses.merge([p.guesses for p in parts])
+    metrics = _metrics(first.tallies, guesses, first.classes, settings)
+    return Evaluation(metrics, first.tallies, guesses, first.classes, first.names, max(p.seconds for p in parts))

@@ -51,8 +51,8 @@ class ScalarHook(Hook):
         self.spent = 0.0
 
     def before_train(self, runner: Any) -> None:
-        """Drop rows beyond the checkpoint that training resumes from."""
-        if runner.rank == 0 and runner.iter > 0:
+        """Drop rows beyond the checkpoint that training resumes from, all where it starts anew."""
+        if runner.rank == 0 and (self.run.path / "scalars.jsonl").exists():
             self.run.truncate_scalars(runner.iter)
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
@@ -203,6 +203,7 @@ class EvaluateHook(Hook):
         done = runner.iter
         if done % self.interval and done != runner.max_iters:
             return
+        runner.train_loop.prove_finite()
         evaluation = self.evaluate()
         if runner.rank != 0:
             return
@@ -245,9 +246,13 @@ def headline(metrics: dict[str, float]) -> str:
 
 
 class StopHook(Hook):
-    """On SIGINT or SIGTERM: finish the iteration, let the checkpoint be written, and stop. A second signal kills."""
+    """On SIGINT or SIGTERM: finish the iteration, let the checkpoint be written, and stop. A second signal kills.
+
+    Several processes stop together: every ``AGREE`` iterations they ask each other whether one was told to.
+    """
 
     priority = "VERY_HIGH"
+    AGREE = 10
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -268,7 +273,14 @@ class StopHook(Hook):
 
     def after_iteration(self, runner: Any) -> None:
         """Stop where asked, before the checkpoint hook acts."""
-        if self.received is not None:
+        asked = self.received is not None
+        if runner.distributed:
+            if runner.iter % self.AGREE:
+                return
+            votes = torch.tensor(float(asked), device=next(runner.model.parameters()).device)
+            torch.distributed.all_reduce(votes)
+            asked = votes.item() > 0
+        if asked:
             runner.train_loop.stop_training = True
 
     def after_train(self, runner: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +120,8 @@ def read_tags(text: str, files: Sequence[Path], classes: Sequence[str]) -> dict[
                 f"{text} has no row for {lacking[0]}" + (f" and {len(lacking) - 1} more" if lacking[1:] else "")
             )
         return {f.stem: rows[f.stem] for f in files}
-    tags = tuple(text.replace(",", " ").split())
+    pieces = [piece.strip() for piece in text.split(",")]  # a class name may hold spaces
+    tags = tuple(tag for piece in pieces for tag in ([piece] if piece in classes else piece.split()))
     unknown = [t for t in tags if t not in classes[1:]]
     if unknown:
         raise UserError(f"--tags: no class {unknown[0]!r}; there are {', '.join(classes[1:])}")
@@ -138,14 +141,14 @@ def infer(
 ) -> list[str]:
     """Write ``masks/NAME.png``, ``overlays/NAME.jpg``, ``cams/NAME_CLASS.jpg`` and ``tags.csv`` below ``out``.
 
-    An unreadable image is passed over.
+    An unreadable image is passed over. ``tags.csv`` lists the classes that CAMs were made of; ``tags`` can read it.
 
     Returns:
         A line for each image that was passed over.
     """
     for folder in ("masks", "overlays", "cams"):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    lines = ["image,tags,scores"]
+    table = [["image", "tags", "scores"]]
     passed: list[str] = []
     model.eval()
     for done, file in enumerate(files, 1):
@@ -160,9 +163,11 @@ def infer(
         Image.fromarray(overlay(image, found.labels, classes)).save(out / "overlays" / f"{file.stem}.jpg", quality=92)
         for name, heat in found.cams.items():
             Image.fromarray(heatmap(image, heat)).save(out / "cams" / f"{file.stem}_{name}.jpg", quality=92)
-        scores = " ".join(f"{found.scores[list(classes).index(c) - 1]:.3f}" for c in found.cams)
-        lines.append(f"{file.stem},{' '.join(found.cams)},{scores}")
+        scores = ";".join(f"{found.scores[list(classes).index(c) - 1]:.3f}" for c in found.cams)
+        table.append([file.name, ";".join(found.cams), scores])
         if progress is not None:
             progress(done, len(files))
-    atomic_write(out / "tags.csv", ("\n".join(lines) + "\n").encode())
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(table)
+    atomic_write(out / "tags.csv", text.getvalue().encode())
     return passed

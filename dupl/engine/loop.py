@@ -15,6 +15,11 @@ from torch.utils.data import DataLoader, Sampler
 from dupl.errors import RunError
 from dupl.structures import Clock
 
+ADVICE = (
+    "training stopped, checkpoints are kept. Try a lower schedule.lr, a longer schedule.warmup or runtime.amp=off, "
+    "and --resume"
+)
+
 
 class PositionSampler(Sampler[tuple[int, int]]):
     """(epoch, index) pairs of an endless shuffled stream; a global batch is cut into equal parts for the processes.
@@ -114,10 +119,7 @@ class TrainLoop(BaseLoop):
                     self.runner.model.train_step({**part, "clock": clock}, optim_wrapper=self.runner.optim_wrapper)
                 )
             except FloatingPointError as error:
-                raise RunError(
-                    f"iteration {self._iter}: {error}; training stopped, checkpoints are kept. Try a lower "
-                    "schedule.lr, a longer schedule.warmup or runtime.amp=off, and --resume"
-                ) from error
+                raise RunError(f"iteration {self._iter}: {error}; {ADVICE}") from error
         outputs = {
             name: sum(torch.as_tensor(log[name]).float() for log in logs) / len(logs)
             for name in logs[0]
@@ -125,6 +127,20 @@ class TrainLoop(BaseLoop):
         }
         self.runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=batch, outputs=outputs)
         self._iter += 1
+
+    def prove_finite(self) -> None:
+        """For hooks that judge or keep the weights: nothing in the past iterations was nan or inf.
+
+        Raises:
+            RunError: A loss term that a GPU had not told yet, or a gradient beside finite terms.
+        """
+        model = getattr(self.runner.model, "module", self.runner.model)
+        try:
+            model.guard.settle()
+        except FloatingPointError as error:
+            raise RunError(f"iteration {self._iter - 1}: {error}; {ADVICE}") from error
+        if not torch.stack([p.isfinite().all() for p in model.parameters()]).all():
+            raise RunError(f"iteration {self._iter - 1}: a gradient made weights nan or inf; {ADVICE}")
 
 
 def split(batch: dict[str, Any], parts: int) -> list[dict[str, Any]]:

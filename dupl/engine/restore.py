@@ -15,6 +15,7 @@ from dupl.errors import UserError
 from dupl.lab import overrides
 from dupl.lab.run import Run
 from dupl.method.dupl import DuPL
+from dupl.registry import DATASETS
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,11 @@ class Restored:
     name: str
 
     def classes(self) -> tuple[str, ...]:
-        """Class names, background first, from the recipe's data."""
+        """Class names, background first, from the recipe's data, which need not be there where they are fixed."""
         split = "train" if self.config.data.get("train") else "val"
-        return build.build_dataset(self.config, split).classes
+        kind = DATASETS.get(self.config.data[split]["type"])
+        fixed = getattr(kind, "classes", None)
+        return fixed if isinstance(fixed, tuple) else build.build_dataset(self.config, split).classes
 
     def model(self, classes: Sequence[str]) -> DuPL:
         """The model with its weights, on its device, in evaluation mode."""

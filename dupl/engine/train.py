@@ -128,6 +128,8 @@ def train(
     console = console or Console(stderr=True)
     device = build.choose_device(config.runtime.device)
     rank, world = join(launcher, device)
+    if device.type == "cuda" and world > 1:  # only now every launcher has said which is whose
+        device = torch.device("cuda", torch.cuda.current_device())
     quiet = console if rank == 0 else Console(quiet=True)
     source = build.build_dataset(config, "train")
     batch = plan_batch(config.schedule, world)
@@ -146,13 +148,14 @@ def train(
     if rank == 0:
         run.update(state="running", iterations=config.schedule.iterations)
     try:
-        trainer.train()
+        with build.plain_errors():
+            trainer.train()
     except BaseException as error:
         if rank == 0:
             run.update(state="failed", error=f"{type(error).__name__}: {error}")
         _close(trainer)
         raise
-    if trainer.train_loop.stop_training:
+    if trainer.train_loop.stop_training and trainer.iter < trainer.max_iters:
         if rank == 0:
             run.update(state="interrupted", iteration=trainer.iter)
         raise RunError(f"stopped at iteration {trainer.iter}, which is saved: go on with --resume")
@@ -166,6 +169,8 @@ def _close(trainer: Trainer) -> None:
     for hook in trainer.hooks:
         if isinstance(hook, ProgressHook):
             hook.close()
+        if isinstance(hook, StopHook):
+            hook.forget()
 
 
 def join(launcher: str, device: torch.device) -> tuple[int, int]:
@@ -178,7 +183,11 @@ def join(launcher: str, device: torch.device) -> tuple[int, int]:
             raise UserError("several processes were started, but --launcher is none: add --launcher pytorch")
         return 0, 1
     if not torch.distributed.is_initialized():
-        if device.type == "cpu" and launcher == "pytorch":
+        if launcher == "pytorch" and "RANK" not in os.environ:
+            raise UserError("--launcher pytorch is for torchrun: torchrun --nproc-per-node 2 -m dupl train ...")
+        if device.type == "cpu" and launcher != "pytorch":
+            raise UserError(f"--launcher {launcher} needs GPUs: on CPUs use torchrun and --launcher pytorch")
+        if device.type == "cpu":
             torch.distributed.init_process_group("gloo")
         else:
             from mmengine.dist import init_dist
@@ -230,6 +239,7 @@ def build_trainer(
         batch_size=batch.per_gpu * batch.accumulate,
         sampler=PositionSampler(len(source), batch.effective, runtime.seed, rank, world),
         num_workers=runtime.workers,
+        worker_init_fn=build.worker_apart,
         pin_memory=device.type == "cuda",
     )
     optimizer = build_optimizer(model, schedule, batch.accumulate)

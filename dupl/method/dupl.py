@@ -274,15 +274,24 @@ class FiniteGuard:
         values = torch.stack([v.detach().float().to(device, non_blocking=True) for v in terms.values()])
         if device.type == "cpu":
             return self._check(names, values)
-        if self.pending is not None:
-            names_before, host_before, done = self.pending
-            done.synchronize()
-            self._check(names_before, host_before)
+        self.settle()
         host = torch.empty(len(names), pin_memory=True)
         host.copy_(values, non_blocking=True)
         event = torch.cuda.Event()
         event.record()
         self.pending = (names, host, event)
+
+    def settle(self) -> None:
+        """Check what is still on its way; for who keeps or judges the weights now.
+
+        Raises:
+            FloatingPointError: As above.
+        """
+        if self.pending is not None:
+            names, host, done = self.pending
+            self.pending = None
+            done.synchronize()
+            self._check(names, host)
 
     @staticmethod
     def _check(names: list[str], values: Tensor) -> None:

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from dupl.lab.run import Run
+
+TIMING = ("seconds", "memory_GiB")  # what differs between two runs that are the same
+
+
+@dataclass
+class Child:
+    """A `dupl` command at work."""
+
+    pid: int
+    commands: Commands
+    out: Path
+    err: Path
+
+    def wait(self, timeout: float = 120) -> int:
+        """The exit code, negative where a signal ended it."""
+        code = self.commands.ask(pid=self.pid, timeout=timeout)
+        if code is None:
+            os.killpg(self.pid, signal.SIGKILL)
+            pytest.fail(f"still at work after {timeout} s: {self.err.read_text()}")
+        return code
+
+    def lines(self) -> list[str]:
+        """What it wrote to stderr."""
+        return self.err.read_text().splitlines()
+
+
+class Commands:
+    """Starts `dupl` commands as processes, see forks.py."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.count = folder, 0
+        self.server = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("forks.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            text=True,
+        )
+
+    def ask(self, **job: Any) -> Any:
+        """One line to the server, one back."""
+        self.server.stdin.write(json.dumps(job) + "\n")
+        self.server.stdin.flush()
+        return json.loads(self.server.stdout.readline())
+
+    def start(self, *argv: Any, env: dict[str, str] | None = None) -> Child:
+        """Start `dupl ARGV`."""
+        self.count += 1
+        out, err = self.folder / f"{self.count}.out", self.folder / f"{self.count}.err"
+        paths = dict(out=str(out), err=str(err), cwd=str(self.folder))
+        return Child(self.ask(argv=[*map(str, argv)], env=env or {}, **paths), self, out, err)
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory):
+    """``Commands``."""
+    commands = Commands(tmp_path_factory.mktemp("commands"))
+    yield commands
+    commands.server.kill()
+    commands.server.wait()
+
+
+def until(condition, seconds: float = 60) -> None:
+    """Wait for something that another process does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s in vain"
+        time.sleep(0.003)
+
+
+def progress(folder: Path) -> int:
+    """Iterations that scalars.jsonl knows of."""
+    file = folder / "scalars.jsonl"
+    lines = file.read_text().split("\n")[:-1] if file.exists() else []
+    return json.loads(lines[-1])["iter"] if lines else 0
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """Scalars without timings."""
+    return [{k: v for k, v in row.items() if k not in TIMING} for row in Run(folder).scalars()]
+
+
+def evaluations(folder: Path) -> dict[str, str]:
+    """What evaluations left, by file, without timings."""
+    files = sorted((folder / "evaluation").rglob("*.*"))
+    texts = {str(f.relative_to(folder)): f.read_text() for f in files}
+    for name in [n for n in texts if n.endswith("metrics.json")]:
+        texts[name] = json.dumps({k: v for k, v in json.loads(texts[name]).items() if k != "seconds"})
+    return texts
+
+
+def leaves(value: Any, path: str = "") -> dict[str, Any]:
+    """Every tensor and value of a checkpoint by its place."""
+    if isinstance(value, (dict, list, tuple)):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        return {k: v for name, item in items for k, v in leaves(item, f"{path}/{name}").items()}
+    return {path: value}
+
+
+def assert_same_run(one: Path, other: Path, iteration: int = 24) -> None:
+    """Bit for bit: weights, optimiser, scalars, evaluations."""
+    assert rows(one) == rows(other)
+    assert evaluations(one) == evaluations(other)
+    for name in (f"iter_{iteration:06d}.pth", "best.pth"):
+        a, b = (
+            leaves(torch.load(run / "checkpoints" / name, map_location="cpu", weights_only=True))
+            for run in (one, other)
+        )
+        assert a.keys() == b.keys()
+        for place in a:
+            if isinstance(a[place], torch.Tensor):
+                assert torch.equal(a[place], b[place]), place
+            elif not place.startswith("/meta") or place.endswith(("/iter", "/fingerprint")):
+                assert a[place] == b[place], place
+
+
+@pytest.fixture(scope="session")
+def helpers():
+    """The functions of this file, which no test file can import."""
+    functions = (until, progress, rows, evaluations, leaves, assert_same_run)
+    return SimpleNamespace(**{function.__name__: function for function in functions})
