@@ -1,0 +1,239 @@
+"""Students, discrepancy, threshold, segmentation and consistency: starts, null partners, targets."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from dupl.method import equations
+from dupl.method.component import Component
+from dupl.method.consistency import ConfidentConsistency, Evidence, FilteredConsistency, NoConsistency
+from dupl.method.discrepancy import LogCosineDiscrepancy, NoDiscrepancy, OnePlusCosine
+from dupl.method.network import SubNet
+from dupl.method.segmentation import BalancedCrossEntropy, CrossEntropy
+from dupl.method.students import DualStudent, SingleStudent
+from dupl.method.threshold import CosineDescent, FixedThreshold, PerClassCosineDescent
+from dupl.registry import COMPONENTS
+from dupl.structures import IGNORE, Clock, View
+
+# The released targets of the 20 classes.
+TARGETS = [0.7, 0.7, 0.7, 0.7, 0.55, 0.55, 0.55, 0.55, 0.7] + [0.55] * 9 + [0.7, 0.55]
+
+
+def test_a_component_acts_from_its_start_on() -> None:
+    part = Component(start=3)
+    assert [part.active(Clock(t, 9)) for t in (0, 2, 3, 4, 9)] == [False, False, True, True, True]
+    with pytest.raises(ValueError, match=r"Component\.start is -1"):
+        Component(start=-1)
+
+
+@pytest.mark.parametrize("name", ["NoDiscrepancy", "FixedThreshold", "TrustAll", "NoConsistency", "NoPatchContrast"])
+def test_null_partners_never_act(name: str) -> None:
+    part = COMPONENTS.build(dict(type=name))
+    assert part.null and not any(part.active(Clock(t, 10)) for t in (0, 5, 10))
+
+
+# DTA
+
+
+def test_cosine_descent_is_eq_5_for_every_image() -> None:
+    for t, value in ((0, 0.7), (50, 0.625), (100, 0.55), (200, 0.55)):
+        tau = CosineDescent()(Clock(t, 100), torch.rand(3, 20))
+        assert tau.tolist() == pytest.approx([value] * 3) and tau.shape == (3,)
+
+
+def test_per_class_descent_by_hand() -> None:
+    """Released: from 2k to 20k, the step over 17,999; an image takes the highest of its classes."""
+    dta = PerClassCosineDescent(final=TARGETS, start=2000)
+    tags = torch.zeros(4, 20)
+    tags[0, 0], tags[1, [4, 19]], tags[2, [4, 18]] = 1, 1, 1  # aeroplane; bottle and tvmonitor; bottle and train
+    for t in (0, 1999, 2000):
+        assert dta(Clock(t, 20_000), tags).tolist() == pytest.approx([0.7] * 4)
+    halfway = 0.7 - 0.15 * (1 - math.cos(math.pi * 9000 / 17_999)) / 2
+    assert dta(Clock(11_000, 20_000), tags).tolist() == pytest.approx([0.7, halfway, 0.7, 0.7])
+    assert abs(halfway - 0.625) < 1e-5 and halfway != 0.625, "the divisor is one less"
+    for t in (19_999, 20_000, 30_000):
+        assert dta(Clock(t, 20_000), tags).tolist() == pytest.approx([0.7, 0.55, 0.7, 0.7])
+
+
+@given(st.integers(0, 60), st.integers(0, 20), st.integers(21, 50), st.integers(0, 10**6))
+def test_per_class_descent_against_the_released_formula(t: int, start: int, T: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    targets = torch.rand(5, generator=generator)
+    tags = (torch.rand(4, 5, generator=generator) < 0.4).float()
+    answer = PerClassCosineDescent(initial=0.7, final=targets.tolist(), start=start)(Clock(t, T), tags)
+    step, steps = t - start, T - start
+    share = 0.0 if step < 0 else 1.0 if step >= steps else (1 - math.cos(math.pi * step / max(steps - 1, 1))) / 2
+    for b in range(4):
+        per_class = [0.7 + (float(targets[c]) - 0.7) * share for c in range(5) if tags[b, c]]
+        assert float(answer[b]) == pytest.approx(max(per_class, default=0.7), abs=1e-6)
+
+
+def test_one_target_for_all_classes_and_a_short_run() -> None:
+    one = PerClassCosineDescent(final=0.5, start=2)
+    tags = torch.ones(2, 7)
+    assert one(Clock(2, 3), tags).tolist() == pytest.approx([0.7, 0.7]), "a single step of descent"
+    assert one(Clock(3, 3), tags).tolist() == pytest.approx([0.5, 0.5])
+    assert one(Clock(0, 1), tags).isfinite().all(), "a run that ends before the descent starts"
+    assert FixedThreshold(0.6)(Clock(9, 9), tags).tolist() == pytest.approx([0.6, 0.6])
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "named"),
+    [
+        (CosineDescent, dict(initial=1.2), "threshold.initial is 1.2"),
+        (CosineDescent, dict(final=-0.1), "threshold.final"),
+        (PerClassCosineDescent, dict(final=[0.5, 1.5]), r"threshold.final\[1\] is 1.5"),
+        (PerClassCosineDescent, dict(start=-1), "start is -1"),
+        (FixedThreshold, dict(value=2), "threshold.value"),
+    ],
+)
+def test_wrong_thresholds_are_named(kind: type, wrong: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        kind(**wrong)
+
+
+def test_targets_must_be_as_many_as_classes() -> None:
+    with pytest.raises(ValueError, match="2 targets for 3 classes"):
+        PerClassCosineDescent(final=[0.5, 0.6])(Clock(0, 1), torch.ones(1, 3))
+
+
+# DS
+
+
+def test_who_teaches_whom(network: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    two, one = (kind(network, num_classes=4) for kind in (DualStudent, SingleStudent))
+    assert len(two) == 2 and len(one) == 1 and two[1] is list(two)[1]
+    assert two.exchange(["of 1", "of 2"]) == ["of 2", "of 1"] and two.exchange([]) == []
+    assert one.exchange(["of 1"]) == ["of 1"] and one.exchange([]) == []
+    first, second = (dict(net.named_parameters()) for net in two)
+    assert first.keys() == second.keys()
+    assert not torch.equal(first["head.0.weight"], second["head.0.weight"]), "the heads start apart"
+    images = torch.randn(2, 3, 32, 32)
+    views = two(images)
+    assert [v.logits.shape for v in views] == [(2, 4, 4, 4)] * 2
+    assert [v.scores.shape for v in views] == [v.aux_scores.shape for v in views] == [(2, 3)] * 2
+    assert [v.features.shape for v in views] == [v.aux_features.shape for v in views] == [(2, 32, 4, 4)] * 2
+    for view, logits, net in zip(views, two.segment(images), two, strict=True):
+        assert torch.allclose(view.logits, logits, atol=1e-6)
+        assert torch.allclose(view.scores, net.classifier(view.features.amax((2, 3))), atol=1e-5), "global max pooling"
+        assert torch.allclose(view.aux_scores, net.aux_classifier(view.aux_features.amax((2, 3))), atol=1e-5)
+
+
+def test_pooling_by_mean_makes_scores_the_mean_of_the_evidence(network: dict[str, Any]) -> None:
+    net = SubNet(4, **network, pooling="avg")
+    view = net(torch.randn(2, 3, 32, 32))
+    main, aux = net.evidence(view.features, view.aux_features)
+    assert torch.allclose(view.scores, main.mean((2, 3)), atol=1e-5)
+    assert torch.allclose(view.aux_scores, aux.mean((2, 3)), atol=1e-5)
+    with pytest.raises(ValueError, match="network.pooling is 'sum'"):
+        SubNet(4, **network, pooling="sum")
+
+
+# L_dis
+
+
+def views_of(*features: Tensor) -> list[View]:
+    return [View(f, f, *[torch.zeros(1)] * 3) for f in features]
+
+
+def test_discrepancy_over_image_or_channel() -> None:
+    """One image, two channels of two patches: the channels' cosines are 1 and 0, the image's is 4 / 5."""
+    f_1 = torch.tensor([[[[1.0, 1.0]], [[1.0, 0.0]]]]) * torch.tensor([2.0, 1.0]).view(1, 2, 1, 1)
+    f_2 = torch.tensor([[[[1.0, 1.0]], [[0.0, 1.0]]]]) * torch.tensor([2.0, 1.0]).view(1, 2, 1, 1)
+    whole = 8 / 9
+    now, views = Clock(0, 1), views_of(f_1, f_2)
+    assert float(OnePlusCosine(over="channel")(views, now)) == pytest.approx(2 * ((1 + 1) + (1 + 0)) / 2)
+    assert float(OnePlusCosine(over="image")(views, now)) == pytest.approx(2 * (1 + whole))
+    assert float(LogCosineDiscrepancy()(views, now)) == pytest.approx(-2 * math.log(1 - whole + 1e-6), rel=1e-5)
+    per_channel = -(math.log(1e-6) + math.log(1 + 1e-6))
+    assert float(LogCosineDiscrepancy(over="channel")(views, now)) == pytest.approx(per_channel, rel=0.02)
+
+
+@pytest.mark.parametrize("kind", [LogCosineDiscrepancy, OnePlusCosine])
+@pytest.mark.parametrize("over", ["image", "channel"])
+def test_discrepancy_stops_the_gradient_and_starts_when_told(kind: type, over: str) -> None:
+    f_1, f_2 = (torch.randn(2, 3, 2, 2, generator=torch.Generator().manual_seed(i)).requires_grad_() for i in (0, 1))
+    part = kind(over=over, start=5)
+    early = part(views_of(f_1, f_2), Clock(4, 9))
+    assert early.item() == 0 and not early.requires_grad
+    (gradient,) = torch.autograd.grad(part(views_of(f_1, f_2), Clock(5, 9)), f_1)
+    axes = 1 if over == "image" else 2
+    one_way = kind.one_way(f_1.flatten(axes), f_2.detach().flatten(axes)).mean()
+    assert torch.allclose(gradient, torch.autograd.grad(one_way, f_1)[0])
+    with pytest.raises(ValueError, match="discrepancy.over is 'patch'"):
+        kind(over="patch")
+
+
+def test_no_discrepancy() -> None:
+    assert float(NoDiscrepancy()(views_of(torch.randn(1, 2, 2, 2)), Clock(0, 1))) == 0
+
+
+# L_seg
+
+
+def test_segmentation_sums_over_students() -> None:
+    generator = torch.Generator().manual_seed(0)
+    P = [torch.randn(2, 3, 4, 4, generator=generator) for _ in range(2)]
+    Y = [torch.randint(0, 3, (2, 4, 4), generator=generator) for _ in range(2)]
+    for part, loss in (
+        (CrossEntropy(), equations.cross_entropy),
+        (BalancedCrossEntropy(), equations.balanced_cross_entropy),
+    ):
+        assert float(part(P, Y)) == pytest.approx(float(loss(P[0], Y[0]) + loss(P[1], Y[1])))
+        assert float(part(P[:1], Y[:1])) == pytest.approx(float(loss(P[0], Y[0])))
+        assert float(part([], [])) == 0
+
+
+# L_reg
+
+
+def test_filtered_consistency_targets_the_discarded_pixels() -> None:
+    own = torch.tensor([[[1, 2, 0, 0, IGNORE]]])  # undecided pixels decided; the last lies outside the photo
+    trusted = torch.tensor([[[1, IGNORE, 0, IGNORE, IGNORE]]])
+    nothing = torch.zeros(1, 3, 1, 5)
+    target, mask = FilteredConsistency(start=0).target(Evidence(nothing, nothing, own, trusted, own))
+    assert torch.equal(target, own) and mask.tolist() == [[[False, True, False, True, False]]]
+
+
+def test_confident_consistency_targets_the_own_prediction_where_it_is_sure() -> None:
+    P = torch.zeros(1, 3, 1, 4)
+    P[0, 2, 0, :3] = torch.tensor([10.0, math.log(18.1), math.log(17.9)])  # 0.9 is log 18
+    lesson = torch.tensor([[[IGNORE, IGNORE, IGNORE, 1]]])
+    leaf = P.requires_grad_()
+    target, mask = ConfidentConsistency(start=0).target(Evidence(leaf, leaf, lesson, lesson, lesson))
+    assert target.tolist() == [[[2, 2, 2, 0]]] and mask.tolist() == [[[True, True, False, False]]]
+    assert not target.requires_grad
+    assert ConfidentConsistency(confidence=0.3, start=0).target(Evidence(leaf, leaf, lesson, lesson, lesson))[
+        1
+    ].tolist() == [[[True, True, True, False]]], "a labelled pixel never counts"
+
+
+@pytest.mark.parametrize("part", [FilteredConsistency(start=0), ConfidentConsistency(confidence=0.0, start=0)])
+def test_consistency_sums_over_students_and_pulls_the_strong_view_only(part: Component) -> None:
+    generator = torch.Generator().manual_seed(0)
+    students = []
+    for _ in range(2):
+        own = torch.randint(0, 3, (2, 4, 4), generator=generator)
+        gone = torch.rand(2, 4, 4, generator=generator) < 0.4
+        label = own.masked_fill(gone, IGNORE)
+        weak, strong = (torch.randn(2, 3, 4, 4, generator=generator).requires_grad_() for _ in range(2))
+        students.append(Evidence(weak, strong, own, label, label))
+    value = part(students)
+    each = [equations.consistency(s.P_strong, *part.target(s)) for s in students]
+    assert value.item() == pytest.approx(sum(e.item() for e in each))
+    value.backward()
+    assert all(s.P_strong.grad.any() and s.P.grad is None for s in students)
+    assert float(part([])) == 0 and float(NoConsistency()(students)) == 0
+
+
+def test_wrong_confidence_is_named() -> None:
+    with pytest.raises(ValueError, match="consistency.confidence is 1.5"):
+        ConfidentConsistency(confidence=1.5)
