@@ -62,8 +62,11 @@ def plan_batch(schedule: dict[str, Any], gpus: int) -> Batch:
     """The batch of a recipe on this many processes.
 
     Raises:
-        UserError: It cannot be the recipe's ``batch_size``, and ``allow_other_batch`` is not set.
+        UserError: It cannot be the recipe's ``batch_size``, and ``allow_other_batch`` is not set; or a count below 1.
     """
+    for name in ("batch_size", "accumulate", "per_gpu"):
+        if schedule[name] is not None and schedule[name] < 1:
+            raise UserError(f"schedule.{name} is {schedule[name]}: give at least 1")
     want, accumulate, per_gpu = schedule["batch_size"], schedule["accumulate"], schedule["per_gpu"]
     share = per_gpu or max(1, want // (gpus * accumulate))
     batch = Batch(gpus, share, accumulate)

@@ -77,6 +77,14 @@ def commands(tmp_path_factory):
     commands.server.wait()
 
 
+@pytest.fixture(autouse=True)
+def no_pictures():
+    """A finished run draws for a second; that has a test of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dupl.engine.pictures.draw", lambda *_: [])
+        yield
+
+
 def until(condition, seconds: float = 60) -> None:
     """Wait for something that another process does."""
     end = time.monotonic() + seconds

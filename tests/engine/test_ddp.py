@@ -1,0 +1,144 @@
+"""Several processes train as one would: the command of the README, and interruptions."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from dupl.cli import main
+from dupl.engine import build
+from dupl.engine.evaluate import evaluate, merge
+from dupl.engine.restore import restore
+from dupl.errors import UserError
+from dupl.lab.run import Run
+
+SETS = ["--set", "schedule.iterations=12", "evaluation.interval=6"]
+
+
+@pytest.fixture(scope="module")
+def by_torchrun(tiny, tmp_path_factory):
+    """Folder and output of a run of two processes, as a user starts it."""
+    folder = tmp_path_factory.mktemp("torchrun") / "run"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port()]
+    done = subprocess.run(
+        [*torchrun, "-m", "dupl", "train", tiny, "--launcher", "pytorch", "--work-dir", str(folder), *SETS],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder, done.stderr
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def start_two(commands, *argv):
+    """The same in two forks, which start at once."""
+    port = free_port()
+    env = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    return [
+        commands.start(*argv, "--launcher", "pytorch", *SETS, env={**env, "RANK": str(r), "LOCAL_RANK": str(r)})
+        for r in range(2)
+    ]
+
+
+def test_it_finishes_and_writes_once(by_torchrun):
+    folder, stderr = by_torchrun
+    assert stderr.count("effective batch 4 = 2 process(es) x 2 x 1 accumulated") == 1
+    run = Run(folder)
+    assert (run.status.state, run.status.iteration) == ("finished", 12)
+    rows = run.scalars()
+    assert [row["iter"] for row in rows if "loss" in row] == list(range(2, 13, 2))
+    assert [row["iter"] for row in rows if "seg/1/mIoU" in row] == [6, 12]
+    metrics = run.read_json("evaluation/iter_000012/metrics.json")["metrics"]
+    assert metrics == {k: v for k, v in rows[-1].items() if k != "iter"}
+    table = csv.DictReader(io.StringIO((folder / "evaluation/iter_000012/per_image.csv").read_text()))
+    assert len({row["image"] for row in table}) == 8
+    assert {f.name for f in (folder / "checkpoints").iterdir()} == {"iter_000010.pth", "iter_000012.pth", "best.pth"}
+
+
+def test_an_interrupted_one_goes_on_exactly(by_torchrun, commands, tiny, tmp_path, helpers):
+    folder = tmp_path / "run"
+    pair = start_two(commands, "train", tiny, "--work-dir", folder)
+    helpers.until(lambda: helpers.progress(folder) >= 6)
+    os.kill(pair[1].pid, signal.SIGTERM)  # one is told, both stop
+    assert [child.wait() for child in pair] == [1, 1], [child.lines() for child in pair]
+    status = Run(folder).status
+    assert (status.state, status.iteration) == ("interrupted", 10)
+    pair = start_two(commands, "train", tiny, "--work-dir", folder, "--resume")
+    assert [child.wait() for child in pair] == [0, 0], [child.lines() for child in pair]
+    assert "resuming from iter_000010.pth" in pair[0].lines()
+    assert not [line for line in pair[1].lines() if "eta" in line or "mIoU" in line or "iter_" in line]
+    helpers.assert_same_run(folder, by_torchrun[0], iteration=12)
+
+
+def test_two_processes_learn_as_one(by_torchrun, tiny, tmp_path):
+    """The mean of two gradients is the gradient of the whole batch, where a loss is a mean over images."""
+    folder = tmp_path / "alone"
+    assert main(["train", tiny, "--work-dir", str(folder), "--set", "schedule.iterations=12"]) == 0
+    one, two = Run(folder).scalars()[0], Run(by_torchrun[0]).scalars()[0]
+    assert two["L_cls"] == pytest.approx(one["L_cls"], rel=1e-3)
+    assert two["lr"] == one["lr"]
+
+
+def test_parts_of_an_evaluation_merge_into_the_whole(tiny, trained):
+    restored = restore(str(trained), "last", [])
+    source = build.build_dataset(restored.config, "val")
+    model, settings = restored.model(source.classes), restored.config.evaluation.to_dict() | {"batch_size": 1}
+    whole = evaluate(model, source, settings)
+    for world in (2, 3, 9):  # the last has a process without an image
+        merged = merge([evaluate(model, source, settings, part=(rank, world)) for rank in range(world)], settings)
+        np.testing.assert_equal(merged.metrics, whole.metrics)
+        for name, tally in whole.tallies.items():
+            assert np.array_equal(tally.matrix, merged.tallies[name].matrix)
+            rows = [np.concatenate(t.per_image) for t in (tally, merged.tallies[name])]
+            assert np.array_equal(*rows)
+
+
+class TestLaunching:
+    def test_several_processes_without_a_launcher_are_refused(self, tiny, tmp_path, monkeypatch, capsys):
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        assert main(["train", tiny, "--work-dir", str(tmp_path / "run")]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert lines == ["dupl: several processes were started, but --launcher is none: add --launcher pytorch"]
+        assert not (tmp_path / "run").exists()
+
+    def test_a_launcher_without_its_processes_is_refused(self, tiny, tmp_path, capsys):
+        for launcher, told in (("pytorch", "is for torchrun"), ("slurm", "needs GPUs"), ("mpi", "needs GPUs")):
+            argv = ["train", tiny, "--work-dir", str(tmp_path / "run"), "--launcher", launcher]
+            assert main(argv) == 2
+            (line,) = capsys.readouterr().err.splitlines()
+            assert told in line
+
+    def test_devices(self, monkeypatch):
+        assert build.choose_device("cpu") == torch.device("cpu")
+        with pytest.raises(UserError, match="choose"):
+            build.choose_device("tpu")
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        assert build.choose_device("auto") == torch.device("cpu")
+        with pytest.raises(UserError, match="runtime.device=cpu"):
+            build.choose_device("cuda")
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setenv("LOCAL_RANK", "1")
+        assert build.choose_device("auto") == torch.device("cuda", 1)
+
+    def test_precision(self):
+        cpu, cuda = torch.device("cpu"), torch.device("cuda")
+        assert [build.precision("auto", d) for d in (cpu, cuda)] == ["off", "bf16"]
+        assert build.precision("cam", cpu) == "cam"
+        with pytest.raises(UserError, match="runtime.amp"):
+            build.precision("fp16", cpu)
