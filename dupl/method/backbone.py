@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ class Backbone(nn.Module):
             raise UserError(f"backbone {name} has {depth} blocks, network.backbone.aux_block is {aux_block}")
         self.blocks_read = [aux_block % depth]
         self.dim: int = self.vit.embed_dim
-        self.patch: int = self.vit.patch_embed.patch_size[0]
+        self.patch: int = self.vit.patch_embed.feat_ratio()  # pixels, a convolutional stem included
         if isinstance(self.vit, VisionTransformer) and self.vit.pos_embed is not None:
             self.vit.pos_embed.requires_grad_(False)  # Released code: frozen
             self.vit._pos_embed = partial(_add_positions, self.vit)  # type: ignore[method-assign]
@@ -64,7 +65,7 @@ class Backbone(nn.Module):
 
 def _build(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
     if not timm.is_model(name):
-        close = timm.list_models(f"*{name.split('.')[0].split('_patch')[0]}*")[:5]
+        close = get_close_matches(name.split(".")[0], timm.list_models(), 5)
         hint = f"; close: {', '.join(close)}" if close else ""
         raise UserError(f"model.network.backbone.name: timm has no model {name!r}{hint}")
     arguments = dict(num_classes=0, dynamic_img_size=True, **options)
@@ -73,6 +74,9 @@ def _build(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
     except TypeError as error:
         raise UserError(f"backbone {name} takes no such option: {error}; it must be a ViT of timm") from error
     except Exception as error:
+        if "Invalid pretrained tag" in str(error):
+            tags = ", ".join(timm.list_models(f"{name.split('.')[0]}.*", pretrained=True))
+            raise UserError(f"model.network.backbone.name: {error} timm has {tags or 'no weights of it'}") from error
         if not pretrained:
             raise
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -102,13 +106,19 @@ def load_weights(vit: Any, file: Path) -> None:
         else:
             state = torch.load(file, map_location="cpu", weights_only=True)
             state = state.get("model", state.get("state_dict", state))
+        state = {k: v.float() for k, v in state.items()}
     except Exception as error:
-        raise UserError(f"{file} is not a readable weights file: {str(error).splitlines()[0]}") from error
-    state = checkpoint_filter_fn({k: v.float() for k, v in state.items()}, vit)
-    wrong = vit.load_state_dict(
-        {k: v for k, v in state.items() if not k.startswith(("head.", "head_dist.", "fc_norm."))},
-        strict=False,
-    )
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{file} is not a readable weights file: {reason}") from error
+    try:
+        state = checkpoint_filter_fn(state, vit)
+        wrong = vit.load_state_dict(
+            {k: v for k, v in state.items() if not k.startswith(("head.", "head_dist.", "fc_norm."))},
+            strict=False,
+        )
+    except RuntimeError as error:  # shapes of another model
+        told = " ".join(str(error).split())[:300]
+        raise UserError(f"{file} does not fit the backbone: {told}") from error
     if wrong.missing_keys or wrong.unexpected_keys:
         told = f"missing {wrong.missing_keys[:5]}, unexpected {wrong.unexpected_keys[:5]}"
         raise UserError(f"{file} does not fit the backbone: {told}")
@@ -134,7 +144,8 @@ def _add_positions(vit: Any, tokens: Tensor) -> Tensor:
         grid = grid.reshape(1, *base, dim).permute(0, 3, 1, 2).float()
         grid = F.interpolate(grid, size=(height, width), mode="bicubic", align_corners=False)
         grid = grid.permute(0, 2, 3, 1).reshape(1, height * width, dim).to(fixed.dtype)
-    prefix = [t.expand(batch, -1, -1) for t in (vit.cls_token, vit.reg_token) if t is not None]
+    kinds = (vit.cls_token, getattr(vit, "dist_token", None), vit.reg_token)
+    prefix = [t.expand(batch, -1, -1) for t in kinds if t is not None]
     patches = tokens.reshape(batch, height * width, dim) + grid
     if prefix and prefixed:
         prefix = [torch.cat(prefix, 1) + fixed]

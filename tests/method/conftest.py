@@ -68,7 +68,7 @@ def build(network: dict[str, Any]) -> Callable[..., DuPL]:
             perturb=dict(type="StrongPerturbation", ops=2),
             cam_scales=[1.0, 0.5],
         )
-        return DuPL(num_classes=K + 1, network=network, **(parts | changes))
+        return DuPL(num_classes=K + 1, **(dict(network=network) | parts | changes))
 
     return make
 
