@@ -1,8 +1,9 @@
 """Data sets, their check, and the views a loader reads; the imports register the sets by name."""
 
 from dupl.data.base import ImageSet
+from dupl.data.coco import COCO
 from dupl.data.tagged_folder import TaggedFolder
 from dupl.data.toy import Toy
 from dupl.data.voc import VOC
 
-__all__ = ["VOC", "ImageSet", "TaggedFolder", "Toy"]
+__all__ = ["COCO", "VOC", "ImageSet", "TaggedFolder", "Toy"]

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from dupl.data.classes import COCO_CLASSES
 
 XML = """<annotation><folder>VOC2012</folder><object><name>{}</name><difficult>0</difficult>
 <part><name>head</name></part></object><object><name>{}</name><difficult>1</difficult></object></annotation>"""
@@ -40,4 +43,45 @@ def folder_root(tmp_path: Path) -> Path:
     for number, name in enumerate(("a.jpg", "b.png", "sub/c.JPG", "d.jpeg")):
         photo = np.full((8 + number, 12, 3), 40 * number, np.uint8)
         Image.fromarray(photo).save(root / "images" / name)
+    return root
+
+
+# id, file, mode, height, width, [(category id, area, crowd, outline)]; ids are neither sorted nor without gaps
+PERSON, STOP_SIGN, BOOK = 1, 13, 84
+COCO_IMAGES = [
+    (74, "L", 20, 30, [(STOP_SIGN, 40.0, 0, "square"), (PERSON, 200.0, 0, "square")]),
+    (9, "RGB", 24, 16, [(BOOK, 60.0, 1, "runs"), (PERSON, 12.0, 0, "two")]),
+    (42, "CMYK", 20, 30, [(PERSON, 200.0, 0, "square")]),
+    (100, "RGB", 20, 30, []),
+]
+
+
+def coco_outline(kind: str, height: int, width: int) -> object:
+    """An object's outline in COCO's format."""
+    if kind == "runs":  # the first three columns
+        return {"size": [height, width], "counts": [0, 3 * height, (width - 3) * height]}
+    left = [[2.0, 2.0, 8.0, 2.0, 8.0, 7.0, 2.0, 7.0]]
+    return left if kind == "square" else [*left, [10, 10, 14, 10, 14, 13, 10, 13], [1.0, 1.0, 2.0, 2.0]]
+
+
+@pytest.fixture
+def coco_root(tmp_path: Path) -> Path:
+    """COCO's folders with four photos in train and in val: grey, CMYK, a crowd region, one without objects."""
+    root = tmp_path / "coco"
+    (root / "annotations").mkdir(parents=True)
+    ids = [n for n in range(1, 91) if n not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
+    categories = [dict(id=n, name=name, supercategory="") for n, name in zip(ids, COCO_CLASSES[1:], strict=True)]
+    for split in ("train", "val"):
+        (root / f"{split}2014").mkdir()
+        content: dict = dict(info=dict(year=2014), images=[], licenses=[], annotations=[], categories=categories[::-1])
+        for number, mode, height, width, objects in COCO_IMAGES:
+            name = f"COCO_{split}2014_{number:012d}.jpg"
+            photo = np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8)
+            Image.fromarray(photo).convert(mode).save(root / f"{split}2014" / name)
+            content["images"].append(dict(id=number, file_name=name, height=height, width=width))
+            for category, area, crowd, kind in objects:
+                outline = coco_outline(kind, height, width)
+                place = dict(image_id=number, category_id=category, id=len(content["annotations"]))
+                content["annotations"].append(dict(place, segmentation=outline, area=area, iscrowd=crowd))
+        (root / "annotations" / f"instances_{split}2014.json").write_text(json.dumps(content))
     return root
