@@ -46,7 +46,7 @@ class VOC(ImageSet):
         self.split = split
         if not (self.root / "JPEGImages").is_dir():
             raise UserError(f"no folder JPEGImages in {self.root}; set the data set's root to where it is")
-        self.names = _read_ids(self.root / "ImageSets" / "Segmentation" / f"{split}.txt")
+        self.names = read_ids(self.root / "ImageSets" / "Segmentation" / f"{split}.txt")
         table = self.root / (tags or "tags.csv")
         self._table: TagTable | None = None
         if tags is not None or table.is_file():
@@ -125,7 +125,7 @@ def objects_in_xml(path: Path) -> set[str]:
     return {name.strip() for name in names}
 
 
-def _read_ids(path: Path) -> list[str]:
+def read_ids(path: Path) -> list[str]:
     """Return the ids of a list; a line may also be the path of a photo followed by that of its mask."""
     if not path.is_file():
         others = ", ".join(sorted(other.stem for other in path.parent.glob("*.txt"))) or "none"

@@ -1,8 +1,8 @@
 """DuPL on MS COCO 2014 with DeiT-B, as the released code has it; the published numbers came from this.
 
 Reproduces: the published log (CAM 43.9, Seg. 42.3 mIoU at 80k on val_part, the 5,000 images that data.val has; single
-    scale, no CRF, the better student of each) and, with the final protocol, 43.5. The paper calls that val; the released
-    evaluation takes val_part unless told otherwise.
+    scale, no CRF, the better student of each) and, with the final protocol, 43.5. The paper calls that val; the
+    released evaluation takes val_part unless told otherwise.
 Not run by us: these are the paper's numbers and those of its log.
 Hours: 31.5 h on eight RTX 3090 with the released code, 20 evaluations included; ours is not measured on a GPU yet.
 Not reproduced: until 12k the released code makes the pseudo-labels of L_seg from the auxiliary classifier's CAM, at a

@@ -1,0 +1,83 @@
+"""Checksums of archives: the published ones, and SHA256SUMS beside the archives for those without."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from dupl.atomic import atomic_write
+from dupl.data.prepare.archives import Archive
+from dupl.errors import UserError
+
+_PIECE = 1 << 20
+
+
+def verify(
+    path: Path,
+    archive: Archive,
+    folder: Path,
+    tick: Callable[[str, int, int | None], None],
+    aside: Path | None = None,
+) -> None:
+    """Check a file against its archive's size and checksum; keep its SHA-256 in `folder`/SHA256SUMS.
+
+    Args:
+        path: The file.
+        archive: What it must be. Without a published checksum it must be what SHA256SUMS says, if that knows it.
+        folder: Where SHA256SUMS is.
+        tick: Told of the progress.
+        aside: Where a wrong file is moved; None leaves it, as it is not ours.
+
+    Raises:
+        UserError: It is another file.
+    """
+    size = path.stat().st_size
+    algorithm, _, wanted = (archive.digest or "").partition(":")
+    known = _read(folder / "SHA256SUMS")
+    if archive.digest is None:
+        algorithm, wanted = "sha256", known.get(archive.name, "")
+    found, sha256 = _digests(path, algorithm, lambda done: tick(f"verify {archive.name}", done, size))
+    problem = ""
+    if archive.size is not None and size != archive.size:
+        problem = f"it has {size:,} bytes instead of {archive.size:,}"
+    elif wanted and found != wanted:
+        problem = f"its {algorithm.upper()} is {found} instead of {wanted}"
+    if problem:
+        where = path
+        if aside is not None:
+            where = path.replace(aside)
+        raise UserError(f"{archive.name} is not the right file: {problem}; look at {where}, or get it from elsewhere")
+    if known.get(archive.name) != sha256:
+        known[archive.name] = sha256
+        lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(known.items()))
+        atomic_write(folder / "SHA256SUMS", lines.encode())
+
+
+def is_known(name: str, folder: Path) -> bool:
+    """Return whether SHA256SUMS has a line for a file: what it names was verified."""
+    return name in _read(folder / "SHA256SUMS")
+
+
+def _digests(path: Path, algorithm: str, tick: Callable[[int], None]) -> tuple[str, str]:
+    """Return a file's checksum by the algorithm and its SHA-256."""
+    asked, sha256 = hashlib.new(algorithm, usedforsecurity=False), hashlib.sha256()
+    done = 0
+    with open(path, "rb") as file:
+        while piece := file.read(_PIECE):
+            asked.update(piece)
+            if algorithm != "sha256":
+                sha256.update(piece)
+            done += len(piece)
+            tick(done)
+    return asked.hexdigest(), (asked if algorithm == "sha256" else sha256).hexdigest()
+
+
+def _read(path: Path) -> dict[str, str]:
+    """Return the checksums of a list as sha256sum writes it."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    pairs = [line.split("  ", 1) for line in lines if "  " in line]
+    return {name: digest for digest, name in pairs}

@@ -1,0 +1,67 @@
+"""MS COCO 2014: the archives, tables of tags and masks from its annotations."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from dupl.data.classes import COCO_CLASSES
+from dupl.data.instances import Instances
+from dupl.data.prepare import archives
+from dupl.data.prepare.archives import count
+from dupl.data.prepare.disk import rest, room
+from dupl.data.prepare.steps import Place, Step
+from dupl.data.prepare.writing import save_mask, save_tags
+
+
+def steps(place: Place) -> list[Step]:
+    """Return the steps that make COCO 2014 below the root; val first, being the smaller."""
+    zips = [place.unpacked(archive) for archive in (archives.COCO_ANNOTATIONS, archives.COCO_VAL, archives.COCO_TRAIN)]
+    return [*zips, *(step for folder in ("val2014", "train2014") for step in _Split(place, folder).steps())]
+
+
+class _Split:
+    """What is made of one split's annotations, which are read once and only when needed."""
+
+    def __init__(self, place: Place, folder: str) -> None:
+        self.place, self.folder = place, folder
+        self.masks = place.root / "masks" / folder
+        self.table = place.root / f"tags_{folder}.csv"
+
+    @cached_property
+    def index(self) -> Instances:
+        path = self.place.root / "annotations" / f"instances_{self.folder}.json"
+        self.place.tick(f"read {path.name}", 0, None)
+        return Instances(path, COCO_CLASSES)
+
+    def steps(self) -> list[Step]:
+        return [
+            Step(self.table.name, self.table.is_file, self.write_table),
+            Step(f"masks/{self.folder}", self.has_masks, self.write_masks),
+        ]
+
+    def has_masks(self) -> bool:
+        """Whether there is a mask for each line of the table."""
+        if not self.table.is_file() or not self.masks.is_dir():
+            return False
+        with open(self.table, encoding="utf-8") as file:
+            return count(self.masks) >= sum(1 for _ in file) - 1
+
+    def write_table(self) -> str:
+        """Write the tags of all images, by id; those without objects have none."""
+        index = self.index
+        tags = {name: [COCO_CLASSES[label] for label in index.present(row)] for row, name in enumerate(index.files)}
+        with room(self.place.root, self.table.name, lambda: 60 * len(tags)):
+            save_tags(self.table, tags, ";")
+        empty = sum(not present for present in tags.values())
+        return f"{len(tags):,} images, {empty:,} of them without objects"
+
+    def write_masks(self) -> str:
+        """Write the masks that are missing."""
+        index = self.index
+        targets = [self.masks / f"{name}.png" for name in index.names]
+        with room(self.masks, f"masks/{self.folder}", lambda: rest(targets)):
+            for row, path in enumerate(targets):
+                self.place.tick(f"write masks/{self.folder}", row, len(targets))
+                if not path.is_file():
+                    save_mask(path, index.mask(row))
+        return f"{len(targets):,} masks"

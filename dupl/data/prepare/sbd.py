@@ -1,0 +1,105 @@
+"""SBD's further masks for VOC's photos: `SegmentationClassAug` and the list `train_aug`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dupl.data.classes import VOC_CLASSES
+from dupl.data.prepare import archives
+from dupl.data.prepare.disk import rest, room, write_file
+from dupl.data.prepare.steps import Place, Step
+from dupl.data.prepare.voc import LISTS, tags
+from dupl.data.prepare.writing import save_list, save_mask
+from dupl.data.voc import read_ids
+from dupl.errors import UserError
+
+MASKS = "SegmentationClassAug"
+
+
+def steps(place: Place) -> list[Step]:
+    """Return the steps that add SBD to VOC 2012 below the root.
+
+    Raises:
+        UserError: VOC is not there.
+    """
+    root = place.root
+    for part in ("JPEGImages", "SegmentationClass", LISTS / "train.txt", LISTS / "val.txt"):
+        if not (root / part).exists():
+            raise UserError(
+                f"SBD completes VOC 2012, but {root / part} is not there: dupl data prepare voc --root {root}"
+            )
+    return [
+        place.unpacked(archives.SBD_BENCHMARK),
+        Step(MASKS, lambda: _whole(root), lambda: _masks(place)),
+        Step("train_aug.txt", (root / LISTS / "train_aug.txt").is_file, lambda: _train_aug(root)),
+        tags(place),
+    ]
+
+
+def _wanted(root: Path) -> tuple[set[str], set[str]]:
+    """Return the ids with a mask of VOC, and those with one of SBD alone."""
+    own = {path.stem for path in (root / "SegmentationClass").glob("*.png")}
+    sbd = {name for split in ("train", "val") for name in read_ids(root / "sbd" / f"{split}.txt")}
+    return own, sbd - own
+
+
+def _whole(root: Path) -> bool:
+    if not (root / MASKS).is_dir() or not (root / "sbd" / "train.txt").is_file():
+        return False
+    own, further = _wanted(root)
+    return own | further <= {path.stem for path in (root / MASKS).glob("*.png")}
+
+
+def _masks(place: Place) -> str:
+    """Write the masks that are missing: VOC's own as they are, SBD's where VOC has none."""
+    own, further = _wanted(place.root)
+    names = sorted(own | further)
+    folder = place.root / MASKS
+    with room(folder, MASKS, lambda: rest(folder / f"{name}.png" for name in names)):
+        for done, name in enumerate(names):
+            place.tick(f"write {MASKS}", done, len(names))
+            target = folder / f"{name}.png"
+            if target.is_file():
+                continue
+            if name in own:
+                write_file(target, [(place.root / "SegmentationClass" / f"{name}.png").read_bytes()])
+            else:
+                save_mask(target, read_mat(place.root / "sbd" / "cls" / f"{name}.mat"))
+    return f"{len(own):,} masks of VOC and {len(further):,} of SBD"
+
+
+def read_mat(path: Path) -> NDArray[np.uint8]:
+    """Return the label ids of an SBD annotation, (H, W); it has no void.
+
+    Raises:
+        UserError: The file is missing, damaged or of another kind.
+    """
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        mask = loadmat(path, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
+        if mask.ndim != 2 or mask.dtype != np.uint8 or mask.size == 0 or mask.max() >= len(VOC_CLASSES):
+            raise ValueError(f"its mask has labels other than 0..{len(VOC_CLASSES) - 1}, or no two axes")
+    except FileNotFoundError:
+        raise UserError(f"annotation not found: {path}; run `dupl data prepare sbd` again with the archive") from None
+    except (MatReadError, OSError, ValueError, TypeError, KeyError, IndexError, NotImplementedError) as error:
+        raise UserError(f"annotation cannot be read: {path} ({error}); delete it and run the command again") from None
+    return np.ascontiguousarray(mask)
+
+
+def _train_aug(root: Path) -> str:
+    """Write the list: all of SBD and VOC's train, without VOC's val."""
+    listed = {split: set(read_ids(root / LISTS / f"{split}.txt")) for split in ("train", "val")}
+    sbd = {name for split in ("train", "val") for name in read_ids(root / "sbd" / f"{split}.txt")}
+    names = sorted((sbd | listed["train"]) - listed["val"])
+    absent = [name for name in names if not (root / "JPEGImages" / f"{name}.jpg").is_file()]
+    if absent:
+        number = f"{len(absent)} photos of SBD are not in {root / 'JPEGImages'}, {absent[0]}.jpg for one"
+        raise UserError(f"{number}; unpack all of VOC 2012 there")
+    with room(root, "train_aug.txt", lambda: 12 * len(names)):
+        save_list(root / LISTS / "train_aug.txt", names)
+    return f"{len(names):,} images"
