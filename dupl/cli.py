@@ -163,10 +163,11 @@ def _train(commands: Any) -> None:
 
 def run_train(arguments: argparse.Namespace) -> int:
     """``dupl train``."""
+    config = _resolved(arguments.recipe, arguments.set)  # before the imports: a slip of the pen is told at once
+
     from dupl.engine.pictures import draw
     from dupl.engine.train import train
 
-    config = _resolved(arguments.recipe, arguments.set)
     folder = arguments.work_dir or _default_folder(arguments.recipe, config)
     console = _console()
     run = train(config, folder, resume=arguments.resume, launcher=arguments.launcher, console=console)
@@ -333,9 +334,10 @@ def run_show(arguments: argparse.Namespace) -> int:
     run = Run(arguments.recipe)
     source = str(run.config_path) if run.exists() else arguments.recipe
     config = _resolved(source, arguments.set)
+    rows = components(config.model)
     print((recipes.docstring(source) or "").strip() + "\n" if not run.exists() else _status_lines(run))
     print(f"fingerprint  {fingerprint(config)}")
-    for name, on, what in components(config.model):
+    for name, on, what in rows:
         print(f"{name:12} {'on ' if on else 'off'}  {what}")
     print("\n" + recipes.to_text(config))
     return 0
@@ -357,7 +359,10 @@ def components(model: dict[str, Any]) -> list[tuple[str, bool, str]]:
     for name, key in places.items():
         arguments = {k: v for k, v in model[key].items() if k != "type"}
         kind = COMPONENTS.get(model[key]["type"])
-        on = kind is not None and not getattr(kind, "null", False) and model[key]["type"] != "SingleStudent"
+        if kind is None:
+            known = ", ".join(sorted(COMPONENTS.module_dict))
+            raise UserError(f"model.{key}: no component is called {model[key]['type']}; there are {known}")
+        on = not getattr(kind, "null", False) and model[key]["type"] != "SingleStudent"
         rows.append((name, on, f"{model[key]['type']}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"))
     return rows
 
@@ -398,12 +403,13 @@ def _data(commands: Any) -> None:
 
 def run_data_check(arguments: argparse.Namespace) -> int:
     """``dupl data check``."""
+    config = _resolved(arguments.recipe, arguments.set)
+
     from rich.progress import Progress
 
     from dupl.data.check import check_datasets
     from dupl.engine import build
 
-    config = _resolved(arguments.recipe, arguments.set)
     splits = [k for k, v in config.data.items() if isinstance(v, dict) and "type" in v]
     sources = {split: build.build_dataset(config, split) for split in splits}
     with Progress(console=_console(), transient=True) as bar:

@@ -194,6 +194,23 @@ def _to(size: tuple[int, ...], maps: Tensor) -> Tensor:
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 
+def metric_names(settings: dict[str, Any], classes: tuple[str, ...], students: int) -> set[str]:
+    """What an evaluation will measure, by name.
+
+    Raises:
+        UserError: A class of the subset is none.
+    """
+    subset = _subset(settings.get("subset"), classes)
+    each = [str(s + 1) for s in range(students)]
+    all_maps = each + ["mean"] * (students > 1)
+    names = {f"cls/{who}/{metric}" for who in each for metric in ("mAP", "F1")}
+    for kind in ("cam", "seg"):
+        names |= {f"{kind}/{who}/OA" for who in all_maps}
+        for metric in ["mIoU"] + ([subset[0]] if subset else []):
+            names |= {f"{kind}/{who}/{metric}" for who in [*all_maps, "best"]}
+    return names
+
+
 def _subset(setting: dict[str, Any] | None, classes: tuple[str, ...]) -> tuple[str, list[int]] | None:
     """The recipe's ``evaluation.subset``: a name and class names, as ids."""
     if not setting or not setting["classes"]:

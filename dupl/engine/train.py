@@ -23,7 +23,7 @@ from dupl.data.base import ImageSet
 from dupl.data.views import TrainView
 from dupl.engine import build
 from dupl.engine.checkpoints import CheckpointHook, newest_valid
-from dupl.engine.evaluate import PROTOCOL, Evaluation, evaluate, merge
+from dupl.engine.evaluate import PROTOCOL, Evaluation, evaluate, merge, metric_names
 from dupl.engine.hooks import EvaluateHook, ProgressHook, ScalarHook, StopHook
 from dupl.engine.loop import PositionSampler, TrainLoop  # noqa: F401  (the runner finds TrainLoop by name)
 from dupl.engine.optim import WarmupPoly, build_optimizer
@@ -134,17 +134,19 @@ def train(
     if device.type == "cuda" and world > 1:  # only now every launcher has said which is whose
         device = torch.device("cuda", torch.cuda.current_device())
     quiet = console if rank == 0 else Console(quiet=True)
-    source = build.build_dataset(config, "train")
+    view, validation = read_data(config)
     batch = plan_batch(config.schedule, world)
-    model = build.build_model(config, len(source.classes), device)
+    model = build.build_model(config, len(view.source.classes), device)
+    if validation is not None:
+        check_evaluation(config, validation.classes, len(model.students))
     run = open_run(config, folder, resume, command or sys.argv, rank)
     start = None
     if resume:
         start, passed = newest_valid(run.path)
         for line in passed:
             quiet.print(f"passed over: {line}", soft_wrap=True, highlight=False)
-    quiet.print(f"{run.path}: {len(source)} images, {batch}, {model.amp} on {device}", soft_wrap=True, highlight=False)
-    trainer = build_trainer(config, run, model, source, batch, (rank, world), launcher, quiet, device)
+    quiet.print(f"{run.path}: {len(view)} images, {batch}, {model.amp} on {device}", soft_wrap=True, highlight=False)
+    trainer = build_trainer(config, run, model, (view, validation), batch, (rank, world), launcher, quiet, device)
     if start is not None:
         trainer._resume, trainer._load_from = True, str(start)
         quiet.print(f"resuming from {start.name}", highlight=False)
@@ -166,6 +168,32 @@ def train(
         return None
     run.update(state="finished", iteration=trainer.iter)
     return run
+
+
+def read_data(config: Config) -> tuple[TrainView, ImageSet | None]:
+    """What is trained on, and the validation set, None where that has no masks.
+
+    Raises:
+        UserError: A data set or the augmentation refuses its settings, or the classes of the two differ.
+    """
+    source = build.build_dataset(config, "train")
+    view = TrainView(source, config.data.augment.to_dict(), config.runtime.seed)
+    validation = build.build_dataset(config, "val") if config.data.get("val") else None
+    if validation is not None and validation.classes != source.classes:
+        both = f"{', '.join(validation.classes)}; {', '.join(source.classes)}"
+        raise UserError(f"data.val has other classes than data.train ({both}): name the same, in the same order")
+    return view, validation if validation is not None and validation.has_masks else None
+
+
+def check_evaluation(config: Config, classes: tuple[str, ...], students: int) -> None:
+    """Find now what would else fail, or never happen, at the first evaluation.
+
+    Raises:
+        UserError: ``evaluation.subset`` names no class, or ``evaluation.best`` no metric.
+    """
+    known = metric_names(config.evaluation.to_dict(), classes, students)
+    if config.evaluation.best not in known:
+        raise UserError(f"evaluation.best is {config.evaluation.best!r}: choose of {', '.join(sorted(known))}")
 
 
 def _close(trainer: Trainer) -> None:
@@ -227,7 +255,7 @@ def build_trainer(
     config: Config,
     run: Run,
     model: nn.Module,
-    source: ImageSet,
+    data: tuple[TrainView, ImageSet | None],
     batch: Batch,
     place: tuple[int, int],
     launcher: str,
@@ -236,11 +264,11 @@ def build_trainer(
 ) -> Trainer:
     """The mmengine Runner of a run: its loader, optimiser, schedule and hooks."""
     schedule, runtime = config.schedule, config.runtime
-    rank, world = place
+    (view, validation), (rank, world) = data, place
     loader = DataLoader(
-        TrainView(source, config.data.augment.to_dict(), runtime.seed),
+        view,
         batch_size=batch.per_gpu * batch.accumulate,
-        sampler=PositionSampler(len(source), batch.effective, runtime.seed, rank, world),
+        sampler=PositionSampler(len(view), batch.effective, runtime.seed, rank, world),
         num_workers=runtime.workers,
         worker_init_fn=build.worker_apart,
         pin_memory=device.type == "cuda",
@@ -250,8 +278,7 @@ def build_trainer(
     scalars = ScalarHook(run, runtime.log_interval)
     hooks = [StopHook(), scalars, ProgressHook(scalars, console)]
     hooks.append(CheckpointHook(run, runtime.checkpoint_interval, runtime.keep_checkpoints))
-    validation = build.build_dataset(config, "val") if config.data.get("val") else None
-    if validation is not None and validation.has_masks:
+    if validation is not None:
         hooks.append(evaluation_hook(run, config, model, validation, place, console))
     else:
         console.print("no evaluation: data.val has no masks", highlight=False)

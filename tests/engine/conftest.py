@@ -28,7 +28,7 @@ class Child:
     out: Path
     err: Path
 
-    def wait(self, timeout: float = 120) -> int:
+    def wait(self, timeout: float = 600) -> int:
         """The exit code, negative where a signal ended it."""
         code = self.commands.ask(pid=self.pid, timeout=timeout)
         if code is None:
@@ -85,7 +85,7 @@ def no_pictures():
         yield
 
 
-def until(condition, seconds: float = 60) -> None:
+def until(condition, seconds: float = 300) -> None:
     """Wait for something that another process does."""
     end = time.monotonic() + seconds
     while not condition():

@@ -34,7 +34,7 @@ def by_torchrun(tiny, tmp_path_factory):
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return folder, done.stderr

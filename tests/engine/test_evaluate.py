@@ -16,7 +16,7 @@ from dupl.cli import main
 from dupl.data.tagged_folder import TaggedFolder
 from dupl.data.toy import Toy
 from dupl.engine import build
-from dupl.engine.evaluate import evaluate
+from dupl.engine.evaluate import evaluate, metric_names
 from dupl.engine.restore import restore
 from dupl.errors import UserError
 from dupl.lab.run import Run
@@ -139,6 +139,15 @@ def test_a_subset_of_classes(toy):
         evaluate(Oracle(toy), toy, SETTINGS | {"subset": dict(name="x", classes=["unicorn"])})
 
 
+@pytest.mark.parametrize("subset", [dict(name="", classes=[]), dict(name="mIoU-1", classes=["background"])])
+def test_its_metrics_are_known_before(toy, subset):
+    settings = SETTINGS | {"subset": subset}
+    assert metric_names(settings, toy.classes, 2) == set(evaluate(Oracle(toy), toy, settings).metrics)
+    with_one = metric_names(settings, toy.classes, 1)
+    assert "seg/best/mIoU" in with_one
+    assert not any("/2/" in name or "/mean/" in name for name in with_one)
+
+
 def test_the_mode_of_the_model_stays(toy):
     model = Oracle(toy).train()
     evaluate(model, toy, SETTINGS)
@@ -204,6 +213,15 @@ def test_without_masks_training_and_inference_work_and_evaluation_says_what_is_m
     out = tmp_path / "out"
     assert main(["infer", str(run), str(folder / "images"), "--out", str(out)]) == 0
     assert {f.name for f in (out / "masks").iterdir()} == {"a.png", "b.png", "c.png", "d.png"}
+
+
+def test_sets_with_other_classes_are_refused(folder, tiny, tmp_path, capsys):
+    sets = sets_of(folder)
+    sets[1] = sets[1].replace("}", ', "classes": ["dog", "cat"]}')
+    assert main(["train", tiny, "--work-dir", str(tmp_path / "run"), "--set", *sets]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "data.val has other classes than data.train (background, dog, cat; background, cat, dog)" in line
+    assert not (tmp_path / "run").exists()
 
 
 def test_one_class_is_enough(folder, tiny, tmp_path):

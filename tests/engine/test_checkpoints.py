@@ -1,0 +1,254 @@
+"""Checkpoints of ours, of the released code and of ToCo; and files that are none."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from dupl import recipes
+from dupl.cli import main
+from dupl.engine import build
+from dupl.engine.checkpoints import convert, load, load_weights, newest_valid, plain, saved
+from dupl.engine.restore import restore
+from dupl.errors import UserError
+from dupl.lab import overrides
+from dupl.method.cam import Present
+
+SINGLE = ["model.students.type=SingleStudent", 'model.discrepancy={"type": "NoDiscrepancy"}']
+BLOCK = [
+    f"{part}.{w}"
+    for part in ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
+    for w in ("weight", "bias")
+]
+BRANCH = {  # one branch of the released layout, with 3 blocks
+    "encoder.cls_token",
+    "encoder.pos_embed",
+    *(f"encoder.{part}.{w}" for part in ("patch_embed.proj", "norm") for w in ("weight", "bias")),
+    *(f"encoder.blocks.{n}.{key}" for n in range(3) for key in BLOCK),
+    *(f"decoder.conv{n}.weight" for n in (6, 7, 8)),
+    "classifier.weight",
+    "aux_classifier.weight",
+}
+
+
+def make(tiny, *sets, seed=0):
+    config = overrides.apply(recipes.load(tiny), overrides.parse([*sets, f"runtime.seed={seed}"]))
+    return build.build_model(config, 7, torch.device("cpu")).eval()
+
+
+def released(model, prefix="", extra=True) -> dict[str, torch.Tensor]:
+    """A model's weights as the released code names them; of a single student as ToCo does."""
+    state = {}
+    for key, value in model.state_dict().items():
+        student, inner = re.fullmatch(r"students\.nets\.(\d)\.(.*)", key).groups()
+        inner = inner.replace("backbone.vit.", "encoder.")
+        for place, name in (("0", "conv6"), ("2", "conv7"), ("4", "conv8")):
+            inner = inner.replace(f"head.{place}.", f"decoder.{name}.")
+        assert inner in BRANCH
+        value = value[:, :, None, None] if "classifier" in inner else value  # 1x1 convolutions there
+        branch = f"branch{int(student) + 1}." if len(model.students) == 2 else ""
+        state[f"{prefix}{branch}{inner}"] = value
+    assert len(state) == len(BRANCH) * len(model.students)
+    if extra:
+        for branch in ("branch1.", "branch2.") if len(model.students) == 2 else ("",):
+            state[f"{prefix}{branch}encoder.mask_token"] = torch.zeros(1, 1, 32)
+            state[f"{prefix}{branch}encoder.head.weight"] = torch.zeros(1000, 32)
+            state[f"{prefix}{branch}encoder.head.bias"] = torch.zeros(1000)
+    return state
+
+
+def says_the_same(one, other) -> bool:
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    present = Present.of(torch.tensor([[1.0, 0, 1, 0, 0, 0], [0, 1.0, 0, 0, 0, 0]]))
+    answers = [model.predict(images, present) for model in (one, other)]
+    flat = [[t for scores, logits, maps in a for t in (scores, logits, maps.main, maps.aux)] for a in answers]
+    return all(torch.equal(a, b) for a, b in zip(*flat, strict=True))
+
+
+class TestReleasedLayout:
+    @pytest.mark.parametrize("prefix", ["", "module."])
+    @pytest.mark.parametrize("key", ["state_dict", "model", None])
+    def test_two_branches(self, tiny, tmp_path, prefix, key):
+        source, target = make(tiny), make(tiny, seed=1)
+        assert not says_the_same(source, target)
+        state = released(source, prefix)
+        torch.save(state if key is None else {key: state, "iter": 20000}, tmp_path / "released.pth")
+        load_weights(target, tmp_path / "released.pth")
+        assert says_the_same(source, target)
+
+    @pytest.mark.parametrize("prefix", ["", "module."])
+    def test_tocos_branch_with_its_projections(self, tiny, tmp_path, prefix):
+        source, target = make(tiny, *SINGLE), make(tiny, *SINGLE, seed=1)
+        state = released(source, prefix)
+        for head in ("proj_head", "proj_head_t"):
+            state |= {
+                f"{prefix}{head}.mlp.0.weight": torch.zeros(4, 4),
+                f"{prefix}{head}.last_layer.weight_g": torch.ones(4),
+            }
+        torch.save({"state_dict": state}, tmp_path / "toco.pth")
+        load_weights(target, tmp_path / "toco.pth")
+        assert says_the_same(source, target)
+
+    def test_the_command_line_takes_one(self, tiny, trained, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        ours = restore(str(trained), "last", [])
+        torch.save(released(ours.model(ours.classes()), "module."), "theirs.pth")
+        assert main(["eval", str(trained), "--checkpoint", "last", "--out", "ours"]) == 0
+        assert main(["eval", tiny, "--checkpoint", "theirs.pth", "--out", "theirs"]) == 0
+        for name in ("per_class.csv", "per_image.csv", "confusion.csv"):
+            assert (tmp_path / "ours" / name).read_text() == (tmp_path / "theirs" / name).read_text()
+
+
+class TestKeysThatDoNotFit:
+    @pytest.fixture
+    def state(self, tiny):
+        return released(make(tiny), extra=False)
+
+    def refusal(self, tiny, tmp_path, state, *sets) -> str:
+        torch.save({"state_dict": state}, tmp_path / "file.pth")
+        target = make(tiny, *sets, seed=1)
+        before = {k: v.clone() for k, v in target.state_dict().items()}
+        with pytest.raises(UserError) as caught:
+            load_weights(target, tmp_path / "file.pth")
+        assert all(torch.equal(before[k], v) for k, v in target.state_dict().items()), "nothing was loaded"
+        message = str(caught.value)
+        assert "\n" not in message
+        assert "file.pth does not fit the recipe's model" in message
+        return message
+
+    def test_missing(self, tiny, tmp_path, state):
+        for key in ("branch2.classifier.weight", "branch1.decoder.conv8.weight"):
+            del state[key]
+        message = self.refusal(tiny, tmp_path, state)
+        assert message.endswith("2 missing: students.nets.0.head.4.weight, students.nets.1.classifier.weight")
+
+    def test_unknown(self, tiny, tmp_path, state):
+        state |= {"branch1.extra.weight": torch.ones(1), "optimizer_step": torch.ones(1)}
+        message = self.refusal(tiny, tmp_path, state)
+        assert message.endswith("2 unknown: branch1.extra.weight, optimizer_step")
+
+    def test_of_another_shape(self, tiny, tmp_path, state):
+        state["branch1.classifier.weight"] = torch.zeros(20, 32, 1, 1)
+        message = self.refusal(tiny, tmp_path, state)
+        assert message.endswith("1 of another shape: students.nets.0.classifier.weight (20, 32) for (6, 32)")
+
+    def test_all_at_once(self, tiny, tmp_path, state):
+        state["branch9.classifier.weight"] = state.pop("branch1.classifier.weight")
+        state["branch1.decoder.conv6.weight"] = torch.zeros(2)
+        message = self.refusal(tiny, tmp_path, state)
+        for part in (
+            "1 missing: students.nets.0.classifier.weight",
+            "1 unknown: branch9.classifier.weight",
+            "1 of another shape: students.nets.0.head.0.weight (2,) for ",
+        ):
+            assert part in message
+
+    def test_one_branch_for_two_students(self, tiny, tmp_path, state):
+        one = {k.removeprefix("branch1."): v for k, v in state.items() if k.startswith("branch1.")}
+        message = self.refusal(tiny, tmp_path, one)
+        assert message.count("students.nets.1.") == len(BRANCH)
+
+    def test_two_branches_for_one_student(self, tiny, tmp_path, state):
+        message = self.refusal(tiny, tmp_path, state, *SINGLE)
+        assert message.count("branch2.") == len(BRANCH)
+
+    def test_ours_is_taken_as_it_is(self, tiny):
+        state = make(tiny).state_dict()
+        assert convert(state, set(state)) == state
+        assert convert({f"module.{k}": v for k, v in state.items()}, set(state)) == state
+
+
+class Malicious:
+    def __init__(self, file) -> None:
+        self.file = file
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.file),)
+
+
+class TestLoad:
+    def test_nothing_in_a_file_is_executed(self, tiny, tmp_path, capsys):
+        torch.save({"state_dict": {}, "payload": Malicious(tmp_path / "executed")}, tmp_path / "evil.pth")
+        with pytest.raises(UserError, match=r"evil\.pth is damaged or no plain checkpoint"):
+            load(tmp_path / "evil.pth")
+        assert main(["eval", tiny, "--checkpoint", str(tmp_path / "evil.pth")]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "evil.pth" in line
+        assert not (tmp_path / "executed").exists()
+
+    @pytest.mark.parametrize("content", [b"", b"no checkpoint at all", b"PK\x03\x04 cut"])
+    def test_what_is_no_checkpoint_is_refused_in_one_line(self, tmp_path, content):
+        (tmp_path / "file.pth").write_bytes(content)
+        with pytest.raises(UserError, match=r"file\.pth is damaged") as caught:
+            load(tmp_path / "file.pth")
+        assert "\n" not in str(caught.value)
+
+    def test_a_missing_file(self, tmp_path):
+        with pytest.raises(UserError, match=r"no checkpoint .*nowhere\.pth"):
+            load(tmp_path / "nowhere.pth")
+
+    @pytest.mark.parametrize("content", [torch.ones(1), [1, 2]])
+    def test_something_else(self, tmp_path, content):
+        torch.save(content, tmp_path / "file.pth")
+        with pytest.raises(UserError, match="holds no checkpoint"):
+            load(tmp_path / "file.pth")
+
+    @pytest.mark.parametrize("content", [{"state_dict": 3}, {"epoch": 3}, {"state_dict": torch.ones(2)}])
+    def test_a_dict_without_weights(self, tiny, tmp_path, content):
+        torch.save(content, tmp_path / "file.pth")
+        with pytest.raises(UserError, match="holds no state_dict"):
+            load_weights(make(tiny), tmp_path / "file.pth")
+
+
+class TestFolder:
+    def test_the_newest_that_loads(self, tmp_path):
+        folder = tmp_path / "checkpoints"
+        folder.mkdir()
+        for i in (5, 10, 1000000):
+            torch.save({"iter": i}, folder / f"iter_{i:06d}.pth")
+        for other in ("best.pth", ".iter_000020.pth.part", "iter_x.pth"):
+            (folder / other).write_bytes(b"")
+        assert [i for i, _ in saved(tmp_path)] == [1000000, 10, 5]
+        (folder / "iter_1000000.pth").write_bytes(b"cut")
+        file, passed = newest_valid(tmp_path)
+        assert file.name == "iter_000010.pth"
+        assert len(passed) == 1
+        assert "iter_1000000.pth" in passed[0]
+
+    def test_none(self, tmp_path):
+        assert newest_valid(tmp_path) == (None, [])
+
+
+def test_plain_turns_numpy_scalars_into_python_ones():
+    mixed = {"a": np.float64(0.5), "b": [np.int64(3), (np.bool_(True), "x")], "c": None}
+    assert plain(mixed) == {"a": 0.5, "b": [3, [True, "x"]], "c": None}
+    assert type(plain(mixed)["a"]) is float
+
+
+class TestRestore:
+    def test_best_last_or_a_file(self, trained, tmp_path):
+        assert restore(str(trained), None, []).name == "best"
+        assert restore(str(trained), "best", []).checkpoint == trained / "checkpoints" / "best.pth"
+        assert restore(str(trained), "last", []).checkpoint == trained / "checkpoints" / "iter_000024.pth"
+        assert restore(str(trained), "x/y.pth", []).name == "y"
+        assert restore(str(trained), None, ["evaluation.size=64"]).config.evaluation.size == 64
+
+    def test_a_recipe_needs_a_file(self, tiny):
+        with pytest.raises(UserError, match="--checkpoint FILE"):
+            restore(tiny, None, [])
+
+    def test_a_run_without_any(self, trained, tmp_path):
+        (tmp_path / "checkpoints").mkdir()
+        for name in ("config.py", "status.json"):
+            (tmp_path / name).write_bytes((trained / name).read_bytes())
+        (tmp_path / "checkpoints" / "iter_000003.pth").write_bytes(b"cut")
+        with pytest.raises(UserError, match=r"no checkpoint that loads; .*iter_000003\.pth is damaged"):
+            restore(str(tmp_path), None, [])
+
+    def test_classes_need_no_data(self, tmp_path):
+        restored = restore("voc/dupl", str(tmp_path / "x.pth"), [f"data.train.root={tmp_path}/nowhere"])
+        assert len(restored.classes()) == 21
