@@ -1,4 +1,7 @@
-"""All five components on embedded scenes, from random weights, in a few minutes on two CPU cores."""
+"""All five components on embedded scenes, from random weights, in a few minutes on two CPU cores.
+
+    dupl demo
+"""
 
 _base_ = [
     "../_base_/method/dupl_vitb.py",

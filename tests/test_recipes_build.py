@@ -1,0 +1,113 @@
+"""Every recipe loads, says how to run it, survives being written, and builds its model in four parameter groups."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from dupl import recipes
+from dupl.cli import build_parser, components
+from dupl.data.transforms import WeakAugment
+from dupl.engine.evaluate import metric_names
+from dupl.engine.optim import param_groups
+from dupl.engine.train import plan_batch
+from dupl.lab import overrides
+from dupl.lab.fingerprint import fingerprint
+from dupl.method.dupl import DuPL
+from dupl.registry import COMPONENTS, DATASETS
+
+NAMES = recipes.names()
+
+
+def types(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every `type` in a config, with the path of the dict that names it."""
+    if isinstance(node, dict):
+        if "type" in node:
+            yield path, node["type"]
+        for key, item in node.items():
+            yield from types(item, f"{path}.{key}" if path else key)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def recipe(request):
+    """Name and config of each recipe."""
+    return request.param, recipes.load(request.param)
+
+
+def classes_of(config) -> tuple[str, ...]:
+    return DATASETS.get(config.data.train.type).classes
+
+
+def build_on_meta(config) -> DuPL:
+    """The model without a weight in memory."""
+    model = config.model.to_dict()
+    model["network"]["backbone"].update(pretrained=False, weights=None)
+    with torch.device("meta"):
+        return COMPONENTS.build({**model, "num_classes": len(classes_of(config))})
+
+
+def test_the_recipes_of_the_issue_are_there():
+    assert {"demo/toy", "voc/dupl", "voc/dupl_in21k", "voc/dupl_released", "voc_animals"} <= set(NAMES)
+
+
+def test_the_docstring_has_the_command(recipe):
+    name, config = recipe
+    lines = [line.strip() for line in recipes.docstring(name).splitlines()]
+    assert lines[0].endswith(".")
+    commands = [line.partition("dupl ")[2] for line in lines if line.startswith(("dupl ", "torchrun "))]
+    parsed = [build_parser().parse_args(shlex.split(command)) for command in commands]
+    assert any(a.command == "demo" if name == "demo/toy" else getattr(a, "recipe", None) == name for a in parsed)
+    for arguments in parsed:
+        overrides.apply(config, overrides.parse(arguments.set))
+
+
+def test_what_is_written_loads_as_the_same_run(recipe, tmp_path):
+    _, config = recipe
+    path = tmp_path / "config.py"
+    path.write_text(recipes.to_text(config))
+    again = recipes.load(path)
+    assert recipes.plain(again) == recipes.plain(config)
+    assert fingerprint(again) == fingerprint(config)
+
+
+def test_every_type_exists(recipe):
+    _, config = recipe
+    named = list(types(recipes.plain(config)))
+    assert {path for path, _ in named} >= {"data.train", "data.val", "model", "model.students", "model.noise_filter"}
+    for path, kind in named:
+        registry = DATASETS if path.startswith("data.") else COMPONENTS
+        assert registry.get(kind) is not None, f"{path} is {kind}"
+
+
+def test_the_model_builds_in_four_groups(recipe):
+    _, config = recipe
+    model, schedule = build_on_meta(config), config.schedule
+    groups = param_groups(model, schedule.lr, schedule.weight_decay, schedule.head_lr)
+    assert [g["name"] for g in groups] == ["backbone", "norm", "classifier", "segmentation"]
+    grouped = sum(len(g["params"]) for g in groups)
+    assert grouped == sum(p.requires_grad for p in model.parameters())
+    on = {name for name, state, _ in components(config.model) if state}
+    assert on == {"DS", "L_dis", "DTA", "ANF", "L_reg"}
+    assert len(model.students) == 2
+
+
+def test_the_rest_of_it_means_something(recipe):
+    _, config = recipe
+    classes, schedule = classes_of(config), config.schedule
+    WeakAugment.from_dict(config.data.augment.to_dict())
+    assert config.evaluation.best in metric_names(config.evaluation.to_dict(), classes, 2)
+    assert plan_batch(schedule, 1).effective == schedule.batch_size
+    assert schedule.warmup < schedule.iterations
+    starts = {key: config.model[key]["start"] for key in ("segmentation", "noise_filter", "consistency")}
+    assert 0 <= starts["segmentation"] <= starts["noise_filter"] < schedule.iterations
+    assert starts["consistency"] < schedule.iterations
+    final = config.model.threshold.final
+    assert not isinstance(final, list) or len(final) == len(classes) - 1
+
+
+def test_recipes_are_different_runs():
+    assert len({fingerprint(recipes.load(name)) for name in NAMES}) == len(NAMES)
