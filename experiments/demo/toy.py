@@ -1,5 +1,7 @@
 """All five components on embedded scenes, from random weights, in a few minutes on two CPU cores.
 
+Reproduces: no table of the paper; it shows the method at work where CAMs over-activate.
+
     dupl demo
 """
 
