@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.dry_run:
         print("\n".join(listing(root, make(Place(root, source, arguments.mirror)))))
         return 0
-    with Progress(console=console, transient=True) as bar:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
         doing = [""]
 
@@ -59,9 +59,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             if what != doing[0]:
                 doing[0] = what
                 bar.reset(task, description=what)
+                if not console.is_terminal:  # a log: what it is at, no bar
+                    console.print(f"{what} ...", soft_wrap=True)
             bar.update(task, completed=done, total=total)
 
-        run_steps(
-            root, make(Place(root, source, arguments.mirror, tick)), lambda line: console.print(line, soft_wrap=True)
-        )
+        place = Place(root, source, arguments.mirror, tick)
+        run_steps(root, make(place), lambda line: console.print(line, soft_wrap=True))
     return 0

@@ -112,7 +112,11 @@ def download(
                     raise UserError(f"{archive.name}: {url} failed {failures} times ({cut}); {got}; {AGAIN}") from None
                 tick(f"{archive.name}: {cut}, trying again", part.have, part.size)
                 pause(min(2**failures, 60))
-        verify(part.path, archive, folder, tick, aside=final.with_name(f"{archive.name}.bad"))
+        try:
+            verify(part.path, archive, folder, tick, aside=final.with_name(f"{archive.name}.bad"))
+        except UserError:
+            part.drop()
+            raise
         part.path.rename(final)
         part.drop()
     return final

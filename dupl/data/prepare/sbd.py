@@ -81,7 +81,8 @@ def read_mat(path: Path) -> NDArray[np.uint8]:
     from scipy.io.matlab import MatReadError
 
     try:
-        mask = loadmat(path, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
+        with open(path, "rb") as file:
+            mask = loadmat(file, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
         if mask.ndim != 2 or mask.dtype != np.uint8 or mask.size == 0 or mask.max() >= len(VOC_CLASSES):
             raise ValueError(f"its mask has labels other than 0..{len(VOC_CLASSES) - 1}, or no two axes")
     except FileNotFoundError:

@@ -53,7 +53,9 @@ def _write(place: Place) -> str:
         if name in annotations:
             present = objects_in_xml(place.root / "Annotations" / f"{name}.xml")
             if unknown := sorted(present - set(VOC_CLASSES[1:])):
-                raise UserError(f"{place.root / 'Annotations' / name}.xml: unknown class '{unknown[0]}'; only VOC's 20 are known")
+                raise UserError(
+                    f"{place.root / 'Annotations' / name}.xml: unknown class '{unknown[0]}'; only VOC's 20 are known"
+                )
         else:
             present, by_mask = _in_mask(place.root, name), by_mask + 1
         table[name] = tuple(known for known in VOC_CLASSES[1:] if known in present)
