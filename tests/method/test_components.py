@@ -199,7 +199,7 @@ def test_filtered_consistency_targets_the_discarded_pixels() -> None:
     own = torch.tensor([[[1, 2, 0, 0, IGNORE]]])  # undecided pixels decided; the last lies outside the photo
     trusted = torch.tensor([[[1, IGNORE, 0, IGNORE, IGNORE]]])
     nothing = torch.zeros(1, 3, 1, 5)
-    target, mask = FilteredConsistency(start=0).target(Evidence(nothing, nothing, own, trusted, own))
+    target, mask = FilteredConsistency(start=0).target(Evidence(nothing, nothing, own, trusted, lesson=own * 0))
     assert torch.equal(target, own) and mask.tolist() == [[[False, True, False, True, False]]]
 
 
@@ -207,13 +207,13 @@ def test_confident_consistency_targets_the_own_prediction_where_it_is_sure() -> 
     P = torch.zeros(1, 3, 1, 4)
     P[0, 2, 0, :3] = torch.tensor([10.0, math.log(18.1), math.log(17.9)])  # 0.9 is log 18
     lesson = torch.tensor([[[IGNORE, IGNORE, IGNORE, 1]]])
-    leaf = P.requires_grad_()
-    target, mask = ConfidentConsistency(start=0).target(Evidence(leaf, leaf, lesson, lesson, lesson))
+    own = lesson.flip(2)  # what it believes itself does not matter
+    evidence = Evidence(P.requires_grad_(), P, own, own, lesson)
+    target, mask = ConfidentConsistency(start=0).target(evidence)
     assert target.tolist() == [[[2, 2, 2, 0]]] and mask.tolist() == [[[True, True, False, False]]]
     assert not target.requires_grad
-    assert ConfidentConsistency(confidence=0.3, start=0).target(Evidence(leaf, leaf, lesson, lesson, lesson))[
-        1
-    ].tolist() == [[[True, True, True, False]]], "a labelled pixel never counts"
+    _, mask = ConfidentConsistency(confidence=0.3, start=0).target(evidence)
+    assert mask.tolist() == [[[True, True, True, False]]], "a labelled pixel never counts"
 
 
 @pytest.mark.parametrize("part", [FilteredConsistency(start=0), ConfidentConsistency(confidence=0.0, start=0)])
