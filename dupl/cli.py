@@ -386,7 +386,7 @@ def _status_lines(run: Any) -> str:
 
 
 def _data(commands: Any) -> None:
-    parser = commands.add_parser("data", help="verify data sets", description="Verify data sets.")
+    parser = commands.add_parser("data", help="verify or prepare data sets", description="Verify or prepare data sets.")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     check = _command(
         actions,
@@ -399,6 +399,22 @@ def _data(commands: Any) -> None:
     check.add_argument("recipe", help="a recipe")
     check.add_argument("--limit", type=int, default=50, help="most problems to print; 50 by default")
     _recipe_options(check)
+    prepare = _command(
+        actions,
+        "prepare",
+        run_data_prepare,
+        "download, verify, unpack and convert a public data set; what is done is skipped",
+        "  dupl data prepare voc --root data/voc12 --dry-run\n"
+        "  dupl data prepare voc --root data/voc12        VOC 2012: photos, masks, lists, tags.csv\n"
+        "  dupl data prepare sbd --root data/voc12        then SBD: SegmentationClassAug, train_aug\n"
+        "  dupl data prepare coco --root data/coco14      COCO 2014: photos, tags, masks\n"
+        "  dupl data prepare coco --root data/coco14 --from ~/downloads\n",
+    )
+    prepare.add_argument("dataset", choices=["voc", "sbd", "coco"], help="which one; sbd goes into voc's root")
+    prepare.add_argument("--root", type=Path, required=True, help="folder of the set; downloads go to its archives/")
+    prepare.add_argument("--from", type=Path, dest="source", metavar="DIR", help="folder that has the archives already")
+    prepare.add_argument("--mirror", metavar="URL", help="web folder with the archives, instead of their owners'")
+    prepare.add_argument("--dry-run", action="store_true", help="list the steps, their sizes and the free disk")
 
 
 def run_data_check(arguments: argparse.Namespace) -> int:
@@ -417,3 +433,13 @@ def run_data_check(arguments: argparse.Namespace) -> int:
         report = check_datasets(sources, lambda done, total: bar.update(task, completed=done, total=total))
     print("\n".join(report.lines(arguments.limit)))
     return 0 if report.ok else 2
+
+
+def run_data_prepare(arguments: argparse.Namespace) -> int:
+    """``dupl data prepare``."""
+    from dupl.data.prepare.command import prepare
+
+    prepare(
+        arguments.dataset, arguments.root, _console(), arguments.source, arguments.mirror, dry_run=arguments.dry_run
+    )
+    return 0

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import io
 from pathlib import Path
 
@@ -10,10 +9,10 @@ from PIL import Image
 from rich.console import Console
 from scipy.io import savemat
 
+from dupl import cli
 from dupl.data import COCO, VOC
 from dupl.data.check import check_datasets
 from dupl.data.files import read_mask
-from dupl.data.prepare import command
 from dupl.data.prepare.sbd import read_mat
 from dupl.data.prepare.steps import Place, Step, run
 from dupl.errors import UserError
@@ -21,14 +20,14 @@ from dupl.structures import IGNORE
 
 
 @pytest.fixture
-def prepare():
+def prepare(monkeypatch):
     """Runs the command; returns what it says of each step."""
 
     def prepare(*words: object) -> list[str]:
-        parser = argparse.ArgumentParser()
-        command.add_options(parser)
         said = io.StringIO()
-        assert command.run(parser.parse_args(list(map(str, words))), Console(file=said, width=200)) == 0
+        monkeypatch.setattr(cli, "_console", lambda: Console(file=said, width=200))
+        arguments = cli.build_parser().parse_args(["data", "prepare", *map(str, words)])
+        assert arguments.run(arguments) == 0
         return [line for line in said.getvalue().splitlines() if not line.endswith(" ...")]
 
     return prepare
