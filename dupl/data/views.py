@@ -57,6 +57,22 @@ class EvalSample(TypedDict):
     index: int
 
 
+class PhotoSample(TypedDict):
+    """One photo as it is.
+
+    Attributes:
+        image: RGB, uint8 (H, W, 3).
+        mask: Label ids, uint8 (H, W); None where the photo has none.
+        tags: 0/1 per foreground class, float32 (K,); None where they are not asked for.
+        index: Its position in the data set.
+    """
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8] | None
+    tags: NDArray[np.float32] | None
+    index: int
+
+
 class TrainView(Dataset[TrainSample]):
     """Training samples by (epoch, index): one pair is one sample, whichever worker asks and when."""
 
@@ -122,6 +138,33 @@ class EvalView(Dataset[EvalSample]):
             mask=None if mask is None else torch.from_numpy(mask),
             tags=torch.from_numpy(self.source.tags(index)),
             name=self.source.names[index],
+            index=index,
+        )
+
+
+class PhotoView(Dataset[PhotoSample]):
+    """Photos at their own size, in plain numpy."""
+
+    def __init__(self, source: ImageSet, tags: bool = False) -> None:
+        """Wrap a data set.
+
+        Args:
+            source: Photos and, where there are any, masks.
+            tags: Whether to read tags; without, the set need not have any.
+        """
+        self.source = source
+        self.tags = tags
+
+    def __len__(self) -> int:
+        """Return the number of photos."""
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> PhotoSample:
+        """Return photo `index`."""
+        return PhotoSample(
+            image=self.source.image(index),
+            mask=self.source.mask(index),
+            tags=self.source.tags(index) if self.tags else None,
             index=index,
         )
 

@@ -1,7 +1,7 @@
 """Dense CRF over probability maps: parameters, the reference backend, and a pool of processes that streams images.
 
-Released code: 10 iterations; a Gaussian kernel of 1 pixel and weight 1; a bilateral one of 121 pixels, 5 grey levels and
-weight 4; the unary term is -log of the softmax, which is clipped at 1e-5.
+Released code: 10 iterations; a Gaussian kernel of 1 pixel and weight 1; a bilateral one of 121 pixels, 5 grey levels
+and weight 4; the unary term is -log of the softmax, which is clipped at 1e-5.
 """
 
 from __future__ import annotations
@@ -76,15 +76,13 @@ class Job:
 
     Attributes:
         image: RGB, uint8 (H, W, 3).
-        probabilities: One map per student, float32 (S, C, H, W).
+        probabilities: S maps of it, float32 (S, C, H, W).
         classes: Label ids that may be given, of the C; None for all of them.
-        mean: Whether to refine the mean of the maps too, as one more.
     """
 
     image: NDArray[np.uint8]
     probabilities: Probabilities
     classes: tuple[int, ...] | None = None
-    mean: bool = False
 
 
 def refine_reference(image: NDArray[np.uint8], probabilities: Probabilities, crf: CRF) -> Labels:
@@ -106,10 +104,8 @@ def refine_reference(image: NDArray[np.uint8], probabilities: Probabilities, crf
 
 
 def refine(job: Job, crf: CRF, backend: str, device: str = "cpu") -> Labels:
-    """Label ids of a job's maps after the CRF, uint8 (S, H, W), the mean's last."""
+    """Label ids of a job's maps after the CRF, uint8 (S, H, W)."""
     maps = job.probabilities
-    if job.mean:
-        maps = np.concatenate([maps, maps.mean(0, keepdims=True)])
     if job.classes is not None:
         maps = maps[:, list(job.classes)]
         maps = maps / maps.sum(1, keepdims=True).clip(min=1e-12)

@@ -1,4 +1,4 @@
-"""Evaluation by the protocol of training time (the paper's Tables 1 and 4): squashed image, one scale, no CRF."""
+"""Evaluation by any protocol: one loop over images that counts, and what is written of the counts."""
 
 from __future__ import annotations
 
@@ -9,22 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import DataLoader, Subset
 
 from dupl.data.base import ImageSet
-from dupl.data.views import EvalView
 from dupl.engine import build
 from dupl.engine.metrics import ClassTable, Tally, summarise, tag_scores
+from dupl.engine.protocols import Labelled, Protocol, Squashed, Who
 from dupl.errors import UserError
 from dupl.lab.run import Run
-from dupl.method.cam import Maps, Present, label_by_threshold
 from dupl.method.dupl import DuPL
 
 Progress = Callable[[int, int], None]
-PROTOCOL = "single scale, squashed"
+PROTOCOL = "single scale, squashed"  # of training time
 
 
 @dataclass(frozen=True)
@@ -40,6 +36,14 @@ class Guesses:
     images: NDArray[np.int64]
     tags: NDArray[np.float32]
     scores: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, found: list[Labelled], students: int, K: int) -> Guesses:
+        """From what a protocol says of each image; of no students where it does not classify."""
+        rows = [(f.index, f.tags, f.scores) for f in found if f.tags is not None and f.scores is not None]
+        tags = torch.stack([torch.zeros(K), *(t for _, t, _ in rows)])[1:]
+        scores = torch.stack([torch.zeros(students, K), *(s for _, _, s in rows)], 1)[:, 1:]
+        return cls(np.array([i for i, _, _ in rows], np.int64), tags.numpy(), scores.numpy())
 
     @classmethod
     def merge(cls, parts: list[Guesses]) -> Guesses:
@@ -105,10 +109,7 @@ def evaluate(
     progress: Progress | None = None,
     part: tuple[int, int] = (0, 1),
 ) -> Evaluation:
-    """Segmentation, CAMs (by the image's tags) and classification of every student on a data set with masks.
-
-    Source: released code: the image squashed to a square, single-scale logits, multi-scale CAM, threshold, no
-    refinement, both resized to the mask.
+    """Segmentation, CAMs (by the image's tags) and classification of every student by the protocol of training time.
 
     Args:
         model: In any mode; it is left in the mode it was in.
@@ -121,36 +122,60 @@ def evaluate(
     Raises:
         UserError: The data set has no masks, or a mask holds a label out of range.
     """
+    protocol = Squashed(settings, Who.of([], len(model.students)))
+    found = evaluate_by(protocol, model, source, settings, workers=workers, progress=progress, part=part)
+    return found[protocol.name]
+
+
+def evaluate_by(
+    protocol: Protocol,
+    model: DuPL,
+    source: ImageSet,
+    settings: dict[str, Any],
+    *,
+    workers: int = 0,
+    progress: Progress | None = None,
+    part: tuple[int, int] = (0, 1),
+) -> dict[str, Evaluation]:
+    """Evaluations by name of the protocol and of its parts, in one pass over the images.
+
+    Args:
+        protocol: How images become label maps.
+        model: As ``evaluate`` has it, and what follows.
+        source: As there.
+        settings: As there; of it, the subset.
+        workers: As there.
+        progress: As there.
+        part: As there.
+
+    Raises:
+        UserError: As there.
+    """
     if not source.has_masks:
         raise UserError("evaluation needs masks, and the data set has none: training and inference work without")
     started = time.monotonic()
     mine = list(range(part[0], len(source), part[1]))
-    loader = DataLoader(
-        Subset(EvalView(source, settings["size"]), mine),
-        batch_size=settings["batch_size"],
-        num_workers=workers,
-        worker_init_fn=build.worker_apart,
-        collate_fn=collate,
-    )
-    tallies: dict[str, Tally] = {}
-    tags = [torch.zeros(0, source.K)]
-    scores = [torch.zeros(len(model.students), 0, source.K)]
-    device, training = next(model.parameters()).device, model.training
+    tallies: dict[str, dict[str, Tally]] = {name: {} for name in protocol.titles}
+    guessed: list[Labelled] = []
+    training = model.training
     model.eval()
     with build.plain_errors():
-        for batch in loader:
-            answer = model.predict(batch["image"].to(device), Present.of(batch["tags"]).to(device))
-            scores.append(torch.stack([s.cpu() for s, _, _ in answer]))
-            tags.append(batch["tags"])
-            for row, mask in enumerate(batch["mask"]):
-                if mask is not None:
-                    _count(tallies, batch, row, mask, answer, settings["cam_threshold"], len(source.classes))
+        for done, found in enumerate(protocol.stream(model, source, mine, workers), 1):
+            for name, labels in found.labels.items() if found.mask is not None else ():
+                _count(tallies[name], found, labels, source)
+            if found.scores is not None:
+                guessed.append(Labelled(found.index, None, {}, found.tags, found.scores))
             if progress is not None:
-                progress(sum(map(len, tags)), len(mine))
+                progress(done, len(mine))
     model.train(training)
-    found = Guesses(np.array(mine, np.int64), torch.cat(tags).numpy(), torch.cat(scores, 1).numpy())
-    metrics = _metrics(tallies, found, source.classes, settings)
-    return Evaluation(metrics, tallies, found, source.classes, source.names, time.monotonic() - started)
+    guesses = Guesses.of(guessed, len(model.students), source.K)
+    seconds = time.monotonic() - started
+    evaluations = {}
+    for name, counted in tallies.items():
+        _sort(counted)
+        metrics = _metrics(counted, guesses, source.classes, settings)
+        evaluations[name] = Evaluation(metrics, counted, guesses, source.classes, source.names, seconds)
+    return evaluations
 
 
 def _metrics(
@@ -162,36 +187,24 @@ def _metrics(
     return metrics
 
 
-def _count(
-    tallies: dict[str, Tally],
-    batch: dict[str, Any],
-    row: int,
-    mask: Tensor,
-    answer: list[tuple[Tensor, Tensor, Maps | None]],
-    threshold: float,
-    classes: int,
-) -> None:
-    """Add one image to the tallies of every kind and student."""
-    one = Present.of(batch["tags"][row : row + 1]).to(answer[0][1].device)
-    slots = one.index.shape[1]
-    size = mask.shape
-    logits = [_to(size, p[row : row + 1]) for _, p, _ in answer]
-    maps = [_to(size, m.main[row : row + 1, :slots]) for _, _, m in answer if m is not None]
-    labels = {f"seg/{s + 1}": p.argmax(1) for s, p in enumerate(logits)}
-    labels |= {f"cam/{s + 1}": label_by_threshold(m, one, threshold) for s, m in enumerate(maps)}
-    if len(answer) > 1:
-        labels["seg/mean"] = torch.stack([p.softmax(1) for p in logits]).mean(0).argmax(1)
-        labels["cam/mean"] = label_by_threshold(torch.stack(maps).mean(0), one, threshold)
-    for name in sorted(labels):
-        tally = tallies.setdefault(name, Tally(classes))
+def _count(tallies: dict[str, Tally], found: Labelled, labels: dict[str, NDArray[Any]], source: ImageSet) -> None:
+    """Add one image to the tallies of its maps."""
+    assert found.mask is not None
+    for name, single in labels.items():
+        where = f"mask of image {source.names[found.index]}"
+        if single.shape != found.mask.shape:
+            sizes = "x".join(map(str, found.mask.shape)), "x".join(map(str, single.shape))
+            raise UserError(f"{where}: {sizes[0]} pixels, its photo has {sizes[1]}; try dupl data check")
         try:
-            tally.add(batch["index"][row], mask.numpy(), labels[name][0].cpu().numpy())
+            tallies.setdefault(name, Tally(len(source.classes))).add(found.index, found.mask, single)
         except ValueError as error:
-            raise UserError(f"mask of image {batch['name'][row]}: {error}; try dupl data check") from error
+            raise UserError(f"{where}: {error}; try dupl data check") from error
 
 
-def _to(size: tuple[int, ...], maps: Tensor) -> Tensor:
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+def _sort(tallies: dict[str, Tally]) -> None:
+    """Bring per-image counts into the order of the data set."""
+    for tally in tallies.values():
+        tally.per_image.sort(key=lambda rows: int(rows[0, 0]) if len(rows) else -1)
 
 
 def metric_names(settings: dict[str, Any], classes: tuple[str, ...], students: int) -> set[str]:
@@ -221,23 +234,13 @@ def _subset(setting: dict[str, Any] | None, classes: tuple[str, ...]) -> tuple[s
     return setting["name"], [classes.index(c) for c in setting["classes"]]
 
 
-def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """A batch of evaluation samples; masks stay a list, for each has its own size."""
-    return {
-        "image": torch.stack([s["image"] for s in samples]),
-        "tags": torch.stack([s["tags"] for s in samples]),
-        **{key: [s[key] for s in samples] for key in ("mask", "name", "index")},
-    }
-
-
 def merge(parts: list[Evaluation], settings: dict[str, Any]) -> Evaluation:
     """One evaluation from the parts of several processes, as if one had made it."""
     first = parts[0]
     for other in parts[1:]:
         for name, tally in other.tallies.items():
             first.tallies.setdefault(name, Tally(len(first.classes))).merge(tally)
-    for tally in first.tallies.values():
-        tally.per_image.sort(key=lambda rows: int(rows[0, 0]) if len(rows) else -1)
+    _sort(first.tallies)
     guesses = Guesses.merge([p.guesses for p in parts])
     metrics = _metrics(first.tallies, guesses, first.classes, settings)
     return Evaluation(metrics, first.tallies, guesses, first.classes, first.names, max(p.seconds for p in parts))

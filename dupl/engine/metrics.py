@@ -90,6 +90,45 @@ class Tally:
         self.per_image += other.per_image
 
 
+THRESHOLDS = tuple(k / 20 for k in range(1, 20))  # 0.05 ... 0.95
+
+
+@dataclass
+class ThresholdTally:
+    """Counts of a CAM from which the confusion matrix at each threshold follows; one pass serves all.
+
+    Attributes:
+        classes: With background.
+        thresholds: Ascending.
+        counts: By truth, strongest class and number of thresholds below the CAM's value there.
+    """
+
+    classes: int
+    thresholds: tuple[float, ...] = THRESHOLDS
+    counts: Counts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.counts = np.zeros((self.classes, self.classes, len(self.thresholds) + 1), np.int64)
+
+    def add(self, truth: NDArray[Any], winner: NDArray[Any], value: NDArray[np.float32]) -> None:
+        """Count one image: its truth, the label id of its strongest CAM, and that CAM's value, all (H, W)."""
+        valid = truth < self.classes  # of other labels than void, `confusion` tells
+        level = np.searchsorted(np.array(self.thresholds, np.float32), value[valid])  # float32, as the CAM
+        place = (truth[valid].astype(np.int64), winner[valid], level)
+        self.counts += np.bincount(np.ravel_multi_index(place, self.counts.shape), minlength=self.counts.size).reshape(
+            self.counts.shape
+        )
+
+    def matrices(self) -> list[Counts]:
+        """Confusion (truth, prediction) at each threshold: a pixel whose CAM does not exceed it is background."""
+        found = []
+        for k in range(len(self.thresholds)):
+            matrix = self.counts[:, :, k + 1 :].sum(2)
+            matrix[:, 0] += self.counts[:, :, : k + 1].sum((1, 2))
+            found.append(matrix)
+        return found
+
+
 def mean_iou(matrix: Counts, subset: Sequence[int] | None = None) -> float:
     """mIoU in percent over the classes that the truth contains, or those of them in ``subset``."""
     iou = ClassTable.of(matrix).iou
