@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -61,14 +62,52 @@ def _histogram(values: Tensor, chosen: Tensor, bins: int) -> _Histogram:
     return _Histogram(count, total, square, total / count.clamp(min=1))
 
 
-def _two_means(h: _Histogram) -> Tensor:
-    """The best two-cluster split of 1-D data, k-means with k = 2 solved exactly: membership of the upper, (B, bins)."""
-    n, s = h.count.cumsum(1), h.total.cumsum(1)
-    all_n, all_s = n[:, -1:], s[:, -1:]
-    left, right = n.clamp(min=1), (all_n - n).clamp(min=1)
-    between = n * (all_n - n) * (s / left - (all_s - s) / right) ** 2
-    split = between.argmax(1, keepdim=True)  # the last bin of the lower cluster
-    return (torch.arange(h.count.shape[1], device=n.device) > split).double()
+# The first three draws of scikit-learn's k-means with random_state=0, the same whatever the data.
+DRAWS = tuple(np.random.RandomState(0).random_sample(3).tolist())
+LLOYD_STEPS = 100
+
+
+def _kmeans(losses: Tensor, chosen: Tensor, h: _Histogram) -> Tensor:
+    """k-means with k = 2 as scikit-learn starts its mixture: membership of the second cluster, (B, bins).
+
+    Seeded k-means++ on the pixels in their order (a first pixel, then the better of two candidates drawn in proportion
+    to squared distance), then Lloyd's steps on the bins. It may end in a local optimum, and scikit-learn's mixture
+    with it: the released masks depend on that.
+
+    Args:
+        losses: (B, N), float64.
+        chosen: Bool (B, N).
+        h: Their histogram.
+    """
+    size = chosen.sum(1, keepdim=True)
+    nth = (DRAWS[0] * size).long() + 1
+    first = losses.gather(1, torch.searchsorted(chosen.cumsum(1), nth).clamp(max=losses.shape[1] - 1))
+    distance = torch.where(chosen, (losses - first) ** 2, 0)
+    reach = distance.cumsum(1)
+    drawn = torch.searchsorted(reach, reach[:, -1:] * reach.new_tensor(DRAWS[1:])).clamp(max=losses.shape[1] - 1)
+    candidates = losses.gather(1, drawn)  # (B, 2)
+    potential = [
+        torch.where(chosen, torch.minimum(distance, (losses - c[:, None]) ** 2), 0).sum(1) for c in candidates.T
+    ]
+    second = torch.where(potential[1] < potential[0], candidates[:, 1], candidates[:, 0])
+    centres = torch.stack([first[:, 0], second], 1)
+
+    n = h.count.sum(1).clamp(min=1)
+    tolerance = 1e-4 * (h.square.sum(1) / n - (h.total.sum(1) / n) ** 2).clamp(min=0)
+    member = torch.zeros_like(h.count, dtype=torch.bool)
+    going = torch.ones_like(n, dtype=torch.bool)
+    for step in range(LLOYD_STEPS):
+        nearer = (h.centre - centres[:, 1:]).abs() < (h.centre - centres[:, :1]).abs()
+        still = (nearer == member).all(1) if step else torch.zeros_like(going)
+        member = torch.where(going[:, None], nearer, member)
+        parts = torch.stack([~member, member], 1) * h.count[:, None]
+        moved = (parts * h.centre[:, None]).sum(2) / parts.sum(2).clamp(min=1e-12)
+        shift = ((moved - centres) ** 2).sum(1)
+        centres = torch.where(going[:, None], moved, centres)
+        going = going & ~still & (shift > tolerance)
+        if not losses.is_cuda and not going.any():  # a GPU would have to wait for the answer
+            break
+    return ((h.centre - centres[:, 1:]).abs() < (h.centre - centres[:, :1]).abs()).double()
 
 
 def fit_mixture(
@@ -76,8 +115,9 @@ def fit_mixture(
 ) -> Mixture:
     """Two-component 1-D Gaussian mixtures by expectation maximisation, all images at once (Eq. 6).
 
-    The steps are those of scikit-learn's ``GaussianMixture`` (k-means start, ``reg_covar`` on each variance, stop when
-    the mean log-likelihood moves by less than ``tol``), on a histogram whose bins carry their exact first two moments.
+    The steps are those of scikit-learn's ``GaussianMixture(random_state=0)``: its seeded k-means start, ``reg_covar``
+    on each variance, a stop when the mean log-likelihood moves by less than ``tol``. They run on a histogram whose bins
+    carry their exact first two moments.
 
     Args:
         losses: (B, N), at least 0.
@@ -91,10 +131,11 @@ def fit_mixture(
     Returns:
         The mixtures; where ``fitted`` is False the numbers mean nothing but are finite.
     """
+    losses = losses.double()
     h = _histogram(losses, chosen, bins)
     size = h.count.sum(1)
-    upper = _two_means(h)
-    responsibility = torch.stack([1 - upper, upper], 1)  # (B, 2, bins)
+    second = _kmeans(losses, chosen, h)
+    responsibility = torch.stack([1 - second, second], 1)  # (B, 2, bins)
     state = _maximise(h, responsibility, reg_covar)
     going = torch.ones_like(size, dtype=torch.bool)
     previous = torch.full_like(size, -torch.inf)
@@ -156,7 +197,7 @@ class MixtureFilter(Component):
         fit_on: str = "all",
         min_loss: float = 0.1,
         min_pixels: int = 1000,
-        bins: int = 2048,
+        bins: int = 8192,
         max_iter: int = 10,
         tol: float = 1e-2,
         reg_covar: float = 5e-4,
