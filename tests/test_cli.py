@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -238,6 +239,22 @@ class TestTrain:
         assert main(["train", "mine"]) == 0
         (folder,) = (tmp_path / "runs").iterdir()
         assert folder.name == f"mine-{Run(folder).status.fingerprint}"
+
+
+def test_the_documented_component_of_ones_own(tiny, tmp_path, monkeypatch):
+    """The two files of docs/own-component.md, on the tiny recipe, with a hook of mmengine's."""
+    text = (Path(__file__).parents[1] / "docs" / "own-component.md").read_text()
+    part, recipe = re.findall(r"```python\n(.*?)```", text, re.S)
+    (tmp_path / "my_parts.py").write_text(part)
+    recipe = recipe.replace("PATH/TO/experiments/demo/toy.py", tiny).replace("start=260", "start=4")
+    short = "schedule = dict(iterations=6)\nhooks = [dict(type='EmptyCacheHook')]\nevaluation = dict(interval=6)\n"
+    (tmp_path / "my_recipe.py").write_text(recipe + short)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["train", "my_recipe.py", "--work-dir", "own"]) == 0
+    assert Run("own").scalars()[-1]["iter"] == 6
+    assert max(row.get("pixels/filtered", 0) for row in Run("own").scalars()) > 0
+    assert main(["eval", "own"]) == 0
 
 
 class TestEval:

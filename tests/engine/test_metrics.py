@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -30,6 +30,7 @@ class TestConfusion:
     def test_void_alone_counts_nothing(self):
         assert confusion(np.full((2, 2), 255, np.uint8), np.zeros((2, 2), np.uint8), 3).sum() == 0
 
+    @settings(max_examples=25)
     @given(
         hnp.arrays(np.uint8, (7, 5), elements=st.sampled_from([0, 1, 2, 3, 255])),
         hnp.arrays(np.uint8, (7, 5), elements=st.integers(0, 3)),

@@ -1,0 +1,210 @@
+"""What happens beside training: means on disk, progress for people, the best weights, stop signals."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+from types import SimpleNamespace
+
+import pytest
+import torch
+from rich.console import Console
+
+from dupl.cli import main
+from dupl.engine import hooks
+from dupl.engine.checkpoints import CheckpointHook
+from dupl.lab.run import Run
+from dupl.method.dupl import DuPL
+
+
+class FakeRunner:
+    """As much of a Runner as hooks look at."""
+
+    rank, distributed, max_iters = 0, False, 10
+
+    def __init__(self, rate: float = 0.5) -> None:
+        self.iter = 0
+        self.train_loop = SimpleNamespace(
+            stop_training=False, spent=0.0, seconds=lambda: float(self.iter), prove_finite=lambda: None
+        )
+        self.optim_wrapper = SimpleNamespace(param_groups=[{"lr": rate}])
+        self.shown = []
+        self.visualizer = SimpleNamespace(add_scalars=lambda values, step: self.shown.append((step, dict(values))))
+        self.model = torch.nn.Linear(1, 1)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run.create(tmp_path / "run", "", "abc", [], 0)
+
+
+class TestScalars:
+    OUTPUTS = ({"loss": 1.0}, {"loss": 2.0}, {"loss": 6.0, "late": 4.0}, {"loss": 0.5, "late": 8.0})
+
+    def feed(self, hook, runner, outputs):
+        for values in outputs:
+            tensors = {name: torch.tensor(v) for name, v in values.items()}
+            hook.after_train_iter(runner, runner.iter, None, tensors)
+            runner.iter += 1
+
+    def test_means_over_the_interval(self, run):
+        hook, runner = hooks.ScalarHook(run, 3), FakeRunner()
+        self.feed(hook, runner, self.OUTPUTS[:3])
+        (row,) = run.scalars()
+        assert (row["iter"], row["loss"], row["lr"]) == (3, 3.0, 0.5)
+        assert row["late"] == 4.0, "a mean over the iterations that had it"
+        assert [step for step, _ in runner.shown] == [3]
+
+    def test_the_end_of_the_run_ends_an_interval(self, run):
+        hook, runner = hooks.ScalarHook(run, 100), FakeRunner()
+        self.feed(hook, runner, [{"loss": float(i)} for i in range(10)])
+        assert [(row["iter"], row["loss"]) for row in run.scalars()] == [(10, 4.5)]
+
+    def test_an_unfinished_interval_travels_in_the_checkpoint(self, run):
+        first, runner, checkpoint = hooks.ScalarHook(run, 4), FakeRunner(), {}
+        self.feed(first, runner, self.OUTPUTS[:3])
+        first.before_save_checkpoint(runner, checkpoint)
+        assert checkpoint["scalars"] == {"sums": {"loss": 9.0, "late": 4.0}, "count": {"loss": 3, "late": 1}}
+        second = hooks.ScalarHook(run, 4)
+        second.after_load_checkpoint(runner, checkpoint)
+        self.feed(second, runner, self.OUTPUTS[3:])
+        (row,) = run.scalars()
+        assert (row["loss"], row["late"]) == (9.5 / 4, 6.0)
+
+
+class TestFigures:
+    def test_what_has_not_started_is_left_out(self):
+        scalars = {"loss": 1.23456, "L_seg": 0.0, "tau_h": 0.7, "pixels/supervised": 0.256, "seconds": 0.5, "lr": 1e-3}
+        assert hooks.figures(scalars) == "loss 1.235  tau_h 0.700  sup 26%  0.50 s/it"
+
+    @pytest.mark.parametrize(
+        ("seconds", "text"), [(0, "0:00:00"), (59.6, "0:01:00"), (3661, "1:01:01"), (90000, "25:00:00")]
+    )
+    def test_clock(self, seconds, text):
+        assert hooks.clock(seconds) == text
+
+    def test_headline_prefers_the_subset(self):
+        metrics = {
+            f"{k}/{s}/mIoU": v for k, s, v in (("cam", 1, 1.0), ("cam", 2, 2.0), ("seg", 1, 3.0), ("seg", 2, 4.04))
+        }
+        assert hooks.headline(metrics) == "mIoU: CAM 1.0 / 2.0, Seg 3.0 / 4.0"
+        metrics |= {name + "-7": 10 * value for name, value in metrics.items()}
+        assert hooks.headline(metrics) == "mIoU-7: CAM 10.0 / 20.0, Seg 30.0 / 40.4"
+
+
+class TestProgress:
+    def show(self, terminal: bool) -> str:
+        text = io.StringIO()
+        console = Console(file=text, force_terminal=terminal, width=160)
+        scalars = SimpleNamespace(interval=5, last={"loss": 1.5, "tau_h": 0.65, "pixels/filtered": 0.1})
+        hook, runner = hooks.ProgressHook(scalars, console), FakeRunner()
+        hook.before_train(runner)
+        for runner.iter in range(1, 11):
+            hook.after_iteration(runner)
+        hook.after_train(runner)
+        assert hook.bar is None
+        return text.getvalue()
+
+    def test_a_bar_on_a_terminal(self):
+        text = self.show(terminal=True)
+        for word in ("10/10", "eta", "loss 1.500", "tau_h 0.650", "noise 10%"):
+            assert word in text
+
+    def test_a_line_per_interval_elsewhere(self):
+        lines = self.show(terminal=False).splitlines()
+        assert [line.split()[0] for line in lines] == ["5/10", "10/10"]
+        assert lines[0].endswith("loss 1.500  tau_h 0.650  noise 10%")
+
+
+class TestBest:
+    def evaluate(self, hook, runner, at, value):
+        metrics = {f"{k}/{s}/mIoU": value for k in ("cam", "seg") for s in (1, 2)}
+        found = SimpleNamespace(
+            metrics=metrics, save=lambda run, folder, facts: self.saved.append((folder, facts["iter"]))
+        )
+        hook.evaluate = lambda: found
+        runner.iter = at
+        hook.after_iteration(runner)
+
+    def test_the_best_weights_are_kept(self, run):
+        self.saved = []
+        hook = hooks.EvaluateHook(run, 2, None, "seg/1/mIoU", Console(quiet=True), {})
+        runner = FakeRunner()
+        for at, value in ((2, 10.0), (3, 90.0), (4, 30.0), (6, 20.0), (8, float("nan")), (10, 30.0)):
+            with torch.no_grad():
+                runner.model.weight.fill_(at)
+            self.evaluate(hook, runner, at, value)
+        assert self.saved == [(f"evaluation/iter_{i:06d}", i) for i in (2, 4, 6, 8, 10)]
+        best = torch.load(run.path / "checkpoints" / "best.pth", weights_only=True)
+        assert best["meta"] == {"iter": 4, "fingerprint": "abc", "seg/1/mIoU": 30.0}
+        assert best["state_dict"]["weight"].item() == 4
+        checkpoint = {}
+        hook.before_save_checkpoint(runner, checkpoint)
+        again = hooks.EvaluateHook(run, 2, None, "seg/1/mIoU", Console(quiet=True), {})
+        again.after_load_checkpoint(runner, checkpoint)
+        assert again.top == 30.0
+
+
+def test_what_a_killed_attempt_began_to_write_is_cleared_away(run):
+    folder = run.path / "checkpoints"
+    folder.mkdir()
+    for name in (".iter_000005.pth.part", ".best.pth.part", "iter_000003.pth"):
+        (folder / name).write_bytes(b"")
+    CheckpointHook(run, 5).before_train(FakeRunner())
+    assert [f.name for f in folder.iterdir()] == ["iter_000003.pth"]
+
+
+class TestStop:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_the_first_signal_asks_the_second_acts_as_before(self, number):
+        before, hook, runner = signal.getsignal(number), hooks.StopHook(), FakeRunner()
+        hook.before_train(runner)
+        hook.after_iteration(runner)
+        assert not runner.train_loop.stop_training
+        os.kill(os.getpid(), number)
+        assert signal.getsignal(number) is before
+        hook.after_iteration(runner)
+        assert runner.train_loop.stop_training
+
+    def test_somebody_elses_stop_stays(self):
+        hook, runner = hooks.StopHook(), FakeRunner()
+        runner.train_loop.stop_training = True
+        hook.after_iteration(runner)
+        assert runner.train_loop.stop_training
+
+    def interrupt(self, monkeypatch, number, at):
+        forward = DuPL.loss
+
+        def loss(self, **batch):
+            if batch["clock"].t == at:
+                os.kill(os.getpid(), number)
+            return forward(self, **batch)
+
+        monkeypatch.setattr(DuPL, "loss", loss)
+
+    def test_ctrl_c_is_an_interruption(self, tiny, tmp_path, monkeypatch, capsys):
+        self.interrupt(monkeypatch, signal.SIGINT, at=2)
+        before = signal.getsignal(signal.SIGINT)
+        assert main(["train", tiny, "--work-dir", str(tmp_path / "run")]) == 1
+        *_, last = capsys.readouterr().err.splitlines()
+        assert last == "dupl: stopped at iteration 3, which is saved: go on with --resume"
+        assert Run(tmp_path / "run").status.state == "interrupted"
+        assert signal.getsignal(signal.SIGINT) is before
+
+    def test_in_the_last_iteration_there_is_nothing_to_interrupt(self, tiny, tmp_path, monkeypatch):
+        self.interrupt(monkeypatch, signal.SIGTERM, at=3)
+        sets = ["--set", "schedule.iterations=4"]
+        assert main(["train", tiny, "--work-dir", str(tmp_path / "last"), *sets]) == 0
+        status = Run(tmp_path / "last").status
+        assert (status.state, status.iteration) == ("finished", 4)
+        assert (tmp_path / "last" / "evaluation" / "iter_000004" / "metrics.json").is_file()
+
+    def test_an_error_gives_the_signals_back(self, tiny, tmp_path, monkeypatch):
+        before = signal.getsignal(signal.SIGTERM)
+        monkeypatch.setattr(DuPL, "loss", lambda self, **batch: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            main(["train", tiny, "--work-dir", str(tmp_path / "error")])
+        assert signal.getsignal(signal.SIGTERM) is before
+        status = Run(tmp_path / "error").status
+        assert (status.state, status.error) == ("failed", "ZeroDivisionError: division by zero")
