@@ -122,11 +122,11 @@ def leaves(value: Any, path: str = "") -> dict[str, Any]:
     return {path: value}
 
 
-def assert_same_run(one: Path, other: Path, iteration: int = 24) -> None:
+def assert_same_run(one: Path, other: Path) -> None:
     """Bit for bit: weights, optimiser, scalars, evaluations."""
     assert rows(one) == rows(other)
     assert evaluations(one) == evaluations(other)
-    for name in (f"iter_{iteration:06d}.pth", "best.pth"):
+    for name in ("iter_000024.pth", "best.pth"):
         a, b = (
             leaves(torch.load(run / "checkpoints" / name, map_location="cpu", weights_only=True))
             for run in (one, other)

@@ -21,8 +21,6 @@ from dupl.engine.restore import restore
 from dupl.errors import UserError
 from dupl.lab.run import Run
 
-SETS = ["--set", "schedule.iterations=12", "evaluation.interval=6"]
-
 
 @pytest.fixture(scope="module")
 def by_torchrun(tiny, tmp_path_factory):
@@ -30,7 +28,7 @@ def by_torchrun(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("torchrun") / "run"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port()]
     done = subprocess.run(
-        [*torchrun, "-m", "dupl", "train", tiny, "--launcher", "pytorch", "--work-dir", str(folder), *SETS],
+        [*torchrun, "-m", "dupl", "train", tiny, "--launcher", "pytorch", "--work-dir", str(folder)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
@@ -51,7 +49,7 @@ def start_two(commands, *argv):
     port = free_port()
     env = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
     return [
-        commands.start(*argv, "--launcher", "pytorch", *SETS, env={**env, "RANK": str(r), "LOCAL_RANK": str(r)})
+        commands.start(*argv, "--launcher", "pytorch", env={**env, "RANK": str(r), "LOCAL_RANK": str(r)})
         for r in range(2)
     ]
 
@@ -60,15 +58,15 @@ def test_it_finishes_and_writes_once(by_torchrun):
     folder, stderr = by_torchrun
     assert stderr.count("effective batch 4 = 2 process(es) x 2 x 1 accumulated") == 1
     run = Run(folder)
-    assert (run.status.state, run.status.iteration) == ("finished", 12)
+    assert (run.status.state, run.status.iteration) == ("finished", 24)
     rows = run.scalars()
-    assert [row["iter"] for row in rows if "loss" in row] == list(range(2, 13, 2))
-    assert [row["iter"] for row in rows if "seg/1/mIoU" in row] == [6, 12]
-    metrics = run.read_json("evaluation/iter_000012/metrics.json")["metrics"]
+    assert [row["iter"] for row in rows if "loss" in row] == list(range(2, 25, 2))
+    assert [row["iter"] for row in rows if "seg/1/mIoU" in row] == [8, 16, 24]
+    metrics = run.read_json("evaluation/iter_000024/metrics.json")["metrics"]
     assert metrics == {k: v for k, v in rows[-1].items() if k != "iter"}
-    table = csv.DictReader(io.StringIO((folder / "evaluation/iter_000012/per_image.csv").read_text()))
+    table = csv.DictReader(io.StringIO((folder / "evaluation/iter_000024/per_image.csv").read_text()))
     assert len({row["image"] for row in table}) == 8
-    assert {f.name for f in (folder / "checkpoints").iterdir()} == {"iter_000010.pth", "iter_000012.pth", "best.pth"}
+    assert {f.name for f in (folder / "checkpoints").iterdir()} == {"iter_000020.pth", "iter_000024.pth", "best.pth"}
 
 
 def test_an_interrupted_one_goes_on_exactly(by_torchrun, commands, tiny, tmp_path, helpers):
@@ -78,19 +76,18 @@ def test_an_interrupted_one_goes_on_exactly(by_torchrun, commands, tiny, tmp_pat
     os.kill(pair[1].pid, signal.SIGTERM)  # one is told, both stop
     assert [child.wait() for child in pair] == [1, 1], [child.lines() for child in pair]
     status = Run(folder).status
-    assert (status.state, status.iteration) == ("interrupted", 10)
+    assert status.state == "interrupted"
+    assert status.iteration in (10, 20), "they agree every 10 iterations"
     pair = start_two(commands, "train", tiny, "--work-dir", folder, "--resume")
     assert [child.wait() for child in pair] == [0, 0], [child.lines() for child in pair]
-    assert "resuming from iter_000010.pth" in pair[0].lines()
+    assert f"resuming from iter_{status.iteration:06d}.pth" in pair[0].lines()
     assert not [line for line in pair[1].lines() if "eta" in line or "mIoU" in line or "iter_" in line]
-    helpers.assert_same_run(folder, by_torchrun[0], iteration=12)
+    helpers.assert_same_run(folder, by_torchrun[0])
 
 
-def test_two_processes_learn_as_one(by_torchrun, tiny, tmp_path):
+def test_two_processes_learn_as_one(by_torchrun, trained):
     """The mean of two gradients is the gradient of the whole batch, where a loss is a mean over images."""
-    folder = tmp_path / "alone"
-    assert main(["train", tiny, "--work-dir", str(folder), "--set", "schedule.iterations=12"]) == 0
-    one, two = Run(folder).scalars()[0], Run(by_torchrun[0]).scalars()[0]
+    one, two = Run(trained).scalars()[0], Run(by_torchrun[0]).scalars()[0]
     assert two["L_cls"] == pytest.approx(one["L_cls"], rel=1e-3)
     assert two["lr"] == one["lr"]
 
