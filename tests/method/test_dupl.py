@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
@@ -189,6 +190,31 @@ def test_the_target_of_l_reg_has_no_gradient(form: str, build: Build, batch: Bat
     assert weak == (None, None) and all(g.any() for g in strong)
     alone = model.consistency(evidence[:1])
     assert not reached(alone, model.students[1]) and "head.0.weight" in reached(alone, model.students[0])
+
+
+@pytest.mark.parametrize("form", ["paper", "released"])
+def test_what_l_reg_is_told(form: str, build: Build, batch: Batch) -> None:
+    model, samples = build(form), batch([[0, 2], [1]], ALL, boxes=[[0, 32, 0, 28], [3, 29, 0, 32]])
+    (evidence,) = seen(model, "consistency", samples)
+    _, labels, noisy, P = model.inspect(**{k: v for k, v in samples.items() if k != "seeds"})
+    trusted = [y.y.masked_fill(n, IGNORE) for y, n in zip(labels, noisy, strict=True)]
+    for i, e in enumerate(evidence):
+        assert torch.allclose(e.P, P[i], atol=1e-6) and torch.equal(e.own, labels[i].hard)
+        assert torch.equal(e.trusted, trusted[i]) and torch.equal(e.lesson, trusted[1 - i])
+        assert not torch.equal(trusted[i], labels[i].y), "some labels are noise"
+
+
+def test_the_strong_view_is_brought_back(build: Build, batch: Batch) -> None:
+    """Without colour operations phi is a flip and a scale; by hand on images of 8 bits."""
+    model = build(perturb=dict(type="StrongPerturbation", ops=0, scale=0.75)).eval()
+    levels = torch.randint(0, 256, (2, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    samples = batch([[0, 2], [1]], ALL) | dict(images=normalise(levels / 255))
+    (evidence,) = seen(model, "consistency", samples)
+    for net, e in zip(model.students, evidence, strict=True):
+        small = F.interpolate(samples["images"].flip(-1), size=(24, 24), mode="bilinear", align_corners=False)
+        logits = net.segment(small).flip(-1)
+        back = F.interpolate(logits, size=(32, 32), mode="bilinear", align_corners=False)
+        assert torch.allclose(e.P_strong, back, atol=1e-3)
 
 
 def test_the_discrepancy_pulls_at_both_backbones_and_nothing_else(build: Build, batch: Batch) -> None:
