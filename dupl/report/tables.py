@@ -86,9 +86,10 @@ def class_table(rows: Iterable[Sequence[Any]], title: str) -> Table:
         cells.setdefault(class_name, {})[name] = figure(iou)
     maps = sorted({name for row in cells.values() for name in row})
     table = Table(title=title, title_justify="left")
-    table.add_column("class")
+    table.add_column("class", no_wrap=True)
     for name in maps:
-        table.add_column(title_of(name).replace(", ", "\n"), justify="right")
+        kind, who = name.split("/")
+        table.add_column(f"{KINDS[kind]} {who}", justify="right", no_wrap=True)
     for class_name, row in cells.items():
         table.add_row(class_name, *(row.get(name, "–") for name in maps))
     return table

@@ -1,8 +1,8 @@
 """Embedded scenes: shapes on their usual ground in training, on any ground in validation."""
 
 data = dict(
-    train=dict(type="Toy", split="train", size=64, contrast=0.18, texture=0.35, textured=0.9, cooccurrence=0.95),
-    val=dict(type="Toy", split="val", size=64, contrast=0.18, texture=0.35, textured=0.9, count=200),
+    train=dict(type="Toy", split="train", size=64, contrast=0.14, texture=0.3, textured=0.8, cooccurrence=0.95),
+    val=dict(type="Toy", split="val", size=64, contrast=0.14, texture=0.3, textured=0.8, count=200),
     augment=dict(
         scale=None,
         flip=0.5,
