@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,53 +187,92 @@ def _eval(commands: Any) -> None:
         "eval",
         run_eval,
         "evaluate a run, or a recipe with a checkpoint (of ours, of the released code, of ToCo)",
-        "  dupl eval runs/RUN\n"
-        "  dupl eval runs/RUN --checkpoint last --split val\n"
+        "  dupl eval runs/RUN                                    as in training: squashed, one scale, no CRF\n"
+        "  dupl eval runs/RUN --protocol final                   multi-scale, flip, dense CRF; without it beside\n"
+        "  dupl eval runs/RUN --protocol final --no-crf --student best\n"
+        "  dupl eval runs/RUN --protocol final --crf-backend pydensecrf --present-only\n"
+        "  dupl eval runs/RUN --protocol cam --threshold 0.4     CAMs, and the curve over thresholds\n"
+        "  dupl eval runs/RUN --checkpoint last --split train\n"
         "  dupl eval voc/dupl_released --checkpoint released.pth --set data.val.root=/data/VOC2012\n",
     )
     parser.add_argument("run_or_recipe", help="a run's folder, or a recipe (with --checkpoint)")
     parser.add_argument("--checkpoint", help="best, last or a file; best by default")
     parser.add_argument("--split", default="val", help="entry of the recipe's data section; val by default")
-    parser.add_argument("--out", type=Path, help="where to write; inside the run by default")
+    parser.add_argument(
+        "--protocol",
+        choices=["train", "final", "cam"],
+        default="train",
+        help="train: of training time, the paper's Tables 1 and 4; final: of its Tables 2, 5 and 6; cam: CAMs alone",
+    )
+    parser.add_argument(
+        "--student",
+        action="append",
+        default=[],
+        metavar="WHO",
+        help="1, 2, best (the better one, per metric) or mean (averaged probabilities), repeatable; all by default",
+    )
+    parser.add_argument("--threshold", type=float, help="on CAMs; the recipe's cam_threshold by default")
+    _crf_options(parser)
+    parser.add_argument("--out", type=Path, help="where the folder of results goes; inside the run by default")
     _recipe_options(parser)
+
+
+def _crf_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--crf",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="the dense CRF of the final protocol; its label maps are kept, and a repeated command goes on from them",
+    )
+    parser.add_argument(
+        "--crf-backend",
+        choices=["torch", "pydensecrf"],
+        default="torch",
+        help="torch, or the reference, which needs pip install 'dupl-lab[crf]'",
+    )
+    parser.add_argument("--present-only", action="store_true", help="the CRF chooses among the image's tags only")
 
 
 def run_eval(arguments: argparse.Namespace) -> int:
     """``dupl eval``."""
-    from rich.progress import track
-
-    from dupl.engine import build
-    from dupl.engine.evaluate import PROTOCOL, evaluate
+    from dupl.engine.assess import Choice, assess
     from dupl.engine.restore import restore
-    from dupl.lab.run import Run
     from dupl.report.tables import print_evaluation
 
     console = _console()
     restored = restore(arguments.run_or_recipe, arguments.checkpoint, arguments.set)
-    source = build.build_dataset(restored.config, arguments.split)
-    model = restored.model(source.classes)
-    ticks = iter(track(range(len(source)), f"evaluate {arguments.split}", console=console))
-    evaluation = evaluate(
-        model,
-        source,
-        restored.config.evaluation.to_dict(),
-        workers=restored.config.runtime.workers,
-        progress=_ticker(ticks),
+    choice = Choice(
+        protocol=arguments.protocol,
+        students=tuple(dict.fromkeys(arguments.student)),
+        refine=arguments.crf,
+        backend=arguments.crf_backend,
+        present_only=arguments.present_only,
+        threshold=arguments.threshold,
     )
-    name = f"{arguments.split}_single-scale_{restored.name}"
-    out = Run(arguments.out or restored.folder / "evaluation" / name)
-    out.path.mkdir(parents=True, exist_ok=True)
-    facts = {
-        "protocol": PROTOCOL,
-        "size": restored.config.evaluation.size,
-        "checkpoint": str(restored.checkpoint),
-        "data": restored.config.data[arguments.split].to_dict(),
-    }
-    evaluation.save(out, ".", facts)
-    title = f"{arguments.split}, {PROTOCOL} to {restored.config.evaluation.size} px, {restored.name}"
-    print_evaluation(evaluation.metrics, evaluation.class_rows(), title)
-    console.print(f"written to {out.path}", soft_wrap=True)
+    with _progress(f"evaluate {arguments.split}", console) as progress:
+        written = assess(restored, arguments.split, choice, out=arguments.out, progress=progress)
+    for one in written:
+        print_evaluation(one.evaluation.metrics, one.evaluation.class_rows(), one.title)
+        console.print(f"written to {one.folder}", soft_wrap=True)
     return 0
+
+
+@contextmanager
+def _progress(text: str, console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar with its ETA; what comes out takes the images done and in all."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn())
+    with Progress(TextColumn(text), *columns, console=console) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _ticker(ticks: Any) -> Callable[[int, int], None]:

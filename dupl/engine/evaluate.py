@@ -21,6 +21,7 @@ from dupl.method.dupl import DuPL
 
 Progress = Callable[[int, int], None]
 PROTOCOL = "single scale, squashed"  # of training time
+NO_MASKS = "evaluation needs masks, and the data set has none: training and inference work without"
 
 
 @dataclass(frozen=True)
@@ -152,10 +153,10 @@ def evaluate_by(
         UserError: As there.
     """
     if not source.has_masks:
-        raise UserError("evaluation needs masks, and the data set has none: training and inference work without")
+        raise UserError(NO_MASKS)
     started = time.monotonic()
     mine = list(range(part[0], len(source), part[1]))
-    tallies: dict[str, dict[str, Tally]] = {name: {} for name in protocol.titles}
+    tallies: dict[str, dict[str, Tally]] = {name: {} for name in protocol.parts}
     guessed: list[Labelled] = []
     training = model.training
     model.eval()
@@ -181,7 +182,7 @@ def evaluate_by(
 def _metrics(
     tallies: dict[str, Tally], guesses: Guesses, classes: tuple[str, ...], settings: dict[str, Any]
 ) -> dict[str, float]:
-    metrics = summarise(tallies, _subset(settings.get("subset"), classes))
+    metrics = summarise(tallies, subset_of(settings.get("subset"), classes))
     for s, scores in enumerate(guesses.scores):
         metrics.update({f"cls/{s + 1}/{name}": value for name, value in tag_scores(guesses.tags, scores).items()})
     return metrics
@@ -213,7 +214,7 @@ def metric_names(settings: dict[str, Any], classes: tuple[str, ...], students: i
     Raises:
         UserError: A class of the subset is none.
     """
-    subset = _subset(settings.get("subset"), classes)
+    subset = subset_of(settings.get("subset"), classes)
     each = [str(s + 1) for s in range(students)]
     all_maps = each + ["mean"] * (students > 1)
     names = {f"cls/{who}/{metric}" for who in each for metric in ("mAP", "F1")}
@@ -224,7 +225,7 @@ def metric_names(settings: dict[str, Any], classes: tuple[str, ...], students: i
     return names
 
 
-def _subset(setting: dict[str, Any] | None, classes: tuple[str, ...]) -> tuple[str, list[int]] | None:
+def subset_of(setting: dict[str, Any] | None, classes: tuple[str, ...]) -> tuple[str, list[int]] | None:
     """The recipe's ``evaluation.subset``: a name and class names, as ids."""
     if not setting or not setting["classes"]:
         return None

@@ -119,7 +119,8 @@ class TrainLoop(BaseLoop):
                     self.runner.model.train_step({**part, "clock": clock}, optim_wrapper=self.runner.optim_wrapper)
                 )
             except FloatingPointError as error:
-                raise RunError(f"iteration {self._iter}: {error}; {ADVICE}") from error
+                late = next(self.runner.model.parameters()).is_cuda and not logs  # a GPU tells it one step later
+                raise RunError(f"iteration {self._iter - late}: {error}; {ADVICE}") from error
         outputs = {
             name: sum(torch.as_tensor(log[name]).float() for log in logs) / len(logs)
             for name in logs[0]

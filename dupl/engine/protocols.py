@@ -83,24 +83,29 @@ class Who:
         return [f"{kind}/{s + 1}" for s in self.students] + [f"{kind}/mean"] * self.mean
 
 
+@dataclass(frozen=True)
+class Part:
+    """One evaluation that a protocol makes.
+
+    Attributes:
+        title: For people.
+        facts: The settings behind it.
+    """
+
+    title: str
+    facts: dict[str, Any]
+
+
 class Protocol(ABC):
     """How images become label maps.
 
     Attributes:
         name: For files: one word that no other protocol, and no other setting of this one, has.
-        title: For people.
-        titles: Title by name of the protocol and of its parts, which are evaluations of their own.
-        facts: The settings behind it.
+        parts: The evaluations it makes in one pass by their names, its own last.
     """
 
     name: str
-    title: str
-    facts: dict[str, Any]
-
-    @property
-    def titles(self) -> dict[str, str]:
-        """By default the protocol is its only part."""
-        return {self.name: self.title}
+    parts: dict[str, Part]
 
     @abstractmethod
     def stream(self, model: DuPL, source: ImageSet, indices: Sequence[int], workers: int) -> Iterator[Labelled]:
@@ -135,8 +140,8 @@ class Squashed(Protocol):
         if not 0 <= self.threshold <= 1:
             raise UserError(f"a threshold on CAMs lies in [0, 1], not at {self.threshold:g}")
         self.name = f"{self.word}-{self.size}-t{self.threshold:g}{who.suffix}"
-        self.title = f"{self.how()} squashed to {self.size} px, no CRF"
-        self.facts = {"size": self.size, "cam_threshold": self.threshold}
+        facts = {"size": self.size, "cam_threshold": self.threshold}
+        self.parts = {self.name: Part(f"{self.how()} squashed to {self.size} px, no CRF", facts)}
 
     def how(self) -> str:
         """What is done to the image."""
@@ -254,18 +259,13 @@ class Final(Protocol):
         size = [] if self.size is None else [str(self.size)]
         self.plain = "-".join(["final", *size, *scales, *["sum"] * (self.over == "sum")]) + who.suffix
         where = "original size" if self.size is None else f"squashed to {self.size} px"
-        self.plain_title = f"{where}, scales {', '.join(scales)} with flip, {self.over} over scales, no CRF"
-        self.name, self.title, self.facts = self.plain, self.plain_title, {"final": chosen}
+        how = f"{where}, scales {', '.join(scales)} with flip, {self.over} over scales"
+        self.name, self.parts = self.plain, {self.plain: Part(f"{how}, no CRF", {"final": chosen})}
         if refine is not None:
             self.name += f"-crf-{backend}" + "-present" * present_only + refine.suffix()
             among = " among the image's tags only" * present_only
-            self.title = self.plain_title.removesuffix("no CRF") + f"dense CRF{among} ({backend})"
-            self.facts |= {"crf": asdict(refine), "backend": backend, "present_only": present_only}
-
-    @property
-    def titles(self) -> dict[str, str]:
-        """Without the CRF, and with it."""
-        return {self.plain: self.plain_title, self.name: self.title}
+            facts = {"final": chosen, "crf": asdict(refine), "backend": backend, "present_only": present_only}
+            self.parts[self.name] = Part(f"{how}, dense CRF{among} ({backend})", facts)
 
     def stream(self, model: DuPL, source: ImageSet, indices: Sequence[int], workers: int) -> Iterator[Labelled]:
         """As the base says; label maps that are kept come first."""
@@ -328,7 +328,7 @@ class Final(Protocol):
     def recall(self, name: str) -> dict[str, dict[str, NDArray[Any]]] | None:
         """All label maps of an image, where all are kept."""
         labels = {}
-        for part in self.titles:
+        for part in self.parts:
             maps = self.kept[part].read(name, self.who.maps("seg")) if part in self.kept else None
             if maps is None:
                 return None

@@ -7,6 +7,10 @@ evaluation = dict(
     batch_size=4,
     subset=dict(name="", classes=[]),  # a further mIoU over a part of the classes
     best="seg/best/mIoU",
+    # What follows does not change training. The final protocol (dupl eval --protocol final), VOC's values:
+    final=dict(scales=[1.0, 1.5, 1.25], over_scales="max", size=None),  # size: None is the original one
+    crf=dict(iterations=10, sxy=1.0, compat=1.0, bilateral_sxy=121.0, srgb=5.0, bilateral_compat=4.0),
+    quality=0,  # pseudo-labels of this many training images are judged at each evaluation; needs their masks
 )
 runtime = dict(
     seed=0,

@@ -26,4 +26,8 @@ model = dict(
     consistency=dict(start=25000),
     segmentation=dict(start=5000),
 )
-evaluation = dict(interval=4000, cam_threshold=0.45)
+evaluation = dict(
+    interval=4000,
+    cam_threshold=0.45,
+    final=dict(scales=[1.0, 1.25, 1.5], over_scales="sum", size=448),  # released code
+)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from dupl.cli import main
+from dupl.engine.loop import TrainLoop
+from dupl.errors import RunError
 from dupl.lab.run import Run
 from dupl.method import dupl, segmentation
 
@@ -83,6 +86,24 @@ def test_weights_that_a_gradient_spoilt_are_neither_kept_nor_judged(tiny, tmp_pa
         assert Run(folder).status.state == "failed"
         assert not (folder / "checkpoints").exists()
         assert not (folder / "evaluation").exists()
+
+
+@pytest.mark.parametrize(("cuda", "part", "iteration"), [(False, 0, 7), (False, 1, 7), (True, 0, 6), (True, 1, 7)])
+def test_the_iteration_is_that_of_the_term(cuda, part, iteration):
+    """On a GPU a micro-batch's terms are read during the next."""
+    steps = iter([dict(loss=torch.ones(()))] * part)
+
+    def train_step(data, optim_wrapper):
+        for log in steps:
+            return log
+        raise FloatingPointError("L_seg is nan")
+
+    model = SimpleNamespace(train_step=train_step, parameters=lambda: iter([SimpleNamespace(is_cuda=cuda)]))
+    training = TrainLoop.__new__(TrainLoop)
+    training._runner = SimpleNamespace(model=model, optim_wrapper=None, call_hook=lambda *_, **__: None)
+    training._iter, training._max_iters, training.accumulate = 7, 10, 2
+    with pytest.raises(RunError, match=f"^iteration {iteration}: L_seg is nan"):
+        training.run_iter({"name": ["a", "b"]})
 
 
 def test_a_term_that_a_gpu_has_yet_to_tell_is_awaited():
