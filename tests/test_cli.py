@@ -264,15 +264,20 @@ class TestEval:
         text = capsys.readouterr().out
         for word in ("mIoU", "CAM, student 1", "Seg, student 2", "background", "OA"):
             assert word in text
+        (out,) = out.iterdir()
+        assert out.name == "val_train-32-t0.5_iter_000024"
         facts = json.loads((out / "metrics.json").read_text())
         trained_with = Run(trained).read_json("evaluation/iter_000024/metrics.json")["metrics"]
         assert facts["metrics"] == trained_with
         assert facts["checkpoint"].endswith("iter_000024.pth")
-        assert {f.name for f in out.iterdir()} == {"metrics.json", "per_class.csv", "per_image.csv", "confusion.csv"}
+        tables = {"metrics.json", "per_class.csv", "per_image.csv", "confusion.csv"}
+        maps = [f"{kind}_{who}" for kind in ("cam", "seg") for who in ("1", "2", "mean")]
+        pictures = {f"confusion_{name}.png" for name in maps} | {"over_activation_cam.png", "over_activation_seg.png"}
+        assert {f.name for f in out.iterdir()} == tables | pictures
 
     def test_another_split_inside_the_run(self, capsys, trained):
         assert main(["eval", str(trained), "--split", "train", "--set", "runtime.workers=1"]) == 0
-        folder = trained / "evaluation" / "train_single-scale_best"
+        folder = trained / "evaluation" / "train_train-32-t0.5_best"
         rows = list(csv.DictReader((folder / "per_image.csv").read_text().splitlines()))
         assert len({row["image"] for row in rows}) == 24
 

@@ -99,8 +99,9 @@ class TestReleasedLayout:
         torch.save(released(ours.model(ours.classes()), "module."), "theirs.pth")
         assert main(["eval", str(trained), "--checkpoint", "last", "--out", "ours"]) == 0
         assert main(["eval", tiny, "--checkpoint", "theirs.pth", "--out", "theirs"]) == 0
+        folders = tmp_path / "ours/val_train-32-t0.5_iter_000024", tmp_path / "theirs/val_train-32-t0.5_theirs"
         for name in ("per_class.csv", "per_image.csv", "confusion.csv"):
-            assert (tmp_path / "ours" / name).read_text() == (tmp_path / "theirs" / name).read_text()
+            assert (folders[0] / name).read_text() == (folders[1] / name).read_text()
 
 
 class TestKeysThatDoNotFit:

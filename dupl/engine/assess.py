@@ -1,0 +1,196 @@
+"""``dupl eval``: one checkpoint by one protocol, its files and pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dupl.engine import build, crf
+from dupl.engine.evaluate import NO_MASKS, Evaluation, Progress, evaluate_by, subset_of
+from dupl.engine.kept import KeptLabels
+from dupl.engine.metrics import THRESHOLDS, ThresholdTally, mean_iou
+from dupl.engine.protocols import Cam, Final, Protocol, Squashed, Who
+from dupl.engine.restore import Restored
+from dupl.errors import UserError
+from dupl.lab.run import Run
+from dupl.report.confusion import confusion_picture
+from dupl.report.overactivation import overactivation_bars
+from dupl.report.tables import title_of
+from dupl.report.thresholds import threshold_picture
+
+PROTOCOLS = ("train", "final", "cam")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a person asks for.
+
+    Attributes:
+        protocol: One of ``PROTOCOLS``.
+        students: Of "1", "2", ..., "best", "mean"; nothing is everyone.
+        refine: Whether to run the CRF.
+        backend: Of the CRF.
+        present_only: The CRF chooses among background and the image's tags.
+        threshold: On CAMs; None is the recipe's.
+    """
+
+    protocol: str = "train"
+    students: tuple[str, ...] = ()
+    refine: bool = True
+    backend: str = "torch"
+    present_only: bool = False
+    threshold: float | None = None
+
+    def build(self, settings: dict[str, Any], students: int) -> Protocol:
+        """The protocol, without kept label maps.
+
+        Args:
+            settings: The recipe's ``evaluation``.
+            students: Of the model.
+
+        Raises:
+            UserError: A wrong setting, or an option that the protocol does not have.
+        """
+        who = Who.of(self.students, students)
+        if self.protocol != "final":
+            if self.present_only:
+                raise UserError(f"--present-only belongs to --protocol final, not to {self.protocol}")
+            return {"train": Squashed, "cam": Cam}[self.protocol](settings, who, self.threshold)
+        if self.threshold is not None:
+            raise UserError("--threshold belongs to CAMs: use it with --protocol cam or train")
+        if self.present_only and not self.refine:
+            raise UserError("--present-only restricts the CRF: it cannot go with --no-crf")
+        if self.refine:
+            crf.require(self.backend)
+        refine = crf.CRF.of(settings.get("crf") or {}) if self.refine else None
+        return Final(settings.get("final") or {}, who, refine, self.backend, self.present_only)
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """One evaluation as it was written.
+
+    Attributes:
+        folder: Of its files.
+        title: Data, protocol and checkpoint.
+        evaluation: What was found.
+    """
+
+    folder: Path
+    title: str
+    evaluation: Evaluation
+
+
+def assess(
+    restored: Restored,
+    split: str,
+    choice: Choice,
+    *,
+    out: Path | None = None,
+    progress: Progress | None = None,
+) -> list[Assessment]:
+    """Evaluate a checkpoint and write ``DATA_PROTOCOL_CHECKPOINT/`` for the protocol and each of its parts.
+
+    Of the final protocol label maps are kept in that folder (``labels``, ``crf``); a repeated command goes on from
+    them, if weights, settings and data are the same.
+
+    Args:
+        restored: The recipe and its weights.
+        split: Entry of the recipe's ``data``.
+        choice: How to evaluate.
+        out: Where the folders go; below the run's ``evaluation`` where None.
+        progress: Called with images done and in all.
+
+    Raises:
+        UserError: As the protocol and the data set have it.
+    """
+    config = restored.config
+    settings = config.evaluation.to_dict()
+    source = build.build_dataset(config, split)
+    if not source.has_masks:
+        raise UserError(NO_MASKS)
+    model = restored.model(source.classes)
+    protocol = choice.build(settings, len(model.students))
+    data = config.data[split].to_dict()
+    label = split if data.get("split", split) == split else f"{split}-{data['split']}"
+    parent = out or restored.folder / "evaluation"
+    folders = {name: parent / f"{label}_{name}_{restored.name}" for name in protocol.parts}
+    if isinstance(protocol, Final):
+        made_of = {"weights": digest(restored.checkpoint), "amp": model.amp, "data": data}
+        for name, part in protocol.parts.items():
+            folder = folders[name] / ("labels" if name == protocol.plain else "crf")
+            protocol.kept[name] = KeptLabels(folder, made_of | part.facts)
+    found = evaluate_by(protocol, model, source, settings, workers=config.runtime.workers, progress=progress)
+    written = []
+    for name, part in protocol.parts.items():
+        facts = {"protocol": part.title, "name": name, "students": list(choice.students) or "all", **part.facts}
+        facts |= {"checkpoint": str(restored.checkpoint), "split": label, "data": data}
+        subset = subset_of(settings.get("subset"), source.classes)
+        curves = Curves(protocol.curves, subset) if isinstance(protocol, Cam) else None
+        heading = f"{label}, {restored.name}"
+        write(Run(folders[name]), found[name], heading, facts, curves)
+        written.append(Assessment(folders[name], f"{heading}: {part.title}", found[name]))
+    return written
+
+
+@dataclass(frozen=True)
+class Curves:
+    """CAM quality over the threshold.
+
+    Attributes:
+        tallies: By map.
+        subset: Name and class ids of an mIoU over a part of the classes, which then is what counts.
+    """
+
+    tallies: dict[str, ThresholdTally]
+    subset: tuple[str, list[int]] | None
+
+    @property
+    def metric(self) -> str:
+        """What the lines show."""
+        return self.subset[0] if self.subset else "mIoU"
+
+    def lines(self) -> dict[str, list[float]]:
+        """The metric at each threshold, by map."""
+        ids = self.subset[1] if self.subset else None
+        return {name: [mean_iou(m, ids) for m in tally.matrices()] for name, tally in sorted(self.tallies.items())}
+
+    def best(self) -> dict[str, dict[str, float]]:
+        """By map, the threshold of the highest value, the lowest of equals, and that value."""
+        top = {name: max(range(len(line)), key=lambda k: line[k]) for name, line in self.lines().items()}
+        return {name: {"threshold": THRESHOLDS[k], self.metric: self.lines()[name][k]} for name, k in top.items()}
+
+
+def write(run: Run, evaluation: Evaluation, heading: str, facts: dict[str, Any], curves: Curves | None) -> None:
+    """Write tables and pictures of an evaluation; of CAMs also the curve over thresholds."""
+    protocol = facts["protocol"]
+    evaluation.save(run, ".", facts if curves is None else {**facts, "best_threshold": curves.best()})
+    for name, tally in evaluation.tallies.items():
+        path = run.path / f"confusion_{name.replace('/', '_')}.png"
+        confusion_picture(tally.matrix, evaluation.classes, path, f"{title_of(name)}: {heading}", protocol)
+    rates: dict[str, dict[str, list[float]]] = {}
+    for name, class_name, _, _, _, rate, _ in evaluation.class_rows():
+        if class_name != evaluation.classes[0]:
+            rates.setdefault(name.split("/")[0], {}).setdefault(title_of(name), []).append(rate)
+    for kind, bars in rates.items():
+        if any(rate == rate for values in bars.values() for rate in values):
+            path = run.path / f"over_activation_{kind}.png"
+            overactivation_bars(bars, evaluation.classes[1:], path, f"Over-activation per class: {heading}", protocol)
+    if curves is not None:
+        lines = curves.lines()
+        rows = [(name, *pair) for name, line in lines.items() for pair in zip(THRESHOLDS, line, strict=True)]
+        run.write_csv("thresholds.csv", ["map", "threshold", curves.metric], rows)
+        named = {title_of(name): line for name, line in lines.items()}
+        path, what = run.path / "thresholds.png", f"CAM over thresholds: {heading}"
+        threshold_picture(THRESHOLDS, named, path, what, protocol, f"{curves.metric} (%)", facts["cam_threshold"])
+
+
+def digest(file: Path) -> str:
+    """Of a file's content, 16 hexadecimal digits."""
+    value = hashlib.sha256()
+    with open(file, "rb") as data:
+        while block := data.read(1 << 20):
+            value.update(block)
+    return value.hexdigest()[:16]
