@@ -217,7 +217,7 @@ def _eval(commands: Any) -> None:
     _recipe_options(parser)
 
 
-def _crf_options(parser: argparse.ArgumentParser) -> None:
+def _crf_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--crf",
         action=argparse.BooleanOptionalAction,
@@ -270,21 +270,18 @@ def _progress(text: str, console: Console) -> Iterator[Callable[[int, int], None
     )
 
     columns = (BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn())
-    with Progress(TextColumn(text), *columns, console=console) as bar:
-        task = bar.add_task(text, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    bar = Progress(TextColumn(text), *columns, console=console)
+    task = bar.add_task(text, total=None)
 
+    def show(done: int, total: int) -> None:
+        bar.start()  # not before: a mistake found on the way is told in one line
+        bar.update(task, completed=done, total=total)
 
-def _ticker(ticks: Any) -> Callable[[int, int], None]:
-    """Moves a rich progress bar to ``done``."""
-    moved = [0]
-
-    def tick(done: int, _: int) -> None:
-        for _step in range(done - moved[0]):
-            next(ticks, None)
-        moved[0] = done
-
-    return tick
+    try:
+        yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 # infer ---------------------------------------------------------------------------------------------------------------
@@ -299,23 +296,60 @@ def _infer(commands: Any) -> None:
         "  dupl infer runs/RUN photos/ --out out/\n"
         "  dupl infer runs/RUN cat.jpg --out out/ --tags cat\n"
         "  dupl infer runs/RUN photos/ --out out/ --tags tags.csv\n"
-        "  dupl infer voc/dupl_released --checkpoint released.pth photos/ --out out/\n",
+        "  dupl infer voc/dupl_released --checkpoint released.pth photos/ --out out/\n"
+        "  dupl infer runs/RUN --voc-submission --root /data/VOC2012 --out submission/\n",
     )
     parser.add_argument("run_or_recipe", help="a run's folder, or a recipe (with --checkpoint)")
-    parser.add_argument("images", nargs="+", type=Path, help="image files, or folders of them")
+    images = parser.add_argument("images", nargs="+", type=Path, default=[], help="image files, or folders of them")
     parser.add_argument("--out", type=Path, required=True, help="folder for masks/, overlays/, cams/ and tags.csv")
     parser.add_argument(
         "--tags", help="class names for all images, or a CSV with columns image,tags; predicted by default"
     )
     parser.add_argument("--student", default="mean", help="1, 2 or mean of both; mean by default")
     parser.add_argument("--checkpoint", help="best, last or a file; best by default")
+    server = parser.add_argument_group("PASCAL VOC test server")
+
+    class Submission(argparse.Action):
+        """The flag, which does without images; an optional positional would swallow none before later options."""
+
+        def __call__(self, parser: Any, namespace: argparse.Namespace, *_: Any) -> None:
+            namespace.voc_submission, images.required = True, False
+
+    server.add_argument(
+        "--voc-submission",
+        action=Submission,
+        nargs=0,
+        default=False,
+        help="label a list of VOC by the final protocol, and pack results.tgz in --out; repeated, it goes on",
+    )
+    server.add_argument("--root", type=Path, help="VOC's folder: JPEGImages and ImageSets")
+    server.add_argument("--split", default="test", help="the list of ids; test by default")
+    _crf_options(server)
     _recipe_options(parser)
+
+
+def run_submission(arguments: argparse.Namespace) -> int:
+    """``dupl infer --voc-submission``."""
+    if arguments.images or arguments.tags or arguments.root is None:
+        raise UserError("--voc-submission takes --root VOC2012 and --out DIR, and neither images nor --tags")
+
+    from dupl.engine.assess import Choice
+    from dupl.engine.restore import restore
+    from dupl.engine.submission import submit
+
+    console = _console()
+    restored = restore(arguments.run_or_recipe, arguments.checkpoint, arguments.set)
+    choice = Choice("final", (arguments.student,), arguments.crf, arguments.crf_backend, arguments.present_only)
+    with _progress(f"label {arguments.split}", console) as progress:
+        archive = submit(restored, arguments.root, arguments.split, arguments.out, choice, progress)
+    console.print(f"complete; upload {archive}", soft_wrap=True)
+    return 0
 
 
 def run_infer(arguments: argparse.Namespace) -> int:
     """``dupl infer``."""
-    from rich.progress import track
-
+    if arguments.voc_submission:
+        return run_submission(arguments)
     from dupl.engine.infer import find_images, infer, read_tags
     from dupl.engine.restore import restore
 
@@ -328,17 +362,17 @@ def run_infer(arguments: argparse.Namespace) -> int:
     students = ["mean", *(str(i + 1) for i in range(len(model.students)))]
     if arguments.student not in students:
         raise UserError(f"--student {arguments.student}: this model has {', '.join(students)}")
-    ticks = iter(track(range(len(files)), "infer", console=console))
-    passed = infer(
-        model,
-        files,
-        classes,
-        restored.config.evaluation.size,
-        arguments.out,
-        tags=tags,
-        student=arguments.student,
-        progress=_ticker(ticks),
-    )
+    with _progress("infer", console) as progress:
+        passed = infer(
+            model,
+            files,
+            classes,
+            restored.config.evaluation.size,
+            arguments.out,
+            tags=tags,
+            student=arguments.student,
+            progress=progress,
+        )
     for line in passed:
         console.print(f"passed over: {line}", soft_wrap=True, markup=False)
     console.print(f"{len(files) - len(passed)} of {len(files)} images written to {arguments.out}", soft_wrap=True)

@@ -24,6 +24,7 @@ class KeptLabels:
         folder: Of the PNGs; what they were made of stands in a JSON file beside it.
         made_of: Checkpoint and settings, as plain values.
         pattern: Of a file, with {map} ("1", "2", "mean") and {image}.
+        note: Where that JSON file is instead.
         replace: Whether maps made of something else are removed, or refused.
 
     Raises:
@@ -31,10 +32,16 @@ class KeptLabels:
     """
 
     def __init__(
-        self, folder: Path, made_of: Mapping[str, Any], pattern: str = "{map}/{image}.png", replace: bool = True
+        self,
+        folder: Path,
+        made_of: Mapping[str, Any],
+        pattern: str = "{map}/{image}.png",
+        note: Path | None = None,
+        replace: bool = True,
     ) -> None:
         self.folder, self.pattern = folder, pattern
-        note, text = folder.parent / f"{folder.name}.json", json.dumps(dict(made_of), indent=2, sort_keys=True) + "\n"
+        note = note or folder.parent / f"{folder.name}.json"
+        text = json.dumps(dict(made_of), indent=2, sort_keys=True) + "\n"
         if note.is_file() and note.read_text() == text:
             return
         if folder.exists():

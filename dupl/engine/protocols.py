@@ -326,14 +326,10 @@ class Final(Protocol):
             self.kept[part].write(source.names[found.index], found.labels[part])
 
     def recall(self, name: str) -> dict[str, dict[str, NDArray[Any]]] | None:
-        """All label maps of an image, where all are kept."""
-        labels = {}
-        for part in self.parts:
-            maps = self.kept[part].read(name, self.who.maps("seg")) if part in self.kept else None
-            if maps is None:
-                return None
-            labels[part] = maps
-        return labels
+        """The label maps of an image that are kept; None where one is missing, or none are to be kept."""
+        labels = {part: store.read(name, self.who.maps("seg")) for part, store in self.kept.items()}
+        there = {part: maps for part, maps in labels.items() if maps is not None}
+        return there if labels and len(there) == len(labels) else None
 
 
 def multi_scale_logits(
