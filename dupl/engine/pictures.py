@@ -17,6 +17,7 @@ from dupl.data.base import ImageSet
 from dupl.data.views import EvalView
 from dupl.engine import build
 from dupl.engine.checkpoints import load_weights, newest_valid
+from dupl.engine.quality import quality_curves
 from dupl.lab.run import Run
 from dupl.method.cam import Present, label_by_threshold
 from dupl.method.dupl import DuPL
@@ -94,6 +95,7 @@ def draw(run: Run, config: Config, caption: str = "", count: int = 8) -> list[Pa
     """
     newest, _ = newest_valid(run.path)
     drawn = [path for path in (run_curves(config, run),) if path is not None]
+    drawn += quality_curves(config, run, starts(config.model))
     if newest is None or not config.data.get("val"):
         return drawn
     source = build.build_dataset(config, "val")

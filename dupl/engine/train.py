@@ -27,6 +27,7 @@ from dupl.engine.evaluate import PROTOCOL, Evaluation, evaluate, merge, metric_n
 from dupl.engine.hooks import EvaluateHook, ProgressHook, ScalarHook, StopHook
 from dupl.engine.loop import PositionSampler, TrainLoop  # noqa: F401  (the runner finds TrainLoop by name)
 from dupl.engine.optim import WarmupPoly, build_optimizer
+from dupl.engine.quality import check_quality, quality_hook
 from dupl.errors import RunError, UserError
 from dupl.lab.fingerprint import fingerprint
 from dupl.lab.overrides import diff
@@ -177,6 +178,7 @@ def read_data(config: Config) -> tuple[TrainView, ImageSet | None]:
         UserError: A data set or the augmentation refuses its settings, or the classes of the two differ.
     """
     source = build.build_dataset(config, "train")
+    check_quality(config, source)
     view = TrainView(source, config.data.augment.to_dict(), config.runtime.seed)
     validation = build.build_dataset(config, "val") if config.data.get("val") else None
     if validation is not None and validation.classes != source.classes:
@@ -282,6 +284,8 @@ def build_trainer(
         hooks.append(evaluation_hook(run, config, model, validation, place, console))
     else:
         console.print("no evaluation: data.val has no masks", highlight=False)
+    if config.evaluation.get("quality"):
+        hooks.append(quality_hook(run, config, model, view.source, place))  # type: ignore[arg-type]
     wrapper = {
         "type": "MMDistributedDataParallel",
         "find_unused_parameters": True,
