@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from dupl import recipes
-from dupl.cli import build_parser, components
+from dupl.cli import build_parser
+from dupl.cli.show import components
 from dupl.data.transforms import WeakAugment
 from dupl.engine.evaluate import metric_names
 from dupl.engine.optim import param_groups

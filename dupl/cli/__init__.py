@@ -1,0 +1,62 @@
+"""The command line. The only floor that may import everything, which it does lazily, command by command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from dupl import __version__
+from dupl.cli.data import add_data
+from dupl.cli.evaluate import add_eval
+from dupl.cli.infer import add_infer
+from dupl.cli.show import add_show
+from dupl.cli.train import add_demo, add_train
+from dupl.errors import RunError, UserError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; exit code 0, 1 (the run failed), 2 (bad input) or 130 (interrupted)."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments) or 0)
+    except UserError as error:
+        print(f"dupl: {error}", file=sys.stderr)
+        return 2
+    except RunError as error:
+        print(f"dupl: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("dupl: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        print(f"dupl: {error}", file=sys.stderr)
+        return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="dupl",
+        description="Dual-student weakly supervised segmentation: train, evaluate, look.",
+        epilog=EXAMPLES,
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--version", action="version", version=f"dupl {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (add_demo, add_train, add_eval, add_infer, add_show, add_data):
+        add(commands)
+    return parser
+
+
+EXAMPLES = """examples:
+  dupl demo                                   everything at once on embedded scenes, about 5 minutes
+  dupl show voc/dupl                          a recipe: components, fingerprint, every value
+  dupl data check voc/dupl                    verify a data set before training
+  dupl train voc/dupl                         train; Ctrl-C stops it, --resume goes on
+  dupl eval runs/RUN                          tables of a trained run
+  dupl infer runs/RUN photos/ --out out/      masks, overlays, heat maps of your images
+"""

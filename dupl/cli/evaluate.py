@@ -1,0 +1,70 @@
+"""``dupl eval``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from dupl.cli.shared import command, crf_options, progress_bar, recipe_options, stderr
+
+
+def add_eval(commands: Any) -> None:
+    """Declare ``dupl eval``."""
+    parser = command(
+        commands,
+        "eval",
+        run_eval,
+        "evaluate a run, or a recipe with a checkpoint (of ours, of the released code, of ToCo)",
+        "  dupl eval runs/RUN                                    as in training: squashed, one scale, no CRF\n"
+        "  dupl eval runs/RUN --protocol final                   multi-scale, flip, dense CRF; without it beside\n"
+        "  dupl eval runs/RUN --protocol final --no-crf --student best\n"
+        "  dupl eval runs/RUN --protocol final --crf-backend pydensecrf --present-only\n"
+        "  dupl eval runs/RUN --protocol cam --threshold 0.4     CAMs, and the curve over thresholds\n"
+        "  dupl eval runs/RUN --checkpoint last --split train\n"
+        "  dupl eval voc/dupl_released --checkpoint released.pth --set data.val.root=/data/VOC2012\n",
+    )
+    parser.add_argument("run_or_recipe", help="a run's folder, or a recipe (with --checkpoint)")
+    parser.add_argument("--checkpoint", help="best, last or a file; best by default")
+    parser.add_argument("--split", default="val", help="entry of the recipe's data section; val by default")
+    parser.add_argument(
+        "--protocol",
+        choices=["train", "final", "cam"],
+        default="train",
+        help="train: of training time, the paper's Tables 1 and 4; final: of its Tables 2, 5 and 6; cam: CAMs alone",
+    )
+    parser.add_argument(
+        "--student",
+        action="append",
+        default=[],
+        metavar="WHO",
+        help="1, 2, best (the better one, per metric) or mean (averaged probabilities), repeatable; all by default",
+    )
+    parser.add_argument("--threshold", type=float, help="on CAMs; the recipe's cam_threshold by default")
+    crf_options(parser)
+    parser.add_argument("--out", type=Path, help="where the folder of results goes; inside the run by default")
+    recipe_options(parser)
+
+
+def run_eval(arguments: argparse.Namespace) -> int:
+    """``dupl eval``."""
+    from dupl.engine.assess import Choice, assess
+    from dupl.engine.restore import restore
+    from dupl.report.tables import print_evaluation
+
+    console = stderr()
+    restored = restore(arguments.run_or_recipe, arguments.checkpoint, arguments.set)
+    choice = Choice(
+        protocol=arguments.protocol,
+        students=tuple(dict.fromkeys(arguments.student)),
+        refine=arguments.crf,
+        backend=arguments.crf_backend,
+        present_only=arguments.present_only,
+        threshold=arguments.threshold,
+    )
+    with progress_bar(f"evaluate {arguments.split}", console) as progress:
+        written = assess(restored, arguments.split, choice, out=arguments.out, progress=progress)
+    for one in written:
+        print_evaluation(one.evaluation.metrics, one.evaluation.class_rows(), one.title)
+        console.print(f"written to {one.folder}", soft_wrap=True)
+    return 0

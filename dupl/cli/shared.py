@@ -1,0 +1,108 @@
+"""What the commands share: how they are declared, and what they find before they start."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dupl.errors import UserError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from rich.console import Console
+
+SET_HELP = "replace values of the recipe: path=value, for example model.noise_filter.gamma=0.95"
+
+
+def command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int | None], text: str, examples: str
+) -> argparse.ArgumentParser:
+    """A command with its help text, its examples and what it runs."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog="examples:\n" + examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def recipe_options(parser: argparse.ArgumentParser) -> None:
+    """``--set``, for every command that takes a recipe."""
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="PATH=VALUE", help=SET_HELP)
+
+
+def stderr() -> Console:
+    """Where progress and messages go; results go to standard output."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def resolved(recipe: str, sets: Sequence[str]) -> Config:
+    """A recipe with its overrides."""
+    from dupl import recipes
+    from dupl.lab import overrides
+
+    config = overrides.apply(recipes.load(recipe), overrides.parse(sets))
+    sections = ("model", "data", "schedule", "evaluation", "runtime")
+    if lacking := [name for name in sections if not isinstance(config.get(name), dict)]:
+        raise UserError(f"{recipe} has no {', '.join(lacking)}: begin it with a _base_ that has")
+    return config
+
+
+def default_folder(recipe: str, config: Config) -> Path:
+    """Where a run of a recipe goes unless told otherwise: ``runs/RECIPE-FINGERPRINT``."""
+    from dupl.lab.fingerprint import fingerprint
+
+    name = Path(recipe).with_suffix("").as_posix().strip("./").replace("/", "-")
+    return Path("runs") / f"{name}-{fingerprint(config)}"
+
+
+@contextmanager
+def progress_bar(text: str, console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar with its ETA; what comes out takes the images done and in all."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn())
+    bar = Progress(TextColumn(text), *columns, console=console)
+    task = bar.add_task(text, total=None)
+
+    def show(done: int, total: int) -> None:
+        bar.start()  # not before: a mistake found on the way is told in one line
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+def crf_options(parser: argparse._ActionsContainer) -> None:
+    """Switch and backend of the dense CRF."""
+    parser.add_argument(
+        "--crf",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="the dense CRF of the final protocol; its label maps are kept, and a repeated command goes on from them",
+    )
+    parser.add_argument(
+        "--crf-backend",
+        choices=["torch", "pydensecrf"],
+        default="torch",
+        help="torch, or the reference, which needs pip install 'dupl-lab[crf]'",
+    )
+    parser.add_argument("--present-only", action="store_true", help="the CRF chooses among the image's tags only")

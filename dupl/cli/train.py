@@ -1,0 +1,74 @@
+"""``dupl demo`` and ``dupl train``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from dupl.cli.shared import command, default_folder, recipe_options, resolved, stderr
+
+
+def add_demo(commands: Any) -> None:
+    """Declare ``dupl demo``."""
+    parser = command(
+        commands,
+        "demo",
+        run_demo,
+        "train, evaluate and look, on embedded scenes, with all five components on",
+        "  dupl demo\n  dupl demo --work-dir my-demo\n  dupl demo --resume            go on after an interruption\n",
+    )
+    parser.add_argument("--work-dir", type=Path, help="the run's folder; runs/demo-toy-FINGERPRINT by default")
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted demo")
+    recipe_options(parser)
+
+
+def run_demo(arguments: argparse.Namespace) -> int:
+    """``dupl demo``."""
+    from dupl.engine.demo import demo
+
+    config = resolved("demo/toy", arguments.set)
+    folder = arguments.work_dir or default_folder("demo/toy", config)
+    demo(config, folder, resume=arguments.resume, console=stderr())
+    return 0
+
+
+def add_train(commands: Any) -> None:
+    """Declare ``dupl train``."""
+    parser = command(
+        commands,
+        "train",
+        run_train,
+        "train a recipe",
+        "  dupl train voc/dupl\n"
+        "  dupl train voc/dupl --set model.threshold.final=0.5 runtime.seed=1\n"
+        "  dupl train my/recipe.py --work-dir runs/mine --resume\n"
+        "  dupl train voc/dupl --set schedule.accumulate=2          one GPU, micro-batches of 2\n"
+        "  torchrun --nproc-per-node 2 -m dupl train voc/dupl --launcher pytorch\n",
+    )
+    parser.add_argument("recipe", help="a name that `dupl show` lists, or a file")
+    parser.add_argument("--work-dir", type=Path, help="the run's folder; runs/RECIPE-FINGERPRINT by default")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint, exactly")
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="for several processes",
+    )
+    recipe_options(parser)
+
+
+def run_train(arguments: argparse.Namespace) -> int:
+    """``dupl train``."""
+    config = resolved(arguments.recipe, arguments.set)  # before the imports: a slip of the pen is told at once
+
+    from dupl.engine.pictures import draw
+    from dupl.engine.train import train
+
+    folder = arguments.work_dir or default_folder(arguments.recipe, config)
+    console = stderr()
+    run = train(config, folder, resume=arguments.resume, launcher=arguments.launcher, console=console)
+    if run is not None:
+        for picture in draw(run, config):
+            console.print(f"look at {picture}", soft_wrap=True)
+    return 0
