@@ -9,9 +9,10 @@ from typing import Any
 
 from dupl.engine import build, crf
 from dupl.engine.evaluate import NO_MASKS, Evaluation, Progress, evaluate_by, subset_of
+from dupl.engine.final import Final
 from dupl.engine.kept import KeptLabels
 from dupl.engine.metrics import THRESHOLDS, ThresholdTally, mean_iou
-from dupl.engine.protocols import Cam, Final, Protocol, Squashed, Who
+from dupl.engine.protocols import Cam, Protocol, Squashed, Who
 from dupl.engine.restore import Restored
 from dupl.errors import UserError
 from dupl.lab.run import Run

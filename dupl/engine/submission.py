@@ -15,8 +15,8 @@ from dupl.data.classes import VOC_CLASSES
 from dupl.data.voc import VOC
 from dupl.engine.assess import Choice, digest
 from dupl.engine.evaluate import Progress
+from dupl.engine.final import Final
 from dupl.engine.kept import KeptLabels
-from dupl.engine.protocols import Final
 from dupl.engine.restore import Restored
 from dupl.errors import UserError
 
