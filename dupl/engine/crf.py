@@ -92,9 +92,8 @@ def refine_reference(image: NDArray[np.uint8], probabilities: Probabilities, crf
     count, height, width = probabilities.shape[1:]
     field = DenseCRF2D(width, height, count)
     field.addPairwiseGaussian(sxy=crf.sxy, compat=crf.compat)
-    field.addPairwiseBilateral(
-        sxy=crf.bilateral_sxy, srgb=crf.srgb, rgbim=np.ascontiguousarray(image), compat=crf.bilateral_compat
-    )
+    pixels = np.array(image, order="C")  # it refuses what cannot be written to
+    field.addPairwiseBilateral(sxy=crf.bilateral_sxy, srgb=crf.srgb, rgbim=pixels, compat=crf.bilateral_compat)
     labels = []
     for single in probabilities:  # the kernels depend on the image alone
         field.setUnaryEnergy(-np.log(np.clip(single, CLIP, 1)).reshape(count, -1))
