@@ -58,7 +58,7 @@ class Kernels:
         unary = probabilities.flatten(1).T.contiguous().clamp_(CLIP, 1).log_()  # (H W, C)
         belief = unary.softmax(1)
         for _ in range(iterations):
-            belief = self.alike(belief).add_(self.near(belief)).add_(unary).softmax(1)
+            belief = self.near(belief, onto=unary).add_(self.alike(belief)).softmax(1)
         return belief.T.reshape(probabilities.shape)
 
 
@@ -88,9 +88,9 @@ class GaussianFilter:
         self.before = self._filter(torch.ones(math.prod(self.size), 1, device=device)).rsqrt_()
         self.after = self.before * gain
 
-    def __call__(self, rows: Tensor) -> Tensor:
-        """The filtered rows, (H W, C), of float32 rows (H W, C)."""
-        return self._filter(rows * self.before).mul_(self.after)
+    def __call__(self, rows: Tensor, onto: Tensor) -> Tensor:
+        """``onto`` and the filtered rows added up, (H W, C), for float32 rows (H W, C)."""
+        return torch.addcmul(onto, self._filter(rows * self.before), self.after)
 
     def _filter(self, rows: Tensor) -> Tensor:
         channels = rows.shape[1]
