@@ -40,7 +40,7 @@ class Guesses:
 
     @classmethod
     def of(cls, found: list[Labelled], students: int, K: int) -> Guesses:
-        """From what a protocol says of each image; of no students where it does not classify."""
+        """From what a protocol says of each image; empty where it does not classify."""
         rows = [(f.index, f.tags, f.scores) for f in found if f.tags is not None and f.scores is not None]
         tags = torch.stack([torch.zeros(K), *(t for _, t, _ in rows)])[1:]
         scores = torch.stack([torch.zeros(students, K), *(s for _, _, s in rows)], 1)[:, 1:]
@@ -183,7 +183,7 @@ def _metrics(
     tallies: dict[str, Tally], guesses: Guesses, classes: tuple[str, ...], settings: dict[str, Any]
 ) -> dict[str, float]:
     metrics = summarise(tallies, subset_of(settings.get("subset"), classes))
-    for s, scores in enumerate(guesses.scores):
+    for s, scores in enumerate(guesses.scores if len(guesses.images) else ()):
         metrics.update({f"cls/{s + 1}/{name}": value for name, value in tag_scores(guesses.tags, scores).items()})
     return metrics
 

@@ -54,7 +54,7 @@ def _number(cell: str) -> float:
 
 
 def summary_table(metrics: Mapping[str, float], title: str, reference: Mapping[str, float] | None = None) -> Table:
-    """mIoU, its variants and mean over-activation of every label map.
+    """mIoU, its variants and mean over-activation of every label map; of two students the better one, per metric, too.
 
     Args:
         metrics: By name (``cam/1/mIoU``), percent.
@@ -69,6 +69,10 @@ def summary_table(metrics: Mapping[str, float], title: str, reference: Mapping[s
     for name in maps_of(metrics):
         values = (metrics[f"{name}/{metric}"] for metric in ("mIoU", *extra, "OA"))
         table.add_row(title_of(name), *map(figure, values))
+    for kind in KINDS:
+        if len([name for name in maps_of(metrics) if name.startswith(kind) and not name.endswith("mean")]) > 1:
+            values = (metrics[f"{kind}/best/{metric}"] for metric in ("mIoU", *extra))
+            table.add_row(f"{KINDS[kind]}, better student", *map(figure, values), "–", style="bold")
     for text, value in (reference or {}).items():
         table.add_row(text, figure(value), *["–"] * len(extra), "–", style="dim")
     return table
@@ -106,4 +110,5 @@ def print_evaluation(
     console.print(summary_table(metrics, title, reference))
     console.print(class_table(rows, "IoU per class"))
     tags = [f"student {k.split('/')[1]} {k.split('/')[2]} {figure(v)}" for k, v in metrics.items() if k[:4] == "cls/"]
-    console.print(f"classification: {', '.join(tags)}")
+    if tags:
+        console.print(f"classification: {', '.join(tags)}")
