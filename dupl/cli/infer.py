@@ -27,7 +27,9 @@ def add_infer(commands: Any) -> None:
     images = parser.add_argument("images", nargs="+", type=Path, default=[], help="image files, or folders of them")
     parser.add_argument("--out", type=Path, required=True, help="folder for masks/, overlays/, cams/ and tags.csv")
     parser.add_argument(
-        "--tags", help="class names for all images, or a CSV with columns image,tags; predicted by default"
+        "--tags",
+        help="class names for all images, or a CSV with columns image,tags; predicted by default. "
+        "They choose the CAMs; masks do not depend on them",
     )
     parser.add_argument("--student", default="mean", help="1, 2 or mean of both; mean by default")
     parser.add_argument("--checkpoint", help="best, last or a file; best by default")

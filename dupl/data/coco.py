@@ -66,7 +66,10 @@ class COCO(ImageSet):
         folder = f"{split}2014"
         self._images = self.root / folder
         if not self._images.is_dir():
-            raise UserError(f"no folder {folder} in {self.root}; set the data set's root to where it is")
+            raise UserError(
+                f"no folder {folder} in {self.root}"
+                "; give its place by --set data.train.root=DIR data.val.root=DIR, or make it by dupl data prepare"
+            )
         self._json = self.root / "annotations" / f"instances_{folder}.json"
         self._masks = None if masks is None else self.root / masks / folder
         self.has_masks = self._masks is not None and (self._masks.is_dir() or self._json.is_file())

@@ -45,7 +45,10 @@ class VOC(ImageSet):
         self.root = Path(root).expanduser()
         self.split = split
         if not (self.root / "JPEGImages").is_dir():
-            raise UserError(f"no folder JPEGImages in {self.root}; set the data set's root to where it is")
+            raise UserError(
+                f"no folder JPEGImages in {self.root}"
+                "; give its place by --set data.train.root=DIR data.val.root=DIR, or make it by dupl data prepare"
+            )
         self.names = read_ids(self.root / "ImageSets" / "Segmentation" / f"{split}.txt")
         table = self.root / (tags or "tags.csv")
         self._table: TagTable | None = None

@@ -118,8 +118,16 @@ def run_curves(config: Config, run: Run) -> Path | None:
     metric = subset["name"] if subset and subset["classes"] else "mIoU"
     students = sorted({k.split("/")[1] for k in rows[0] if k.startswith("seg/") and k.split("/")[1].isdigit()})
     names = {f"{kind}, student {s}": f"{kind.lower()}/{s}/{metric}" for kind in ("CAM", "Seg") for s in students}
+    marks = {name: t for name, t in starts(config.model).items() if t < config.schedule.iterations}
     path = run.path / "curves.png"
-    curve(rows, names, path, title=run.path.name, ylabel=f"{metric} on val (%)", marks=starts(config.model))
+    curve(
+        rows,
+        names,
+        path,
+        title=run.path.name,
+        ylabel=f"{metric} on val (%)",
+        marks=marks,
+    )
     return path
 
 

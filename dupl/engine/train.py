@@ -27,6 +27,7 @@ from dupl.engine.evaluate import PROTOCOL, Evaluation, evaluate, merge, metric_n
 from dupl.engine.hooks import EvaluateHook, ProgressHook, ScalarHook, StopHook
 from dupl.engine.loop import PositionSampler, TrainLoop  # noqa: F401  (the runner finds TrainLoop by name)
 from dupl.engine.optim import WarmupPoly, build_optimizer
+from dupl.engine.pictures import starts
 from dupl.engine.quality import check_quality, quality_hook
 from dupl.errors import RunError, UserError
 from dupl.lab.fingerprint import fingerprint
@@ -65,9 +66,9 @@ def plan_batch(schedule: dict[str, Any], gpus: int) -> Batch:
     Raises:
         UserError: It cannot be the recipe's ``batch_size``, and ``allow_other_batch`` is not set; or a count below 1.
     """
-    for name in ("batch_size", "accumulate", "per_gpu"):
-        if schedule[name] is not None and schedule[name] < 1:
-            raise UserError(f"schedule.{name} is {schedule[name]}: give at least 1")
+    for name in ("iterations", "batch_size", "accumulate", "per_gpu"):
+        if (value := schedule.get(name)) is not None and value < 1:
+            raise UserError(f"schedule.{name} is {value}: give at least 1")
     want, accumulate, per_gpu = schedule["batch_size"], schedule["accumulate"], schedule["per_gpu"]
     share = per_gpu or max(1, want // (gpus * accumulate))
     batch = Batch(gpus, share, accumulate)
@@ -146,11 +147,17 @@ def train(
         start, passed = newest_valid(run.path)
         for line in passed:
             quiet.print(f"passed over: {line}", soft_wrap=True, highlight=False)
-    quiet.print(f"{run.path}: {len(view)} images, {batch}, {model.amp} on {device}", soft_wrap=True, highlight=False)
+    precision = {"off": "float32", "cam": "bfloat16 in CAM passes", "bf16": "bfloat16"}[model.amp]
+    quiet.print(f"{run.path}: {len(view)} images, {batch}, {precision} on {device}", soft_wrap=True, highlight=False)
+    late = [name for name, start in starts(config.model).items() if start >= config.schedule.iterations]
+    if late:
+        quiet.print(f"{', '.join(late)} after the end, iteration {config.schedule.iterations}", highlight=False)
     trainer = build_trainer(config, run, model, (view, validation), batch, (rank, world), launcher, quiet, device)
     if start is not None:
         trainer._resume, trainer._load_from = True, str(start)
         quiet.print(f"resuming from {start.name}", highlight=False)
+    elif resume:
+        quiet.print(f"no checkpoint to resume from in {run.path}: starting anew", highlight=False)
     if rank == 0:
         run.update(state="running", iterations=config.schedule.iterations)
     try:
@@ -246,10 +253,12 @@ def open_run(config: Config, folder: Path, resume: bool, command: Sequence[str],
         changes = diff(recipes.load(run.config_path), config)
         told = ", ".join(f"{path}: {old!r} -> {new!r}" for path, (old, new) in list(changes.items())[:5])
         raise UserError(f"{folder} holds another run ({told}): choose another folder by --work-dir")
+    if status.state == "finished":
+        raise UserError(
+            f"{folder} holds this very run, finished: evaluate it by dupl eval, or choose another --work-dir"
+        )
     if not resume:
         raise UserError(f"{folder} holds this very run, {status.state} at iteration {status.iteration}: add --resume")
-    if status.state == "finished":
-        raise UserError(f"{folder}: this run is finished; nothing to resume")
     return run
 
 

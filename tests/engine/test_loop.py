@@ -84,7 +84,7 @@ class TestPlanBatch:
             assert word in message
         assert plan_batch({**schedule, "allow_other_batch": True}, gpus).effective != 8
 
-    @pytest.mark.parametrize("changes", [dict(accumulate=0), dict(per_gpu=-1), dict(batch_size=0)])
+    @pytest.mark.parametrize("changes", [dict(accumulate=0), dict(per_gpu=-1), dict(batch_size=0), dict(iterations=-5)])
     def test_what_is_no_count_is_refused(self, changes):
         with pytest.raises(UserError, match=f"schedule.{next(iter(changes))} is"):
             plan_batch({**self.SCHEDULE, **changes}, 1)

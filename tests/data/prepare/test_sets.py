@@ -25,7 +25,7 @@ def prepare(monkeypatch):
 
     def prepare(*words: object) -> list[str]:
         said = io.StringIO()
-        monkeypatch.setattr(cli, "_console", lambda: Console(file=said, width=200))
+        monkeypatch.setattr("dupl.cli.data.stderr", lambda: Console(file=said, width=200))
         arguments = cli.build_parser().parse_args(["data", "prepare", *map(str, words)])
         assert arguments.run(arguments) == 0
         return [line for line in said.getvalue().splitlines() if not line.endswith(" ...")]
