@@ -106,8 +106,8 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def evaluations(folder: Path) -> dict[str, str]:
-    """What evaluations left, by file, without timings."""
-    files = sorted((folder / "evaluation").rglob("*.*"))
+    """What evaluations while training left, by file, without timings."""
+    files = sorted((folder / "evaluation").glob("iter_*/*.*"))
     texts = {str(f.relative_to(folder)): f.read_text() for f in files}
     for name in [n for n in texts if n.endswith("metrics.json")]:
         texts[name] = json.dumps({k: v for k, v in json.loads(texts[name]).items() if k != "seconds"})
