@@ -51,7 +51,7 @@ def build_on_meta(config) -> DuPL:
         return COMPONENTS.build({**model, "num_classes": len(classes_of(config))})
 
 
-def test_the_recipes_of_the_issue_are_there():
+def test_the_shipped_recipes_are_there():
     assert {"demo/toy", "voc/dupl", "voc/dupl_in21k", "voc/dupl_released", "voc_animals"} <= set(NAMES)
 
 
