@@ -198,7 +198,7 @@ def keep_memory() -> None:
     Mean field allocates a few arrays of megabytes in every iteration; to get each page of them anew from the system
     takes as long as the filtering itself.
     """
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, AttributeError, TypeError):
         libc = ctypes.CDLL(None)
         libc.mallopt(-4, 0)  # M_MMAP_MAX: nothing lies outside the heap
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the heap does not shrink

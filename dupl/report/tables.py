@@ -108,7 +108,7 @@ def print_evaluation(
     """Print both tables and the classification figures to standard output."""
     console = Console(highlight=False)
     console.print(summary_table(metrics, title, reference))
-    console.print(class_table(rows, "IoU per class"))
+    console.print(class_table(rows, f"IoU per class; {title}"))
     tags = [f"student {k.split('/')[1]} {k.split('/')[2]} {figure(v)}" for k, v in metrics.items() if k[:4] == "cls/"]
     if tags:
         console.print(f"classification: {', '.join(tags)}")

@@ -1,0 +1,70 @@
+"""Charts of an evaluation: confusion, over-activation, thresholds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dupl.errors import UserError
+from dupl.report.chart import blank, colour_of, write
+from dupl.report.confusion import confusion_picture, row_shares
+from dupl.report.curves import STUDENTS
+from dupl.report.overactivation import overactivation_bars
+from dupl.report.thresholds import threshold_picture
+
+CLASSES = [f"class{c}" for c in range(21)]
+
+
+def size(path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        assert np.asarray(picture.convert("L")).std() > 5, "something is drawn"
+        return picture.size
+
+
+def test_shares_are_of_the_truth():
+    shares = row_shares(np.array([[3, 1], [0, 0]]))
+    assert shares[0].tolist() == [75, 25]
+    assert np.isnan(shares[1]).all()
+
+
+@pytest.mark.parametrize("count", [2, 21, 81])
+def test_a_confusion_matrix_of_any_size(tmp_path, count):
+    matrix = np.random.default_rng(0).integers(0, 50, (count, count))
+    matrix[1] = 0
+    names = [f"a$class_{c}" for c in range(count)]
+    paths = [tmp_path / "one.png", tmp_path / "two.png"]
+    for path in paths:
+        confusion_picture(matrix, names, path, "Seg, student 1: val", "a protocol")
+    assert max(size(paths[0])) < 3000
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_bars_with_classes_that_were_never_predicted(tmp_path):
+    rates = {"CAM, student 1": [50.0, math.nan, math.nan], "CAM, student 2": [0.0, 20.0, math.nan]}
+    overactivation_bars(rates, ["cat", "dog", "cow"], tmp_path / "a.png", "val", "a protocol")
+    assert size(tmp_path / "a.png")[0] >= 1000
+    with pytest.raises(UserError, match="no foreground class was predicted"):
+        overactivation_bars({"x": [math.nan]}, ["cat"], tmp_path / "b.png", "val", "a protocol")
+    assert not (tmp_path / "b.png").exists()
+
+
+def test_thresholds(tmp_path):
+    lines = {"CAM, student 1": [1.0, 30.0, 20.0], "CAM, both averaged": [1.0, 30.0, 20.0]}
+    threshold_picture((0.2, 0.5, 0.8), lines, tmp_path / "t.png", "val", "a protocol", "mIoU (%)", 0.5)
+    assert size(tmp_path / "t.png") == (1350, 720)
+
+
+def test_a_student_has_its_colour():
+    assert colour_of("Seg, student 2", 0) == STUDENTS[2][0]
+    assert colour_of("Seg, both averaged", 2) not in [hue for hue, _ in STUDENTS.values()]
+
+
+def test_a_long_line_is_made_to_fit():
+    figure = blank(5, 2)
+    write("many words " * 14, figure, 0.1, 12)
+    (text,) = figure.texts
+    assert text.get_window_extent().x1 <= figure.bbox.width
+    assert text.get_fontsize() < 12
