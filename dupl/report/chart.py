@@ -32,7 +32,9 @@ def write(line: str, figure: Figure, top: float, size: float, bold: bool = False
     text = figure.text(0.15 / width, 1 - top / height, line, color=INK if bold else FAINT, weight=weight, va="top")
     text.set(fontsize=size, parse_math=False)
     room = figure.bbox.width * (1 - 0.3 / width)
-    text.set_fontsize(size * min(1.0, 0.98 * room / max(text.get_window_extent().width, 1.0)))
+    while text.get_window_extent().width > room and size > 2:  # letters do not shrink evenly
+        size *= 0.95
+        text.set_fontsize(size)
 
 
 def head(figure: Figure, title: str, subtitle: str) -> None:
