@@ -95,7 +95,7 @@ def draw(run: Run, config: Config, caption: str = "", count: int = 8) -> list[Pa
     """
     newest, _ = newest_valid(run.path)
     drawn = [path for path in (run_curves(config, run),) if path is not None]
-    drawn += quality_curves(config, run, starts(config.model))
+    drawn += quality_curves(config, run, marks(config))
     if newest is None or not config.data.get("val"):
         return drawn
     source = build.build_dataset(config, "val")
@@ -118,7 +118,6 @@ def run_curves(config: Config, run: Run) -> Path | None:
     metric = subset["name"] if subset and subset["classes"] else "mIoU"
     students = sorted({k.split("/")[1] for k in rows[0] if k.startswith("seg/") and k.split("/")[1].isdigit()})
     names = {f"{kind}, student {s}": f"{kind.lower()}/{s}/{metric}" for kind in ("CAM", "Seg") for s in students}
-    marks = {name: t for name, t in starts(config.model).items() if t < config.schedule.iterations}
     path = run.path / "curves.png"
     curve(
         rows,
@@ -126,7 +125,7 @@ def run_curves(config: Config, run: Run) -> Path | None:
         path,
         title=run.path.name,
         ylabel=f"{metric} on val (%)",
-        marks=marks,
+        marks=marks(config),
     )
     return path
 
@@ -134,3 +133,8 @@ def run_curves(config: Config, run: Run) -> Path | None:
 def starts(model: dict[str, Any]) -> dict[str, int]:
     """Where components start, by the name they carry in figures."""
     return {f"{name} starts": model[key]["start"] for name, key in MARKS.items() if model[key].get("start")}
+
+
+def marks(config: Config) -> dict[str, int]:
+    """The starts that fall within a run, for its curves."""
+    return {name: t for name, t in starts(config.model).items() if t < config.schedule.iterations}

@@ -27,7 +27,7 @@ from dupl.engine.evaluate import PROTOCOL, Evaluation, evaluate, merge, metric_n
 from dupl.engine.hooks import EvaluateHook, ProgressHook, ScalarHook, StopHook
 from dupl.engine.loop import PositionSampler, TrainLoop  # noqa: F401  (the runner finds TrainLoop by name)
 from dupl.engine.optim import WarmupPoly, build_optimizer
-from dupl.engine.pictures import starts
+from dupl.engine.pictures import marks, starts
 from dupl.engine.quality import check_quality, quality_hook
 from dupl.errors import RunError, UserError
 from dupl.lab.fingerprint import fingerprint
@@ -142,22 +142,13 @@ def train(
     if validation is not None:
         check_evaluation(config, validation.classes, len(model.students))
     run = open_run(config, folder, resume, command or sys.argv, rank)
-    start = None
-    if resume:
-        start, passed = newest_valid(run.path)
-        for line in passed:
-            quiet.print(f"passed over: {line}", soft_wrap=True, highlight=False)
     precision = {"off": "float32", "cam": "bfloat16 in CAM passes", "bf16": "bfloat16"}[model.amp]
     quiet.print(f"{run.path}: {len(view)} images, {batch}, {precision} on {device}", soft_wrap=True, highlight=False)
-    late = [name for name, start in starts(config.model).items() if start >= config.schedule.iterations]
-    if late:
-        quiet.print(f"{', '.join(late)} after the end, iteration {config.schedule.iterations}", highlight=False)
+    if late := starts(config.model).keys() - marks(config).keys():
+        quiet.print(f"{', '.join(sorted(late))} after the end, iteration {config.schedule.iterations}", highlight=False)
     trainer = build_trainer(config, run, model, (view, validation), batch, (rank, world), launcher, quiet, device)
-    if start is not None:
+    if resume and (start := find_start(run, quiet)) is not None:
         trainer._resume, trainer._load_from = True, str(start)
-        quiet.print(f"resuming from {start.name}", highlight=False)
-    elif resume:
-        quiet.print(f"no checkpoint to resume from in {run.path}: starting anew", highlight=False)
     if rank == 0:
         run.update(state="running", iterations=config.schedule.iterations)
     try:
@@ -176,6 +167,16 @@ def train(
         return None
     run.update(state="finished", iteration=trainer.iter)
     return run
+
+
+def find_start(run: Run, console: Console) -> Path | None:
+    """The newest checkpoint that loads, told to the person; None where there is none."""
+    start, passed = newest_valid(run.path)
+    for line in passed:
+        console.print(f"passed over: {line}", soft_wrap=True, highlight=False)
+    found = f"resuming from {start.name}" if start else f"no checkpoint to resume from in {run.path}: starting anew"
+    console.print(found, soft_wrap=True, highlight=False)
+    return start
 
 
 def read_data(config: Config) -> tuple[TrainView, ImageSet | None]:

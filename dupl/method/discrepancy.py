@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from dupl.method import equations
@@ -28,9 +29,9 @@ class _Discrepancy(Component):
 
     def __call__(self, views: Sequence[View], clock: Clock) -> Tensor:
         """L_dis of two views, a scalar; 0 before ``start``."""
-        f_1, f_2 = (_flat(view.features.float(), self.over) for view in views)
         if not self.active(clock):
-            return f_1.new_zeros(())
+            return views[0].features.new_zeros((), dtype=torch.float32)
+        f_1, f_2 = (_flat(view.features.float(), self.over) for view in views)
         return equations.symmetric(self.one_way, f_1, f_2)
 
     @staticmethod

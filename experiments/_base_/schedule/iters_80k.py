@@ -1,16 +1,5 @@
 """80,000 iterations of batch 8: the COCO schedule."""
 
-schedule = dict(
-    iterations=80000,
-    batch_size=8,  # effective: processes x per_gpu x accumulate
-    per_gpu=None,  # None: what makes the effective batch
-    accumulate=1,
-    allow_other_batch=False,
-    lr=6e-5,
-    head_lr=10.0,  # factor for classifiers and segmentation heads
-    weight_decay=0.01,
-    betas=[0.9, 0.999],
-    warmup=1500,
-    warmup_ratio=1e-6,
-    power=0.9,
-)
+_base_ = "iters_20k.py"
+
+schedule = dict(iterations=80000, batch_size=8)
