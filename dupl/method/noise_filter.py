@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -187,7 +188,12 @@ class MixtureFilter(Component):
         max_iter: Most steps of EM.
         tol: Least gain of the mean log-likelihood to go on.
         reg_covar: Added to each variance.
+
+    Attributes:
+        watch: Called, where set, with each batch's losses (B, N), which of them were fitted (B, N), and the mixture.
     """
+
+    watch: Callable[[Tensor, Tensor, Mixture], None] | None = None
 
     def __init__(
         self,
@@ -236,6 +242,8 @@ class MixtureFilter(Component):
             labelled = labelled & (labels != 0)
         chosen = labelled & (losses > self.min_loss) if self.fit_on == "foreground" else labelled
         mixture = fit_mixture(losses, chosen, **self.em)  # type: ignore[arg-type]
+        if self.watch is not None:
+            self.watch(losses, chosen, mixture)
         log_odds = equations.noise_log_odds(losses.double(), mixture.weight, mixture.mean, mixture.variance)
         noisy = equations.noisy_pixels(log_odds, mixture.mean, self.gamma, self.eta)
         return noisy & labelled & mixture.fitted[:, None]
