@@ -58,10 +58,9 @@ def resolved(recipe: str, sets: Sequence[str]) -> Config:
 
 def default_folder(recipe: str, config: Config) -> Path:
     """Where a run of a recipe goes unless told otherwise: ``runs/RECIPE-FINGERPRINT``."""
-    from dupl.lab.fingerprint import fingerprint
+    from dupl.lab.run import folder_name
 
-    name = Path(recipe).with_suffix("").as_posix().strip("./").replace("/", "-")
-    return Path("runs") / f"{name}-{fingerprint(config)}"
+    return Path("runs") / folder_name(recipe, config)
 
 
 @contextmanager

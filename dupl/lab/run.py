@@ -12,14 +12,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from dupl.atomic import atomic_write
 from dupl.errors import UserError
 from dupl.lab import provenance
+from dupl.lab.fingerprint import fingerprint as digest
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 State = Literal["created", "running", "finished", "failed", "interrupted"]
 ENDED = ("finished", "failed", "interrupted")
+
+
+def folder_name(recipe: str | Path, config: Config | Mapping[str, Any]) -> str:
+    """How the folder of a run is called unless told otherwise: ``RECIPE-FINGERPRINT``, one word.
+
+    Args:
+        recipe: A name such as "voc/dupl", or a file.
+        config: The recipe with its overrides.
+    """
+    name = Path(recipe).with_suffix("").as_posix().strip("./").replace("/", "-")
+    return f"{name}-{digest(config)}"
 
 
 @dataclass(frozen=True)
