@@ -1,0 +1,7 @@
+"""What Table 4 measures: CAM and segmentation by the evaluation of training time, the better student of each."""
+
+seeds = [0, 1, 2]
+columns = dict(
+    M=dict(label="M", metric="cam/best/mIoU", protocol="train"),
+    Seg=dict(label="Seg.", metric="seg/best/mIoU", protocol="train"),
+)

@@ -1,0 +1,5 @@
+"""Table 5a's rows: where tau_h ends."""
+
+_base_ = ["columns.py"]
+
+vary = dict(label="tau_h(T)", paths=["model.threshold.final"], values=[0.65, 0.6, 0.55, 0.5])

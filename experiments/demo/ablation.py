@@ -1,0 +1,17 @@
+"""The demo, shortened: what the demo's ablation tables train once per row and seed.
+
+Reproduces: no table of the paper; it is small, so that a table of many runs is trained on two CPU cores.
+
+    dupl train demo/ablation
+"""
+
+_base_ = ["toy.py"]
+
+model = dict(
+    noise_filter=dict(start=185),
+    consistency=dict(start=185),
+    segmentation=dict(start=100),
+    patch_contrast=dict(start=100),
+)
+schedule = dict(iterations=300)
+evaluation = dict(interval=100)
