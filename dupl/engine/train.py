@@ -24,6 +24,7 @@ from dupl.data.views import TrainView
 from dupl.engine import build
 from dupl.engine.checkpoints import CheckpointHook, newest_valid
 from dupl.engine.evaluate import PROTOCOL, Evaluation, evaluate, merge, metric_names
+from dupl.engine.gallery import GalleryHook, check_gallery
 from dupl.engine.hooks import EvaluateHook, ProgressHook, ScalarHook, StopHook
 from dupl.engine.loop import PositionSampler, TrainLoop  # noqa: F401  (the runner finds TrainLoop by name)
 from dupl.engine.optim import WarmupPoly, build_optimizer
@@ -187,6 +188,7 @@ def read_data(config: Config) -> tuple[TrainView, ImageSet | None]:
     """
     source = build.build_dataset(config, "train")
     check_quality(config, source)
+    check_gallery(config)
     view = TrainView(source, config.data.augment.to_dict(), config.runtime.seed)
     validation = build.build_dataset(config, "val") if config.data.get("val") else None
     if validation is not None and validation.classes != source.classes:
@@ -296,6 +298,9 @@ def build_trainer(
         console.print("no evaluation: data.val has no masks", highlight=False)
     if config.evaluation.get("quality"):
         hooks.append(quality_hook(run, config, model, view.source, place))  # type: ignore[arg-type]
+    if config.evaluation.get("gallery"):
+        shown, split = (view.source, "train") if validation is None else (validation, "val")
+        hooks.append(GalleryHook(run, config, model, shown, split))  # type: ignore[arg-type]
     wrapper = {
         "type": "MMDistributedDataParallel",
         "find_unused_parameters": True,

@@ -26,6 +26,7 @@ IGNORED = (
     "evaluation.batch_size",
     "evaluation.crf",
     "evaluation.final",
+    "evaluation.gallery",
     "evaluation.quality",
     "evaluation.workers",
     "hooks",

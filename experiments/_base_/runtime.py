@@ -11,6 +11,7 @@ evaluation = dict(
     final=dict(scales=[1.0, 1.5, 1.25], over_scales="max", size=None),  # size: None is the original one
     crf=dict(iterations=10, sxy=1.0, compat=1.0, bilateral_sxy=121.0, srgb=5.0, bilateral_compat=4.0),
     quality=0,  # pseudo-labels of this many training images are judged at each evaluation; needs their masks
+    gallery=4,  # images of data.val that each evaluation pictures in gallery/, for dupl report; 0: none
 )
 runtime = dict(
     seed=0,
