@@ -27,7 +27,8 @@ from dupl.engine.evaluate import evaluate
 from dupl.engine.optim import build_optimizer
 from dupl.lab import overrides, provenance
 from dupl.method.cam import Present
-from dupl.method.dupl import denormalise, normalise
+from dupl.method.own_view import Sight
+from dupl.method.pixels import denormalise, normalise
 from dupl.structures import IGNORE, Clock
 
 T = 20000
@@ -163,9 +164,9 @@ class Ours(Side):
         model, clock = self.model, Clock(LAST, T)
         batch = model.data_preprocessor({**self.batch, "clock": clock}, True)
         images, tags, present = (batch[k] for k in ("images", "tags", "present"))
-        views = model.forward_students(images)
-        maps = model.activate(images, present, views, clock)
-        labels = model.label(images, maps, present, batch["boxes"], model.threshold(clock, tags), clock)
+        sights, views = [Sight(images, batch["boxes"])] * len(model.students), model.forward_students(images)
+        maps = model.activate(sights, present, views, clock)
+        labels = model.label(sights, maps, present, model.threshold(clock, tags), clock)
         lessons = model.students.exchange([y.y for y in labels])
         for net, view, lesson in zip(model.students, views, lessons, strict=True):
             hidden = view.features
@@ -242,8 +243,8 @@ class Ours(Side):
         self.boxes, self.tau_h = self.batch["box"].to(self.device), model.threshold(clock, tags)
         with torch.no_grad():
             model.amp = "off"
-            self.maps = model.activate(images, self.present, model.forward_students(images), clock)
-        self.images = images
+            self.sights = [Sight(images, self.boxes)] * len(model.students)
+            self.maps = model.activate(self.sights, self.present, model.forward_students(images), clock)
         own = [self._losses(images.shape[-1]) for _ in model.students]
         self.logits, self.own = [p for p, _ in own], [y for _, y in own]
         out: dict[str, Tensor] = {"photo": denormalise(images), "tau_h": self.tau_h}
@@ -280,7 +281,7 @@ class Ours(Side):
     def refine(self) -> None:
         """Refine a batch of both students with both thresholds."""
         clock = Clock(LAST, T)
-        self.refined = self.model.label(self.images, self.maps, self.present, self.boxes, self.tau_h, clock)
+        self.refined = self.model.label(self.sights, self.maps, self.present, self.tau_h, clock)
 
     def labels(self) -> list[NDArray[np.int64]]:
         """What ``refine`` made."""

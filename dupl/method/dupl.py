@@ -15,9 +15,11 @@ from dupl.errors import UserError
 from dupl.method import equations
 from dupl.method.cam import Maps, Present, multi_scale_cam
 from dupl.method.consistency import Evidence
+from dupl.method.own_view import Sight, shared
+from dupl.method.pixels import denormalise, normalise
 from dupl.method.refine import PseudoLabels, inside, pseudo_labels
 from dupl.registry import COMPONENTS
-from dupl.structures import IGNORE, IMAGE_MEAN, IMAGE_STD, Clock, View
+from dupl.structures import IGNORE, Clock, View
 
 WEIGHTS = dict(ptc=0.2, dis=0.1, seg=0.2, reg=0.05)  # of Eq. 9: lambda_1 dis, lambda_2 seg, lambda_3 reg
 
@@ -38,6 +40,7 @@ class DuPL(BaseModel):
         patch_contrast: ``PatchTokenContrast`` or ``NoPatchContrast``.
         refine: ``PixelAdaptiveRefinement`` or ``NoRefinement``.
         perturb: The strong augmentation.
+        own_view: [Diff. Aug] ``SameView`` or ``OwnView``; the former where None.
         tau_l: Low threshold of the pseudo-labels, in [0, 1].
         cam_scales: Scales of the CAMs.
         weights: Of the loss terms beside L_cls: ptc, dis, seg, reg.
@@ -60,6 +63,7 @@ class DuPL(BaseModel):
         patch_contrast: dict[str, Any],
         refine: dict[str, Any],
         perturb: dict[str, Any],
+        own_view: dict[str, Any] | None = None,
         tau_l: float = 0.25,
         cam_scales: Sequence[float] = (1.0, 0.5, 1.5),
         weights: dict[str, float] | None = None,
@@ -72,12 +76,15 @@ class DuPL(BaseModel):
         self.noise_filter, self.consistency = build(dict(noise_filter)), build(dict(consistency))
         self.segmentation, self.patch_contrast = build(dict(segmentation)), build(dict(patch_contrast))
         self.refine, self.perturb = build(dict(refine)), build(dict(perturb))
+        self.own_view = build(dict(own_view or {"type": "SameView"}))
         self.tau_l, self.cam_scales, self.amp = tau_l, tuple(cam_scales), amp
         self.weights = {**WEIGHTS, **(weights or {})}
         if len(self.students) < 2 and not self.discrepancy.null:
             raise UserError(
                 "L_dis without DS: a discrepancy needs two students; set model.discrepancy.type=NoDiscrepancy"
             )
+        if len(self.students) < 2 and not self.own_view.null:
+            raise UserError("Diff. Aug without DS: own views need two students; set model.own_view.type=SameView")
         if not 0 <= tau_l <= 1:
             raise UserError(f"model.tau_l is {tau_l}: a threshold on a CAM lies in [0, 1]")
         unknown = sorted(set(self.weights) - set(WEIGHTS))
@@ -113,27 +120,29 @@ class DuPL(BaseModel):
         Returns:
             Scalars: "loss" (Eq. 9), its terms and what became of the pixels.
         """
-        views = self.forward_students(images)  # Sec. 3.2  psi_i
+        sights = self.own_view(images, boxes, seeds, len(self.students))  # Table 6   Diff. Aug
+        views = self.forward_students([s.images for s in sights])  # Sec. 3.2  psi_i
         tau_h = self.threshold(clock, tags)  # Eq. 5     DTA
-        cams = self.activate(images, present, views, clock)  # Eq. 1
-        labels = self.label(images, cams, present, boxes, tau_h, clock)  # Sec. 3.1  Y_i
+        cams = self.activate(sights, present, views, clock)  # Eq. 1
+        labels = self.label(sights, cams, present, tau_h, clock)  # Sec. 3.1  Y_i
         P = [self.to_pixels(v.logits, images) for v, _ in zip(views, labels, strict=False)]
         noisy = [self.noise_filter(p, y.y, clock) for p, y in zip(P, labels, strict=True)]  # Eq. 6-7  ANF
         trusted = [y.y.masked_fill(n, IGNORE) for y, n in zip(labels, noisy, strict=True)]
         lessons = self.students.exchange(trusted)  # Sec. 3.2  who teaches whom
-        strong = self.look_again(images, seeds, labels, clock)  # Sec. 3.3  P~_i
+        lessons = self.own_view.carry(lessons, self.students.exchange(sights), sights)
+        strong = self.look_again(sights, seeds, labels, clock)  # Sec. 3.3  P~_i
         evidence = [
             Evidence(p, q, y.hard, own, lesson)
             for p, q, y, own, lesson in zip(P, strong, labels, trusted, lessons, strict=False)
         ]
         terms = {
             "L_cls": self.classification(views, tags),
-            "L_ptc": self.patch_contrast(views, cams, present, boxes, self.tau_l, tau_h, clock),
+            "L_ptc": self.contrast(sights, views, cams, present, tau_h, clock),
             "L_dis": self.discrepancy(views, clock),  # Eq. 2-3
             "L_seg": self.segmentation(P, lessons),  # Eq. 4
             "L_reg": self.consistency(evidence),  # Eq. 8
         }
-        return equations.total(terms, self.weights) | pixel_shares(boxes, labels, noisy, tau_h, images)  # Eq. 9
+        return equations.total(terms, self.weights) | pixel_shares(sights, labels, noisy, tau_h)  # Eq. 9
 
     @torch.no_grad()
     def predict(
@@ -168,9 +177,9 @@ class DuPL(BaseModel):
             boxes: y0, y1, x0, x1 of the photo, int64 (B, 4).
             clock: t and T.
         """
-        views = self.forward_students(images)
-        cams = self.activate(images, present, views, clock)
-        labels = self.label(images, cams, present, boxes, self.threshold(clock, tags), clock)
+        sights, views = [Sight(images, boxes)] * len(self.students), self.forward_students(images)
+        cams = self.activate(sights, present, views, clock)
+        labels = self.label(sights, cams, present, self.threshold(clock, tags), clock)
         P = [self.to_pixels(v.logits, images) for v in views]
         noisy = [self.noise_filter(p, y.y, clock) for p, y in zip(P, labels, strict=False)]
         return cams, labels, noisy, P
@@ -184,30 +193,31 @@ class DuPL(BaseModel):
         self.guard({name: value for name, value in losses.items() if name.startswith("L_")})
         return losses["loss"], {name: value.detach() for name, value in losses.items()}
 
-    def forward_students(self, images: Tensor) -> list[View]:
-        """psi_i(X), in the training precision."""
+    def forward_students(self, images: Tensor | Sequence[Tensor]) -> list[View]:
+        """psi_i(X), in the training precision, of images that all see or of each student's own."""
         with self.precision("bf16"):
             views: list[View] = self.students(images)
         return views
 
-    def activate(self, images: Tensor, present: Present, views: list[View], clock: Clock) -> list[Maps]:
+    def activate(self, sights: list[Sight], present: Present, views: list[View], clock: Clock) -> list[Maps]:
         """CAMs of every student; none as long as no loss asks for them."""
         if not self.patch_contrast.active(clock) and not self.segmentation.active(clock):
             return []
         with self.precision("cam"):
             return [
-                multi_scale_cam(net, images, present, self.cam_scales, view)
-                for net, view in zip(self.students, views, strict=True)
+                multi_scale_cam(net, sight.images, present, self.cam_scales, view)
+                for net, sight, view in zip(self.students, sights, views, strict=True)
             ]
 
     def label(
-        self, images: Tensor, cams: list[Maps], present: Present, boxes: Tensor, tau_h: Tensor, clock: Clock
+        self, sights: list[Sight], cams: list[Maps], present: Present, tau_h: Tensor, clock: Clock
     ) -> list[PseudoLabels]:
-        """Pseudo-labels of every student; none before L_seg starts."""
-        if not self.segmentation.active(clock):
-            return []
-        photo = denormalise(images)
-        return pseudo_labels(self.refine, photo, [m.main for m in cams], present, boxes, self.tau_l, tau_h)
+        """Pseudo-labels of every student, in its sight; none before L_seg starts."""
+        made: list[PseudoLabels] = []
+        for sight, who in shared(sights) if self.segmentation.active(clock) else ():
+            photo, maps = denormalise(sight.images), [m.main for m in cams[who]]
+            made += pseudo_labels(self.refine, photo, maps, present, sight.boxes, self.tau_l, tau_h)
+        return made
 
     def to_pixels(self, logits: Tensor, images: Tensor) -> Tensor:
         """Log-probabilities (B, K + 1, H, W) of patch logits at the images' resolution."""
@@ -216,15 +226,32 @@ class DuPL(BaseModel):
         )
 
     def look_again(
-        self, images: Tensor, seeds: Sequence[int], labels: list[PseudoLabels], clock: Clock
+        self, sights: list[Sight], seeds: Sequence[int], labels: list[PseudoLabels], clock: Clock
     ) -> list[Tensor]:
         """Every student's logits on phi(X), back in the coordinates of X; none before L_reg starts."""
-        if not labels or not self.consistency.active(clock):
-            return []
-        strong = self.perturb(denormalise(images), seeds, self.students[0].backbone.fit)
-        with self.precision("bf16"):
-            logits = self.students.segment(normalise(strong.images))
-        return [self.perturb.undo(p.float(), strong.flipped, images.shape[-2:]) for p in logits]
+        made: list[Tensor] = []
+        for sight, who in shared(sights) if labels and self.consistency.active(clock) else ():
+            strong = self.perturb(denormalise(sight.images), seeds, self.students[0].backbone.fit)
+            with self.precision("bf16"):
+                logits = self.students.segment(normalise(strong.images), who)
+            made += [self.perturb.undo(p.float(), strong.flipped, sight.images.shape[-2:]) for p in logits]
+        return made
+
+    def contrast(
+        self,
+        sights: list[Sight],
+        views: list[View],
+        cams: list[Maps],
+        present: Present,
+        tau_h: Tensor,
+        clock: Clock,
+    ) -> Tensor:
+        """L_ptc of every student."""
+        terms = [
+            self.patch_contrast(views[who], cams[who], present, sight.boxes, self.tau_l, tau_h, clock)
+            for sight, who in shared(sights)
+        ]
+        return sum(terms[1:], start=terms[0])
 
     @staticmethod
     def classification(views: list[View], tags: Tensor) -> Tensor:
@@ -302,25 +329,15 @@ class FiniteGuard:
             raise FloatingPointError(", ".join(bad))
 
 
-def denormalise(images: Tensor) -> Tensor:
-    """Normalised images back to [0, 1], on the 8-bit levels they came from."""
-    mean, std = (images.new_tensor(c)[:, None, None] for c in (IMAGE_MEAN, IMAGE_STD))
-    return ((images * std + mean) * 255).round_().clamp_(0, 255) / 255
-
-
-def normalise(images: Tensor) -> Tensor:
-    """Images in [0, 1] to ImageNet's mean and deviation."""
-    mean, std = (images.new_tensor(c)[:, None, None] for c in (IMAGE_MEAN, IMAGE_STD))
-    return (images - mean) / std
-
-
 def pixel_shares(
-    boxes: Tensor, labels: list[PseudoLabels], noisy: list[Tensor], tau_h: Tensor, images: Tensor
+    sights: list[Sight], labels: list[PseudoLabels], noisy: list[Tensor], tau_h: Tensor
 ) -> dict[str, Tensor]:
     """Shares in [0, 1] of the photos' pixels that supervise, are filtered, or are undecided; and mean tau_h."""
     shares = {"tau_h": tau_h.mean()}
     if labels:
-        photo = inside(boxes, images.shape[-2:]).sum().clamp(min=1) * len(labels)
+        size = labels[0].y.shape[1:]
+        areas = [inside(s.boxes, size).sum().clamp(min=1) * len(labels[who]) for s, who in shared(sights)]
+        photo = sum(areas[1:], start=areas[0])
         labelled = torch.stack([(y.y != IGNORE).sum() for y in labels]).sum()
         filtered = torch.stack([n.sum() for n in noisy]).sum()
         shares["pixels/supervised"] = (labelled - filtered) / photo

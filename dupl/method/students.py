@@ -33,13 +33,14 @@ class _Students(nn.Module):
     def __getitem__(self, index: int) -> SubNet:
         return self.nets[index]  # type: ignore[return-value]
 
-    def forward(self, images: Tensor) -> list[View]:
-        """psi_i(X) of every student for images (B, 3, H, W)."""
-        return [net(images) for net in self.nets]
+    def forward(self, images: Tensor | Sequence[Tensor]) -> list[View]:
+        """psi_i(X) of every student for images (B, 3, H, W), or for as many batches as there are students."""
+        own = [images] * len(self) if isinstance(images, Tensor) else images
+        return [net(x) for net, x in zip(self.nets, own, strict=True)]
 
-    def segment(self, images: Tensor) -> list[Tensor]:
-        """Segmentation logits (B, K + 1, h, w) of every student."""
-        return [net.segment(images) for net in self]
+    def segment(self, images: Tensor, who: slice = slice(None)) -> list[Tensor]:
+        """Segmentation logits (B, K + 1, h, w) of every student, or of those in ``who``."""
+        return [net.segment(images) for net in list(self)[who]]
 
     def exchange(self, labels: Sequence[T]) -> list[T]:
         """What teaches each student, from what each student made; nothing where nothing was made."""

@@ -42,6 +42,7 @@ model = dict(
         downscale=2,
     ),
     perturb=dict(type="StrongPerturbation", ops=5, magnitude=10, flip=1.0, scale=0.75),
+    own_view=dict(type="SameView"),  # Diff. Aug of Table 6: OwnView
     tau_l=0.25,
     cam_scales=[1.0, 0.5, 1.5],
     weights=dict(ptc=0.2, dis=0.1, seg=0.2, reg=0.05),

@@ -1,0 +1,19 @@
+"""Between normalised images, which networks take, and images in [0, 1], which colour operations take."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from dupl.structures import IMAGE_MEAN, IMAGE_STD
+
+
+def denormalise(images: Tensor) -> Tensor:
+    """Normalised images back to [0, 1], on the 8-bit levels they came from."""
+    mean, std = (images.new_tensor(c)[:, None, None] for c in (IMAGE_MEAN, IMAGE_STD))
+    return ((images * std + mean) * 255).round_().clamp_(0, 255) / 255
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Images in [0, 1] to ImageNet's mean and deviation."""
+    mean, std = (images.new_tensor(c)[:, None, None] for c in (IMAGE_MEAN, IMAGE_STD))
+    return (images - mean) / std
