@@ -7,9 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from dupl import __version__
+from dupl.cli.ablate import add_ablate
 from dupl.cli.data import add_data
 from dupl.cli.evaluate import add_eval
 from dupl.cli.infer import add_infer
+from dupl.cli.runs import add_runs
 from dupl.cli.show import add_show
 from dupl.cli.train import add_demo, add_train
 from dupl.errors import RunError, UserError
@@ -47,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=f"dupl {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (add_demo, add_train, add_eval, add_infer, add_show, add_data):
+    for add in (add_demo, add_train, add_eval, add_infer, add_show, add_runs, add_data, add_ablate):
         add(commands)
     return parser
 
@@ -58,5 +60,7 @@ EXAMPLES = """examples:
   dupl data check voc/dupl                    verify a data set before training
   dupl train voc/dupl                         train; Ctrl-C stops it, --resume goes on
   dupl eval runs/RUN                          tables of a trained run
+  dupl runs                                   every run: state, size, commit
   dupl infer runs/RUN photos/ --out out/      masks, overlays, heat maps of your images
+  dupl ablate PLAN --dry-run                  a plan's runs, what is done of them, hours to come; then without it
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from dupl.errors import UserError
 from dupl.lab import frames, pace
-from dupl.lab.alive import at_work
+from dupl.lab.alive import at_work, exists
 from dupl.lab.evaluations import Damage
+from dupl.lab.execute.lease import FOLDER, TTL, Leases
 from dupl.lab.stored import ACTIVE, StoredRun, open_run
 
 if TYPE_CHECKING:
@@ -52,6 +54,10 @@ class RunStore:
             except UserError as error:
                 self._damaged[Path(folder)] = str(error)
         return found
+
+    def add_damage(self, stored: StoredRun) -> None:
+        """Looks at a run's evaluations, and notes those that are damaged in `damaged`."""
+        self._damaged.update(stored.damage)
 
     def best(self, runs: Iterable[StoredRun] | None = None) -> list[StoredRun]:
         """One run for each fingerprint: the finished one, else the one that got furthest, else the newest.
@@ -114,7 +120,7 @@ class RunStore:
             wanted = set(fingerprints)
             chosen = [stored for stored in chosen if stored.fingerprint in wanted]
         for stored in chosen:
-            self._damaged.update(stored.damage)
+            self.add_damage(stored)
         return chosen
 
     def pace(self, config: Config | Mapping[str, Any], runs: Iterable[StoredRun] | None = None) -> pace.Pace | None:
@@ -134,24 +140,28 @@ class RunStore:
         return None if found is None else found.iteration
 
     def kept(self, stored: StoredRun) -> str | None:
-        """Why a run may not be removed, by its status as it stands now; None where it may."""
+        """Why a run may not be removed, by its files as they stand now; None where it may."""
         path, root = stored.path, self.root.resolve()
         if path.is_symlink() or root not in path.resolve().parents:
             return f"it lies outside {self.root}"
         try:
-            now = open_run(str(path))
+            now = open_run(path)
         except UserError as error:
             return str(error)
         if now is None or now.fingerprint != stored.fingerprint:
             return "another run took its place"
-        if now.state not in ACTIVE:
-            return None
-        if at_work(now.status, now.written) is None:
-            return f"it is {now.state} on {now.status.host}, and whether it still is cannot be seen from here"
-        return f"process {now.status.pid} is at work on it"
+        if now.state in ACTIVE:
+            if at_work(now.status, now.written) is None:
+                return f"it is {now.state} on {now.status.host}, and whether it still is cannot be seen from here"
+            return f"process {now.status.pid} is at work on it"
+        leases = _leases(path)
+        claim = leases.last(stored.fingerprint) if leases is not None else None
+        if claim is not None and claim.held and (claim.host != socket.gethostname() or exists(claim.pid)):
+            return f"a worker on {claim.host or 'some host'} holds it"
+        return None
 
     def remove(self, stored: StoredRun) -> None:
-        """Removes the folder of a run that nobody is at work on.
+        """Removes the folder of a run that nobody is at work on, under its lease where the store has leases.
 
         It first leaves its place as a whole, so that a removal cut short leaves no half of a run; the rest of one
         goes with the next.
@@ -163,11 +173,28 @@ class RunStore:
         if reason := self.kept(stored):
             raise UserError(f"{stored.path} is kept: {reason}")
         trash = self.root / TRASH
-        trash.mkdir(exist_ok=True)
         gone = trash / f"{stored.path.name}-{uuid.uuid4().hex}"
-        os.rename(stored.path, gone)
+        lease, leases = None, _leases(stored.path)
+        if leases is not None:
+            last = leases.last(stored.fingerprint)
+            over = last.digest if last is not None and last.held else ""
+            lease = leases.take(stored.fingerprint, uuid.uuid4().hex, stored.path.resolve(), TTL, over)
+            if lease is None:
+                raise UserError(f"{stored.path} is kept: a worker just took it")
+        try:
+            trash.mkdir(exist_ok=True)
+            os.rename(stored.path, gone)
+        finally:
+            if lease is not None:
+                lease.end("interrupted")
         shutil.rmtree(gone)
         shutil.rmtree(trash, ignore_errors=True)
+
+
+def _leases(path: Path) -> Leases | None:
+    """The leases on the runs of the store that a folder lies in, None where there were never any."""
+    root = next((parent for parent in path.resolve().parents if (parent / FOLDER).is_dir()), None)
+    return None if root is None else Leases(root)
 
 
 def _folders(folder: str, damaged: dict[Path, str], seen: set[str]) -> Iterator[str]:

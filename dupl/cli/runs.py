@@ -1,0 +1,237 @@
+"""``dupl runs``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from dupl.cli.shared import command, stderr
+from dupl.errors import UserError
+
+if TYPE_CHECKING:
+    from dupl.lab.store import RunStore
+    from dupl.lab.stored import StoredRun
+
+COLOURS = {"finished": "green", "running": "cyan", "failed": "red", "interrupted": "yellow"}
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def add_runs(commands: Any) -> None:
+    """Declare ``dupl runs``."""
+    from dupl.lab.run import State
+
+    states = get_args(State)
+    parser = command(
+        commands,
+        "runs",
+        run_runs,
+        "list the runs of a store, or remove some",
+        "  dupl runs\n"
+        "  dupl runs --plan table4_components --state failed interrupted\n"
+        "  dupl runs --newer 1d --json                   for other programs\n"
+        "  dupl runs 50499104abe8 runs/demo-toy-a9260e40f12f\n"
+        "  dupl runs --state failed --older 2w --rm      shows what would go, and asks\n",
+    )
+    parser.add_argument("run", nargs="*", help="fingerprints or folders; all runs by default")
+    parser.add_argument("--root", type=Path, default=Path("runs"), help="the store: a folder; runs by default")
+    parser.add_argument("--plan", metavar="PLAN", help="only runs of an ablation plan, of any seed")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PATH=VALUE",
+        help="of the plan, as dupl ablate was told",
+    )
+    parser.add_argument("--state", nargs="+", choices=states, metavar="STATE", help=f"of {', '.join(states)}")
+    parser.add_argument(
+        "--older", type=age, metavar="AGE", help="ended (or begun, if not ended) before: 30m, 12h, 7d, 2w"
+    )
+    parser.add_argument("--newer", type=age, metavar="AGE", help="the same, after")
+    parser.add_argument("--json", action="store_true", help="everything known, as JSON")
+    parser.add_argument("--rm", action="store_true", help="remove these runs for good; never one that is at work")
+    parser.add_argument("--yes", action="store_true", help="with --rm: do not ask")
+
+
+def age(text: str) -> timedelta:
+    """A time span as typed: a number and m, h, d or w."""
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([mhdw])", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r}: write 30m, 12h, 7d or 2w")
+    return timedelta(**{UNITS[match[2]]: float(match[1])})
+
+
+def run_runs(arguments: argparse.Namespace) -> int:
+    """``dupl runs``."""
+    from dupl.lab.store import RunStore
+
+    named = (arguments.run, arguments.plan, arguments.state, arguments.older, arguments.newer)
+    if arguments.rm and not any(named):
+        raise UserError(
+            "--rm without a choice would remove every run: say which, or choose by --plan, --state or --older"
+        )
+    if arguments.rm and arguments.json:
+        raise UserError("--json lists and --rm removes: choose one")
+    if arguments.yes and not arguments.rm:
+        raise UserError("--yes answers --rm: there is nothing to answer")
+    if not arguments.root.is_dir():
+        raise UserError(f"there is no folder {arguments.root}: train something first, or give --root")
+    store = RunStore(arguments.root)
+    runs = choose(store, arguments)
+    sizes = [stored.size() for stored in runs]
+    for stored in runs:
+        store.add_damage(stored)
+    if arguments.json:
+        damaged = [{"path": str(path), "reason": reason} for path, reason in store.damaged]
+        rows = [facts(stored, size) for stored, size in zip(runs, sizes, strict=True)]
+        print(json.dumps({"runs": rows, "damaged": damaged}, indent=2))
+        return 0
+    show(runs, sizes, arguments.root)
+    console = stderr()
+    for path, reason in store.damaged:
+        console.print(f"passed over: {path}: {reason}", soft_wrap=True, markup=False)
+    return remove(store, runs, sizes, arguments.yes) if arguments.rm and runs else 0
+
+
+def choose(store: RunStore, arguments: argparse.Namespace) -> list[StoredRun]:
+    """The runs asked for, by path.
+
+    Raises:
+        UserError: There is no such plan, or no run of a name.
+    """
+    runs = store.runs()
+    if arguments.run:
+        chosen: set[Path] = set()
+        for name in arguments.run:
+            place = Path(name).resolve()
+            found = [s for s in runs if name == s.fingerprint or place == s.path.resolve()]
+            if not found:
+                raise UserError(f"no run {name} in {store.root}: give a fingerprint or a folder that dupl runs lists")
+            chosen |= {s.path for s in found}
+        runs = [s for s in runs if s.path in chosen]
+    if arguments.plan is not None:
+        members = members_of(arguments.plan, {s.status.seed for s in runs}, arguments.set)
+        runs = [s for s in runs if s.fingerprint in members]
+    if arguments.state is not None:
+        runs = [s for s in runs if s.state in arguments.state]
+    now = datetime.now(timezone.utc)
+    if arguments.older is not None:
+        runs = [s for s in runs if now - moment(s) > arguments.older]
+    if arguments.newer is not None:
+        runs = [s for s in runs if now - moment(s) <= arguments.newer]
+    return runs
+
+
+def members_of(plan: str, seeds: Iterable[int], sets: list[str]) -> set[str]:
+    """Fingerprints of a plan's runs, of its own seeds and of others."""
+    from dupl.lab import overrides
+    from dupl.lab.plan import expand, load
+
+    loaded = load(plan)
+    every = sorted({*loaded.seeds, *(seed for seed in seeds if seed >= 0)})
+    return {run.fingerprint for run in expand(loaded, seeds=every, sets=overrides.parse(sets))}
+
+
+def moment(stored: StoredRun) -> datetime:
+    """When a run ended; if it did not, or died without a word, when its status was last written."""
+    if stored.status.ended is not None:
+        try:
+            when = datetime.fromisoformat(stored.status.ended)
+            return when if when.tzinfo is not None else when.replace(tzinfo=timezone.utc)
+        except ValueError:
+            pass
+    return datetime.fromtimestamp(stored.written, timezone.utc)
+
+
+def facts(stored: StoredRun, size: int) -> dict[str, Any]:
+    """What is known of a run, as plain values."""
+    from dataclasses import asdict
+
+    known = asdict(stored.status) | {"state": stored.state}
+    return {"run": str(stored.path), "recipe": stored.recipe, "bytes": size, "died": stored.stale, **known}
+
+
+def show(runs: list[StoredRun], sizes: list[int], root: Path) -> None:
+    """Print the runs as a table, and what they come to."""
+    from rich.console import Console
+    from rich.filesize import decimal
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if not runs:
+        console.print(f"no such runs in {escape(str(root))}", soft_wrap=True)
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("run", overflow="fold")
+    for name in ("state", "iterations", "seed", "trained", "age", "size", "commit"):
+        table.add_column(name, no_wrap=True, justify="left" if name in ("state", "commit") else "right")
+    now = datetime.now(timezone.utc)
+    for stored, size in zip(runs, sizes, strict=True):
+        status, colour = stored.status, COLOURS.get(stored.state, "default")
+        table.add_row(
+            escape(stored.path.relative_to(root).as_posix()),
+            f"[{colour}]{stored.state}{' (died)' * stored.stale}[/]",
+            f"{status.iteration}/{'?' if status.iterations is None else status.iterations}",
+            str(status.seed),
+            str(timedelta(seconds=round(status.seconds))),
+            span((now - moment(stored)).total_seconds()),
+            decimal(size),
+            (status.commit or "–")[:7] + "+" * bool(status.dirty),
+        )
+    console.print(table)
+    told = ", ".join(f"{count} {state}" for state, count in Counter(stored.state for stored in runs).most_common())
+    console.print(f"\n{len(runs)} run{'s' * (len(runs) != 1)}, {decimal(sum(sizes))}: {told}")
+
+
+def span(seconds: float) -> str:
+    """An age in its largest unit: "5 h"."""
+    for unit, length in (("w", 7 * 86400), ("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit}"
+    return "now" if seconds < 60 else "1 min"
+
+
+def remove(store: RunStore, runs: list[StoredRun], sizes: list[int], yes: bool) -> int:
+    """Remove runs after asking; exit code 1 where one had to be kept."""
+    from rich.filesize import decimal
+
+    console = stderr()
+    reasons = [store.kept(stored) for stored in runs]
+    for stored, reason in zip(runs, reasons, strict=True):
+        if reason is not None:
+            console.print(f"kept: {stored.path}: {reason}", soft_wrap=True, markup=False)
+    going = [(stored, size) for stored, size, reason in zip(runs, sizes, reasons, strict=True) if reason is None]
+    if not going:
+        return 1
+    freed = f"{len(going)} run{'s' * (len(going) != 1)}, {decimal(sum(size for _, size in going))}"
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UserError("--rm asks before it removes: add --yes where nobody can answer")
+        if not agreed(f"remove {freed}, for good?"):
+            console.print("nothing was removed")
+            return 0
+    kept = len(runs) - len(going)
+    for stored, _ in going:
+        try:
+            store.remove(stored)
+        except UserError as error:
+            kept += 1
+            console.print(str(error), soft_wrap=True, markup=False)
+    console.print(f"removed: {len(runs) - kept} of {len(runs)}")
+    return 1 if kept else 0
+
+
+def agreed(question: str) -> bool:
+    """Ask; anything but yes is no."""
+    try:
+        return stderr().input(f"{question} \\[y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
