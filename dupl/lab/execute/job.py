@@ -1,0 +1,144 @@
+"""Jobs: what is to be done for one run, as commands, and how its folder tells what is done."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dupl import recipes
+from dupl.atomic import atomic_write
+from dupl.lab.evaluations import read_evaluations
+from dupl.lab.run import Run, folder_name
+
+if TYPE_CHECKING:
+    from dupl.lab.plan import PlannedRun
+
+PLANS = ".plans"  # folder of a store that holds the configs of jobs
+PLACE = "{folder}"  # in a command: the run's folder
+TETHER = (sys.executable, "-m", "dupl.lab.execute.tether")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of a job; it may be repeated, and goes on where it was stopped.
+
+    Attributes:
+        command: Its words; ``{folder}`` in them stands for the run's folder.
+        protocol: What it leaves: "train" is a finished training, else an evaluation by that protocol.
+        metrics: That the evaluation must hold.
+    """
+
+    command: tuple[str, ...]
+    protocol: str = "train"
+    metrics: tuple[str, ...] = ()
+
+    def done(self, folder: Path) -> bool:
+        """Whether the run's folder holds what this step leaves.
+
+        Raises:
+            UserError: The folder holds a damaged status.
+        """
+        run = Run(folder)
+        if self.protocol == "train":
+            return run.exists() and run.status.state == "finished"
+        found = [one.metrics or {} for one in read_evaluations(folder)[0] if one.protocol == self.protocol]
+        return any(set(self.metrics) <= metrics.keys() for metrics in found)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that is to be done for one run.
+
+    Attributes:
+        fingerprint: Of the run.
+        title: For people.
+        root: The store, an absolute path.
+        folder: Of the run, where no claim on it says otherwise.
+        steps: In order.
+        cwd: Where the commands run, as relative paths in recipes mean.
+    """
+
+    fingerprint: str
+    title: str
+    root: str
+    folder: str
+    steps: tuple[Step, ...]
+    cwd: str
+
+    def todo(self, folder: Path) -> Step | None:
+        """The first step that is not done; None where all are.
+
+        Raises:
+            UserError: The folder holds a damaged status.
+        """
+        return next((step for step in self.steps if not step.done(folder)), None)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Job:
+        """The inverse of `dataclasses.asdict`, also by way of JSON."""
+        steps = [Step(tuple(s["command"]), s["protocol"], tuple(s["metrics"])) for s in values["steps"]]
+        return cls(**{**values, "steps": tuple(steps)})
+
+
+def plan_jobs(
+    planned: Sequence[PlannedRun],
+    root: str | Path,
+    *,
+    final: Sequence[str] = (),
+    processes: int = 1,
+    found: Mapping[str, Path] | None = None,
+) -> list[Job]:
+    """One job per fingerprint, in the order of the plan.
+
+    Args:
+        planned: The runs of a plan; rows may share a run.
+        root: The store.
+        final: Metrics that the plan takes from the final protocol; with any, each run is evaluated by it.
+        processes: Of one training; several are started by torchrun.
+        found: Folders of runs that the store has already.
+    """
+    root = Path(os.path.abspath(root))
+    titles: dict[str, list[str]] = {}
+    for run in planned:
+        titles.setdefault(run.fingerprint, []).append(run.row)
+    jobs = {}
+    for run in planned:
+        folder = (found or {}).get(run.fingerprint) or root / folder_name(run.recipe, run.config)
+        steps = [Step(train_command(config_file(root, run.fingerprint), processes))]
+        if final:
+            words = (sys.executable, "-m", "dupl", "eval", PLACE, "--protocol", "final")
+            steps.append(Step(words, "final", tuple(final)))
+        rows = " = ".join(dict.fromkeys(titles[run.fingerprint]))
+        jobs[run.fingerprint] = Job(
+            run.fingerprint, f"{rows}, seed {run.seed}", str(root), os.path.abspath(folder), tuple(steps), os.getcwd()
+        )
+    return list(jobs.values())
+
+
+def train_command(config: Path, processes: int = 1) -> tuple[str, ...]:
+    """``dupl train``, which creates the run or goes on with it; by torchrun where it takes several processes.
+
+    The processes of torchrun are tethered to it one by one: it starts each in a session of its own.
+    """
+    train = (sys.executable, "-m", "dupl", "train", str(config), "--work-dir", PLACE, "--resume")
+    if processes == 1:
+        return train
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
+    return (*torchrun, "--no-python", *TETHER, *train, "--launcher", "pytorch")
+
+
+def config_file(root: str | Path, fingerprint: str) -> Path:
+    """Where the resolved config of a planned run is kept."""
+    return Path(root) / PLANS / f"{fingerprint}.py"
+
+
+def write_configs(planned: Sequence[PlannedRun], root: str | Path) -> None:
+    """Writes the resolved configs that the commands of jobs name."""
+    for run in planned:
+        path, text = config_file(root, run.fingerprint), recipes.to_text(run.config).encode()
+        if not path.is_file() or path.read_bytes() != text:
+            atomic_write(path, text)

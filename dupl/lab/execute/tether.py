@@ -1,0 +1,27 @@
+"""``python -m dupl.lab.execute.tether COMMAND ...``: becomes the command, and is killed when its parent dies.
+
+So no training outlives the worker that renews its lease. On Linux; elsewhere it only becomes the command.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Runs the command line's command in this process."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            sys.exit(1)
+    os.execvp(sys.argv[1], sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""Carries out a job under a lease, in whatever process an executor gives it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from dupl.errors import UserError
+from dupl.lab.execute.job import PLACE, TETHER, Job, Step
+from dupl.lab.execute.lease import FOLDER, TTL, Claim, Lease, Leases, Outcome
+from dupl.lab.run import Run
+
+LOG = "logs/ablate.log"  # in a run's folder
+TICKET = "DUPL_TICKET"  # environment variable by which the processes of an order are known
+TICK = 0.25  # seconds between looks at the command, the lease and the wish to stop
+BAD_INPUT = 2  # exit code of `dupl` where the user has to mend something
+
+
+@dataclass(frozen=True)
+class Order:
+    """One attempt at a job.
+
+    Attributes:
+        ticket: Its id.
+        ttl: Of its lease, in seconds.
+        over: Digest of a stale claim that it may take over.
+        parent: Process with which it ends, because nobody would look after it any more; 0 where there is none.
+        cores: That it may use; all where empty.
+        env: Environment variables for the commands.
+        grace: Seconds that a command has to stop when asked to.
+    """
+
+    ticket: str
+    ttl: float = TTL
+    over: str = ""
+    parent: int = 0
+    cores: tuple[int, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    grace: float = 600.0
+
+
+@dataclass(frozen=True)
+class End:
+    """How an attempt ended."""
+
+    outcome: Outcome
+    error: str | None = None
+    hopeless: bool = False
+
+
+class Stop:
+    """Whether an order is to be stopped: by its stop file, by a signal, or because its parent is gone."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # the last is Slurm's, before the time limit
+
+    def __init__(self, job: Job, order: Order) -> None:
+        self.file, self.parent = stop_file(job, order.ticket), order.parent
+        self.received: int | None = None
+        self.before: dict[int, Any] = {}
+
+    def __call__(self) -> bool:
+        """Whether it is."""
+        return self.received is not None or self.asked()
+
+    def asked(self) -> bool:
+        """Whether by those who gave the order, who will know when to go on."""
+        return self.file.exists() or (self.parent != 0 and os.getppid() != self.parent)
+
+    def __enter__(self) -> Stop:
+        def note(number: int, _: FrameType | None) -> None:
+            self.received = number
+
+        with suppress(ValueError):  # not in the main thread: files alone must do
+            for number in self.SIGNALS:
+                self.before[number] = signal.signal(number, note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        self.file.unlink(missing_ok=True)
+
+
+def stop_file(job: Job, ticket: str) -> Path:
+    """The file whose being there asks the holder of a ticket to stop."""
+    return Path(job.root) / FOLDER / job.fingerprint / f"{ticket}.stop"
+
+
+def work(job: Job, order: Order) -> None:
+    """Takes the run and brings it as far as it goes; what came of it stands in the claim and in the run's folder.
+
+    It does nothing where somebody else has the run.
+    """
+    with Stop(job, order) as stop:
+        leases = Leases(job.root)
+        before = leases.last(job.fingerprint)
+        folder = place_of(job, before)
+        if stop() or (lease := leases.take(job.fingerprint, order.ticket, folder, order.ttl, order.over)) is None:
+            return
+        if before is not None and before.held:
+            kill_marked(before.ticket)
+        end = End("failed", "its worker broke")
+        try:
+            end = _bring_on(job, order, folder, lease, stop)
+        except (OSError, UserError) as error:
+            end = End("failed", str(error))
+        finally:
+            lease.end(end.outcome, end.error, end.hopeless)
+
+
+def place_of(job: Job, claim: Claim | None) -> Path:
+    """The run's folder: that of the last claim, which another plan may have made, if a run is there."""
+    if claim is not None and claim.folder and Run(claim.folder).exists():
+        return Path(claim.folder)
+    return Path(job.folder)
+
+
+def _bring_on(job: Job, order: Order, folder: Path, lease: Lease, stop: Stop) -> End:
+    """Carries out the steps that are not done, one after the other."""
+    began = iteration_of(folder)
+    while (step := job.todo(folder)) is not None:
+        code = _execute(step, job, order, folder, lease, stop)
+        if code is None:
+            return End("interrupted")  # the lease is lost, and this is told to nobody
+        if job.todo(folder) != step:
+            continue
+        state, error = _what_happened(folder, step, code)
+        if stop() or state == "interrupted":
+            _settle(folder, "interrupted")
+            idle = not stop.asked() and iteration_of(folder) <= began
+            return End("interrupted", "stopped by a signal before it got any further" if idle else None)
+        _settle(folder, "failed", error)
+        return End("failed", error, hopeless=code == BAD_INPUT)
+    return End("finished")
+
+
+def _execute(step: Step, job: Job, order: Order, folder: Path, lease: Lease, stop: Stop) -> int | None:
+    """Runs one command to its end, its output to the run's log; None where the lease was lost, and it was killed."""
+    words = [word.replace(PLACE, str(folder)) for word in step.command]
+    env = {**os.environ, **order.env, TICKET: order.ticket}
+    told = None
+    (folder / LOG).parent.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOG, "ab") as log:
+        log.write(f"== {datetime.now(timezone.utc).isoformat(timespec='seconds')} {shlex.join(words)}\n".encode())
+        log.flush()
+        child = subprocess.Popen(
+            [*TETHER, *words],
+            cwd=job.cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            while lease.keep():
+                if stop() and told is None:
+                    child.terminate()
+                    told = lease.clock()
+                if told is not None and lease.clock() - told > order.grace:
+                    child.kill()
+                with suppress(subprocess.TimeoutExpired):
+                    return child.wait(TICK)
+            return None
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+            kill_marked(order.ticket)
+
+
+def kill_marked(ticket: str) -> None:
+    """Kills what is left on this host of the processes of an order, where /proc tells which they are."""
+    mark = f"{TICKET}={ticket}".encode()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if ticket and mark in environment.read_bytes().split(b"\0"):
+                os.kill(int(environment.parent.name), signal.SIGKILL)
+
+
+def iteration_of(folder: Path) -> int:
+    """Iterations that a run has behind it and would not repeat."""
+    run = Run(folder)
+    return run.status.iteration if run.exists() else 0
+
+
+def _settle(folder: Path, state: str, error: str | None = None) -> None:
+    """Says in the status what became of a run whose process could not say so itself."""
+    run = Run(folder)
+    if run.exists() and run.status.state in ("created", "running"):
+        run.update(state=state, error=error)
+
+
+def _what_happened(folder: Path, step: Step, code: int) -> tuple[str, str]:
+    """The state of a run whose command left its step undone, and why it did, in one line."""
+    run = Run(folder)
+    status = run.status if run.exists() else None
+    state = status.state if status else "created"
+    if status and state == "failed" and status.error:
+        return state, status.error
+    if code == 0:
+        lacking = "no finished run" if step.protocol == "train" else f"no {', '.join(step.metrics)} ({step.protocol})"
+        return state, f"the command ended without an error, but left {lacking}"
+    if code < 0:
+        name = signal.Signals(-code).name
+        return state, f"killed by {name}" + (": out of memory?" if name == "SIGKILL" else "")
+    lines = [line.strip() for line in (folder / LOG).read_text(errors="replace").splitlines()[-50:] if line.strip()]
+    said = lines[-1] if lines and not lines[-1].startswith("== ") else "nothing said"
+    return state, f"{said.removeprefix('dupl: ')} (exit code {code})"
+
+
+def encode(job: Job, order: Order) -> str:
+    """Job and order as one word of a command line."""
+    return json.dumps([asdict(job), asdict(order)])
+
+
+def main() -> None:
+    """``python -m dupl.lab.execute.worker ORDER``."""
+    job, order = json.loads(sys.argv[1])
+    if order["cores"] and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, order["cores"])
+    work(Job.of(job), Order(**order))
+
+
+if __name__ == "__main__":
+    main()
