@@ -39,7 +39,7 @@ def add_runs(commands: Any) -> None:
         "  dupl runs 50499104abe8 runs/demo-toy-a9260e40f12f\n"
         "  dupl runs --state failed --older 2w --rm      shows what would go, and asks\n",
     )
-    parser.add_argument("run", nargs="*", help="fingerprints or folders; all runs by default")
+    parser.add_argument("which", nargs="*", metavar="RUN", help="fingerprints or folders; all runs by default")
     parser.add_argument("--root", type=Path, default=Path("runs"), help="the store: a folder; runs by default")
     parser.add_argument("--plan", metavar="PLAN", help="only runs of an ablation plan, of any seed")
     parser.add_argument(
@@ -72,7 +72,7 @@ def run_runs(arguments: argparse.Namespace) -> int:
     """``dupl runs``."""
     from dupl.lab.store import RunStore
 
-    named = (arguments.run, arguments.plan, arguments.state, arguments.older, arguments.newer)
+    named = (arguments.which, arguments.plan, arguments.state, arguments.older, arguments.newer)
     if arguments.rm and not any(named):
         raise UserError(
             "--rm without a choice would remove every run: say which, or choose by --plan, --state or --older"
@@ -107,9 +107,9 @@ def choose(store: RunStore, arguments: argparse.Namespace) -> list[StoredRun]:
         UserError: There is no such plan, or no run of a name.
     """
     runs = store.runs()
-    if arguments.run:
+    if arguments.which:
         chosen: set[Path] = set()
-        for name in arguments.run:
+        for name in arguments.which:
             place = Path(name).resolve()
             found = [s for s in runs if name == s.fingerprint or place == s.path.resolve()]
             if not found:
