@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,9 +21,8 @@ from dupl.lab.run import Run
 from dupl.method.cam import Present, label_by_threshold
 from dupl.method.dupl import DuPL
 from dupl.report.figures import Panel, curve, picture_page
+from dupl.report.marks import marks
 from dupl.structures import Clock
-
-MARKS = {"L_seg": "segmentation", "ANF": "noise_filter", "L_reg": "consistency"}
 
 
 def choose(source: ImageSet, count: int) -> list[int]:
@@ -128,13 +126,3 @@ def run_curves(config: Config, run: Run) -> Path | None:
         marks=marks(config),
     )
     return path
-
-
-def starts(model: dict[str, Any]) -> dict[str, int]:
-    """Where components start, by the name they carry in figures."""
-    return {f"{name} starts": model[key]["start"] for name, key in MARKS.items() if model[key].get("start")}
-
-
-def marks(config: Config) -> dict[str, int]:
-    """The starts that fall within a run, for its curves."""
-    return {name: t for name, t in starts(config.model).items() if t < config.schedule.iterations}

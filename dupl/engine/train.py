@@ -28,12 +28,12 @@ from dupl.engine.gallery import GalleryHook, check_gallery
 from dupl.engine.hooks import EvaluateHook, ProgressHook, ScalarHook, StopHook
 from dupl.engine.loop import PositionSampler, TrainLoop  # noqa: F401  (the runner finds TrainLoop by name)
 from dupl.engine.optim import WarmupPoly, build_optimizer
-from dupl.engine.pictures import marks, starts
 from dupl.engine.quality import check_quality, quality_hook
 from dupl.errors import RunError, UserError
 from dupl.lab.fingerprint import fingerprint
 from dupl.lab.overrides import diff
 from dupl.lab.run import Run
+from dupl.report.marks import marks, starts
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def test_a_contact_sheet_cuts_up_into_its_panes():
     assert [image["filled"] for image in described["images"]] == [[True, True, True], [True, False, False]]
     assert "<x>" in [key["text"] for key in described["legend"]]
     sheet = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
-    assert abs(sheet[CELL : CELL + 100, :160] - 200).max() < 12
+    assert abs(sheet[CELL + 16 : CELL + 84, 16:144] - 200).max() < 4, "away from the borders, which WebP blurs"
 
 
 @pytest.mark.parametrize("value", ["-1", "'many'"])

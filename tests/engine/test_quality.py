@@ -14,11 +14,11 @@ from dupl.cli import main
 from dupl.data.toy import Toy
 from dupl.data.views import EvalView
 from dupl.engine.label_counts import LabelCounts, Quality
-from dupl.engine.pictures import starts
 from dupl.engine.quality import WORDS, judge, quality_curves, spread
 from dupl.engine.restore import restore
 from dupl.lab.run import Run
 from dupl.method.cam import Present
+from dupl.report.marks import starts
 from dupl.structures import Clock
 
 FIGURES = ("coverage", "precision", "recall", "OA", "filter_precision")
