@@ -1,8 +1,9 @@
 """The paper and its released code: what each difference does, one at a time, on VOC val.
 
-From `voc/dupl`: each of the released code's forms alone, then all of them, which is `voc/dupl_released`. The last rows go
-    the other way: where the paper is silent or only hints, both recipes follow the released code, and these rows take
-    the paper's words alone. docs/fidelity.md lists the differences. The published numbers came from the released code.
+From `voc/dupl`: each of the released code's forms alone, then all of them, which is `voc/dupl_released`. The last
+    rows go the other way: where the paper is silent or only hints, both recipes follow the released code, and these
+    rows take the paper's words alone. docs/fidelity.md lists the differences; the published numbers came from the
+    released code.
 Protocol: the evaluation of training time (448 x 448, single scale, no CRF), the better student of each, last iteration.
 Cost: 15 runs of 20k iterations with one seed. The full model took 6.8 h on two RTX 3090 with the released code.
 
@@ -15,11 +16,11 @@ _base_ = ["_base_/columns.py"]
 base = "voc/dupl"
 seeds = [0]
 factors = dict(
-    one_plus=dict(label="L_dis is 1 + cos", with_={"model.discrepancy.type": "OnePlusCosine"}),
-    per_channel=dict(label="its cosine per channel", with_={"model.discrepancy.over": "channel"}),
-    balanced=dict(label="L_seg balanced", with_={"model.segmentation.type": "BalancedCrossEntropy"}),
+    one_plus=dict(label="released L_dis (1 + cos)", with_={"model.discrepancy.type": "OnePlusCosine"}),
+    per_channel=dict(label="L_dis per channel", with_={"model.discrepancy.over": "channel"}),
+    balanced=dict(label="balanced L_seg", with_={"model.segmentation.type": "BalancedCrossEntropy"}),
     tau_h=dict(
-        label="tau_h per class, from 2k",
+        label="tau_h per class",
         with_={
             "model.threshold": dict(
                 type="PerClassCosineDescent",
@@ -33,13 +34,13 @@ factors = dict(
     gamma=dict(label="gamma 0.95", with_={"model.noise_filter.gamma": 0.95}),
     foreground=dict(label="ANF fitted on foreground", with_={"model.noise_filter.fit_on": "foreground"}),
     confident=dict(
-        label="L_reg on own confident prediction",
+        label="L_reg on own prediction",
         with_={"model.consistency": dict(type="ConfidentConsistency", confidence=0.9, start=8000)},
     ),
     boxes=dict(label="PTC boxes in pixels", with_={"model.patch_contrast.box": "pixels"}),
-    no_refinement=dict(label="CAMs not refined", with_={"model.refine": dict(type="NoRefinement")}),
+    no_refinement=dict(label="unrefined CAMs", with_={"model.refine": dict(type="NoRefinement")}),
     avg_pooling=dict(label="average pooling", with_={"model.network.pooling": "avg"}),
-    one_scale=dict(label="CAM of one scale", with_={"model.cam_scales": [1.0]}),
+    one_scale=dict(label="CAMs of one scale", with_={"model.cam_scales": [1.0]}),
     one_rate=dict(label="one learning rate", with_={"schedule.head_lr": 1.0}),
     random_flip=dict(label="strong view flipped at random", with_={"model.perturb.flip": 0.5}),
 )

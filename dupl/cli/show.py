@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from dupl.cli.shared import command, recipe_options, resolved
@@ -15,11 +16,16 @@ def add_show(commands: Any) -> None:
         commands,
         "show",
         run_show,
-        "print a recipe: which components are on, its fingerprint, every value; or list the recipes",
-        "  dupl show\n  dupl show voc/dupl\n  dupl show runs/RUN\n"
-        "  dupl show voc/dupl --set model.students.type=SingleStudent\n",
+        "print a recipe (components, fingerprint, every value) or a plan of runs; or list them",
+        "  dupl show                               the recipes\n"
+        "  dupl show voc/dupl\n  dupl show runs/RUN\n"
+        "  dupl show voc/dupl --set model.students.type=SingleStudent\n"
+        "  dupl show --plan                        the plans of ablation tables\n"
+        "  dupl show --plan table4_components      its rows, what each changes, the paper's numbers\n",
     )
-    parser.add_argument("recipe", nargs="?", help="a recipe or a run's folder; nothing lists the recipes")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("recipe", nargs="?", help="a recipe or a run's folder; nothing lists the recipes")
+    what.add_argument("--plan", nargs="?", const="", metavar="PLAN", help="a plan; nothing lists the plans")
     recipe_options(parser)
 
 
@@ -29,9 +35,13 @@ def run_show(arguments: argparse.Namespace) -> int:
     from dupl.lab.fingerprint import fingerprint
     from dupl.lab.run import Run
 
+    if arguments.plan:
+        show_plan(arguments.plan, arguments.set)
+        return 0
     if arguments.recipe is None:
-        for name in recipes.names():
-            print(f"{name:24} {recipes.docstring(name).strip().partition(chr(10))[0]}".rstrip())
+        kind = "experiments" if arguments.plan is None else "ablations"
+        for name in recipes.names(kind):
+            print(f"{name:24} {recipes.docstring(name, kind).strip().partition(chr(10))[0]}".rstrip())
         return 0
     run = Run(arguments.recipe)
     source = str(run.config_path) if run.exists() else arguments.recipe
@@ -67,6 +77,35 @@ def components(model: dict[str, Any]) -> list[tuple[str, bool, str]]:
         on = not getattr(kind, "null", False) and model[key]["type"] != "SingleStudent"
         rows.append((name, on, f"{model[key]['type']}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"))
     return rows
+
+
+def show_plan(name: str, sets: Sequence[str]) -> None:
+    """Print a plan: what it measures, then each row with its fingerprint, the paper's numbers and its overrides."""
+    from dupl.lab import overrides
+    from dupl.lab.plan import load
+
+    plan = load(name)
+    runs = {run.row: run for run in plan.expand(seeds=plan.seeds[:1], sets=overrides.parse(sets))}
+    print(f"{plan.doc.strip() or plan.title}\n")
+    print(f"base         {plan.base}")
+    print(f"runs         {len(plan.rows)} rows x {len(plan.seeds)} seeds ({', '.join(map(str, plan.seeds))})")
+    for column in plan.columns:
+        print(f"column       {column.label}: {column.metric}, protocol {column.protocol}")
+    print(f"compared     with {'the row before' if plan.compare == 'previous' else plan.compare}")
+    print("".join(f"every row    {path}={value!r}\n" for path, value in plan.set.items()))
+    wide = max(len(row.key) for row in plan.rows)
+    label = max(len(row.label) for row in plan.rows)
+    for row in plan.rows:
+        paper = ", ".join(
+            f"{column.label} {row.paper[column.key]:g}" for column in plan.columns if column.key in row.paper
+        )
+        told = f"  paper: {paper}" if paper else ""
+        print(f"{row.key:{wide}}  {runs[row.key].fingerprint}  {row.label:{label}}{told}".rstrip())
+        changes = [f"{path}={value!r}" for path, value in row.overrides.items()]
+        for line in [f"base {row.base}"] * bool(row.base) + changes + [row.note] * bool(row.note):
+            print(f"{'':{wide}}  {line}")
+    if plan.reference:
+        print(f"\n{plan.reference}")
 
 
 def _status_lines(run: Any) -> str:

@@ -82,8 +82,18 @@ def kind_of(values: Mapping[str, Any]) -> str:
 
 
 def _switched(has: Sequence[str], factors: Mapping[str, Factor]) -> dict[str, Any]:
-    """The overrides of a row that has these factors and not the others."""
-    return merge(*(factor.with_ if key in has else factor.without for key, factor in factors.items()))
+    """The overrides of a row that has these factors and not the others.
+
+    Raises:
+        UserError: Two of them change the same value, so that one would undo the other.
+    """
+    sides = {key: factor.with_ if key in has else factor.without for key, factor in factors.items()}
+    for (key, changes), (other, others) in itertools.combinations(sides.items(), 2):
+        for path, later in itertools.product(changes, others):
+            nested = path != later and (path.startswith(f"{later}.") or later.startswith(f"{path}."))
+            if nested or (path == later and changes[path] != others[path]):
+                raise UserError(f"factors {key} and {other} both change {max(path, later, key=len)}: make them one")
+    return merge(*sides.values())
 
 
 def _typed(rows: Mapping[str, Any], factors: Mapping[str, Factor], compare: str) -> Iterator[Row]:
