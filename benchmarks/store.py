@@ -1,0 +1,143 @@
+"""How fast a store is read: synthetic finished runs of the shape that training leaves.
+
+    python benchmarks/store.py                  1,000 runs in a temporary folder (about 150 MB, removed afterwards)
+    python benchmarks/store.py --runs 100 --at my-store
+
+Each run has evaluations of 21 classes and 100 images, with two students: several on the way, and two of the final
+protocol. The tables per image, which none but the last figure reads, are links to one file each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from dupl import recipes
+from dupl.lab.fingerprint import fingerprint
+from dupl.lab.overrides import apply
+from dupl.lab.run import Run, folder_name
+from dupl.lab.store import RunStore
+
+CLASSES = ["background", *(f"class {k}" for k in range(1, 21))]
+MAPS = [f"{kind}/{who}" for kind in ("cam", "seg") for who in ("1", "2", "mean")]
+FINAL = "val_final-1-1.5-1.25{}_best"
+
+
+def evaluation(run: Run, folder: str, facts: dict[str, Any], maps: list[str], draw: random.Random) -> None:
+    """Files of one evaluation, as an engine writes them."""
+    metrics = {f"{name}/{metric}": 100 * draw.random() for name in maps for metric in ("mIoU", "mIoU-7", "OA")}
+    metrics |= {f"{name}/best/mIoU": 100 * draw.random() for name in dict.fromkeys(m.split("/")[0] for m in maps)}
+    run.write_json(f"{folder}/metrics.json", {**facts, "seconds": 20.0, "metrics": metrics})
+    images, matrices, classes = [], [], []
+    for name in maps:
+        matrix = [[0] * len(CLASSES) for _ in CLASSES]
+        for image in range(100):
+            seen = [0, *draw.sample(range(1, len(CLASSES)), 2)]
+            pixels = {(truth, said): draw.randrange(20000) for truth in seen for said in seen}
+            for (truth, said), count in pixels.items():
+                matrix[truth][said] += count
+            for k in seen:
+                fp, fn = (sum(pixels[pair] for pair in pixels if pair[i] == k) - pixels[k, k] for i in (1, 0))
+                images.append((name, f"2008_{image:06d}", CLASSES[k], pixels[k, k], fp, fn))
+        for k, row in enumerate(matrix):
+            matrices.append((name, CLASSES[k], *row))
+            classes.append((name, CLASSES[k], *(100 * draw.random() for _ in range(4)), sum(row)))
+    run.write_csv(f"{folder}/per_image.csv", ["map", "image", "class", "TP", "FP", "FN"], images)
+    run.write_csv(f"{folder}/confusion.csv", ["map", "truth", *CLASSES], matrices)
+    run.write_csv(f"{folder}/per_class.csv", ["map", "class", "IoU", "precision", "recall", "OA", "pixels"], classes)
+
+
+def template(folder: Path, evaluations: int) -> Run:
+    """One finished run with its evaluations."""
+    config = recipes.load("voc_animals")
+    run = Run.create(folder, recipes.to_text(config), fingerprint(config), ["dupl", "train", "voc_animals"], 0)
+    draw, data = random.Random(0), {"type": "VOC", "split": "val100"}
+    for k in range(1, evaluations + 1):
+        facts = {"protocol": "single scale, squashed", "data": data, "iter": 200 * k}
+        evaluation(run, f"evaluation/iter_{200 * k:06d}", facts, MAPS, draw)
+    for crf in (False, True):
+        name = FINAL.format("-crf-torch" if crf else "")
+        facts = {"protocol": "original size, multi-scale", "name": name[4:-5], "students": "all", "data": data}
+        facts |= {"checkpoint": "checkpoints/best.pth", "split": "val-val100"} | ({"crf": {}} if crf else {})
+        evaluation(run, f"evaluation/{name}", facts, MAPS[3:], draw)
+    for step in range(20, 200 * evaluations + 1, 20):
+        run.append_scalars({"iter": step, **{name: draw.random() for name in ("loss", "L_cls", "L_seg", "seconds")}})
+    run.update(state="finished", iteration=200 * evaluations, iterations=200 * evaluations, seconds=2000.0)
+    return run
+
+
+def build(root: Path, runs: int, evaluations: int) -> None:
+    """Copies of one run, each of another seed and fingerprint."""
+    first = template(root / ".template", evaluations)
+    status, config = first.status, recipes.load(first.config_path)
+    for seed in range(runs):
+        changed = apply(config, {"runtime.seed": seed})
+        folder = root / folder_name("voc_animals", changed)
+        shutil.copytree(first.path, folder, copy_function=_copy)
+        run = Run(folder)
+        (folder / "config.py").write_text(recipes.to_text(changed))
+        # Not by Run: a thousand files that are synced to the disk one by one take minutes.
+        values = asdict(replace(status, seed=seed, fingerprint=fingerprint(changed)))
+        (folder / "status.json").unlink()
+        (folder / "status.json").write_text(json.dumps(values, indent=2) + "\n")
+        assert run.status.seed == seed
+
+
+def _copy(source: str, target: str) -> None:
+    if source.endswith("per_image.csv"):
+        os.link(source, target)
+    else:
+        shutil.copyfile(source, target)
+
+
+def timed(what: str, work: Callable[[], Any], repeats: int) -> Any:
+    """Prints the seconds of each repetition; what the last one returned."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = work()
+        seconds.append(time.perf_counter() - start)
+    print(f"{what:36} {'  '.join(f'{s:.2f}' for s in seconds)} s   {len(result):,} rows")
+    return result
+
+
+def main() -> None:
+    """Build and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--evaluations", type=int, default=5, help="in training, beside two afterwards")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--at", type=Path, help="a folder to keep; one that is there is measured as it is")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        root = arguments.at or Path(temporary)
+        if not root.is_dir() or not any(root.iterdir()):
+            start = time.perf_counter()
+            build(root, arguments.runs, arguments.evaluations)
+            print(f"built in {time.perf_counter() - start:.0f} s")
+        import pandas  # noqa: F401  (its import, a second by itself, is not what is measured)
+
+        print(f"load {', '.join(f'{value:.1f}' for value in os.getloadavg())} on {os.cpu_count()} cores")
+        store, repeats = RunStore(root), arguments.repeats
+        runs = timed("RunStore.runs()", store.runs, repeats)
+        timed("RunStore.frame()", store.frame, repeats)
+        timed("RunStore.counts(), last, all runs", store.counts, repeats)
+        prints = [stored.fingerprint for stored in runs[:18]]
+        timed("RunStore.per_image(), last, 18 runs", lambda: store.per_image(prints), repeats)
+        assert not store.damaged, store.damaged[:3]
+        config = recipes.load(runs[0].run.config_path)
+        timed("RunStore.pace(), one config", lambda: [store.pace(config)], repeats)
+        timed("sizes on disk", lambda: [stored.size() for stored in runs], repeats)
+
+
+if __name__ == "__main__":
+    main()
