@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
 from dupl.errors import UserError
+from dupl.structures import IGNORE
 
 Box = tuple[int, int, int, int]  # y0, y1, x0, x1; the ends are not included
 
@@ -93,7 +94,18 @@ class WeakAugment:
         Outside the box the crop is black before the colour steps, which follow the padding as in the released
         code; contrast and blur may lift the padding a little.
         """
-        crop, box = self.place(image, rng)
+        placement = self.draw(image.shape[:2], rng)
+        return self.recolour(placement.image(image), rng), placement.box
+
+    def with_mask(
+        self, image: NDArray[np.uint8], mask: NDArray[np.uint8], rng: Generator
+    ) -> tuple[NDArray[np.uint8], Box, NDArray[np.uint8]]:
+        """Return crop and box, the same as without a mask, and the mask (H, W) cropped alike, (C, C)."""
+        placement = self.draw(image.shape[:2], rng)
+        return self.recolour(placement.image(image), rng), placement.box, placement.mask(mask)
+
+    def recolour(self, crop: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
+        """Return a crop after the colour steps."""
         picture = Image.fromarray(crop)
         if rng.random() < self.jitter:
             picture = self._jittered(picture, rng)
@@ -101,32 +113,18 @@ class WeakAugment:
             picture = picture.convert("L").convert("RGB")
         if rng.random() < self.blur:
             picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(*self.blur_radius)))
-        return np.array(picture), box
+        return np.array(picture)
 
-    def place(self, image: NDArray[np.uint8], rng: Generator) -> tuple[NDArray[np.uint8], Box]:
-        """Scale, flip, pad with black and crop; return the crop (C, C, 3) and its box.
-
-        Only the part of the scaled image that the crop shows is ever computed, so a huge photo costs no more.
-        """
+    def draw(self, shape: tuple[int, ...], rng: Generator) -> Placement:
+        """Draw scale, flip and crop for a photo of a height and width."""
         low, high = self.scale_range
         scale = rng.uniform(low, high)
         flip = rng.random() < self.flip
-        height, width = image.shape[:2]
-        rows, columns = max(1, int(scale * height)), max(1, int(scale * width))
-        top, y0, shown_rows = _window(rows, self.crop, rng)
-        left, x0, shown_columns = _window(columns, self.crop, rng)
-
-        ry, rx = height / rows, width / columns  # source pixels per scaled pixel
-        if (rows, columns) == (height, width):
-            part = image[top : top + shown_rows, left : left + shown_columns]
-        else:
-            source = (left * rx, top * ry, (left + shown_columns) * rx, (top + shown_rows) * ry)
-            source = (source[0], source[1], min(source[2], width), min(source[3], height))
-            size = (shown_columns, shown_rows)
-            part = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box=source))
-        crop = np.zeros((self.crop, self.crop, 3), np.uint8)
-        crop[y0 : y0 + shown_rows, x0 : x0 + shown_columns] = part[:, ::-1] if flip else part
-        return crop, (y0, y0 + shown_rows, x0, x0 + shown_columns)
+        scaled = max(1, int(scale * shape[0])), max(1, int(scale * shape[1]))
+        top, y0, shown_rows = _window(scaled[0], self.crop, rng)
+        left, x0, shown_columns = _window(scaled[1], self.crop, rng)
+        box = (y0, y0 + shown_rows, x0, x0 + shown_columns)
+        return Placement(self.crop, (shape[0], shape[1]), scaled, flip, (top, left), box)
 
     def _jittered(self, picture: Image.Image, rng: Generator) -> Image.Image:
         """Change brightness, contrast, saturation and hue, in random order (torchvision's ColorJitter)."""
@@ -139,6 +137,49 @@ class WeakAugment:
             elif factors[step] != 1:
                 picture = enhancers[step](picture).enhance(factors[step])
         return picture
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a crop shows a photo.
+
+    Attributes:
+        crop: Side of the crop.
+        size: Height and width of the photo.
+        scaled: The same, after scaling.
+        flip: Whether what is shown is mirrored.
+        corner: Row and column of the scaled photo where the shown part begins.
+        box: Of the crop, where that part stands.
+    """
+
+    crop: int
+    size: tuple[int, int]
+    scaled: tuple[int, int]
+    flip: bool
+    corner: tuple[int, int]
+    box: Box
+
+    def image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the crop (C, C, 3) of a photo (H, W, 3), black outside the box."""
+        return self._shown(image, Image.Resampling.BILINEAR, 0)
+
+    def mask(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the crop (C, C) of a mask (H, W), nearest neighbour, 255 outside the box."""
+        return self._shown(mask, Image.Resampling.NEAREST, IGNORE)
+
+    def _shown(self, pixels: NDArray[np.uint8], how: Image.Resampling, fill: int) -> NDArray[np.uint8]:
+        """Scale, flip, pad and crop; only the part that the crop shows is computed, so a huge photo costs no more."""
+        (height, width), (top, left), (y0, y1, x0, x1) = self.size, self.corner, self.box
+        ry, rx = height / self.scaled[0], width / self.scaled[1]  # source pixels per scaled pixel
+        if self.scaled == self.size:
+            part = pixels[top : top + y1 - y0, left : left + x1 - x0]
+        else:
+            source = (left * rx, top * ry, (left + x1 - x0) * rx, (top + y1 - y0) * ry)
+            source = (source[0], source[1], min(source[2], width), min(source[3], height))
+            part = np.asarray(Image.fromarray(pixels).resize((x1 - x0, y1 - y0), how, box=source))
+        crop = np.full((self.crop, self.crop, *pixels.shape[2:]), fill, np.uint8)
+        crop[y0:y1, x0:x1] = part[:, ::-1] if self.flip else part
+        return crop
 
 
 def _window(length: int, crop: int, rng: Generator) -> tuple[int, int, int]:

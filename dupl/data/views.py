@@ -1,4 +1,4 @@
-"""What a loader reads: augmented training samples without masks, and whole images for evaluation."""
+"""What a loader reads: augmented training samples, of tags alone unless asked, and whole images for evaluation."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dupl.data.base import ImageSet
-from dupl.data.transforms import WeakAugment
-from dupl.structures import IMAGE_MEAN, IMAGE_STD
+from dupl.data.transforms import Box, WeakAugment
+from dupl.errors import UserError
+from dupl.structures import IGNORE, IMAGE_MEAN, IMAGE_STD
 
 _GAIN = torch.tensor([1 / (255 * std) for std in IMAGE_STD]).view(3, 1, 1)
 _SHIFT = torch.tensor([-mean / std for mean, std in zip(IMAGE_MEAN, IMAGE_STD, strict=True)]).view(3, 1, 1)
@@ -37,6 +38,16 @@ class TrainSample(TypedDict):
     box: Tensor
     seed: Tensor
     name: str
+
+
+class MaskedSample(TrainSample):
+    """One training sample of a view with masks.
+
+    Attributes:
+        mask: Label ids of the crop, 255 for void and outside the photo, int64 (C, C).
+    """
+
+    mask: Tensor
 
 
 class EvalSample(TypedDict):
@@ -76,18 +87,23 @@ class PhotoSample(TypedDict):
 class TrainView(Dataset[TrainSample]):
     """Training samples by (epoch, index): one pair is one sample, whichever worker asks and when."""
 
-    def __init__(self, source: ImageSet, augment: Mapping[str, Any] | WeakAugment, seed: int) -> None:
+    def __init__(
+        self, source: ImageSet, augment: Mapping[str, Any] | WeakAugment, seed: int, masks: bool = False
+    ) -> None:
         """Wrap a data set.
 
         Args:
-            source: Images and tags; its masks are never read.
+            source: Images and tags; its masks are never read unless asked for.
             augment: Settings of the weak augmentation.
             seed: Seed of the run, at least 0.
+            masks: Whether samples hold masks: only for the fully supervised counterpart, ``Supervised``.
 
         Raises:
-            UserError: A wrong setting of the augmentation.
+            UserError: A wrong setting of the augmentation, or masks are asked for and there are none.
         """
-        self.source = source
+        if masks and not source.has_masks:
+            raise UserError("this model learns from masks, and data.train has none: train another recipe on it")
+        self.source, self.masks = source, masks
         self.augment = augment if isinstance(augment, WeakAugment) else WeakAugment.from_dict(augment)
         self.seed = seed
 
@@ -100,7 +116,13 @@ class TrainView(Dataset[TrainSample]):
         epoch, index = key
         rng = Generator(PCG64(SeedSequence([self.seed, epoch, index])))
         seed = int(rng.integers(2**63 - 1))  # drawn first: it does not depend on the augmentation
-        crop, box = self.augment(self.source.image(index), rng)
+        image = self.source.image(index)
+        if self.masks:
+            crop, box, mask = self.augment.with_mask(image, self._mask(index, image.shape[:2]), rng)
+            return MaskedSample(**self._sample(index, crop, box, seed), mask=torch.from_numpy(mask).long())
+        return self._sample(index, *self.augment(image, rng), seed)
+
+    def _sample(self, index: int, crop: NDArray[np.uint8], box: Box, seed: int) -> TrainSample:
         return TrainSample(
             image=normalize(crop),
             tags=torch.from_numpy(self.source.tags(index)),
@@ -108,6 +130,17 @@ class TrainView(Dataset[TrainSample]):
             seed=torch.tensor(seed),
             name=self.source.names[index],
         )
+
+    def _mask(self, index: int, size: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Return a mask that is there, has the photo's size and only labels that exist."""
+        mask, where = self.source.mask(index), f"mask of image {self.source.names[index]}"
+        if mask is None:
+            raise UserError(f"{where} is missing, and this model learns from masks: take the image out of the list")
+        if mask.shape != size:
+            raise UserError(f"{where}: {mask.shape[0]}x{mask.shape[1]} pixels, its photo has {size[0]}x{size[1]}")
+        if (unknown := mask[(mask > self.source.K) & (mask != IGNORE)]).size:
+            raise UserError(f"{where} holds label {unknown[0]}; there are 0 to {self.source.K}, and 255 for void")
+        return mask
 
 
 class EvalView(Dataset[EvalSample]):

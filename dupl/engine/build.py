@@ -51,6 +51,11 @@ def build_model(config: Config, classes: int, device: torch.device, pretrained: 
     return built.to(device)
 
 
+def learns_from_masks(config: Config) -> bool:
+    """Whether the recipe's model is taught by masks, which only the fully supervised counterpart is."""
+    return bool(getattr(COMPONENTS.get(config.model.type), "learns_from_masks", False))
+
+
 def precision(setting: str, device: torch.device) -> str:
     """The model's precision: "auto" is bfloat16 on CUDA devices and float32 on the CPU."""
     if setting == "auto":

@@ -189,7 +189,8 @@ def read_data(config: Config) -> tuple[TrainView, ImageSet | None]:
     source = build.build_dataset(config, "train")
     check_quality(config, source)
     check_gallery(config)
-    view = TrainView(source, config.data.augment.to_dict(), config.runtime.seed)
+    masks = build.learns_from_masks(config)
+    view = TrainView(source, config.data.augment.to_dict(), config.runtime.seed, masks)
     validation = build.build_dataset(config, "val") if config.data.get("val") else None
     if validation is not None and validation.classes != source.classes:
         both = f"{', '.join(validation.classes)}; {', '.join(source.classes)}"

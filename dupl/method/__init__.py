@@ -12,6 +12,7 @@ from dupl.method import (
     refine,
     segmentation,
     students,
+    supervised,
     threshold,
 )
 
@@ -27,5 +28,6 @@ __all__ = [
     "refine",
     "segmentation",
     "students",
+    "supervised",
     "threshold",
 ]

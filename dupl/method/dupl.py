@@ -50,6 +50,8 @@ class DuPL(BaseModel):
         UserError: A combination of components that means nothing.
     """
 
+    learns_from_masks = False  # training reads image-level tags only
+
     def __init__(
         self,
         num_classes: int,

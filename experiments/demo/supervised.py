@@ -1,0 +1,21 @@
+"""The fully supervised ceiling of the demo: one student of demo/toy, its schedule, taught by the true masks.
+
+Reproduces: no table of the paper. What a run on tags could reach at best with this network, this many iterations and
+    this batch, on the toy validation set.
+
+    dupl train demo/supervised
+"""
+
+_base_ = ["toy.py"]
+
+model = dict(
+    type="Supervised",
+    students=dict(type="SingleStudent"),
+    discrepancy=dict(_delete_=True, type="NoDiscrepancy"),
+    threshold=dict(_delete_=True, type="FixedThreshold", value=0.7),
+    noise_filter=dict(_delete_=True, type="TrustAll"),
+    consistency=dict(_delete_=True, type="NoConsistency"),
+    segmentation=dict(type="CrossEntropy", start=0),
+    patch_contrast=dict(_delete_=True, type="NoPatchContrast"),
+    weights=dict(seg=1.0),
+)
