@@ -1,0 +1,153 @@
+"""Metrics from pixels per image: of the images as they are, of resamples of them, and with each left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Values = NDArray[np.float64]
+BACKGROUND = "background"
+PIXELS = ["TP", "FP", "FN"]
+BLOCK = 1 << 22  # numbers that are held at once
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric that follows from counts.
+
+    Attributes:
+        kind: "cam" or "seg".
+        who: A student's number, "mean" (averaged probabilities), or "best": the better student.
+        figure: "mIoU", the name of a subset's mIoU, or "OA" (Sec. 4.3: the foreground's mean FP / (TP + FP)).
+        subset: Class names of that mIoU; None is every class.
+    """
+
+    kind: str
+    who: str
+    figure: str
+    subset: tuple[str, ...] | None = None
+
+    @classmethod
+    def parse(cls, name: str, subsets: Mapping[str, Sequence[str]] | None = None) -> Metric | None:
+        """From its name, such as "cam/best/mIoU"; None where it does not follow from counts.
+
+        Args:
+            name: As evaluations write it.
+            subsets: Class names by the name of a subset's mIoU.
+        """
+        parts = name.split("/")
+        if len(parts) != 3 or parts[0] not in ("cam", "seg"):
+            return None
+        kind, who, figure = parts
+        if figure in ("mIoU", "OA"):
+            return cls(kind, who, figure)
+        chosen = (subsets or {}).get(figure)
+        return None if chosen is None else cls(kind, who, figure, tuple(chosen))
+
+    def maps(self, known: Iterable[str]) -> list[str]:
+        """The label maps it needs of those there are ("cam/1", "cam/mean", ...)."""
+        names = sorted(set(known))
+        if self.who != "best":
+            return [name for name in names if name == f"{self.kind}/{self.who}"]
+        return [name for name in names if name.startswith(f"{self.kind}/") and name.split("/")[1].isdigit()]
+
+    def of(self, totals: NDArray[Any], classes: Sequence[str]) -> Values:
+        """The metric in percent, (...), of TP, FP and FN of every map and class, (..., maps, classes, 3).
+
+        IoU leaves out classes that the truth does not contain, and OA those never predicted; the mean is over the
+        others. Of several maps the highest counts.
+        """
+        tp, fp, fn = (np.asarray(totals[..., k], float) for k in range(3))
+        if self.figure == "OA":
+            chosen = np.array([name != BACKGROUND for name in classes])
+            part, whole, known = fp, tp + fp, tp + fp > 0
+        else:
+            chosen = np.array([self.subset is None or name in self.subset for name in classes])
+            part, whole, known = tp, tp + fp + fn, tp + fn > 0
+        known = known & chosen
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = np.where(known, 100 * part / whole, 0).sum(-1) / known.sum(-1)
+        best: Values = np.fmax.reduce(means, axis=-1)
+        return best
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Pixels per image of one evaluation.
+
+    Attributes:
+        table: Sparse, (images, maps * classes * 3): TP, FP and FN.
+        maps: How many label maps.
+        classes: Names.
+        images: Names, in the order of the rows.
+    """
+
+    table: Any
+    maps: int
+    classes: tuple[str, ...]
+    images: tuple[str, ...]
+
+    @classmethod
+    def dense(cls, counts: NDArray[Any], classes: Sequence[str], images: Sequence[str] | None = None) -> Counts:
+        """From an array (images, maps, classes, 3)."""
+        from scipy.sparse import csr_array
+
+        names = [str(k) for k in range(len(counts))] if images is None else images
+        table = csr_array(counts.reshape(len(counts), -1).astype(float))
+        return cls(table, counts.shape[1], tuple(classes), tuple(names))
+
+    @classmethod
+    def of(cls, frame: DataFrame, maps: Sequence[str]) -> Counts:
+        """From the rows of one evaluation: columns map, image, class, TP, FP and FN.
+
+        Args:
+            frame: An image has a row for each map and class that it has pixels of.
+            maps: Which label maps.
+        """
+        import pandas as pd
+        from scipy.sparse import csr_array
+
+        frame = frame[frame["map"].isin(list(maps))]
+        image, images = pd.factorize(frame["image"], sort=True)
+        label, classes = pd.factorize(frame["class"], sort=True)
+        place = pd.Index(maps).get_indexer(frame["map"])
+        first = (place * len(classes) + label) * 3
+        cells = frame[PIXELS].to_numpy(float)
+        where = (np.repeat(image, 3), (first[:, None] + np.arange(3)).ravel())
+        shape = (len(images), len(maps) * len(classes) * 3)
+        return cls(csr_array((cells.ravel(), where), shape=shape), len(maps), tuple(classes), tuple(images))
+
+    def value(self, metric: Metric) -> float:
+        """The metric of all images."""
+        return float(self._metric(metric, self.table.sum(0)[None])[0])
+
+    def resampled(self, metric: Metric, resamples: int, seed: int) -> Values:
+        """The metric of images drawn with replacement, (resamples,); the same draws for all with as many images."""
+        count = len(self.images)
+        found = [self._metric(metric, (self.table.T @ w.T).T) for w in _weights(count, resamples, seed)]
+        return np.concatenate(found)
+
+    def left_out(self, metric: Metric) -> Values:
+        """The metric without each image, (images,)."""
+        total, size = self.table.sum(0), max(1, BLOCK // self.table.shape[1])
+        starts = range(0, len(self.images), size)
+        return np.concatenate([self._metric(metric, total - self.table[k : k + size].toarray()) for k in starts])
+
+    def _metric(self, metric: Metric, totals: NDArray[Any]) -> Values:
+        return metric.of(totals.reshape(len(totals), self.maps, len(self.classes), 3), self.classes)
+
+
+def _weights(images: int, resamples: int, seed: int) -> Iterator[Values]:
+    """How often each image is drawn, (resamples, images), in blocks."""
+    generator, size = np.random.default_rng(seed), max(1, BLOCK // images)
+    for start in range(0, resamples, size):
+        rows = min(size, resamples - start)
+        drawn = generator.integers(0, images, (rows, images)) + images * np.arange(rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images).astype(float)
