@@ -7,12 +7,13 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from dupl import recipes
-from dupl.cli import main
+from dupl.cli import build_parser, main
 from dupl.cli.show import components
 from dupl.engine import build
 from dupl.engine.evaluate import metric_names
@@ -23,17 +24,15 @@ from dupl.lab.plan import expand, load
 from dupl.registry import DATASETS
 
 NAMES = recipes.names("ablations")
+DOCS = Path(__file__).parents[1] / "docs" / "ablations.md"
 PAPER = ("table3_upper_bound", "table4_components", "table4_leave_one_out", "table5a_threshold", "table5b_warmup")
 PAPER = (*PAPER, "table6_discrepancy", "fig2_confirmation_bias", "fig7a_overactivation", "released_vs_paper")
 COMPONENTS = ["DS", "L_dis", "DTA", "ANF", "L_reg"]
-WAITING = "voc/supervised" not in recipes.names()
 
 
 @pytest.fixture(scope="module", params=NAMES)
 def plan(request):
     """Each shipped plan."""
-    if request.param == "table3_upper_bound" and WAITING:
-        pytest.skip("the recipe voc/supervised is not there yet")
     return plan_named(request.param)
 
 
@@ -58,7 +57,10 @@ def test_the_tables_are_there():
 
 def test_the_docstring_says_protocol_cost_and_command(plan):
     assert plan.title and re.search(r"^Protocol: ", plan.doc, re.M)
-    assert re.search(rf"^ +dupl ablate {plan.name}\b", plan.doc, re.M)
+    commands = [line.split()[1:] for line in plan.doc.splitlines() if line.startswith("    dupl ")]
+    parsed = [build_parser().parse_args(command) for command in commands]
+    assert parsed and all(a.command == "ablate" and a.plan == plan.name for a in parsed)
+    assert all(expand(plan, a.rows, a.seeds, overrides.parse(a.set)) for a in parsed)
     runs = len(expand(plan))
     seeds = f"{len(plan.rows)} rows x {len(plan.seeds)} seeds = " if len(plan.seeds) > 1 else ""
     assert re.search(rf"^Cost: {seeds}{runs} runs ", plan.doc, re.M)
@@ -181,8 +183,6 @@ def test_the_demo_s_tables_share_the_full_model():
 
 
 def test_the_upper_bound_is_of_the_same_network():
-    if WAITING:
-        pytest.skip("the recipe voc/supervised is not there yet")
     runs = first_seed("table3_upper_bound")
     for supervised, dupl in (("supervised", "dupl"), ("supervised_in21k", "dupl_in21k")):
         a, b = runs[supervised].config, runs[dupl].config
@@ -193,10 +193,9 @@ def test_the_upper_bound_is_of_the_same_network():
 
 
 def test_no_torch_to_load_and_expand():
-    names = [name for name in NAMES if name != "table3_upper_bound" or not WAITING]
     code = (
         "import sys; from dupl.lab.plan import load\n"
-        f"runs = [run for name in {names} for run in load(name).expand()]\n"
+        f"runs = [run for name in {NAMES} for run in load(name).expand()]\n"
         "print(sorted({'torch', 'torchvision', 'timm', 'dupl.method', 'dupl.engine'} & set(sys.modules)))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -244,12 +243,23 @@ class TestShow:
         assert "the paper does not state the protocol of its 58.9" in out
 
 
+DOCUMENTED = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(), re.M | re.S)
+
+
+def test_the_documented_plan_is_one(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(DOCUMENTED[0])
+    plan = load(file)
+    assert [row.label for row in plan.rows] == ["Baseline", "+ ANF", "+ L_reg"]
+    assert plan.set and plan.rows[2].paper and plan.rows[2].note and plan.title == "What my filter does"
+
+
 def test_a_plan_for_the_released_code_is_two_lines(tmp_path):
-    """As docs/ablations.md shows it."""
     source = recipes.resolve("table4_components", "ablations")
     file = tmp_path / "released.py"
-    file.write_text(f"_base_ = [{str(source)!r}]\nbase = 'voc/dupl_released'\n")
+    text = DOCUMENTED[1].replace("PATH/TO/ablations/table4_components.py", str(source))
+    file.write_text(text)
     assert load(file).expand(["L_reg"], [0])[0].fingerprint == fingerprint(recipes.load("voc/dupl_released"))
-    file.write_text(f"_base_ = [{str(source)!r}]\nbase = 'voc/dupl_relased'\n")
+    file.write_text(text.replace("released", "relased"))
     with pytest.raises(UserError, match="did you mean voc/dupl_released"):
         load(file)
