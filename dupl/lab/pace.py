@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +53,7 @@ FREE = {
     "evaluation.best",
     "evaluation.subset",
 }
+ENOUGH = 20  # runs whose evaluations are read for the seconds of one
 WEIGHTS = ("pretrained", "weights")  # where a network starts from does not change its size
 
 
@@ -117,7 +120,8 @@ def measure(config: Config | Mapping[str, Any], runs: Iterable[StoredRun]) -> Pa
         return None
     nearest = min(entry[:2] for entry in like)
     chosen = [run for *rank, run in like if tuple(rank) == nearest]
-    spent = [e.seconds for run in chosen for e in run.evaluations if not e.checkpoint and e.seconds is not None]
+    read = chosen[:ENOUGH]
+    spent = [e.seconds for run in read for e in run.evaluations if not e.checkpoint and e.seconds is not None]
     return Pace(
         iteration=median(run.seconds_per_iteration or 0.0 for run in chosen),
         evaluation=median(spent) if spent else 0.0,
@@ -128,29 +132,51 @@ def measure(config: Config | Mapping[str, Any], runs: Iterable[StoredRun]) -> Pa
 
 def work_of(config: Config | Mapping[str, Any]) -> Work:
     """What an iteration of a resolved config consists of."""
-    values = plain(config)
-    must = {path: _shape(_at(values, path.split("."))) for path in MUST}
-    kinds, rest = {}, {}
-    for section, content in values.items():
-        parts = content if isinstance(content, dict) else {"": content}
-        for key, value in parts.items():
-            place = f"{section}.{key}".rstrip(".")
-            if section in FREE or place in FREE:
-                continue
-            rest[place] = canonical(value)
-            if isinstance(value, dict) and "type" in value:
-                kinds[place] = str(value["type"])
-    return Work(canonical(must), kinds, rest)
+    return _join(_part(section, content) for section, content in plain(config).items())
 
 
 def work_of_file(path: str | os.PathLike[str]) -> Work | None:
     """The same of a run's config.py, which is read and not executed; None where it cannot be."""
     try:
         with open(path, encoding="utf-8") as file:
-            body = ast.parse(file.read()).body
-        return work_of({_name(node.targets[0]): _value(node.value) for node in body if isinstance(node, ast.Assign)})
+            sections = re.split(r"^(?=\w+ = )", file.read(), flags=re.MULTILINE)
+        return _join(_part_of_text(text) for text in sections if text.strip())
     except Exception:  # anything may stand in a file that was damaged by hand
         return None
+
+
+Part = tuple[dict[str, str], dict[str, str], dict[str, str]]
+
+
+@lru_cache(maxsize=4096)  # the runs of a store share most of their sections
+def _part_of_text(text: str) -> Part:
+    (node,) = (node for node in ast.parse(text).body if isinstance(node, ast.Assign))
+    return _part(_name(node.targets[0]), plain(_value(node.value)))
+
+
+def _part(section: str, content: Any) -> Part:
+    """What must agree, kinds and the rest, of one section of a config."""
+    paths = [path for path in MUST if path.startswith(f"{section}.")]
+    must = {path: canonical(_shape(_at(content, path.split(".")[1:]))) for path in paths}
+    kinds, rest = {}, {}
+    for key, value in (content if isinstance(content, dict) else {"": content}).items():
+        place = f"{section}.{key}".rstrip(".")
+        if section in FREE or place in FREE:
+            continue
+        rest[place] = canonical(value)
+        if isinstance(value, dict) and "type" in value:
+            kinds[place] = str(value["type"])
+    return must, kinds, rest
+
+
+def _join(parts: Iterable[Part]) -> Work:
+    must: dict[str, str] = {}
+    kinds: dict[str, str] = {}
+    rest: dict[str, str] = {}
+    for part in parts:
+        for whole, some in zip((must, kinds, rest), part, strict=True):
+            whole.update(some)
+    return Work(" ".join(f"{path}={value}" for path, value in sorted(must.items())), kinds, rest)
 
 
 def _value(node: ast.expr) -> Any:
