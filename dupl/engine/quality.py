@@ -32,6 +32,7 @@ WORDS = {
     "filter_precision": "filtered pixels whose label was wrong (%)",
     "disagreement": "pixels labelled by both students, but differently (%)",
 }
+REMEDY = "; try dupl data check"
 
 
 @torch.no_grad()
@@ -138,6 +139,28 @@ def check_quality(config: Config, source: ImageSet) -> None:
         raise UserError(f"evaluation.quality is {count!r}: give a number of training images, 0 for none")
     if count and not source.has_masks:
         raise UserError("evaluation.quality needs masks of data.train, which has none: set it to 0")
+
+
+def check_masks(source: ImageSet, name: str, count: int = 16) -> None:
+    """Look at a few masks, spread over a data set, for what would else end the first evaluation.
+
+    Args:
+        source: With masks.
+        name: What the recipe calls it.
+        count: Of images to look at.
+
+    Raises:
+        UserError: A mask cannot be read, is of another size than its photo, or holds a label that is no class.
+    """
+    for i in spread(count, len(source)):
+        mask = source.mask(i)
+        if mask is None:
+            continue
+        where = f"{name}, mask of image {source.names[i]}"
+        if mask.shape != (size := source.image(i).shape[:2]):
+            raise UserError(f"{where}: {mask.shape[0]}x{mask.shape[1]} pixels, its photo has {size[0]}x{size[1]}{REMEDY}")
+        if (strange := mask[(mask != IGNORE) & (mask > source.K)]).size:
+            raise UserError(f"{where}: label {strange.max()} in a mask of {source.K + 1} classes{REMEDY}")
 
 
 def quality_curves(config: Config, run: Run, marks: dict[str, int]) -> list[Path]:
