@@ -11,6 +11,7 @@ from dupl import recipes
 from dupl.errors import UserError
 from dupl.lab import overrides
 from dupl.lab.fingerprint import fingerprint
+from dupl.lab.overrides import ABSENT
 from dupl.lab.plan_file import PLAN, PROTOCOLS, Column, Factor, checked, merge, read_columns, read_factors, unknown
 from dupl.lab.plan_rows import Row, kind_of, read_rows
 
@@ -82,7 +83,8 @@ class PlannedRun:
         config: Resolved.
         fingerprint: Of the config; runs of several plans may share it.
         recipe: Name of the base.
-        changes: Old and new value by path, against the base (with this call's `sets`); the seed left out.
+        changes: Old and new value by path, against the base (with this call's `sets`); without the seed, and without
+            the arguments that went with a component whose type was swapped.
     """
 
     plan: str
@@ -194,7 +196,7 @@ def expand(
         for row in chosen:
             recipe = row.base or plan.base
             config = overrides.apply(configs[row.key], {SEED: seed})
-            changes = overrides.diff(bases[recipe], configs[row.key])
+            changes = _changes(bases[recipe], configs[row.key])
             runs.append(PlannedRun(plan.name, row.key, seed, config, fingerprint(config), recipe, changes))
     return runs
 
@@ -204,6 +206,12 @@ def _configure(plan: Plan, row: Row, base: Config) -> Config:
         return overrides.apply(base, merge(plan.set, _allowed(row.overrides, "set")))
     except UserError as error:
         raise UserError(f"row {row.key}: {error}") from None
+
+
+def _changes(base: Config, config: Config) -> dict[str, tuple[Any, Any]]:
+    found = overrides.diff(base, config)
+    swapped = tuple(path.removesuffix("type") for path in found if path.endswith(".type"))
+    return {path: (old, new) for path, (old, new) in found.items() if new is not ABSENT or not path.startswith(swapped)}
 
 
 def _refuse_twins(rows: Sequence[Row], configs: Mapping[str, Config]) -> None:

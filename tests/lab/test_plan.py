@@ -14,6 +14,7 @@ from dupl import recipes
 from dupl.errors import UserError
 from dupl.lab import overrides
 from dupl.lab.fingerprint import fingerprint
+from dupl.lab.overrides import ABSENT
 from dupl.lab.plan import expand, load
 from dupl.lab.plan_file import merge
 
@@ -217,6 +218,11 @@ class TestExpand:
     def test_changes_are_against_the_base_without_the_seed(self, home):
         *_, run = plan_of(home, FACTORS + ROWS).expand(rows=["all"], seeds=[5])
         assert run.changes == {"schedule.lr": (0.1, 0.2)}
+
+    def test_a_swapped_component_is_told_by_its_type_and_new_arguments(self, home):
+        text = "rows = dict(r=dict(set={'model.a': dict(type='N', w=0), 'model.b': dict(type='B')}))"
+        (run,) = plan_of(home, text).expand()
+        assert run.changes == {"model.a.type": ("A", "N"), "model.a.w": (ABSENT, 0), "model.b.z": (3, ABSENT)}
 
     def test_sets_change_the_base_and_rows_win(self, home):
         plan = plan_of(home, FACTORS + ROWS)
