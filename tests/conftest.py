@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 # Before torch or a hub client is imported, and inherited by every command that a test starts.
-os.environ.update(HF_HUB_OFFLINE="1", WANDB_MODE="offline", MPLBACKEND="Agg", OMP_NUM_THREADS="1")
+os.environ.update(HF_HUB_OFFLINE="1", WANDB_MODE="disabled", MPLBACKEND="Agg", OMP_NUM_THREADS="1")
 
 settings.register_profile("dupl", deadline=None, derandomize=True, database=None)
 settings.load_profile("dupl")

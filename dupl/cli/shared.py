@@ -37,6 +37,16 @@ def recipe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="PATH=VALUE", help=SET_HELP)
 
 
+def wandb_option(parser: argparse._ActionsContainer) -> None:
+    """``--wandb``, for every command that trains."""
+    parser.add_argument(
+        "--wandb",
+        choices=["off", "offline", "online"],
+        help="track the run; by default as WANDB_MODE says, else online where an account is set up, else offline; "
+        "off where wandb is not installed",
+    )
+
+
 def stderr() -> Console:
     """Where progress and messages go; results go to standard output."""
     from rich.console import Console

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dupl.cli.shared import command, default_folder, recipe_options, resolved, stderr
+from dupl.cli.shared import command, default_folder, recipe_options, resolved, stderr, wandb_option
 
 
 def add_demo(commands: Any) -> None:
@@ -20,16 +20,20 @@ def add_demo(commands: Any) -> None:
     )
     parser.add_argument("--work-dir", type=Path, help="the run's folder; runs/demo-toy-FINGERPRINT by default")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted demo")
+    wandb_option(parser)
     recipe_options(parser)
 
 
 def run_demo(arguments: argparse.Namespace) -> int:
     """``dupl demo``."""
+    from dupl.lab.track import choose
+
+    config, wandb = resolved("demo/toy", arguments.set), choose(arguments.wandb).mode
+
     from dupl.engine.demo import demo
 
-    config = resolved("demo/toy", arguments.set)
     folder = arguments.work_dir or default_folder("demo/toy", config)
-    demo(config, folder, resume=arguments.resume, console=stderr())
+    demo(config, folder, resume=arguments.resume, wandb=wandb, console=stderr())
     return 0
 
 
@@ -44,6 +48,7 @@ def add_train(commands: Any) -> None:
         "  dupl train voc/dupl --set model.threshold.final=0.5 runtime.seed=1\n"
         "  dupl train my/recipe.py --work-dir runs/mine --resume\n"
         "  dupl train voc/dupl --set schedule.accumulate=2          one GPU, micro-batches of 2\n"
+        "  dupl train voc/dupl --wandb offline                      dupl sync uploads it later\n"
         "  torchrun --nproc-per-node 2 -m dupl train voc/dupl --launcher pytorch\n",
     )
     parser.add_argument("recipe", help="a name that `dupl show` lists, or a file")
@@ -55,19 +60,23 @@ def add_train(commands: Any) -> None:
         default="none",
         help="for several processes",
     )
+    wandb_option(parser)
     recipe_options(parser)
 
 
 def run_train(arguments: argparse.Namespace) -> int:
     """``dupl train``."""
+    from dupl.lab.track import choose
+
     config = resolved(arguments.recipe, arguments.set)  # before the imports: a slip of the pen is told at once
+    wandb = choose(arguments.wandb).mode
 
     from dupl.engine.pictures import draw
     from dupl.engine.train import train
 
     folder = arguments.work_dir or default_folder(arguments.recipe, config)
     console = stderr()
-    run = train(config, folder, resume=arguments.resume, launcher=arguments.launcher, console=console)
+    run = train(config, folder, resume=arguments.resume, launcher=arguments.launcher, wandb=wandb, console=console)
     if run is not None:
         for picture in draw(run, config):
             console.print(f"look at {picture}", soft_wrap=True)

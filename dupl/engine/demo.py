@@ -23,19 +23,20 @@ CAPTION = (
 )
 
 
-def demo(config: Config, folder: Path, *, resume: bool, console: Console) -> None:
+def demo(config: Config, folder: Path, *, resume: bool, wandb: str = "off", console: Console) -> None:
     """Train the demo recipe, print the table of its last evaluation, and write pictures.png and curves.png.
 
     Args:
         config: The recipe demo/toy, resolved.
         folder: The run's folder; a finished run in it is only shown again.
         resume: Go on with an interrupted demo.
+        wandb: As for `train`.
         console: For progress; the table goes to standard output.
     """
     started = time.monotonic()
     run = Run(folder)
     if not (run.exists() and run.status.state == "finished"):
-        train(config, folder, resume=resume, command=sys.argv, console=console)
+        train(config, folder, resume=resume, command=sys.argv, wandb=wandb, console=console)
     metrics, rows = read_evaluation(run.path / "evaluation" / f"iter_{config.schedule.iterations:06d}")
     as_shipped = fingerprint(config) == fingerprint(recipes.load("demo/toy"))
     print_evaluation(metrics, rows, "toy validation scenes, single scale", CEILING if as_shipped else None)

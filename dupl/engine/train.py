@@ -27,8 +27,10 @@ from dupl.engine.evaluate import PROTOCOL, Evaluation, evaluate, merge, metric_n
 from dupl.engine.gallery import GalleryHook, check_gallery
 from dupl.engine.hooks import EvaluateHook, ProgressHook, ScalarHook, StopHook
 from dupl.engine.loop import PositionSampler, TrainLoop  # noqa: F401  (the runner finds TrainLoop by name)
+from dupl.engine.noise import noise_hook
 from dupl.engine.optim import WarmupPoly, build_optimizer
-from dupl.engine.quality import check_quality, quality_hook
+from dupl.engine.quality import check_masks, check_quality, quality_hook
+from dupl.engine.track import TrackHook
 from dupl.errors import RunError, UserError
 from dupl.lab.fingerprint import fingerprint
 from dupl.lab.overrides import diff
@@ -112,6 +114,7 @@ def train(
     resume: bool = False,
     launcher: str = "none",
     command: Sequence[str] | None = None,
+    wandb: str = "off",
     console: Console | None = None,
 ) -> Run | None:
     """Train, evaluate on the way, and leave a run folder.
@@ -122,6 +125,7 @@ def train(
         resume: Go on from the newest valid checkpoint; without one, from the start.
         launcher: "none", or mmengine's "pytorch", "slurm", "mpi" for several processes.
         command: The command line, for the record.
+        wandb: "off", "offline" or "online": whether a wandb run is kept beside the files.
         console: Where to report; standard error where None.
 
     Returns:
@@ -147,7 +151,11 @@ def train(
     quiet.print(f"{run.path}: {len(view)} images, {batch}, {precision} on {device}", soft_wrap=True, highlight=False)
     if late := starts(config.model).keys() - marks(config).keys():
         quiet.print(f"{', '.join(sorted(late))} after the end, iteration {config.schedule.iterations}", highlight=False)
-    trainer = build_trainer(config, run, model, (view, validation), batch, (rank, world), launcher, quiet, device)
+    tracked = None
+    if wandb != "off" and rank == 0:
+        tracked = TrackHook(run, config, model, view.source if validation is None else validation, wandb, quiet)
+    data, place = (view, validation), (rank, world)
+    trainer = build_trainer(config, run, model, data, batch, place, launcher, quiet, device, tracked)
     if resume and (start := find_start(run, quiet)) is not None:
         trainer._resume, trainer._load_from = True, str(start)
     if rank == 0:
@@ -195,7 +203,10 @@ def read_data(config: Config) -> tuple[TrainView, ImageSet | None]:
     if validation is not None and validation.classes != source.classes:
         both = f"{', '.join(validation.classes)}; {', '.join(source.classes)}"
         raise UserError(f"data.val has other classes than data.train ({both}): name the same, in the same order")
-    return view, validation if validation is not None and validation.has_masks else None
+    if validation is None or not validation.has_masks:
+        return view, None
+    check_masks(validation, "data.val")
+    return view, validation
 
 
 def check_evaluation(config: Config, classes: tuple[str, ...], students: int) -> None:
@@ -215,6 +226,8 @@ def _close(trainer: Trainer) -> None:
             hook.close()
         if isinstance(hook, StopHook):
             hook.forget()
+        if isinstance(hook, TrackHook):
+            hook.close(1)
 
 
 def join(launcher: str, device: torch.device) -> tuple[int, int]:
@@ -276,6 +289,7 @@ def build_trainer(
     launcher: str,
     console: Console,
     device: torch.device,
+    tracked: TrackHook | None = None,
 ) -> Trainer:
     """The mmengine Runner of a run: its loader, optimiser, schedule and hooks."""
     schedule, runtime = config.schedule, config.runtime
@@ -302,6 +316,12 @@ def build_trainer(
     if config.evaluation.get("gallery"):
         shown, split = (view.source, "train") if validation is None else (validation, "val")
         hooks.append(GalleryHook(run, config, model, shown, split))  # type: ignore[arg-type]
+    if (noise := noise_hook(run, runtime.log_interval, model)) is not None:  # type: ignore[arg-type]
+        hooks.append(noise)
+    backends: list[Any] = list(runtime.vis_backends)
+    if tracked is not None:
+        hooks.append(tracked)
+        backends.append(tracked.rows)
     wrapper = {
         "type": "MMDistributedDataParallel",
         "find_unused_parameters": True,
@@ -320,7 +340,7 @@ def build_trainer(
         default_hooks=dict.fromkeys(("runtime_info", "timer", "sampler_seed", "logger", "checkpoint")),
         custom_hooks=hooks + list(config.get("hooks", [])),
         launcher=launcher,
-        visualizer=dict(type="Visualizer", vis_backends=list(runtime.vis_backends), save_dir=str(run.path / "logs")),
+        visualizer=dict(type="Visualizer", vis_backends=backends, save_dir=str(run.path / "logs")),
         randomness=dict(seed=runtime.seed),
         cfg=dict(model_wrapper_cfg=wrapper),
         experiment_name=f"{run.path.name}-{os.getpid()}",

@@ -21,6 +21,7 @@ IGNORED = (
     "runtime.keep_checkpoints",
     "runtime.log_interval",
     "runtime.progress",
+    "runtime.track",
     "runtime.vis_backends",
     "runtime.workers",
     "evaluation.batch_size",

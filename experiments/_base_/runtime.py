@@ -21,5 +21,6 @@ runtime = dict(
     log_interval=50,
     checkpoint_interval=1000,
     keep_checkpoints=2,
+    track=dict(pictures=4, checkpoints=False),  # on wandb: images at each evaluation; weights as artifacts at the end
     vis_backends=[],
 )
