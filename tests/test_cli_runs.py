@@ -1,0 +1,230 @@
+"""``dupl runs``: what it lists, chooses, removes and refuses to remove."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import socket
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
+
+import pytest
+
+from dupl import recipes
+from dupl.cli import build_parser, main
+from dupl.cli.runs import span
+from dupl.lab import plan
+from dupl.lab.run import Run
+
+NOBODY = 2**22 + 1
+
+
+def make(root, name, *, hours=1.0, size=0, **status):
+    """A finished run that ended some hours ago."""
+    run = Run(root / name)
+    run.write_text("config.py", "a = 1\n")
+    run.write_text("weights.pth", "x" * size)
+    ended = (datetime.now(timezone.utc) - timedelta(hours=hours)).isoformat(timespec="seconds")
+    facts = {"state": "finished", "fingerprint": f"print-{name}", "command": ["dupl"], "seed": 0, "created": ended}
+    facts |= {"ended": ended, "seconds": 3700.0, "iteration": 100, "iterations": 100}
+    facts |= {"host": socket.gethostname(), "pid": NOBODY, "commit": "0123456789", "dirty": True}
+    run.write_json("status.json", facts | status)
+    return run
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A store with a run of each kind; answers to questions are none."""
+    monkeypatch.chdir(tmp_path)
+    store = tmp_path / "runs"
+    make(store, "done", size=5000)
+    make(store, "old", hours=500)
+    make(store, "broken", state="failed", error="L_seg is nan")
+    make(store, "dead", state="running", ended=None, iteration=40)
+    make(store, "live", state="running", ended=None, pid=os.getpid())
+    return store
+
+
+def answering(monkeypatch, *answers):
+    """A person at a terminal; the questions they were asked."""
+    asked, left = [], list(answers)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+
+    def answer(self, question):
+        asked.append(question)
+        if not left:
+            raise EOFError
+        return left.pop(0)
+
+    monkeypatch.setattr("rich.console.Console.input", answer)
+    return asked
+
+
+def listed(capsys, *arguments):
+    assert main(["runs", *map(str, arguments), "--json"]) == 0
+    return {row["run"].rpartition("/")[2]: row for row in json.loads(capsys.readouterr().out)["runs"]}
+
+
+def there(root):
+    return {path.name for path in root.iterdir()}
+
+
+def told(capsys, *argv):
+    assert main(["runs", *map(str, argv)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    return line.removeprefix("dupl: ")
+
+
+class TestListing:
+    def test_the_table(self, root, capsys):
+        assert main(["runs"]) == 0
+        out, err = capsys.readouterr()
+        rows = {line.split()[0]: line for line in out.splitlines() if line and not line.startswith("5 runs")}
+        assert re.search(r"finished +100/100 +0 +1:01:40 +60 min +5\.\d kB +0123456\+", rows["done"])
+        assert "2 w" in rows["old"]
+        assert "interrupted (died)" in rows["dead"]
+        assert "40/100" in rows["dead"]
+        assert "running" in rows["live"]
+        assert re.search(r"^5 runs, \d+\.\d kB: 2 finished", out, re.M)
+        assert err == ""
+
+    def test_json_says_all_that_is_known(self, root, capsys):
+        rows = listed(capsys)
+        assert rows.keys() == {"done", "old", "broken", "dead", "live"}
+        done = rows["done"]
+        assert done["bytes"] == sum(p.stat().st_size for p in (root / "done").iterdir())
+        assert (done["fingerprint"], done["commit"], done["dirty"]) == ("print-done", "0123456789", True)
+        assert rows["broken"]["error"] == "L_seg is nan"
+        assert (rows["dead"]["state"], rows["dead"]["died"]) == ("interrupted", True)
+
+    def test_what_is_damaged_is_told(self, root, capsys):
+        (root / "old" / "status.json").write_text("{")
+        (root / "done" / "evaluation" / "iter_000100").mkdir(parents=True)
+        (root / "done" / "evaluation" / "iter_000100" / "metrics.json").write_text("nothing")
+        assert main(["runs"]) == 0
+        out, err = capsys.readouterr()
+        assert "4 runs" in out
+        lines = err.splitlines()
+        assert [line.startswith("passed over: runs/") for line in lines] == [True, True]
+        assert main(["runs", "--json"]) == 0
+        damaged = json.loads(capsys.readouterr().out)["damaged"]
+        assert {row["path"] for row in damaged} == {"runs/old", "runs/done/evaluation/iter_000100"}
+
+    def test_an_empty_store(self, tmp_path, capsys):
+        assert main(["runs", "--root", str(tmp_path)]) == 0
+        assert "no such runs" in capsys.readouterr().out
+        assert listed(capsys, "--root", tmp_path) == {}
+
+    @pytest.mark.parametrize(
+        ("seconds", "text"),
+        [(5, "now"), (119, "1 min"), (120, "2 min"), (7200, "2 h"), (86400 * 13, "13 d"), (86400 * 14, "2 w")],
+    )
+    def test_ages(self, seconds, text):
+        assert span(seconds) == text
+
+    def test_examples_parse(self, capsys):
+        with pytest.raises(SystemExit):
+            main(["runs", "--help"])
+        examples = capsys.readouterr().out.partition("examples:\n")[2].splitlines()
+        assert len(examples) > 3
+        for example in examples:
+            arguments = build_parser().parse_args(shlex.split(re.split(r"\s{3,}", example.strip())[0])[1:])
+            assert arguments.run.__name__ == "run_runs"
+
+
+class TestChoice:
+    @pytest.mark.parametrize(
+        ("arguments", "names"),
+        [
+            (["--state", "failed"], {"broken"}),
+            (["--state", "interrupted", "running"], {"dead", "live"}),
+            (["--older", "1d"], {"old"}),
+            (["--newer", "90m", "--state", "finished"], {"done"}),
+            (["--older", "2w", "--newer", "4w"], {"old"}),
+            (["print-done", "runs/old"], {"done", "old"}),
+            (["print-done", "--state", "failed"], set()),
+        ],
+    )
+    def test_by_state_age_and_name(self, root, capsys, arguments, names):
+        assert listed(capsys, *arguments).keys() == names
+
+    def test_by_plan_with_seeds_beyond_the_plans(self, root, capsys):
+        runs = plan.expand(plan.load("demo_table4"), seeds=[0, 99])
+        make(root, "of-plan", fingerprint=runs[0].fingerprint)
+        make(root, "of-seed", fingerprint=runs[-1].fingerprint, seed=99)
+        assert listed(capsys, "--plan", "demo_table4").keys() == {"of-plan", "of-seed"}
+
+    def test_by_plan_with_the_overrides_it_ran_with(self, root, capsys):
+        base = recipes.load(plan.load("demo_table4").base)
+        changed = f"schedule.lr={base.schedule.lr * 2}"
+        (run, *_) = plan.expand(plan.load("demo_table4"), sets={"schedule.lr": base.schedule.lr * 2})
+        make(root, "of-plan", fingerprint=run.fingerprint)
+        assert listed(capsys, "--plan", "demo_table4") == {}
+        assert listed(capsys, "--plan", "demo_table4", "--set", changed).keys() == {"of-plan"}
+
+    def test_mistakes(self, root, capsys, tmp_path):
+        assert "no run print-dnoe" in told(capsys, "print-dnoe")
+        assert "no folder" in told(capsys, "--root", tmp_path / "none")
+        assert "demo_table4" in told(capsys, "--plan", "demo_tabel4")
+        assert "--yes" in told(capsys, "--yes")
+        with pytest.raises(SystemExit) as stop:
+            main(["runs", "--older", "5 days"])
+        assert stop.value.code == 2
+        assert "write 30m, 12h, 7d or 2w" in capsys.readouterr().err
+
+
+class TestRemoval:
+    def test_it_asks_and_does_as_told(self, root, capsys, monkeypatch):
+        asked = answering(monkeypatch, "n", "", "y")
+        before = there(root)
+        for _ in range(3):  # no, nothing, and then the terminal is closed
+            assert there(root) == before
+            assert main(["runs", "--state", "failed", "--rm"]) == 0
+        assert there(root) == before - {"broken"}
+        assert len(asked) == 3
+        assert asked[0].startswith("remove 1 run, ")
+        out, err = capsys.readouterr()
+        assert "broken" in out  # it shows what would go
+        assert err.count("nothing was removed") == 2
+
+    def test_no_answer_is_no(self, root, capsys, monkeypatch):
+        answering(monkeypatch)
+        assert main(["runs", "--state", "failed", "--rm"]) == 0
+        assert "broken" in there(root)
+
+    def test_without_a_terminal_it_needs_a_yes(self, root, capsys, monkeypatch):
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: False))
+        assert main(["runs", "--state", "failed", "--rm"]) == 2
+        assert "--yes" in capsys.readouterr().err
+        assert "broken" in there(root)
+        assert main(["runs", "--state", "failed", "--rm", "--yes"]) == 0
+        assert there(root) == {"done", "old", "dead", "live"}
+
+    def test_what_is_at_work_is_kept_and_told(self, root, capsys):
+        assert main(["runs", "--state", "running", "interrupted", "--rm", "--yes"]) == 1
+        assert there(root) == {"done", "old", "broken", "live"}
+        err = capsys.readouterr().err
+        assert f"kept: runs/live: process {os.getpid()} is at work on it" in err
+        assert "removed: 1 of 2" in err
+
+    def test_nothing_outside_the_store(self, root, capsys, tmp_path):
+        outside = make(tmp_path / "elsewhere", "mine")
+        (root / "link").symlink_to(outside.path)
+        assert main(["runs", "print-mine", "--rm", "--yes"]) == 1
+        assert "outside" in capsys.readouterr().err
+        assert (outside.path / "status.json").exists()
+        assert main(["runs", "elsewhere/mine", "--root", "elsewhere/mine", "--rm", "--yes"]) == 1
+        assert (outside.path / "status.json").exists()
+
+    def test_everything_at_once_is_refused(self, root, capsys):
+        assert "every run" in told(capsys, "--rm", "--yes")
+        assert "choose one" in told(capsys, "print-done", "--rm", "--json")
+        assert there(root) == {"done", "old", "broken", "dead", "live"}
+
+    def test_no_run_to_remove(self, root, capsys):
+        assert main(["runs", "--state", "created", "--rm", "--yes"]) == 0
+        assert "no such runs" in capsys.readouterr().out
