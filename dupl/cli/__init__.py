@@ -11,8 +11,10 @@ from dupl.cli.ablate import add_ablate
 from dupl.cli.data import add_data
 from dupl.cli.evaluate import add_eval
 from dupl.cli.infer import add_infer
+from dupl.cli.report import add_report
 from dupl.cli.runs import add_runs
 from dupl.cli.show import add_show
+from dupl.cli.sync import add_sync
 from dupl.cli.train import add_demo, add_train
 from dupl.errors import RunError, UserError
 
@@ -49,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=f"dupl {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (add_demo, add_train, add_eval, add_infer, add_show, add_runs, add_data, add_ablate):
+    for add in (add_demo, add_train, add_eval, add_infer, add_show, add_runs, add_data, add_ablate, add_report):
         add(commands)
     return parser
 

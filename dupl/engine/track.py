@@ -96,7 +96,7 @@ class TrackHook(Hook):
     def _begin(self) -> None:
         status = self.run.status
         called = names(self.run.path.name, status.seed, components(self.model))
-        known = identity(self.run, called.project)
+        known = identity(self.run.path, status.fingerprint, called.project)
         for row in self.run.scalars():
             self._improve({k: v for k, v in row.items() if isinstance(v, (int, float)) and k != "iter"})
         facts = {"fingerprint": status.fingerprint, "folder": self.run.path.name, "versions": status.versions}
@@ -169,7 +169,9 @@ class TrackHook(Hook):
         improved = {}
         for name, value in row.items():
             choice = better(name)
-            if choice is not None and (name not in self.best or choice(self.best[name], value) != self.best[name]):
+            if choice is None or (value == 0 and name.startswith("L_")):  # a term that has not started
+                continue
+            if name not in self.best or choice(self.best[name], value) != self.best[name]:
                 improved[name] = self.best[name] = value
         return improved
 

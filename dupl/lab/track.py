@@ -9,13 +9,15 @@ import re
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 from urllib.parse import urlsplit
 
 from dupl.errors import UserError
+from dupl.lab.alive import at_work
 from dupl.lab.run import Run
 
 Mode = Literal["off", "offline", "online"]
@@ -139,13 +141,20 @@ def names(folder: str, seed: int, tags: Sequence[str], environ: Mapping[str, str
     )
 
 
-def identity(run: Run, project: str) -> dict[str, Any]:
-    """Id and project of a run on wandb: those it has, or new ones, kept in the run's folder."""
+def identity(folder: Path, stem: str, project: str) -> dict[str, str]:
+    """Id and project of a run on wandb: those it has, or new ones, kept in its folder.
+
+    Args:
+        folder: Of the run.
+        stem: What a new id begins with.
+        project: Of a new run.
+    """
+    run = Run(folder)
     try:
         known = run.read_json(RECORD)
         return {"id": str(known["id"]), "project": str(known["project"])}
     except (UserError, KeyError, TypeError):  # none yet, or damaged: a new one is better than none
-        fresh = {"id": f"{run.status.fingerprint}-{secrets.token_hex(3)}", "project": project}
+        fresh = {"id": f"{stem}-{secrets.token_hex(3)}", "project": project}
         run.write_json(RECORD, fresh)
         return fresh
 
@@ -158,11 +167,13 @@ class Upload:
         path: Its folder, ``wandb/offline-run-TIME-ID`` or ``wandb/run-TIME-ID`` in the folder of a run.
         online: Whether it was recorded online; then it is here because its upload did not end.
         done: Whether it has been uploaded.
+        busy: Whether its run is still at work; an upload would take it for whole.
     """
 
     path: Path
     online: bool
     done: bool
+    busy: bool
 
     @property
     def id(self) -> str:
@@ -171,6 +182,7 @@ class Upload:
 
 
 COMPLETE = "upload-complete"  # a file that says so of a stretch recorded online
+LATELY = 300.0  # seconds; wandb writes the load of the machine several times a minute
 
 
 def uploads(roots: Sequence[Path]) -> list[Upload]:
@@ -188,8 +200,21 @@ def uploads(roots: Sequence[Path]) -> list[Upload]:
             if not re.fullmatch(r"(offline-)?run-\d{8}_\d{6}-.+", folder.name):
                 continue
             done = log.with_name(f"{log.name}.synced").exists() or (folder / COMPLETE).exists()
-            found[folder.resolve()] = Upload(folder, not folder.name.startswith("offline-"), done)
+            online = not folder.name.startswith("offline-")
+            found[folder.resolve()] = Upload(folder, online, done, _busy(Run(folder.parent.parent), log))
     return sorted(found.values(), key=lambda u: u.path.name.removeprefix("offline-"))
+
+
+def _busy(run: Run, log: Path) -> bool:
+    """Whether a run is at work; where that cannot be told from here, whether its log was written lately."""
+    try:
+        status = run.status
+        if status.state != "running":
+            return False
+        working = at_work(status, (run.path / "status.json").stat().st_mtime)
+        return time.time() - log.stat().st_mtime < LATELY if working is None else working
+    except (UserError, OSError):  # not a run of ours, or one without a status
+        return False
 
 
 def upload(stretches: Sequence[Upload], environ: Mapping[str, str] = os.environ) -> str | None:
