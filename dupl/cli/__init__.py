@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=f"dupl {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (add_demo, add_train, add_eval, add_infer, add_show, add_runs, add_data, add_ablate, add_report):
+    for add in (add_demo, add_train, add_eval, add_infer, add_show, add_runs, add_data, add_ablate, add_report, add_sync):
         add(commands)
     return parser
 
