@@ -65,4 +65,5 @@ EXAMPLES = """examples:
   dupl runs                                   every run: state, size, commit
   dupl infer runs/RUN photos/ --out out/      masks, overlays, heat maps of your images
   dupl ablate PLAN --dry-run                  a plan's runs, what is done of them, hours to come; then without it
+  dupl report PLAN                            its table beside the paper's numbers, with intervals
 """

@@ -1,0 +1,157 @@
+"""``dupl report``."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dupl.cli.shared import command, progress_bar, recipe_options, stderr
+from dupl.errors import UserError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from dupl.lab.plan import Plan, PlannedRun
+    from dupl.report.ablation import Table
+    from dupl.report.outline import Outline
+
+FORMATS = {"md": ".md", "latex": ".tex", "csv": ".csv", "html": ".html"}
+
+
+def add_report(commands: Any) -> None:
+    """Declare ``dupl report``."""
+    parser = command(
+        commands,
+        "report",
+        run_report,
+        "the table of a plan, beside the paper's numbers; or the page of a run",
+        "  dupl report table4_components\n"
+        "  dupl report table4_components --out table4.html        md, tex, csv or html, by the name\n"
+        "  dupl report demo_table4 --seeds 0 1 2 3 4 --format latex\n"
+        "  dupl report animals_table4 --set data.train.root=DIR data.val.root=DIR\n"
+        "  dupl report runs/RUN                                  writes runs/RUN/report.html\n",
+    )
+    parser.add_argument("what", metavar="PLAN|RUN", help="a plan of ablations/, a plan's file, or a run's folder")
+    parser.add_argument("--format", choices=FORMATS, help="of a plan's table; by --out's ending, else md")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="instead of standard output")
+    parser.add_argument("--root", type=Path, default=Path("runs"), help="the store; runs by default")
+    parser.add_argument("--rows", nargs="+", metavar="KEY", help="which rows; all by default")
+    parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="which seeds; the plan's by default")
+    recipe_options(parser)
+
+
+def run_report(arguments: argparse.Namespace) -> int:
+    """``dupl report``."""
+    if (Path(arguments.what) / "status.json").is_file():
+        return _page(arguments)
+    from dupl.atomic import atomic_write
+    from dupl.report.render import render
+
+    if Path(arguments.what).is_dir():
+        raise UserError(f"{arguments.what} is a folder without a run: give a run's folder, or a plan")
+    if not arguments.root.is_dir():
+        raise UserError(f"there is no folder {arguments.root}: run dupl ablate first, or give --root")
+    form = arguments.format or "md"
+    if arguments.out is not None and arguments.format is None:
+        form = next((name for name, ending in FORMATS.items() if ending == arguments.out.suffix.lower()), "")
+        if not form:
+            raise UserError(f"--out {arguments.out}: end it with {', '.join(FORMATS.values())}, or give --format")
+    text = render(tabulate(arguments, form), form)
+    if arguments.out is None:
+        print(text, end="")
+    else:
+        atomic_write(arguments.out, text.encode())
+        stderr().print(f"written to {arguments.out}", soft_wrap=True, markup=False)
+    return 0
+
+
+def _page(arguments: argparse.Namespace) -> int:
+    from dupl.report.page import write
+
+    if arguments.format not in (None, "html"):
+        raise UserError(f"--format {arguments.format} is for plans: the page of a run is HTML")
+    if arguments.rows or arguments.seeds or arguments.set:
+        raise UserError("--rows, --seeds and --set are for plans: a run is what it is")
+    print(write(Path(arguments.what), arguments.out))
+    return 0
+
+
+def tabulate(arguments: argparse.Namespace, form: str) -> Table:
+    """The table of a plan from the store."""
+    from dupl.lab import frames, overrides
+    from dupl.lab.plan import load
+    from dupl.lab.store import RunStore
+    from dupl.report.ablation import table
+    from dupl.report.outline import PlannedRun as Told
+
+    console = stderr()
+    plan = load(arguments.what)
+    planned = plan.expand(arguments.rows, arguments.seeds, overrides.parse(arguments.set))
+    wanted = {run.fingerprint for run in planned}
+    store = RunStore(arguments.root)
+    runs = {stored.fingerprint: stored for stored in store.best() if stored.fingerprint in wanted}
+    told = []
+    for run in planned:
+        stored = runs.get(run.fingerprint)
+        if stored is None:
+            told.append(Told(run.row, run.seed, run.fingerprint))
+            continue
+        status = stored.status
+        facts = (str(stored.path), stored.state, status.iteration, status.iterations, status.error)
+        told.append(Told(run.row, run.seed, run.fingerprint, *facts))
+    frame = store.frame(runs.values())
+    for path, reason in store.damaged:
+        console.print(f"passed over {path}: {reason}", soft_wrap=True, markup=False)
+    with progress_bar("intervals", console) as progress:
+        done = 0
+
+        def pixels(fingerprint: str, protocol: str, split: str) -> DataFrame:
+            nonlocal done
+            done += 1
+            progress(done, len(runs) * len(plan.columns))
+            found = store.per_image(runs=[runs[fingerprint]], protocol=protocol)
+            return found[found["split"] == split]
+
+        return table(
+            outline_of(plan, arguments.rows),
+            told,
+            frame,
+            pixels,
+            subsets=subsets_of(planned),
+            mixed=frames.mixed,
+            command=command_line(arguments, form),
+        )
+
+
+def outline_of(plan: Plan, rows: list[str] | None) -> Outline:
+    """A plan, or some of its rows, as the report takes it."""
+    from dupl.report.outline import Column, Outline, Row
+
+    return Outline(
+        name=plan.name,
+        title=plan.title,
+        columns=tuple(Column(c.key, c.label, c.metric, c.protocol) for c in plan.columns),
+        rows=tuple(Row(r.key, r.label, r.has, r.paper, r.note) for r in plan.rows if rows is None or r.key in rows),
+        factors=plan.factors,
+        kind=plan.kind,
+        compare=plan.compare,
+        heading=plan.heading,
+        reference=plan.reference,
+    )
+
+
+def subsets_of(planned: list[PlannedRun]) -> dict[str, list[str]]:
+    """Class names by the name of a subset's mIoU, as the runs' recipes have them."""
+    found = [run.config.evaluation.get("subset") or {} for run in planned]
+    return {one["name"]: list(one["classes"]) for one in found if one.get("name")}
+
+
+def command_line(arguments: argparse.Namespace, form: str) -> str:
+    """The command that makes this table again."""
+    words = ["dupl", "report", arguments.what, "--format", form, "--root", str(arguments.root)]
+    for name in ("rows", "seeds", "set"):
+        values = getattr(arguments, name)
+        words += [f"--{name}", *map(str, values)] if values else []
+    return shlex.join(words)

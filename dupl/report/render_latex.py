@@ -1,0 +1,74 @@
+"""A table in LaTeX; it needs the packages booktabs, amssymb and graphicx."""
+
+from __future__ import annotations
+
+from dupl.report.layout import SYMBOL, Document, Grid, Text
+
+SPECIAL = {
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\ensuremath{<}",
+    ">": r"\ensuremath{>}",
+    "|": r"\ensuremath{|}",
+    "±": r"\ensuremath{\pm}",
+    "−": r"\ensuremath{-}",
+    "×": r"\ensuremath{\times}",
+    "✓": r"\checkmark",
+    "–": "--",
+    '"': r"\textquotedbl{}",
+}
+WIDE = 8  # columns that fit into a text's width
+
+
+def latex(document: Document) -> str:
+    """One `table` for each grid; the notes stand below the first."""
+    packages = "% needs \\usepackage[T1]{fontenc} and \\usepackage{booktabs,amssymb,graphicx}\n"
+    comments = "".join(f"% {name}: {' '.join(value.split())}\n" for name, value in document.provenance)
+    notes = [rf"\textsuperscript{{{key}}}~{escape(text)}" for key, text in document.footnotes]
+    notes += [escape(f"{label}: {what}") for label, what in document.measures]
+    notes += [escape(note) for note in document.notes]
+    tables = [_table(grid, grid.title or document.title, notes * (k == 0)) for k, grid in enumerate(document.grids)]
+    return packages + comments + "\n".join(tables)
+
+
+def escape(text: str) -> str:
+    """Plain text as LaTeX on one line; the paper's symbols (L_dis, tau_h) in mathematics."""
+    found, end = [], 0
+    text = " ".join(text.split())
+    for match in SYMBOL.finditer(text):
+        base = r"\mathcal{L}" if match[1] == "L" else f"\\{match[1]}"
+        found += [_plain(text[end : match.start()]), rf"\ensuremath{{{base}_{{\mathrm{{{match[2]}}}}}}}"]
+        end = match.end()
+    return "".join([*found, _plain(text[end:])])
+
+
+def _plain(text: str) -> str:
+    return "".join(SPECIAL.get(c, c) for c in text)
+
+
+def _table(grid: Grid, caption: str, notes: list[str]) -> str:
+    lead, width = grid.groups[0][2], len(grid.header)
+    shape = "l" + "c" * grid.marks + "l" * (lead - 1 - grid.marks) + "r" * (width - lead)
+    top, rules, first = ["" if lead == 1 else rf"\multicolumn{{{lead}}}{{c}}{{}}"], [], lead + 1
+    for label, how, count in grid.groups[1:]:
+        name = escape(f"{label} ({how.partition(':')[0]})")
+        top.append(rf"\multicolumn{{{count}}}{{c}}{{{name}}}")
+        rules.append(rf"\cmidrule(lr){{{first}-{first + count - 1}}}")
+        first += count
+    rows = [rf"{' & '.join(map(_cell, row))} \\" for row in grid.rows]
+    body = [rf"\begin{{tabular}}{{{shape}}}", r"\toprule", rf"{' & '.join(top)} \\", "".join(rules)]
+    body += [rf"{' & '.join(map(escape, grid.header))} \\", r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
+    if width > WIDE:
+        body = [r"\resizebox{\linewidth}{!}{%", *body, "}"]
+    below = []
+    if notes:
+        below = [r"\par\smallskip", r"\begin{minipage}{\linewidth}\footnotesize", r"\\".join(f"{n}\n" for n in notes)]
+        below.append(r"\end{minipage}")
+    lines = [r"\begin{table}[tbp]", r"\centering", rf"\caption{{{escape(caption)}}}", *body, *below, r"\end{table}"]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(cell: Text) -> str:
+    return escape(cell.text) + (rf"\textsuperscript{{{','.join(cell.notes)}}}" if cell.notes else "")
