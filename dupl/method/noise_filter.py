@@ -35,32 +35,39 @@ class Mixture:
 
 @dataclass(frozen=True)
 class _Histogram:
-    """Sufficient statistics of each bin, float64 (B, bins): count, sum, sum of squares, mean."""
+    """Losses of B images, each counted at the nearest of even steps between its image's extremes.
+
+    Attributes:
+        count: Losses at each step, float64 (B, bins).
+        moments: 1, the step's loss and its square, float64 (B, bins, 3).
+        low: Loss of the first step, float64 (B, 1).
+        width: Between two steps, float64 (B, 1).
+    """
 
     count: Tensor
-    total: Tensor
-    square: Tensor
-    centre: Tensor
+    moments: Tensor
+    low: Tensor
+    width: Tensor
 
-
-def _histogram(values: Tensor, chosen: Tensor, bins: int) -> _Histogram:
-    """Values (B, N) where chosen (B, N), binned evenly between each image's extremes; no host sync."""
-    batch = len(values)
-    low = values.masked_fill(~chosen, torch.inf).amin(1, keepdim=True)
-    high = values.masked_fill(~chosen, -torch.inf).amax(1, keepdim=True)
-    width = (high - low).clamp(min=1e-12)
-    index = ((values - low) / width * bins).clamp(0, bins - 1).nan_to_num(0).long()
-    index = index + torch.arange(batch, device=values.device)[:, None] * bins
-    kept = torch.where(chosen, values, 0).double()
-    flat = index.flatten()
-
-    def add(weights: Tensor) -> Tensor:
-        return torch.zeros(batch * bins, dtype=torch.float64, device=values.device).index_add_(0, flat, weights)
-
-    count = add(chosen.double().flatten()).view(batch, bins)
-    total = add(kept.flatten()).view(batch, bins)
-    square = add((kept * kept).flatten()).view(batch, bins)
-    return _Histogram(count, total, square, total / count.clamp(min=1))
+    @classmethod
+    def of(cls, values: Tensor, chosen: Tensor, bins: int) -> _Histogram:
+        """From the chosen ones, bool (B, N), of values (B, N); no host sync."""
+        batch = len(values)
+        low = torch.where(chosen, values, torch.inf).amin(1, keepdim=True)
+        high = torch.where(chosen, values, -torch.inf).amax(1, keepdim=True)
+        low, high = (torch.where(high >= low, x, 0) for x in (low, high))  # nothing chosen
+        width = (high - low).clamp(min=1e-12) / (bins - 1)
+        index = ((values - low) / width).add_(0.5).clamp_(0, bins - 1).long()
+        index += torch.arange(batch, device=values.device)[:, None] * bins
+        index = torch.where(chosen, index, batch * bins)  # one bin more for what is not chosen
+        ones = torch.ones((), dtype=torch.int32, device=values.device).expand(index.numel())
+        count = torch.zeros(batch * bins + 1, dtype=torch.int32, device=values.device).index_add_(
+            0, index.flatten(), ones
+        )
+        low, width = low.double(), width.double()
+        centre = low + torch.arange(bins, device=values.device) * width
+        moments = torch.stack([torch.ones_like(centre), centre, centre**2], 2)
+        return cls(count[:-1].view(batch, bins).double(), moments, low, width)
 
 
 # The first three draws of scikit-learn's k-means with random_state=0, the same whatever the data.
@@ -72,43 +79,62 @@ def _kmeans(losses: Tensor, chosen: Tensor, h: _Histogram) -> Tensor:
     """k-means with k = 2 as scikit-learn starts its mixture: membership of the second cluster, (B, bins).
 
     Seeded k-means++ on the pixels in their order (a first pixel, then the better of two candidates drawn in proportion
-    to squared distance), then Lloyd's steps on the bins. It may end in a local optimum, and scikit-learn's mixture
-    with it: the released masks depend on that.
+    to squared distance), then Lloyd's steps on the bins, where a cluster is what lies on one side of the middle
+    between the centres. It may end in a local optimum, and scikit-learn's mixture with it: the released masks depend
+    on that.
 
     Args:
-        losses: (B, N), float64.
+        losses: (B, N).
         chosen: Bool (B, N).
         h: Their histogram.
     """
-    size = chosen.sum(1, keepdim=True)
-    nth = (DRAWS[0] * size).long() + 1
-    first = losses.gather(1, torch.searchsorted(chosen.cumsum(1), nth).clamp(max=losses.shape[1] - 1))
-    distance = torch.where(chosen, (losses - first) ** 2, 0)
-    reach = distance.cumsum(1)
-    drawn = torch.searchsorted(reach, reach[:, -1:] * reach.new_tensor(DRAWS[1:])).clamp(max=losses.shape[1] - 1)
-    candidates = losses.gather(1, drawn)  # (B, 2)
-    potential = [
-        torch.where(chosen, torch.minimum(distance, (losses - c[:, None]) ** 2), 0).sum(1) for c in candidates.T
-    ]
-    second = torch.where(potential[1] < potential[0], candidates[:, 1], candidates[:, 0])
-    centres = torch.stack([first[:, 0], second], 1)
+    bins = h.count.shape[1]
+    upto = F.pad((h.count[..., None] * h.moments).cumsum(1), (0, 0, 1, 0))  # (B, bins + 1, 3): of all bins before
+    whole = upto[:, -1]
 
-    n = h.count.sum(1).clamp(min=1)
-    tolerance = 1e-4 * (h.square.sum(1) / n - (h.total.sum(1) / n) ** 2).clamp(min=0)
-    member = torch.zeros_like(h.count, dtype=torch.bool)
-    going = torch.ones_like(n, dtype=torch.bool)
-    for step in range(LLOYD_STEPS):
-        nearer = (h.centre - centres[:, 1:]).abs() < (h.centre - centres[:, :1]).abs()
-        still = (nearer == member).all(1) if step else torch.zeros_like(going)
-        member = torch.where(going[:, None], nearer, member)
-        parts = torch.stack([~member, member], 1) * h.count[:, None]
-        moved = (parts * h.centre[:, None]).sum(2) / parts.sum(2).clamp(min=1e-12)
-        shift = ((moved - centres) ** 2).sum(1)
-        centres = torch.where(going[:, None], moved, centres)
-        going = going & ~still & (shift > tolerance)
+    def cut(one: Tensor, other: Tensor) -> Tensor:
+        """How many steps lie below the middle between two values, int64 (B,)."""
+        return ((one + other) / 2 - h.low[:, 0]).div(h.width[:, 0]).ceil().clamp(0, bins).long()
+
+    def below(edge: Tensor) -> Tensor:
+        """Count, sum and sum of squares of the losses in the first bins, (B, 3)."""
+        return upto.gather(1, edge[:, None, None].expand(-1, 1, 3))[:, 0]
+
+    def potential(one: Tensor, other: Tensor) -> Tensor:
+        """Sum of squared distances to the nearer of two values, (B,)."""
+        left = below(cut(one, other))
+        near = torch.minimum(one, other), torch.maximum(one, other)
+        return sum(
+            part[:, 2] - 2 * c * part[:, 1] + c * c * part[:, 0]
+            for part, c in zip((left, whole - left), near, strict=True)
+        )  # type: ignore[return-value]
+
+    nth = (DRAWS[0] * chosen.sum(1, keepdim=True)).long() + 1
+    last = losses.shape[1] - 1
+    start = losses.gather(1, torch.searchsorted(chosen.cumsum(1), nth).clamp(max=last))
+    reach = torch.where(chosen, (losses - start) ** 2, 0).cumsum(1, dtype=torch.float64)
+    drawn = torch.searchsorted(reach, reach[:, -1:] * reach.new_tensor(DRAWS[1:])).clamp(max=last)
+    first, candidate, rival = torch.cat([start, losses.gather(1, drawn)], 1).double().unbind(1)
+    second = torch.where(potential(first, rival) < potential(first, candidate), rival, candidate)
+
+    n = whole[:, 0].clamp(min=1)
+    tolerance = 1e-4 * (whole[:, 2] / n - (whole[:, 1] / n) ** 2).clamp(min=0)
+    edge, going = torch.full_like(n, -1, dtype=torch.long), torch.ones_like(n, dtype=torch.bool)
+    upward = second >= first  # which side of the middle the second cluster is on; the centres never pass each other
+    low, high = torch.minimum(first, second), torch.maximum(first, second)
+    for _ in range(LLOYD_STEPS):
+        found = cut(low, high)
+        left = below(found)
+        right = whole - left
+        moved = [part[:, 1] / part[:, 0].clamp(min=1e-12) for part in (left, right)]
+        shift = (moved[0] - low) ** 2 + (moved[1] - high) ** 2
+        same, edge = found == edge, torch.where(going, found, edge)
+        low, high = torch.where(going, moved[0], low), torch.where(going, moved[1], high)
+        going = going & ~same & (shift > tolerance)
         if not losses.is_cuda and not going.any():  # a GPU would have to wait for the answer
             break
-    return ((h.centre - centres[:, 1:]).abs() < (h.centre - centres[:, :1]).abs()).double()
+    above = torch.arange(bins, device=losses.device) >= cut(low, high)[:, None]
+    return (above == upward[:, None]).double()
 
 
 def fit_mixture(
@@ -117,8 +143,7 @@ def fit_mixture(
     """Two-component 1-D Gaussian mixtures by expectation maximisation, all images at once (Eq. 6).
 
     The steps are those of scikit-learn's ``GaussianMixture(random_state=0)``: its seeded k-means start, ``reg_covar``
-    on each variance, a stop when the mean log-likelihood moves by less than ``tol``. They run on a histogram whose bins
-    carry their exact first two moments.
+    on each variance, a stop when the mean log-likelihood moves by less than ``tol``. They run on a histogram.
 
     Args:
         losses: (B, N), at least 0.
@@ -132,30 +157,23 @@ def fit_mixture(
     Returns:
         The mixtures; where ``fitted`` is False the numbers mean nothing but are finite.
     """
-    losses = losses.double()
-    h = _histogram(losses, chosen, bins)
+    h = _Histogram.of(losses, chosen, bins)
     size = h.count.sum(1)
+    share = (h.count / size[:, None].clamp(min=1))[:, None]
     second = _kmeans(losses, chosen, h)
-    responsibility = torch.stack([1 - second, second], 1)  # (B, 2, bins)
-    state = _maximise(h, responsibility, reg_covar)
+    state = _maximise(h, torch.stack([1 - second, second], 1), reg_covar)
     going = torch.ones_like(size, dtype=torch.bool)
     previous = torch.full_like(size, -torch.inf)
     for _ in range(max_iter):
-        weight, mean, variance = state
-        joint = (
-            weight.log()[..., None]
-            - 0.5 * (torch.log(2 * torch.pi * variance)[..., None])
-            - 0.5 * (h.centre[:, None] - mean[..., None]) ** 2 / variance[..., None]
-        )  # (B, 2, bins)
-        evidence = joint.logsumexp(1)
-        likelihood = (evidence * h.count).sum(1) / size.clamp(min=1)
-        updated = _maximise(h, (joint - evidence[:, None]).exp(), reg_covar)
-        weight, mean, variance = (
-            torch.where(going[:, None], new, old) for new, old in zip(updated, state, strict=True)
-        )
-        state = weight, mean, variance
+        joint = (h.moments @ _log_density(*state)).transpose(1, 2)  # (B, 2, bins)
+        evidence = torch.logaddexp(joint[:, :1], joint[:, 1:])
+        likelihood = (evidence @ share.transpose(1, 2))[:, 0, 0]
+        updated = _maximise(h, (joint - evidence).exp_(), reg_covar)
+        state = tuple(torch.where(going[:, None], new, old) for new, old in zip(updated, state, strict=True))
         going = going & ((likelihood - previous).abs() >= tol)
         previous = likelihood
+        if not losses.is_cuda and not going.any():
+            break
     weight, mean, variance = state
     order = mean.argsort(1)
     weight, mean, variance = (x.gather(1, order) for x in (weight, mean, variance))
@@ -163,13 +181,19 @@ def fit_mixture(
     return Mixture(weight, mean, variance, (size > max(min_pixels, 1)) & spread)
 
 
+def _log_density(weight: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    """log w N(l; mean, variance) of both components as coefficients of 1, l and l^2, (B, 3, 2); arguments (B, 2)."""
+    constant = weight.log() - 0.5 * (2 * torch.pi * variance).log() - 0.5 * mean**2 / variance
+    return torch.stack([constant, mean / variance, -0.5 / variance], 1)
+
+
 def _maximise(h: _Histogram, responsibility: Tensor, reg_covar: float) -> tuple[Tensor, Tensor, Tensor]:
     """The M step: weight, mean and variance, each (B, 2), from responsibilities (B, 2, bins)."""
     tiny = 10 * torch.finfo(torch.float64).eps
-    n = (responsibility * h.count[:, None]).sum(2) + tiny
-    mean = (responsibility * h.total[:, None]).sum(2) / n
-    square = (responsibility * h.square[:, None]).sum(2) / n
-    return n / n.sum(1, keepdim=True), mean, (square - mean**2).clamp(min=0) + reg_covar
+    n, total, square = ((responsibility * h.count[:, None]) @ h.moments).unbind(2)
+    n = n + tiny
+    mean = total / n
+    return n / n.sum(1, keepdim=True), mean, (square / n - mean**2).clamp(min=0) + reg_covar
 
 
 @COMPONENTS.register_module()
@@ -203,7 +227,7 @@ class MixtureFilter(Component):
         fit_on: str = "all",
         min_loss: float = 0.1,
         min_pixels: int = 1000,
-        bins: int = 8192,
+        bins: int = 2048,
         max_iter: int = 10,
         tol: float = 1e-2,
         reg_covar: float = 5e-4,
@@ -223,7 +247,7 @@ class MixtureFilter(Component):
         """Which labels are noise.
 
         Args:
-            P: A student's logits or log-probabilities, (B, K + 1, H, W).
+            P: A student's log-probabilities, (B, K + 1, H, W).
             Y: Its **own** pseudo-label, int64 (B, H, W).
             clock: t and T; nothing is noise before ``start``.
 
@@ -232,7 +256,7 @@ class MixtureFilter(Component):
         """
         if not self.active(clock):
             return torch.zeros_like(Y, dtype=torch.bool)
-        losses = F.nll_loss(P.float().log_softmax(1), Y, ignore_index=IGNORE, reduction="none").flatten(1)
+        losses = F.nll_loss(P, Y, ignore_index=IGNORE, reduction="none").flatten(1)
         return self.noisy(losses, Y.flatten(1)).view_as(Y)
 
     def noisy(self, losses: Tensor, labels: Tensor) -> Tensor:

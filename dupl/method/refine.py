@@ -60,20 +60,22 @@ class PixelAdaptiveRefinement:
 
     def affinity(self, images: Tensor) -> Tensor:
         """Affinity of every neighbour, (N, B, h, w), for images (B, 3, h, w) in [0, 1]."""
-        padded = self._pad(images)
-        count = len(self.shifts)
-        total = torch.zeros_like(images)
-        square = torch.zeros_like(images)
+        padded, count = self._pad(images), len(self.shifts)
+        total, square = torch.zeros_like(images), torch.zeros_like(images)
+        difference = torch.empty_like(images)
         for shift in self.shifts:  # two passes keep one neighbour in memory at a time
-            difference = self._view(padded, shift, images) - images
+            torch.sub(self._view(padded, shift, images), images, out=difference)
             total += difference
-            square += difference * difference
+            square.addcmul_(difference, difference)
         std = ((square - total * total / count) / (count - 1)).clamp_(min=0).sqrt_()  # shift-invariant
-        scale = 1 / (std + 1e-8) / self.w1
-        logits = torch.stack(
-            [(((self._view(padded, s, images) - images) * scale) ** 2).mean(1).neg_() for s in self.shifts]
-        )
-        return logits.softmax(0) + self.distance.to(logits)[:, None, None, None]
+        scale = -((1 / (std + 1e-8) / self.w1) ** 2) / images.shape[1]
+        logits = images.new_zeros(count, len(images), *images.shape[2:])
+        for logit, shift in zip(logits, self.shifts, strict=True):
+            torch.sub(self._view(padded, shift, images), images, out=difference)
+            difference *= difference
+            for colour in range(images.shape[1]):
+                logit.addcmul_(difference[:, colour], scale[:, colour])
+        return logits.softmax(0).add_(self.distance.to(logits)[:, None, None, None])
 
     def spread(self, affinity: Tensor, maps: Tensor) -> Tensor:
         """Run all iterations on maps (B, C, h, w)."""
