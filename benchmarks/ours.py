@@ -247,6 +247,7 @@ class Ours(Side):
             self.maps = model.activate(self.sights, self.present, model.forward_students(images), clock)
         own = [self._losses(images.shape[-1]) for _ in model.students]
         self.logits, self.own = [p for p, _ in own], [y for _, y in own]
+        self.log_P = [p.log_softmax(1) for p in self.logits]  # as the step has them for L_seg already
         out: dict[str, Tensor] = {"photo": denormalise(images), "tau_h": self.tau_h}
         for s, maps in enumerate(self.maps):
             dense = maps.main.new_zeros(len(images), tags.shape[1], *maps.main.shape[2:])
@@ -290,7 +291,7 @@ class Ours(Side):
     def filter(self) -> None:
         """Filter a batch of both students."""
         clock = Clock(LAST, T)
-        self.noisy = [self.model.noise_filter(p, y, clock) for p, y in zip(self.logits, self.own, strict=True)]
+        self.noisy = [self.model.noise_filter(p, y, clock) for p, y in zip(self.log_P, self.own, strict=True)]
         self.trusted = [y.masked_fill(n, IGNORE) for y, n in zip(self.own, self.noisy, strict=True)]
 
     def filtered(self) -> list[NDArray[np.bool_]]:

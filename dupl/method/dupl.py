@@ -223,9 +223,8 @@ class DuPL(BaseModel):
 
     def to_pixels(self, logits: Tensor, images: Tensor) -> Tensor:
         """Log-probabilities (B, K + 1, H, W) of patch logits at the images' resolution."""
-        return F.interpolate(logits.float(), size=images.shape[-2:], mode="bilinear", align_corners=False).log_softmax(
-            1
-        )
+        logits = logits.float().contiguous()  # convolutions leave channels last, which makes what follows slower
+        return F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False).log_softmax(1)
 
     def look_again(
         self, sights: list[Sight], seeds: Sequence[int], labels: list[PseudoLabels], clock: Clock

@@ -32,6 +32,7 @@ class DilatedHead(nn.Sequential):
             nn.ReLU(inplace=True),
             nn.Conv2d(channels, classes, 1, bias=False),
         )
+        self.to(memory_format=torch.channels_last)  # as its input is, and so its gradients
 
 
 @COMPONENTS.register_module()

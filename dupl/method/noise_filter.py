@@ -227,7 +227,7 @@ class MixtureFilter(Component):
         fit_on: str = "all",
         min_loss: float = 0.1,
         min_pixels: int = 1000,
-        bins: int = 2048,
+        bins: int = 8192,
         max_iter: int = 10,
         tol: float = 1e-2,
         reg_covar: float = 5e-4,
