@@ -21,7 +21,7 @@ from dupl.data.classes import VOC_CLASSES
 from dupl.data.toy import Toy
 from dupl.data.views import normalize
 from dupl.data.voc import VOC
-from dupl.engine.build import build_model
+from dupl.engine.build import build_model, keep_memory
 from dupl.engine.checkpoints import convert
 from dupl.engine.evaluate import evaluate
 from dupl.engine.optim import build_optimizer
@@ -100,6 +100,8 @@ class Ours(Side):
         weights: str | None = None,
     ) -> None:
         self.use(device, threads)
+        if device == "cpu":
+            keep_memory()  # as training and evaluation do
         torch.manual_seed(0)
         self.case = case
         self.source: ImageSet = VOC(images, split) if images else Toy(size=case.size)

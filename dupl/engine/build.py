@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -66,7 +67,7 @@ def precision(setting: str, device: torch.device) -> str:
 
 
 def choose_device(setting: str) -> torch.device:
-    """The device of this process: "auto" takes its CUDA device where there is one."""
+    """The device of this process, made ready: "auto" takes its CUDA device where there is one."""
     if setting == "auto":
         setting = "cuda" if torch.cuda.is_available() else "cpu"
     if setting == "cuda":
@@ -75,6 +76,7 @@ def choose_device(setting: str) -> torch.device:
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     if setting != "cpu":
         raise UserError(f'runtime.device is {setting!r}: choose "auto", "cuda" or "cpu"')
+    keep_memory()
     return torch.device("cpu")
 
 
@@ -106,3 +108,15 @@ def plain_errors() -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(str(error).strip().rsplit("UserError: ", 1)[-1]) from error
+
+
+def keep_memory() -> None:
+    """Make this process hold on to freed memory, where its C library is glibc.
+
+    Work on a CPU allocates and frees arrays of megabytes all the time; to get each page of them anew from the system
+    takes up to half of the time of a transformer's forward pass (benchmarks/README.md).
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: nothing lies outside the heap
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the heap does not shrink

@@ -38,7 +38,7 @@ def param_groups(model: nn.Module, lr: float, weight_decay: float, head_lr: floa
 
 
 def build_optimizer(model: nn.Module, schedule: dict[str, Any], accumulate: int) -> OptimWrapper:
-    """AdamW over ``param_groups``; the fused kernel on a GPU.
+    """AdamW over ``param_groups``, in its fused kernel.
 
     Args:
         model: On its device already.
@@ -46,8 +46,7 @@ def build_optimizer(model: nn.Module, schedule: dict[str, Any], accumulate: int)
         accumulate: Micro-batches per step.
     """
     groups = param_groups(model, schedule["lr"], schedule["weight_decay"], schedule["head_lr"])
-    on_gpu = next(model.parameters()).is_cuda
-    optimizer = torch.optim.AdamW(groups, lr=schedule["lr"], betas=tuple(schedule["betas"]), fused=on_gpu or None)
+    optimizer = torch.optim.AdamW(groups, lr=schedule["lr"], betas=tuple(schedule["betas"]), fused=True)
     return OptimWrapper(optimizer, accumulative_counts=accumulate)
 
 

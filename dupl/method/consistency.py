@@ -79,8 +79,8 @@ class ConfidentConsistency(_Consistency):
 
     def target(self, student: Evidence) -> tuple[Tensor, Tensor]:
         """The student's argmax and where to use it."""
-        sureness, prediction = student.P.detach().softmax(1).max(1)
-        return prediction, (student.lesson == IGNORE) & (sureness > self.confidence)
+        log_sureness, prediction = student.P.detach().max(1)
+        return prediction, (student.lesson == IGNORE) & (log_sureness.exp() > self.confidence)
 
 
 @COMPONENTS.register_module()

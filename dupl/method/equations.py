@@ -88,10 +88,10 @@ def cross_entropy(P: Tensor, Y: Tensor) -> Tensor:
     """CE of Eq. 4: mean over the labelled pixels; 0 where there is none.
 
     Args:
-        P: Logits or log-probabilities, (B, K + 1, H, W).
+        P: Log-probabilities, (B, K + 1, H, W).
         Y: Labels, int64 (B, H, W).
     """
-    pixels = F.cross_entropy(P, Y, ignore_index=IGNORE, reduction="sum")
+    pixels = F.nll_loss(P, Y, ignore_index=IGNORE, reduction="sum")
     return pixels / (Y != IGNORE).sum().clamp(min=1)
 
 
@@ -99,10 +99,10 @@ def balanced_cross_entropy(P: Tensor, Y: Tensor) -> Tensor:
     """Released code in the place of CE in Eq. 4: half the mean over background pixels, half over foreground pixels.
 
     Args:
-        P: Logits or log-probabilities, (B, K + 1, H, W).
+        P: Log-probabilities, (B, K + 1, H, W).
         Y: Labels, int64 (B, H, W).
     """
-    pixels = F.cross_entropy(P, Y, ignore_index=IGNORE, reduction="none")
+    pixels = F.nll_loss(P, Y, ignore_index=IGNORE, reduction="none")
     return 0.5 * (masked_mean(pixels, Y == 0) + masked_mean(pixels, (Y != 0) & (Y != IGNORE)))
 
 

@@ -161,20 +161,21 @@ def fit_mixture(
     size = h.count.sum(1)
     share = (h.count / size[:, None].clamp(min=1))[:, None]
     second = _kmeans(losses, chosen, h)
-    state = _maximise(h, torch.stack([1 - second, second], 1), reg_covar)
+    weight, mean, variance = _maximise(h, torch.stack([1 - second, second], 1), reg_covar)
     going = torch.ones_like(size, dtype=torch.bool)
     previous = torch.full_like(size, -torch.inf)
     for _ in range(max_iter):
-        joint = (h.moments @ _log_density(*state)).transpose(1, 2)  # (B, 2, bins)
+        joint = (h.moments @ _log_density(weight, mean, variance)).transpose(1, 2)  # (B, 2, bins)
         evidence = torch.logaddexp(joint[:, :1], joint[:, 1:])
         likelihood = (evidence @ share.transpose(1, 2))[:, 0, 0]
         updated = _maximise(h, (joint - evidence).exp_(), reg_covar)
-        state = tuple(torch.where(going[:, None], new, old) for new, old in zip(updated, state, strict=True))
+        weight, mean, variance = (
+            torch.where(going[:, None], new, old) for new, old in zip(updated, (weight, mean, variance), strict=True)
+        )
         going = going & ((likelihood - previous).abs() >= tol)
         previous = likelihood
         if not losses.is_cuda and not going.any():
             break
-    weight, mean, variance = state
     order = mean.argsort(1)
     weight, mean, variance = (x.gather(1, order) for x in (weight, mean, variance))
     spread = (h.count > 0).sum(1) > 1  # identical losses have no second component

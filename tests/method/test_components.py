@@ -206,6 +206,7 @@ def test_filtered_consistency_targets_the_discarded_pixels() -> None:
 def test_confident_consistency_targets_the_own_prediction_where_it_is_sure() -> None:
     P = torch.zeros(1, 3, 1, 4)
     P[0, 2, 0, :3] = torch.tensor([10.0, math.log(18.1), math.log(17.9)])  # 0.9 is log 18
+    P = P.log_softmax(1)
     lesson = torch.tensor([[[IGNORE, IGNORE, IGNORE, 1]]])
     own = lesson.flip(2)  # what it believes itself does not matter
     evidence = Evidence(P.requires_grad_(), P, own, own, lesson)
