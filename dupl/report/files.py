@@ -1,0 +1,153 @@
+"""A run's folder as a page reads it: plain files in, plain values out. What is damaged is noted, not raised."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dupl import recipes
+from dupl.errors import UserError
+from dupl.report.tables import read_evaluation
+
+Row = tuple[Any, ...]
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One evaluation.
+
+    Attributes:
+        title: Of which weights and by which protocol.
+        iteration: Of the weights, where training made it; None of one by ``dupl eval``.
+        facts: metrics.json without its metrics: protocol, data, seconds, ...
+        metrics: By name, NaN where there is none.
+        rows: Of per_class.csv: map, class, IoU, precision, recall, OA, pixels.
+        confusion: Pixels by truth and prediction of each map; empty where the file is missing.
+    """
+
+    title: str
+    iteration: int | None
+    facts: dict[str, Any]
+    metrics: dict[str, float]
+    rows: list[Row]
+    confusion: dict[str, list[list[int]]]
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a page needs of a run.
+
+    Attributes:
+        path: The folder.
+        status: Of status.json.
+        config: The resolved recipe as plain values, {} where it cannot be read.
+        config_text: The same as it is written.
+        diff: What was changed in the code and not committed.
+        rows: Of scalars.jsonl.
+        evaluations: In the order of iterations, then those of ``dupl eval`` by name.
+        gallery: Descriptions in the order of iterations, each with the bytes of its contact sheet as ``sheet``.
+        problems: One line for each file that could not be read.
+    """
+
+    path: Path
+    status: dict[str, Any]
+    config: dict[str, Any]
+    config_text: str
+    diff: str
+    rows: list[dict[str, Any]]
+    evaluations: list[Evaluated]
+    gallery: list[dict[str, Any]]
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def trained(self) -> list[Evaluated]:
+        """The evaluations that training made."""
+        return [one for one in self.evaluations if one.iteration is not None]
+
+    @property
+    def recipe(self) -> str:
+        """What was trained, by the folder's name or else the command; a dash where neither tells."""
+        fingerprint, command = str(self.status.get("fingerprint")), list(self.status.get("command") or [])
+        if self.path.name.endswith(f"-{fingerprint}"):
+            return self.path.name.removesuffix(f"-{fingerprint}")
+        if "train" in command[:-1]:
+            return str(command[command.index("train") + 1])
+        return "demo/toy" if "demo" in command else "–"
+
+
+def read_run(folder: Path) -> RunFiles:
+    """Read the folder of a run.
+
+    Raises:
+        UserError: It holds no run.
+    """
+    folder = Path(folder).resolve()
+    try:
+        status = dict(json.loads((folder / "status.json").read_bytes()))
+    except FileNotFoundError:
+        raise UserError(f"{folder} holds no status.json: is it the folder of a run?") from None
+    except (OSError, TypeError, ValueError) as error:
+        raise UserError(f"{folder / 'status.json'} is damaged: {error}") from None
+    problems: list[str] = []
+
+    def attempt(read: Callable[[Path], Found], path: Path, otherwise: Found) -> Found:
+        try:
+            return read(path)
+        except FileNotFoundError:
+            return otherwise
+        except (UserError, OSError, KeyError, TypeError, ValueError) as error:
+            problems.append(f"{path.relative_to(folder)} cannot be read: {' '.join(str(error).split())}")
+            return otherwise
+
+    evaluations = [attempt(_evaluation, p.parent, None) for p in folder.glob("evaluation/*/metrics.json")]
+    gallery = [attempt(_sheet, p, None) for p in sorted(folder.glob("gallery/iter_*.json"))]
+    found = [one for one in evaluations if one is not None]
+    return RunFiles(
+        path=folder,
+        status=status,
+        config=attempt(_config, folder / "config.py", {}),
+        config_text=attempt(Path.read_text, folder / "config.py", ""),
+        diff=attempt(Path.read_text, folder / "git.diff", ""),
+        rows=attempt(_rows, folder / "scalars.jsonl", []),
+        evaluations=sorted(found, key=lambda e: (e.iteration is None, e.iteration or 0, e.title)),
+        gallery=[one for one in gallery if one is not None],
+        problems=problems,
+    )
+
+
+def _config(path: Path) -> dict[str, Any]:
+    return dict(recipes.plain(recipes.load(path))) if path.exists() else {}
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of scalars.jsonl; a last line without its end is not one yet."""
+    *lines, _ = path.read_text().split("\n")
+    return [dict(json.loads(line)) for line in lines]
+
+
+def _evaluation(folder: Path) -> Evaluated:
+    metrics, rows = read_evaluation(folder)
+    facts = json.loads((folder / "metrics.json").read_bytes())
+    del facts["metrics"]
+    trained = folder.name.startswith("iter_")
+    who = f"iteration {facts['iter']:,}" if trained else f"{facts.get('split')}, {Path(facts['checkpoint']).stem}"
+    iteration = int(facts["iter"]) if trained else None
+    return Evaluated(f"{who}: {facts.get('protocol')}", iteration, facts, metrics, rows, _confusion(folder))
+
+
+def _confusion(folder: Path) -> dict[str, list[list[int]]]:
+    found: dict[str, list[list[int]]] = {}
+    if (path := folder / "confusion.csv").exists():
+        with open(path, newline="") as file:
+            for name, _, *cells in list(csv.reader(file))[1:]:
+                found.setdefault(name, []).append([int(cell) for cell in cells])
+    return found
+
+
+def _sheet(path: Path) -> dict[str, Any]:
+    return {**json.loads(path.read_bytes()), "sheet": path.with_suffix(".webp").read_bytes()}
