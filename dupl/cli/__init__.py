@@ -51,7 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=f"dupl {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (add_demo, add_train, add_eval, add_infer, add_show, add_runs, add_data, add_ablate, add_report, add_sync):
+    look = (add_runs, add_report, add_sync)
+    for add in (add_demo, add_train, add_eval, add_infer, add_show, add_data, add_ablate, *look):
         add(commands)
     return parser
 

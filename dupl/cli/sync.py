@@ -50,6 +50,8 @@ def run_sync(arguments: argparse.Namespace) -> int:
         raise UserError(f"wandb is not installed: {track.INSTALL}")
     if track.account() is None:
         raise UserError("no wandb account is set up: wandb login, or WANDB_API_KEY=...")
+    if reason := track.unreachable():
+        raise RunError(f"wandb cannot be reached, nothing was uploaded: {reason}")
     for number, (name, stretches) in enumerate(waiting.items(), 1):
         console.print(f"{number}/{len(waiting)}  {stretches[0].path}", soft_wrap=True)
         if reason := track.upload(stretches):

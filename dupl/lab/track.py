@@ -14,7 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 from dupl.errors import UserError
 from dupl.lab.alive import at_work
@@ -49,6 +51,22 @@ def installed() -> bool:
     return spec is not None and spec.origin is not None
 
 
+def server(environ: Mapping[str, str] = os.environ) -> str:
+    """Address of wandb's server."""
+    return environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
+
+
+def unreachable(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Why the server does not answer; None where it does, whatever it says."""
+    try:
+        urlopen(Request(server(environ), method="HEAD"), timeout=10).close()
+    except HTTPError:
+        return None
+    except (OSError, ValueError) as error:
+        return f"{server(environ)}: {getattr(error, 'reason', error)}"
+    return None
+
+
 def account(environ: Mapping[str, str] = os.environ) -> str | None:
     """Where an account is set up, as wandb itself looks for one: a variable or the netrc file; None where nowhere.
 
@@ -59,7 +77,7 @@ def account(environ: Mapping[str, str] = os.environ) -> str | None:
             return name
     home = Path(environ.get("HOME") or Path.home())
     files = [Path(environ["NETRC"]).expanduser()] if environ.get("NETRC") else [home / ".netrc", home / "_netrc"]
-    host = urlsplit(environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").netloc
+    host = urlsplit(server(environ)).netloc
     for file in files:
         try:
             if netrc.netrc(str(file)).authenticators(host):
