@@ -20,12 +20,13 @@ def add_eval(commands: Any) -> None:
         "  dupl eval runs/RUN --protocol final                   multi-scale, flip, dense CRF; without it beside\n"
         "  dupl eval runs/RUN --protocol final --no-crf --student best\n"
         "  dupl eval runs/RUN --protocol final --crf-backend pydensecrf --present-only\n"
+        "  dupl eval runs/RUN --protocol final --keep-logits     then --set evaluation.crf.srgb=13 takes no network\n"
         "  dupl eval runs/RUN --protocol cam --threshold 0.4     CAMs, and the curve over thresholds\n"
         "  dupl eval runs/RUN --checkpoint last --split train\n"
         "  dupl eval voc/dupl_released --checkpoint released.pth --set data.val.root=/data/VOC2012\n",
     )
     parser.add_argument("run_or_recipe", help="a run's folder, or a recipe (with --checkpoint)")
-    parser.add_argument("--checkpoint", help="best, last or a file; best by default")
+    parser.add_argument("--checkpoint", help="best, last, one of the run (iter_000900) or a file; best by default")
     parser.add_argument("--split", default="val", help="entry of the recipe's data section; val by default")
     parser.add_argument(
         "--protocol",
@@ -42,6 +43,12 @@ def add_eval(commands: Any) -> None:
     )
     parser.add_argument("--threshold", type=float, help="on CAMs; the recipe's cam_threshold by default")
     crf_options(parser)
+    parser.add_argument(
+        "--keep-logits",
+        action="store_true",
+        help="final: keep the students' logits at patch size (4 bytes per class, patch and scale); while they are "
+        "there, another CRF, backend or choice of students needs no pass through the network",
+    )
     parser.add_argument("--out", type=Path, help="where the folder of results goes; inside the run by default")
     recipe_options(parser)
 
@@ -61,10 +68,13 @@ def run_eval(arguments: argparse.Namespace) -> int:
         backend=arguments.crf_backend,
         present_only=arguments.present_only,
         threshold=arguments.threshold,
+        keep_logits=arguments.keep_logits,
     )
     with progress_bar(f"evaluate {arguments.split}", console) as progress:
         written = assess(restored, arguments.split, choice, out=arguments.out, progress=progress)
     for one in written:
         print_evaluation(one.evaluation.metrics, one.evaluation.class_rows(), one.title)
         console.print(f"written to {one.folder}", soft_wrap=True)
+    if choice.protocol == "final":
+        console.print("this protocol does not classify: mAP and F1 are of --protocol train and cam", soft_wrap=True)
     return 0

@@ -10,7 +10,7 @@ from typing import Any
 from dupl.engine import build, crf
 from dupl.engine.evaluate import NO_MASKS, Evaluation, Progress, evaluate_by, subset_of
 from dupl.engine.final import Final
-from dupl.engine.kept import KeptLabels
+from dupl.engine.kept import Kept, KeptLabels, KeptLogits
 from dupl.engine.metrics import THRESHOLDS, ThresholdTally, mean_iou
 from dupl.engine.protocols import Cam, Protocol, Squashed, Who
 from dupl.engine.restore import Restored
@@ -35,6 +35,7 @@ class Choice:
         backend: Of the CRF.
         present_only: The CRF chooses among background and the image's tags.
         threshold: On CAMs; None is the recipe's.
+        keep_logits: Whether to keep the students' logits, from which another CRF goes on without the network.
     """
 
     protocol: str = "train"
@@ -43,6 +44,7 @@ class Choice:
     backend: str = "torch"
     present_only: bool = False
     threshold: float | None = None
+    keep_logits: bool = False
 
     def build(self, settings: dict[str, Any], students: int) -> Protocol:
         """The protocol, without kept label maps.
@@ -58,6 +60,8 @@ class Choice:
         if self.protocol != "final":
             if self.present_only:
                 raise UserError(f"--present-only belongs to --protocol final, not to {self.protocol}")
+            if self.keep_logits:
+                raise UserError(f"--keep-logits belongs to --protocol final, not to {self.protocol}")
             return {"train": Squashed, "cam": Cam}[self.protocol](settings, who, self.threshold)
         if self.threshold is not None:
             raise UserError("--threshold belongs to CAMs: use it with --protocol cam or train")
@@ -95,7 +99,8 @@ def assess(
     """Evaluate a checkpoint and write ``DATA_PROTOCOL_CHECKPOINT/`` for the protocol and each of its parts.
 
     Of the final protocol label maps are kept in that folder (``labels``, ``crf``); a repeated command goes on from
-    them, if weights, settings and data are the same.
+    them, if weights, settings and data are the same. Logits, where they are kept, lie in a folder of their own, for
+    every backend, CRF and student.
 
     Args:
         restored: The recipe and its weights.
@@ -123,14 +128,19 @@ def assess(
         for name, part in protocol.parts.items():
             folder = folders[name] / ("labels" if name == protocol.plain else "crf")
             protocol.kept[name] = KeptLabels(folder, made_of | part.facts)
+        sizes = {"scales": protocol.scales, "size": protocol.size}
+        kept = parent / f"{label}_{protocol.sizes.replace('final', 'logits')}_{restored.name}"
+        note = kept / "made_of.json"
+        if choice.keep_logits or Kept.fits(kept, made_of | sizes, note):
+            protocol.logits, protocol.keep_logits = KeptLogits(kept, made_of | sizes, note), choice.keep_logits
     found = evaluate_by(protocol, model, source, settings, workers=config.runtime.workers, progress=progress)
     written = []
     for name, part in protocol.parts.items():
         facts = {"protocol": part.title, "name": name, "students": list(choice.students) or "all", **part.facts}
-        facts |= {"checkpoint": str(restored.checkpoint), "split": label, "data": data}
+        facts |= {"checkpoint": str(restored.checkpoint), "iter": restored.iteration, "split": label, "data": data}
         subset = subset_of(settings.get("subset"), source.classes)
         curves = Curves(protocol.curves, subset) if isinstance(protocol, Cam) else None
-        heading = f"{label}, {restored.name}"
+        heading = f"{label}, {restored.title}"
         write(Run(folders[name]), found[name], heading, facts, curves)
         written.append(Assessment(folders[name], f"{heading}: {part.title}", found[name]))
     return written

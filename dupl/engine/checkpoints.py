@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -104,11 +105,31 @@ def load(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"no checkpoint {file}") from None
     except Exception as error:
-        reason = str(error).strip().split("\n")[0][:200]
-        raise UserError(f"{file} is damaged or no plain checkpoint ({reason}): use an earlier one") from error
+        raise UserError(f"{file} is damaged or no plain checkpoint: {_reason(file, error)}") from error
     if not isinstance(checkpoint, dict):
         raise UserError(f"{file} holds no checkpoint, but a {type(checkpoint).__name__}")
     return checkpoint
+
+
+def _reason(file: Path, error: Exception) -> str:
+    """Why a file does not load, and what to do, in few words."""
+    if file.is_dir():
+        return "it is a folder"
+    with open(file, "rb") as data:
+        head = data.read(2)
+    if head not in (b"PK", b"\x80\x02"):  # zip archives, and the pickles of old
+        return "torch.save did not write it" if head else "it is empty; use an earlier one"
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds more than tensors and plain values, and none of it is executed"
+    return f"{' '.join(str(error).split())[:120]}; use an earlier one"
+
+
+def iteration_of(file: Path) -> int | None:
+    """The iteration whose weights a checkpoint of ours holds; None where it does not say."""
+    try:
+        return int(torch.load(file, map_location="cpu", weights_only=True, mmap=True)["meta"]["iter"])
+    except Exception:
+        return None
 
 
 def newest_valid(run: Path) -> tuple[Path | None, list[str]]:

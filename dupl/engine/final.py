@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from dupl.data.base import ImageSet
-from dupl.data.views import PhotoView, normalize
+from dupl.data.views import PhotoSample, PhotoView, normalize
 from dupl.engine import build, crf
-from dupl.engine.kept import KeptLabels
+from dupl.engine.kept import KeptLabels, KeptLogits
 from dupl.engine.protocols import Labelled, Labels, Part, Protocol, Who, resize
-from dupl.errors import UserError
+from dupl.errors import RunError, UserError
 from dupl.method.dupl import DuPL
 from dupl.method.network import SubNet
 
@@ -30,6 +30,9 @@ class Final(Protocol):
     Released code: sum over flip, max over scales, softmax, CRF. Our rule for sides that are no multiple of the patch:
     each scaled side is resized to the nearest one, and logits are brought back to the image's size.
 
+    On the CPU one process per core works, each on a photo of its own from the network to the CRF; what a photo's maps
+    are does not depend on it. On a GPU the network works in this process, and so does the torch CRF.
+
     Args:
         settings: Of the recipe's ``evaluation.final``: scales, over_scales ("max" or "sum"), size (None: original).
         who: Whose maps.
@@ -37,6 +40,11 @@ class Final(Protocol):
         backend: Of the CRF.
         present_only: The CRF chooses among background and the image's tags only.
         kept: Where label maps are kept, by name of protocol or part; a map that is there is not made again.
+
+    Attributes:
+        sizes: Of the name, what the logits depend on.
+        logits: Kept logits, which are used instead of the network where they are there.
+        keep_logits: Whether to keep those that the network makes.
     """
 
     def __init__(
@@ -56,9 +64,12 @@ class Final(Protocol):
             raise UserError('evaluation.final needs scales, and over_scales "max" or "sum"')
         self.who, self.refine, self.backend, self.present_only = who, refine, backend, present_only
         self.kept = dict(kept or {})
+        self.logits: KeptLogits | None = None
+        self.keep_logits = False
         scales = [f"{s:g}" for s in self.scales]
         size = [] if self.size is None else [str(self.size)]
-        self.plain = "-".join(["final", *size, *scales, *["sum"] * (self.over == "sum")]) + who.suffix
+        self.sizes = "-".join(["final", *size, *scales])
+        self.plain = self.sizes + "-sum" * (self.over == "sum") + who.suffix
         where = "original size" if self.size is None else f"squashed to {self.size} px"
         how = f"{where}, scales {', '.join(scales)} with flip, {self.over} over scales"
         self.name, self.parts = self.plain, {self.plain: Part(f"{how}, no CRF", {"final": chosen})}
@@ -77,48 +88,75 @@ class Final(Protocol):
                 todo.append(i)
             else:
                 yield Labelled(i, source.mask(i), labels)
-        answers = self.answers(model, source, todo, workers)
-        if self.refine is None:
-            for found, _ in answers:
-                yield found
-            return
         device = next(model.parameters()).device
-        refined = crf.stream(answers, self.refine, self.backend, device="cpu" if device.type == "cpu" else str(device))
-        for found, maps in refined:
+        if device.type == "cpu":
+            yield from self.side_by_side(model, source, todo)
+            return
+        photos = _loader(PhotoView(source, tags=self.present_only), todo, workers)
+        answers = (self.answer(model, source, sample) for sample in photos)
+        if self.refine is None:
+            yield from (found for found, _ in answers)
+            return
+        for found, maps in crf.stream(answers, self.refine, self.backend, device=str(device)):
             self.keep(found, source, self.name, list(maps))
             yield found
 
-    def answers(
-        self, model: DuPL, source: ImageSet, indices: Sequence[int], workers: int
-    ) -> Iterator[tuple[Labelled, crf.Job]]:
+    def side_by_side(self, model: DuPL, source: ImageSet, indices: Sequence[int]) -> Iterator[Labelled]:
+        """Label photos on the CPU, one per core at a time.
+
+        Raises:
+            RunError: A process died.
+        """
+        processes = min(crf.cores(), len(indices))
+        try:
+            yield from _loader(Work(self, model, source), indices, processes if processes > 1 else 0)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise RunError(
+                "a process died, for want of memory perhaps: repeat the command, it goes on where it stopped "
+                "(OMP_NUM_THREADS=1 works in one process)"
+            ) from error
+
+    def answer(self, model: DuPL, source: ImageSet, sample: PhotoSample) -> tuple[Labelled, crf.Job]:
         """Labels before the CRF, and what the CRF needs."""
-        loader = DataLoader(
-            Subset(PhotoView(source, tags=self.present_only), indices),
-            batch_size=None,
-            num_workers=workers,
-            worker_init_fn=build.worker_apart,
-            collate_fn=_as_it_is,
-        )
-        for sample in loader:
-            maps = self.probabilities(model, sample["image"])
-            found = Labelled(sample["index"], sample["mask"])
-            self.keep(found, source, self.plain, [m.argmax(0).to(torch.uint8).cpu().numpy() for m in maps])
-            classes = (0, *(np.flatnonzero(sample["tags"]) + 1).tolist()) if self.present_only else None
-            yield found, crf.Job(sample["image"], torch.stack(maps).cpu().numpy(), classes)
+        maps = self.probabilities(model, sample["image"], source.names[sample["index"]])
+        found = Labelled(sample["index"], sample["mask"])
+        self.keep(found, source, self.plain, [m.max(0).indices.to(torch.uint8).cpu().numpy() for m in maps])
+        tags = sample["tags"]
+        classes = (0, *(np.flatnonzero(tags) + 1).tolist()) if tags is not None else None
+        return found, crf.Job(sample["image"], torch.stack(maps).cpu().numpy(), classes)
 
     @torch.inference_mode()
-    def probabilities(self, model: DuPL, image: NDArray[np.uint8]) -> list[Tensor]:
-        """Class probabilities (C, H, W) by everyone asked for, of an image uint8 (H, W, 3)."""
-        x = normalize(image)[None].to(next(model.parameters()).device)
+    def probabilities(self, model: DuPL, image: NDArray[np.uint8], name: str | None = None) -> list[Tensor]:
+        """Class probabilities (C, H, W) by everyone asked for.
+
+        Args:
+            model: As ``stream`` has it.
+            image: uint8 (H, W, 3).
+            name: Of the image, where its logits may be kept.
+        """
         size = image.shape[:2]
-        base = size if self.size is None else (self.size, self.size)
         single = {}
-        with model.precision("cam"):
-            for s in range(len(model.students)) if self.who.mean else self.who.students:
-                logits = multi_scale_logits(model.students[s], x, base, size, self.scales, self.over)
-                single[s] = logits[0].softmax(0)
+        for s in range(len(model.students)) if self.who.mean else self.who.students:
+            scales = [resize(size, logits) for logits in self.scaled_logits(model, s, image, name)]
+            single[s] = over_scales(scales, self.over)[0].softmax(0)
         maps = [single[s] for s in self.who.students]
         return [*maps, torch.stack(list(single.values())).mean(0)] if self.who.mean else maps
+
+    def scaled_logits(
+        self, model: DuPL, student: int, image: NDArray[np.uint8], name: str | None = None
+    ) -> list[Tensor]:
+        """A student's logits of every scale, (1, C, h, w): those that are kept, or the network's."""
+        device = next(model.parameters()).device
+        if self.logits is not None and name is not None and (kept := self.logits.read(name, student)) is not None:
+            return [torch.from_numpy(scale)[None].to(device) for scale in kept]
+        base = image.shape[:2] if self.size is None else (self.size, self.size)
+        with model.precision("cam"):
+            scales = patch_logits(model.students[student], normalize(image)[None].to(device), base, self.scales)
+        if self.logits is not None and name is not None and self.keep_logits:
+            self.logits.write(name, student, [scale[0].cpu().numpy() for scale in scales])
+        return scales
 
     def keep(self, found: Labelled, source: ImageSet, part: str, maps: Sequence[Labels]) -> None:
         """Note labels of a part, and write them where they are kept."""
@@ -133,28 +171,67 @@ class Final(Protocol):
         return there if labels and len(there) == len(labels) else None
 
 
-def multi_scale_logits(
-    net: SubNet, image: Tensor, base: Sequence[int], size: Sequence[int], scales: Sequence[float], over: str = "max"
-) -> Tensor:
-    """Segmentation logits over scales, each with its flip: sum over flip, max or sum over scales.
+class Work(Dataset[Labelled]):
+    """Photos of a data set, each labelled from start to end by a protocol."""
+
+    def __init__(self, protocol: Final, model: DuPL, source: ImageSet) -> None:
+        self.protocol, self.model, self.source = protocol, model, source
+        self.photos = PhotoView(source, tags=protocol.present_only)
+
+    def __len__(self) -> int:
+        """Return the number of photos."""
+        return len(self.photos)
+
+    def __getitem__(self, index: int) -> Labelled:
+        """Label a photo."""
+        protocol = self.protocol
+        found, job = protocol.answer(self.model, self.source, self.photos[index])
+        if protocol.refine is not None:
+            maps = crf.refine(job, protocol.refine, protocol.backend)
+            protocol.keep(found, self.source, protocol.name, list(maps))
+        return found
+
+
+def _loader(items: Dataset[Any], indices: Sequence[int], workers: int) -> DataLoader[Any]:
+    """Items one by one, as they are."""
+    return DataLoader(
+        Subset(items, indices),
+        batch_size=None,
+        num_workers=workers,
+        worker_init_fn=_begin,
+        collate_fn=_as_it_is,
+    )
+
+
+def _begin(worker: int) -> None:
+    """Start-up of a loader's worker."""
+    build.worker_apart(worker)
+    crf.keep_memory()
+
+
+def patch_logits(net: SubNet, image: Tensor, base: Sequence[int], scales: Sequence[float]) -> list[Tensor]:
+    """Segmentation logits of an image and of its mirror image, added up, one by one for each scale.
 
     Args:
         net: The student.
         image: (B, 3, H, W), normalised.
         base: Height and width at scale 1; each scaled side is rounded to whole patches.
-        size: Height and width of the result.
         scales: Of the base.
-        over: "max" or "sum".
 
     Returns:
-        Float32 (B, C, *size).
+        Float32 (B, C, h, w) for each, at the size of its patches: enlarging, which is linear, may follow the sum.
     """
     found = []
     for scale in scales:
         scaled = resize([net.backbone.fit(int(scale * side)) for side in base], image)
         straight, mirrored = net.segment(torch.cat([scaled, scaled.flip(-1)])).float().chunk(2)
-        found.append(resize(size, straight + mirrored.flip(-1)))  # enlarging is linear: one for both
-    return torch.stack(found).amax(0) if over == "max" else torch.stack(found).sum(0)
+        found.append(straight + mirrored.flip(-1))
+    return found
+
+
+def over_scales(logits: Sequence[Tensor], how: str) -> Tensor:
+    """The largest logit over scales ("max"), or their sum ("sum")."""
+    return torch.stack(list(logits)).amax(0) if how == "max" else torch.stack(list(logits)).sum(0)
 
 
 def _as_it_is(sample: Any) -> Any:

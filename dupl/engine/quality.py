@@ -158,7 +158,9 @@ def check_masks(source: ImageSet, name: str, count: int = 16) -> None:
             continue
         where = f"{name}, mask of image {source.names[i]}"
         if mask.shape != (size := source.image(i).shape[:2]):
-            raise UserError(f"{where}: {mask.shape[0]}x{mask.shape[1]} pixels, its photo has {size[0]}x{size[1]}{REMEDY}")
+            raise UserError(
+                f"{where}: {mask.shape[0]}x{mask.shape[1]} pixels, its photo has {size[0]}x{size[1]}{REMEDY}"
+            )
         if (strange := mask[(mask != IGNORE) & (mask > source.K)]).size:
             raise UserError(f"{where}: label {strange.max()} in a mask of {source.K + 1} classes{REMEDY}")
 

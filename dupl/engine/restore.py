@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from dupl import recipes
 from dupl.engine import build
-from dupl.engine.checkpoints import FOLDER, load_weights, newest_valid
+from dupl.engine.checkpoints import FOLDER, iteration_of, load_weights, newest_valid
 from dupl.errors import UserError
 from dupl.lab import overrides
 from dupl.lab.run import Run
@@ -27,12 +27,22 @@ class Restored:
         checkpoint: The file of weights.
         folder: Where results belong.
         name: Of the checkpoint, for file names.
+        iteration: That the weights are of, where the checkpoint says it.
     """
 
     config: Config
     checkpoint: Path
     folder: Path
     name: str
+    iteration: int | None = None
+
+    @property
+    def title(self) -> str:
+        """The checkpoint, for people."""
+        if self.iteration is None:
+            return self.name
+        word = "" if self.name == self.checkpoint.stem and self.name.startswith("iter_") else f"{self.name}, "
+        return f"{word}iteration {self.iteration}"
 
     def classes(self) -> tuple[str, ...]:
         """Class names, background first, from the recipe's data, which need not be there where they are fixed."""
@@ -59,22 +69,49 @@ def restore(run_or_recipe: str, checkpoint: str | None, sets: Sequence[str]) -> 
         sets: Overrides of the config.
 
     Raises:
-        UserError: A recipe without a checkpoint file, or a run without the checkpoint asked for.
+        UserError: Neither run nor recipe; a recipe without a checkpoint file, or a run without the checkpoint asked
+            for.
     """
     run = Run(run_or_recipe)
     of_run = run.exists()
+    if not of_run:
+        prove_recipe(run_or_recipe)
     source = run.config_path if of_run else run_or_recipe
     config = overrides.apply(recipes.load(source), overrides.parse(sets))
     if checkpoint not in (None, "best", "last"):
         file = Path(str(checkpoint))
+        inside = run.path / FOLDER / file.with_suffix(".pth").name
+        if of_run and not file.exists() and len(file.parts) == 1 and inside.is_file():
+            file = inside
         name = Path(run_or_recipe).with_suffix("").as_posix().replace("/", "-")
-        return Restored(config, file, run.path if of_run else Path("evaluation") / name, file.stem)
+        return Restored(config, file, run.path if of_run else Path("evaluation") / name, file.stem, iteration_of(file))
     if not of_run:
         raise UserError(f"{run_or_recipe} is a recipe, not a run: say which weights by --checkpoint FILE")
     best = run.path / FOLDER / "best.pth"
     if checkpoint == "best" or (checkpoint is None and best.is_file()):
-        return Restored(config, best, run.path, "best")
+        return Restored(config, best, run.path, "best", iteration_of(best))
     newest, passed = newest_valid(run.path)
     if newest is None:
         raise UserError(f"{run.path} has no checkpoint that loads" + "".join(f"; {line}" for line in passed))
-    return Restored(config, newest, run.path, newest.stem)
+    return Restored(config, newest, run.path, newest.stem, iteration_of(newest))
+
+
+def prove_recipe(name: str) -> None:
+    """Tell what else a name is that is no run's folder.
+
+    Raises:
+        UserError: It is no recipe either.
+    """
+    try:
+        recipes.resolve(name)
+        return
+    except UserError as error:
+        path, hint = Path(name), str(error)
+    if path.is_file():
+        raise UserError(f"{name} is neither a run's folder nor a recipe: give one of these, and --checkpoint {name}")
+    if path.is_dir():
+        inside = sorted(child.name for child in path.iterdir() if Run(child).exists())
+        more = f"; runs in it: {', '.join(inside[:5])}" + ", ..." * (len(inside) > 5) if inside else ""
+        raise UserError(f"{path} holds no run (no status.json){more}")
+    close = f" ({hint.partition('(')[2]}" if "did you mean" in hint else "; `dupl runs` and `dupl show` list them"
+    raise UserError(f"{name} is neither a run's folder nor a recipe{close}")

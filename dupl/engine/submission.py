@@ -14,6 +14,7 @@ from dupl.atomic import atomic_write
 from dupl.data.classes import VOC_CLASSES
 from dupl.data.voc import VOC
 from dupl.engine.assess import Choice, digest
+from dupl.engine.build import plain_errors
 from dupl.engine.evaluate import Progress
 from dupl.engine.final import Final
 from dupl.engine.kept import KeptLabels
@@ -59,9 +60,11 @@ def submit(
     made_of |= {"protocol": protocol.name, **protocol.parts[protocol.name].facts}
     kept = KeptLabels(out / LAYOUT, made_of, "{image}.png", note=out / "submission.json", replace=False)
     protocol.kept = {protocol.name: kept}
-    for done, _ in enumerate(protocol.stream(model, source, range(len(source)), restored.config.runtime.workers), 1):
-        if progress is not None:
-            progress(done, len(source))
+    with plain_errors():
+        stream = protocol.stream(model, source, range(len(source)), restored.config.runtime.workers)
+        for done, _ in enumerate(stream, 1):
+            if progress is not None:
+                progress(done, len(source))
     check(out, source)
     return pack(out, source.names)
 

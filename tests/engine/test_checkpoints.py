@@ -174,17 +174,24 @@ class Malicious:
 class TestLoad:
     def test_nothing_in_a_file_is_executed(self, tiny, tmp_path, capsys):
         torch.save({"state_dict": {}, "payload": Malicious(tmp_path / "executed")}, tmp_path / "evil.pth")
-        with pytest.raises(UserError, match=r"evil\.pth is damaged or no plain checkpoint"):
+        with pytest.raises(UserError, match=r"evil\.pth is damaged or no plain checkpoint: it holds more than tensors"):
             load(tmp_path / "evil.pth")
         assert main(["eval", tiny, "--checkpoint", str(tmp_path / "evil.pth")]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert "evil.pth" in line
         assert not (tmp_path / "executed").exists()
 
-    @pytest.mark.parametrize("content", [b"", b"no checkpoint at all", b"PK\x03\x04 cut"])
-    def test_what_is_no_checkpoint_is_refused_in_one_line(self, tmp_path, content):
+    @pytest.mark.parametrize(
+        ("content", "told"),
+        [
+            (b"", "it is empty; use an earlier one"),
+            (b"no checkpoint at all", "torch.save did not write it$"),
+            (b"PK\x03\x04 cut", "use an earlier one"),
+        ],
+    )
+    def test_what_is_no_checkpoint_is_refused_in_one_line(self, tmp_path, content, told):
         (tmp_path / "file.pth").write_bytes(content)
-        with pytest.raises(UserError, match=r"file\.pth is damaged") as caught:
+        with pytest.raises(UserError, match=rf"file\.pth is damaged.*{told}") as caught:
             load(tmp_path / "file.pth")
         assert "\n" not in str(caught.value)
 
@@ -236,11 +243,25 @@ class TestRestore:
         assert restore(str(trained), "best", []).checkpoint == trained / "checkpoints" / "best.pth"
         assert restore(str(trained), "last", []).checkpoint == trained / "checkpoints" / "iter_000024.pth"
         assert restore(str(trained), "x/y.pth", []).name == "y"
+        named = restore(str(trained), "iter_000020", [])
+        assert (named.checkpoint, named.title) == (trained / "checkpoints" / "iter_000020.pth", "iteration 20")
         assert restore(str(trained), None, ["evaluation.size=64"]).config.evaluation.size == 64
 
     def test_a_recipe_needs_a_file(self, tiny):
         with pytest.raises(UserError, match="--checkpoint FILE"):
             restore(tiny, None, [])
+
+    def test_what_is_neither_run_nor_recipe(self, trained, tmp_path):
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "status.json").write_text("{}")
+        for name, told in (
+            ("runs/nope", "runs/nope is neither a run's folder nor a recipe; `dupl runs` and `dupl show` list them"),
+            ("voc/dulp", r"neither a run's folder nor a recipe \(did you mean voc/dupl"),
+            (str(tmp_path), r"holds no run \(no status.json\); runs in it: mine$"),
+            (str(trained / "checkpoints" / "best.pth"), "give one of these, and --checkpoint .*best.pth"),
+        ):
+            with pytest.raises(UserError, match=told):
+                restore(name, None, [])
 
     def test_a_run_without_any(self, trained, tmp_path):
         (tmp_path / "checkpoints").mkdir()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import os
+import shutil
 import tarfile
 
 import numpy as np
@@ -22,11 +24,11 @@ from dupl.engine import assess, build, crf, submission
 from dupl.engine import final as final_module
 from dupl.engine.assess import Choice
 from dupl.engine.evaluate import evaluate, evaluate_by
-from dupl.engine.final import Final, multi_scale_logits
+from dupl.engine.final import Final, over_scales, patch_logits
 from dupl.engine.metrics import THRESHOLDS, ThresholdTally, confusion
 from dupl.engine.protocols import Cam, Squashed, Who
 from dupl.engine.restore import restore
-from dupl.errors import UserError
+from dupl.errors import RunError, UserError
 
 SETTINGS = dict(size=32, cam_threshold=0.5, batch_size=3, subset=dict(name="", classes=[]))
 
@@ -72,6 +74,17 @@ def naive_logits(net, image: np.ndarray, scales, over: str) -> torch.Tensor:
     return torch.stack(found).amax(0) if over == "max" else torch.stack(found).sum(0)
 
 
+def in_another_process(work):
+    """What it returns there; here it fails."""
+    here = os.getpid()
+
+    def spy(*given):
+        assert os.getpid() != here
+        return work(*given)
+
+    return spy
+
+
 class TestFinal:
     @pytest.mark.parametrize("over", ["max", "sum"])
     def test_against_a_plain_loop(self, model, photos, over):
@@ -82,8 +95,9 @@ class TestFinal:
             with torch.no_grad():
                 logits = [naive_logits(net, source.image(i), (1.0, 1.5, 1.25), over) for net in model.students]
                 image, size = normalize(source.image(i))[None], source.image(i).shape[:2]
-                ours = multi_scale_logits(model.students[0], image, size, size, (1.0, 1.5, 1.25), over)
-            assert torch.allclose(ours[0], logits[0], atol=1e-4)
+                ours = patch_logits(model.students[0], image, size, (1.0, 1.5, 1.25))
+                large = [F.interpolate(p, size, mode="bilinear", align_corners=False) for p in ours]
+            assert torch.allclose(over_scales(large, over)[0], logits[0], atol=1e-4)
             mean = torch.stack([p.softmax(0) for p in logits]).mean(0)
             wanted = {"seg/1": logits[0], "seg/2": logits[1], "seg/mean": mean}
             assert found[i].keys() == wanted.keys()
@@ -103,9 +117,9 @@ class TestFinal:
 
     def test_only_the_students_asked_for_work(self, model, photos, monkeypatch):
         asked = []
-        original = final_module.multi_scale_logits
+        original = final_module.patch_logits
         spy = lambda net, *rest: asked.append(net) or original(net, *rest)  # noqa: E731
-        monkeypatch.setattr(final_module, "multi_scale_logits", spy)
+        monkeypatch.setattr(final_module, "patch_logits", spy)
         for chosen, nets, maps in ((["2"], 1, ["seg/2"]), (["best"], 2, ["seg/1", "seg/2"]), (["mean"], 2, None)):
             asked.clear()
             protocol = Final({}, Who.of(chosen, 2))
@@ -129,6 +143,30 @@ class TestFinal:
             assert [n for n in refined] == ["seg/1", "seg/2", "seg/mean"]
             assert all(np.array_equal(a, b) for a, b in zip(refined.values(), wanted, strict=True))
             assert set(np.unique(np.stack(list(refined.values())))) <= set(tagged)
+
+    def test_processes_say_what_one_says(self, model, photos, monkeypatch):
+        _, source = photos
+        protocol = Final({}, Who.of(["1"], 2), crf.CRF(iterations=2))
+        alone = {f.index: f.labels for f in protocol.stream(model, source, range(4), 0)}
+        monkeypatch.setattr(crf, "cores", lambda: 2)
+        monkeypatch.setattr(final_module, "patch_logits", in_another_process(final_module.patch_logits))
+        for found in protocol.stream(model, source, range(4), 0):
+            assert np.array_equal(found.mask, source.mask(found.index))
+            for name, maps in found.labels.items():
+                assert np.array_equal(maps["seg/1"], alone[found.index][name]["seg/1"])
+
+    def test_a_mistake_in_a_process_is_one_line(self, model, photos, monkeypatch):
+        root, source = photos
+        (root / "images" / "p3.png").write_bytes(b"no picture")
+        monkeypatch.setattr(crf, "cores", lambda: 2)
+        with pytest.raises(UserError, match=r"^[^\n]*p3\.png[^\n]*$"):
+            evaluate_by(Final({}, Who.of(["1"], 2)), model, source, SETTINGS)
+
+    def test_a_dead_process_is_told_with_the_remedy(self, model, photos, monkeypatch):
+        monkeypatch.setattr(crf, "cores", lambda: 2)
+        monkeypatch.setattr(final_module, "patch_logits", lambda *_: os._exit(3))
+        with pytest.raises(RunError, match="a process died.*repeat the command"):
+            list(Final({}, Who.of(["1"], 2)).stream(model, photos[1], range(4), 0))
 
     def test_a_mask_of_another_size_is_told(self, model, photos):
         root, source = photos
@@ -212,6 +250,7 @@ class TestNames:
         [
             (Choice("final", threshold=0.3), "--threshold belongs to CAMs"),
             (Choice("cam", present_only=True), "--present-only belongs to --protocol final"),
+            (Choice("train", keep_logits=True), "--keep-logits belongs to --protocol final"),
             (Choice("final", refine=False, present_only=True), "cannot go with --no-crf"),
         ],
     )
@@ -252,9 +291,9 @@ class TestEval:
         for name in ("confusion_picture", "overactivation_bars"):  # half a second each
             monkeypatch.setattr(assess, name, lambda *_: None)
         seen = []
-        original = final_module.multi_scale_logits
+        original = final_module.patch_logits
         spy = lambda *a: seen.append(1) or original(*a)  # noqa: E731
-        monkeypatch.setattr(final_module, "multi_scale_logits", spy)
+        monkeypatch.setattr(final_module, "patch_logits", spy)
         (out / self.NAMES[1] / "crf/2/p1.png").unlink()
         (out / self.NAMES[1] / "crf/1/p3.png").write_bytes(b"half")
         assert main(argv) == 0
@@ -264,6 +303,43 @@ class TestEval:
         assert len(seen) == 4, "without the CRF nothing is left to do"
         assert main([*argv, "evaluation.crf.srgb=13"]) == 0
         assert {f.name for f in out.iterdir()} == {*self.NAMES, "val_final-1-1.5-1.25-crf-torch-srgb13_best"}
+
+    def test_kept_logits_stand_for_the_network(self, run, trained, monkeypatch):
+        argv, out = run
+        for name in ("confusion_picture", "overactivation_bars"):
+            monkeypatch.setattr(assess, name, lambda *_: None)
+        passes = []
+        original = final_module.patch_logits
+        monkeypatch.setattr(final_module, "patch_logits", lambda *a: passes.append(1) or original(*a))
+
+        def labels() -> dict[str, np.ndarray]:
+            return {str(f.relative_to(out)): np.asarray(Image.open(f)) for f in sorted(out.rglob("*.png"))}
+
+        assert main([*argv[:4], "--keep-logits", *argv[4:]]) == 0
+        assert len(passes) == 2 * 4, "four photos, two students"
+        wanted = labels()
+        for name in self.NAMES:
+            shutil.rmtree(out / name)
+        assert main(argv) == 0
+        assert main([*argv[:4], "--no-crf", "--student", "2", *argv[4:]]) == 0
+        assert len(passes) == 8, "all follows from what is kept"
+        again = labels()
+        assert all(np.array_equal(again[name], labels) for name, labels in wanted.items())
+        (out / "val_logits-1-1.5-1.25_best/2/p1.npz").write_bytes(b"half")
+        assert main([*argv, "evaluation.crf.srgb=13"]) == 0
+        assert len(passes) == 9, "one photo of one student"
+        assert main([*argv, "evaluation.crf.srgb=15", "runtime.amp=bf16"]) == 0
+        assert len(passes) == 17, "of another precision they are not"
+
+    def test_the_checkpoint_is_named(self, run, trained, capsys):
+        argv, out = run
+        assert main(["eval", str(trained), "--checkpoint", "iter_000020", *argv[4:]]) == 0
+        assert "val, iteration 20: single scale" in " ".join(capsys.readouterr().out.split())
+        assert json.loads((out / "val_train-32-t0.5_iter_000020/metrics.json").read_text())["iter"] == 20
+        assert main([*argv[:2], "--protocol", "cam", *argv[4:]]) == 0
+        reached = json.loads((out / "val_cam-32-t0.5_best/metrics.json").read_text())["iter"]
+        assert f"val, best, iteration {reached}:" in " ".join(capsys.readouterr().out.split())
+        assert reached in (8, 16, 24)
 
     def test_other_weights_are_never_mixed_in(self, run, trained, tmp_path, capsys):
         argv, out = run
@@ -354,9 +430,9 @@ class TestSubmission:
         packed = (out / "results.tgz").read_bytes()
         (folder / "t1.png").unlink()
         seen = []
-        original = final_module.multi_scale_logits
+        original = final_module.patch_logits
         spy = lambda *a: seen.append(1) or original(*a)  # noqa: E731
-        monkeypatch.setattr(final_module, "multi_scale_logits", spy)
+        monkeypatch.setattr(final_module, "patch_logits", spy)
         assert main(argv) == 0
         assert len(seen) == 2, "one image, two students"
         assert (out / "results.tgz").read_bytes() == packed

@@ -11,11 +11,13 @@ import torch.nn.functional as F
 from PIL import Image
 
 from dupl.cli import main
+from dupl.data.tagged_folder import TaggedFolder
 from dupl.data.toy import Toy
 from dupl.data.views import EvalView
 from dupl.engine.label_counts import LabelCounts, Quality
-from dupl.engine.quality import WORDS, judge, quality_curves, spread
+from dupl.engine.quality import WORDS, check_masks, judge, quality_curves, spread
 from dupl.engine.restore import restore
+from dupl.errors import UserError
 from dupl.lab.run import Run
 from dupl.method.cam import Present
 from dupl.report.marks import starts
@@ -120,6 +122,47 @@ def test_before_pseudo_labels_there_is_nothing(trained):
     restored = restore(str(trained), None, [])
     source = Toy("train", size=32, count=2)
     assert judge(restored.model(source.classes), source, [0, 1], 32, Clock(0, 24)).metrics() == {}
+
+
+class TestMasks:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        """A tagged folder of three images and its masks."""
+        toy = Toy("val", size=16, count=3)
+        for name in ("images", "masks"):
+            (tmp_path / name).mkdir()
+        for i in range(3):
+            Image.fromarray(toy.image(i)).save(tmp_path / "images" / f"p{i}.png")
+            Image.fromarray(toy.mask(i)).save(tmp_path / "masks" / f"p{i}.png")
+        (tmp_path / "tags.csv").write_text("image,tags\np0,\np1,\np2,\n")
+        return tmp_path, TaggedFolder(str(tmp_path), classes=list(toy.classes))
+
+    @pytest.mark.parametrize(
+        ("mask", "told"),
+        [
+            (
+                np.full((16, 16), 9, np.uint8),
+                "data.val, mask of image p2: label 9 in a mask of 7 classes; try dupl data",
+            ),
+            (np.zeros((4, 5), np.uint8), "data.val, mask of image p2: 4x5 pixels, its photo has 16x16; try dupl data"),
+        ],
+    )
+    def test_a_wrong_one_is_found(self, folder, mask, told):
+        root, source = folder
+        check_masks(source, "data.val")
+        Image.fromarray(mask).save(root / "masks" / "p2.png")
+        with pytest.raises(UserError, match=told):
+            check_masks(source, "data.val")
+        check_masks(source, "data.val", count=1)
+
+    def test_before_training(self, folder, tiny, tmp_path, capsys):
+        root, source = folder
+        Image.fromarray(np.full((16, 16), 77, np.uint8)).save(root / "masks" / "p0.png")
+        entry = f'{{"type": "TaggedFolder", "root": "{root}", "classes": {json.dumps(list(source.classes))}}}'
+        sets = [f"data.train={entry}", f"data.val={entry}"]
+        assert main(["train", tiny, "--work-dir", str(tmp_path / "run"), "--set", *sets]) == 2
+        assert "data.val, mask of image p0: label 77" in capsys.readouterr().err
+        assert not (tmp_path / "run").exists()
 
 
 def test_images_are_spread(trained):
