@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PLANS = ".plans"  # folder of a store that holds the configs of jobs
 PLACE = "{folder}"  # in a command: the run's folder
-TETHER = (sys.executable, "-m", "dupl.lab.execute.tether")
+TETHER = (sys.executable, "-IS", str(Path(__file__).with_name("tether.py")))  # needs nothing but Python, and no time
 
 
 @dataclass(frozen=True)

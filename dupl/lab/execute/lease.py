@@ -18,8 +18,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from dupl.atomic import atomic_write
-
 FOLDER = ".leases"
 TTL = 60.0  # seconds that a claim may stay unchanged
 BEATS = 4  # renewals in that time
@@ -180,5 +178,7 @@ class Lease:
             self._write(replace(self.claim, outcome=outcome, error=error, hopeless=hopeless))
 
     def _write(self, claim: Claim) -> None:
-        atomic_write(self.path, claim.encode())
+        draft = self.path.with_name(f".{self.path.name}.{claim.ticket}")
+        draft.write_bytes(claim.encode())  # a beat need not outlast a power cut, and must not wait for a busy disk
+        os.replace(draft, self.path)
         self.claim, self.renewed = claim, self.clock()

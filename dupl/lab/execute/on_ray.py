@@ -11,10 +11,13 @@ from dupl.errors import UserError
 from dupl.lab.execute.job import Job
 from dupl.lab.execute.worker import Order, work
 
+STORE = 100 * 2**20  # bytes for objects, of which there are none to speak of
+
 
 class RayExecutor:
     """One task per run, with its GPUs and cores; the cluster decides where.
 
+    A cluster that wants a token finds it as Ray says: RAY_AUTH_MODE and RAY_AUTH_TOKEN, or a file.
     The store and the working folder must be there, by the same path, on every node. When the process that gave the
     orders dies, Ray ends its tasks, and the runs go on from their last checkpoint with whoever takes them over.
 
@@ -47,12 +50,13 @@ class RayExecutor:
         self.ray: Any = ray
         self.cpus = cpus
         address = address or os.environ.get("RAY_ADDRESS") or "local"
-        own: dict[str, Any] = {"num_gpus": len(gpus), "include_dashboard": False} if address == "local" else {}
-        if own and gpus:
+        own: dict[str, Any] = {}
+        if address == "local":
+            own = {"num_gpus": len(gpus), "include_dashboard": False, "object_store_memory": STORE}
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         try:
             self.ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
-        except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, self.ray.exceptions.RayError) as error:
             raise UserError(f"no Ray cluster at {address}: {' '.join(str(error).split())}") from None
         room = self.ray.cluster_resources()
         self.gpus = per_run if per_run is not None else min(1, int(room.get("GPU", 0)))
@@ -66,7 +70,7 @@ class RayExecutor:
 
     def submit(self, job: Job, order: Order) -> RayHandle:
         """Has the job done where there is room."""
-        task = self.ray.remote(max_retries=0, max_calls=1)(work)
+        task = self.ray.remote(max_retries=0)(work)
         options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "name": job.title}
         return RayHandle(self.ray, task.options(**options).remote(job, order))
 

@@ -54,7 +54,7 @@ class SlurmExecutor:
             self.executor = submitit.AutoExecutor(folder=Path(root).absolute() / FOLDER, cluster=cluster)
             self.executor.update_parameters(**parameters)
         except (RuntimeError, ValueError, NameError, AssertionError, TypeError) as error:
-            raise UserError(f"--executor slurm: {' '.join(str(error).split())}") from None
+            raise UserError(f"--executor slurm: {str(error).splitlines()[0]}") from None
         if cluster is None and self.executor.cluster != "slurm":
             raise UserError("--executor slurm: this machine has no srun; try --cluster local, or --executor local")
 

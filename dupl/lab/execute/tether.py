@@ -1,4 +1,4 @@
-"""``python -m dupl.lab.execute.tether COMMAND ...``: becomes the command, and is killed when its parent dies.
+"""``python -IS tether.py COMMAND ...``: becomes the command, and is killed when its parent dies.
 
 So no training outlives the worker that renews its lease. On Linux; elsewhere it only becomes the command.
 """
@@ -20,7 +20,10 @@ def main() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             sys.exit(1)
-    os.execvp(sys.argv[1], sys.argv[1:])
+    try:
+        os.execvp(sys.argv[1], sys.argv[1:])
+    except OSError as error:
+        sys.exit(f"{sys.argv[1]}: {error.strerror}")
 
 
 if __name__ == "__main__":

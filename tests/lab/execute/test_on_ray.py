@@ -1,0 +1,66 @@
+import subprocess
+import sys
+import uuid
+
+import pytest
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'dupl-lab[ray]'")
+
+CLUSTER = """
+import ray, sys
+ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=10**8, log_to_driver=False)
+print("address", ray.get_runtime_context().gcs_address, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """The address of a cluster that somebody else started, whose token this process knows."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", uuid.uuid4().hex)
+    command = [sys.executable, "-c", CLUSTER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield next(line.split()[1] for line in process.stdout if line.startswith("address"))
+        process.stdin.close()
+
+
+def test_a_loop_is_killed_and_the_next_one_runs_all_kinds_of_jobs_until_it_is_stopped(
+    store, helpers, cluster, monkeypatch
+):
+    """First on a cluster of its own, then on a given one."""
+    long = store.job("d", iterations=600, pace=0.1)
+    loop = store.start([long], "ray", ttl=3)
+    helpers["until"](lambda: "d 3" in store.lines(), timeout=180)
+    ticket = store.leases.last("d").ticket
+    loop.kill()
+    loop.wait()
+    helpers["until"](lambda: not helpers["marked"](ticket), timeout=60)
+    assert store.outcomes("d") == [None]
+    reached = store.status("d").iteration
+
+    jobs = [store.job("a", evaluate=True), store.job("b", crash_at=2, crashes=1), store.job("c", crash_at=1, crashes=9)]
+    monkeypatch.setenv("RAY_ADDRESS", cluster)
+    loop = store.start([*jobs, long], "ray", ttl=3, retries=1, max_failed=0.5)
+    helpers["until"](lambda: f"d {reached + 3}" in store.lines(), timeout=180)
+    helpers["until"](lambda: store.outcomes("c") == ["failed"] * 2, timeout=60)
+    loop.terminate()
+    said = helpers["told"](loop)
+    assert said["why"] == "interrupted"
+    states = {name: state for name, (state, _, _) in said["states"].items()}
+    assert states == {"a": "finished", "b": "finished", "c": "failed", "d": "interrupted"}
+    assert said["states"]["c"][2] == ["said before it died (exit code 1)"] * 2
+    times = store.times()
+    assert {line: n for line, n in times.items() if line[0] != "d"} == {
+        **{f"a {i}": 1 for i in (1, 2, 3)},
+        "a eval": 1,
+        **{"b 1": 1, "b 2": 2, "b 3": 1, "b crash": 1},
+        **{"c 1": 2, "c crash": 2},
+    }
+    assert [times[f"d {i}"] for i in range(1, store.status("d").iteration + 1) if i != reached + 1].count(
+        1
+    ) >= reached + 1
+    assert all(times[f"d {i}"] == 1 for i in range(1, store.status("d").iteration + 1) if i != reached + 1)
+    assert store.outcomes("b") == ["failed", "finished"]
+    assert store.outcomes("d") == [None, "interrupted"]
+    assert store.status("d").state == "interrupted"
