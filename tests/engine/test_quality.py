@@ -142,9 +142,9 @@ class TestMasks:
         [
             (
                 np.full((16, 16), 9, np.uint8),
-                "data.val, mask of image p2: label 9 in a mask of 7 classes; try dupl data",
+                "data.val, mask of image p2: label 9 in a mask of 7 classes; try dupl",
             ),
-            (np.zeros((4, 5), np.uint8), "data.val, mask of image p2: 4x5 pixels, its photo has 16x16; try dupl data"),
+            (np.zeros((4, 5), np.uint8), "data.val, mask of image p2: 4x5 pixels, its photo has 16x16; try dupl"),
         ],
     )
     def test_a_wrong_one_is_found(self, folder, mask, told):
