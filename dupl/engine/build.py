@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -120,3 +122,15 @@ def keep_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(-4, 0)  # M_MMAP_MAX: nothing lies outside the heap
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the heap does not shrink
+
+
+def machine(device: torch.device, world: int) -> str:
+    """What a run of so many processes computes on, in words: "2 x NVIDIA H200", or the processor and its cores."""
+    if device.type == "cuda":
+        name, count = torch.cuda.get_device_name(device), world
+    else:
+        info = Path("/proc/cpuinfo")
+        lines = info.read_text().splitlines() if info.exists() else []
+        found = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        name, count = f"core of {found[0] if found else platform.machine()}", os.cpu_count() or 1
+    return f"{count} x {name}"

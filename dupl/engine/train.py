@@ -159,7 +159,7 @@ def train(
     if resume and (start := find_start(run, quiet)) is not None:
         trainer._resume, trainer._load_from = True, str(start)
     if rank == 0:
-        run.update(state="running", iterations=config.schedule.iterations)
+        run.update(state="running", iterations=config.schedule.iterations, machine=build.machine(device, world))
     try:
         with build.plain_errors():
             trainer.train()

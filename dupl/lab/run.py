@@ -50,6 +50,7 @@ class Status:
         seconds: Time spent in training so far, over all resumptions.
         iteration, iterations: Training steps done, and of the whole run.
         host, pid: Where the run is or was at work.
+        machine: What it computes or computed on, in words.
         commit, dirty: Git commit of the code, and whether it had changes (saved in git.diff); None where the
             code is no checkout.
         versions: Versions of Python and of the packages that matter; None where one is not installed.
@@ -68,6 +69,7 @@ class Status:
     iterations: int | None = None
     host: str | None = None
     pid: int | None = None
+    machine: str | None = None
     commit: str | None = None
     dirty: bool | None = None
     versions: dict[str, str | None] | None = None
