@@ -176,10 +176,12 @@ class Worker:
         SystemExit: The process could not make it, or a call failed there; its traceback is printed.
     """
 
+    daemon = True  # ends with its parent in any case, and has no processes of its own
+
     def __init__(self, factory: str, **arguments: Any) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, end = context.Pipe()
-        self.process = context.Process(target=_serve, args=(end, factory, arguments), daemon=True)
+        self.process = context.Process(target=_serve, args=(end, factory, arguments), daemon=self.daemon)
         self.process.start()
         end.close()
         self._answer()
