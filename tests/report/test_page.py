@@ -1,0 +1,333 @@
+"""The page of a run: what it holds, what it says is missing, and what it does in a browser without a network."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dupl.atomic import atomic_write
+from dupl.errors import UserError
+from dupl.report import page_curves
+from dupl.report.contact import contact_sheet
+from dupl.report.files import read_run
+from dupl.report.noise import is_noise, mixture_chart, verdict
+from dupl.report.page import write
+from dupl.report.panel import Panel
+from dupl.report.plots import confusion_chart, line_chart, rate_bars
+
+EVIL = "<script>alert(1)</script>"
+CLASSES = ["background", EVIL, "a & b", "10"]
+IOU = {"background": 90.0, EVIL: 40.5, "a & b": None, "10": 70.25}
+PIXELS = {"background": 5000, EVIL: 30, "a & b": 0, "10": 1200}
+MAPS = ("cam/1", "cam/2", "cam/mean", "seg/1", "seg/2", "seg/mean")
+ONE = dict(
+    low=0.0, high=6.0, counts=[10] * 12, weight=[0.5, 0.5], mean=[0.0, 4.0], variance=[1.0, 1.0], filtered=12.5
+) | dict(fitted=True, gamma=0.5, eta=1.0)
+
+
+def panel(name: str, shade: int) -> Panel:
+    """An image with everything on it."""
+    labels = np.zeros((20, 30), np.uint8)
+    labels[:10] = 1
+    maps = dict(cams=[labels.astype(np.float32)] * 2, cam_labels=[labels] * 2, pseudo=[labels] * 2)
+    image = np.full((20, 30, 3), shade, np.uint8)
+    return Panel(name, image, labels, noisy=[labels == 1] * 2, prediction=[labels] * 2, tags=(EVIL,), **maps)
+
+
+def evaluation(folder: Path, facts: dict) -> None:
+    """The files of one evaluation."""
+    metrics = {f"{name}/{kind}": 50.0 for name in MAPS for kind in ("mIoU", "OA")}
+    metrics |= {"seg/best/mIoU": 61.5, "cam/best/mIoU": 58.25}
+    atomic_write(folder / "metrics.json", json.dumps({**facts, "seconds": 2.0, "metrics": metrics}).encode())
+    cell = lambda value: "" if value is None else repr(value)  # noqa: E731
+    quoted = {name: f'"{name}"' for name in CLASSES}
+    rows = [f"{m},{quoted[c]},{cell(IOU[c])},80.0,70.0,{cell(IOU[c])},{PIXELS[c]}" for m in MAPS for c in CLASSES]
+    table = "\n".join(["map,class,IoU,precision,recall,OA,pixels", *rows]) + "\n"
+    atomic_write(folder / "per_class.csv", table.encode())
+    matrix = [[4500, 500, 0, 0], [20, 10, 0, 0], [0, 0, 0, 0], [0, 300, 0, 900]]
+    rows = [f"{m},{quoted[c]},{','.join(map(str, row))}" for m in MAPS for c, row in zip(CLASSES, matrix, strict=True)]
+    atomic_write(folder / "confusion.csv", "\n".join(["map,truth,a,b,c,d", *rows, ""]).encode())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run's folder with names that are HTML."""
+    path = tmp_path_factory.mktemp("page") / "<b>run-0123456789ab"
+    status = dict(state="finished", fingerprint="0123456789ab", command=["dupl", "train", EVIL], seed=3, iteration=16)
+    status |= dict(iterations=16, seconds=8.0, commit="c0ffee", dirty=True, versions={"torch": "2.9"}, host="here")
+    status |= dict(machine="1 x NVIDIA H200", started="2026-01-02T03:04:05+00:00", ended="2026-01-02T03:05:05+00:00")
+    atomic_write(path / "status.json", json.dumps(status).encode())
+    model = "dict(segmentation=dict(start=4), noise_filter=dict(start=12), consistency=dict(start=12))"
+    atomic_write(path / "config.py", f"model = {model}\nschedule = dict(iterations=16)\n".encode())
+    atomic_write(path / "git.diff", b"+ <i>changed</i>\n")
+    rows = [
+        {"iter": t, "loss": 3.0 / t, "L_seg": 0.0 if t < 6 else 1.0, "tau_h": 0.7, "seconds": 0.5}
+        for t in range(2, 17, 2)
+    ]
+    rows += [{"iter": t, **{f"{m}/mIoU": 10.0 + t for m in MAPS}} for t in (8, 16)]
+    atomic_write(path / "scalars.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+    for t in (8, 16):
+        facts = {"protocol": "single scale, squashed", "size": 32, "iter": t, "data": {"type": "Toy", "split": "val"}}
+        evaluation(path / "evaluation" / f"iter_{t:06d}", facts)
+        sheet, described = contact_sheet([panel(EVIL, 10 * t), panel("second", 40)], CLASSES)
+        for image in described["images"]:
+            image["losses"] = [ONE, {**ONE, "fitted": False}] if t == 16 else []
+        atomic_write(path / "gallery" / f"iter_{t:06d}.webp", sheet)
+        shot = {"iter": t, "split": "val", "seconds": 0.5, **described}
+        atomic_write(path / "gallery" / f"iter_{t:06d}.json", json.dumps(shot).encode())
+    final = {"protocol": "multi-scale, CRF", "checkpoint": "/x/best.pth", "split": "val", "students": "all"}
+    evaluation(path / "evaluation" / "val_final_best", final)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    """Its page."""
+    return write(folder)
+
+
+class Tags(HTMLParser):
+    """The tags of a page, its text outside scripts and styles, and where its attributes lead."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags, self.text, self.links, self.inside = [], [], [], []
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.inside.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
+
+    def handle_endtag(self, tag):
+        while self.inside and self.inside.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if not {"script", "style"} & set(self.inside):
+            self.text.append(data)
+
+
+class TestPage:
+    def test_needs_nothing_else(self, page):
+        found = Tags(page)
+        assert found.links
+        assert all(link.startswith(("#", "data:")) for link in found.links)
+
+    def test_names_are_no_html(self, page):
+        found = Tags(page)
+        assert found.tags.count("script") == 3, "data, plotly and the page's own"
+        assert "b" not in found.tags
+        text = " ".join(found.text)
+        for shown in ("<b>run-0123456789ab", EVIL, "+ <i>changed</i>"):
+            assert shown in text
+
+    def test_says_where_it_comes_from(self, page):
+        text = " ".join(Tags(page).text)
+        for fact in ("<b>run", "0123456789ab", "c0ffee", "with uncommitted changes", "torch 2.9", "1 x NVIDIA H200"):
+            assert fact in text
+        for fact in ("single scale, squashed, 32 px, Toy val", "2026-01-02 03:04 to 2026-01-02 03:05 UTC", "61.5"):
+            assert fact in text
+        assert "8.0 s" in text
+        assert "61.5% of the time" in text, "8 s of 13: 4 s of evaluation, 1 s of gallery"
+
+    def test_a_bare_run_says_what_is_missing(self, tmp_path):
+        status = dict(state="running", fingerprint="0", command=["python", "train.py"], seed=0)
+        atomic_write(tmp_path / "status.json", json.dumps(status).encode())
+        text = " ".join(Tags(write(tmp_path, tmp_path / "out" / "page.html")).text)
+        for word in ("Nothing was logged", "Nothing per class", "No gallery", "No losses", "No time", "no config.py"):
+            assert word in text
+        assert "never evaluated in training" in text
+
+    def test_damage_is_told(self, folder, tmp_path):
+        run = tmp_path / "run"
+        shutil.copytree(folder, run)
+        (run / "evaluation/iter_000008/metrics.json").write_text("{")
+        (run / "gallery/iter_000016.webp").unlink()
+        (run / "config.py").write_text("model = ")
+        found = read_run(run)
+        assert [e.iteration for e in found.evaluations] == [16, None]
+        assert [shot["iter"] for shot in found.gallery] == [8]
+        assert len(found.problems) == 2, "a file that is missing is no damage"
+        text = " ".join(Tags(write(run)).text)
+        assert "config.py cannot be read" in text
+        assert "iter_000008 cannot be read" in text
+
+    def test_a_folder_without_a_run_is_refused(self, tmp_path):
+        with pytest.raises(UserError, match="is it the folder of a run"):
+            write(tmp_path)
+
+
+class TestCharts:
+    def test_every_scalar_has_its_place(self):
+        keys = ["iter", "loss", "L_cls", "seconds", "cam/1/mIoU", "cam/mean/mIoU", "cam/best/mIoU", "seg/2/OA", "new"]
+        keys += ["noise/1/mean_clean", "noise/2/mean_noisy", "quality/1/OA", "quality/disagreement", "a/b/c"]
+        found = page_curves.charts(keys)
+        placed = {name: chart.names for name, chart in found.items()}
+        assert placed["loss"] == {"loss": "loss", "L_cls": "L_cls"}
+        assert placed["cam/mIoU"] == {"student 1": "cam/1/mIoU", "both averaged": "cam/mean/mIoU"}
+        assert placed["noise/means"] == {"clean, student 1": keys[9], "noisy, student 2": keys[10]}
+        shown = {key for names in placed.values() for key in names.values()}
+        assert shown == set(keys) - {"iter", "seconds", "cam/best/mIoU"}
+
+    def test_a_term_begins_where_it_starts(self):
+        rows = [{"iter": 1, "L_reg": 0.0, "lr": 0.0}, {"iter": 2, "L_reg": 2.0, "lr": 1.0}, {"iter": 3, "L_reg": 0.0}]
+        assert [row.get("L_reg") for row in page_curves.rows_to_draw(rows)] == [None, 2.0, 0.0]
+        assert page_curves.rows_to_draw(rows)[0]["lr"] == 0.0
+
+    def test_lines(self):
+        rows = [{"iter": 2, "cam/1/mIoU": 5.0}, {"iter": 4, "cam/1/mIoU": None, "cam/2/mIoU": 7.0}]
+        names = {"<i>": "cam/1/mIoU", "two": "cam/2/mIoU", "none": "cam/3/mIoU"}
+        chart = line_chart(rows, names, "%", {"L_seg starts": 3, "ANF starts": 3}, factor=10)
+        assert [(trace.name, trace.x, trace.y) for trace in chart.data] == [
+            ("&lt;i&gt;", (2,), (50.0,)),
+            ("two", (4,), (70.0,)),
+        ]
+        assert [note.text for note in chart.layout.annotations] == ["L_seg, ANF"]
+
+    def test_bars_leave_out_what_was_never_predicted(self):
+        nan = math.nan
+        chart = rate_bars({"student 1": [10.0, nan, nan], "student 2": [nan, 20.0, nan]}, ["<a>", "2", "c"], "%")
+        assert [bar.y for bar in chart.data] == [("&lt;a&gt;", "2")] * 2
+        assert [bar.x for bar in chart.data] == [(10.0, None), (None, 20.0)]
+        assert chart.layout.yaxis.type == "category", "classes may be called by numbers"
+
+    def test_confusion_is_by_row(self):
+        heat = confusion_chart([[30, 10], [0, 0]], ["a", "b"]).data[0]
+        assert heat.z[0] == [75.0, 25.0]
+        assert heat.z[1] == [None, None], "a class without truth"
+        assert heat.customdata[0] == [30, 10]
+
+    def test_noise_is_what_eq_7_says(self):
+        """Equal weights and variances: the posterior is 1/2 half way between the means."""
+        at = np.array([1.9, 2.1])
+        assert is_noise(ONE, at).tolist() == [False, True]
+        assert is_noise({**ONE, "gamma": 0.9}, np.array([2.1, 2.5, 2.6])).tolist() == [False, False, True]
+        assert not is_noise({**ONE, "eta": 4.0}, at).any()
+        assert not is_noise({**ONE, "fitted": False}, at).any()
+        assert verdict(ONE) == "means 4.00 apart: 12.5% of the image filtered"
+        assert "not over 4" in verdict({**ONE, "eta": 4.0})
+        assert verdict({**ONE, "fitted": False}) == "too few losses to fit"
+
+    def test_losses_add_up(self):
+        """120 losses in bins of 1/2; the clean Gaussian shows its upper half, the noisy one its top."""
+        kept, noise, clean, noisy = mixture_chart(ONE).data
+        assert (sum(kept.y), sum(noise.y)) == (40, 80)
+        assert np.array(clean.y).sum() * 6 / 159 == pytest.approx(120 * 0.5 * 0.25, rel=0.02)
+        assert max(noisy.y) == pytest.approx(120 * 0.5 * 0.5 / math.sqrt(2 * math.pi), rel=1e-3)
+        assert mixture_chart({**ONE, "counts": []}).layout.annotations[0].text == "no losses to fit"
+
+
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium, where there is one."""
+    api = pytest.importorskip("playwright.sync_api", reason="the page is not tried in a browser: no playwright")
+    program = next((found for name in NAMES if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip(f"the page is not tried in a browser: none of {', '.join(NAMES)} is installed")
+    with api.sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(browser, page):
+    """Open the page without a network; whatever it complains of fails the test."""
+    complaints, contexts = [], []
+
+    def open_page(**options):
+        context = browser.new_context(offline=True, **options)
+        context.set_default_timeout(120_000)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+        tab.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else complaints.append(r.url))
+        tab.goto(page.as_uri())
+        return tab
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def column(tab, number: int) -> list[str]:
+    """The texts of a column of the table of classes."""
+    return tab.locator(f"#classes-table tbody tr > :nth-child({number})").all_text_contents()
+
+
+class TestBrowser:
+    def test_the_table_sorts(self, opened):
+        tab = opened()
+        heads = tab.locator("#classes-table thead th")
+        assert column(tab, 1) == CLASSES
+        heads.nth(1).locator("button").click()
+        assert column(tab, 2) == ["90.0", "70.3", "40.5", "–"]
+        assert heads.nth(1).get_attribute("aria-sort") == "descending"
+        heads.nth(1).locator("button").click()
+        assert column(tab, 2) == ["40.5", "70.3", "90.0", "–"], "what has no number stays below"
+        assert column(tab, 1) == [EVIL, "10", "background", "a & b"]
+        heads.nth(7).locator("button").click()
+        assert column(tab, 8) == ["5,000", "1,200", "30", "0"]
+        assert heads.nth(1).get_attribute("aria-sort") == "none"
+        assert tab.locator("#classes-table tfoot tr > :nth-child(2)").text_content() == "66.9"
+
+    def test_evaluation_measure_and_map_are_chosen(self, opened):
+        tab = opened()
+        tab.select_option("#evaluation", label="val, best: multi-scale, CRF")
+        tab.select_option("#measure", "recall")
+        assert column(tab, 2) == ["70.0"] * 4
+        tab.select_option("#map", label="Seg, student 2")
+        tab.locator("#confusion .heatmaplayer").wait_for(state="attached")
+        assert EVIL in tab.locator("#confusion .ytick").all_text_contents()
+
+    def test_the_slider_moves_gallery_and_losses(self, opened):
+        tab = opened()
+        seen = tab.locator("#gallery-images canvas")
+        seen.nth(8).wait_for()
+        assert seen.first.get_attribute("aria-label") == f"Image of {EVIL} at iteration 16"
+        assert tab.locator("#losses figcaption").all_text_contents()[1] == f"{EVIL}, student 2"
+        assert tab.locator("#losses p").all_text_contents()[1] == "too few losses to fit"
+        read = "c => c.getContext('2d').getImageData(5, 5, 1, 1).data[0]"
+        assert seen.first.evaluate(read) == pytest.approx(160, abs=4)
+        slider = tab.locator("#gallery input")
+        slider.focus()
+        slider.press("ArrowLeft")
+        tab.wait_for_function("document.querySelector('#gallery-images canvas').ariaLabel.endsWith('iteration 8')")
+        assert seen.first.evaluate(read) == pytest.approx(80, abs=4)
+        assert tab.locator("#noise output").text_content() == "8", "both sliders move"
+        assert tab.locator("#losses-missing").is_visible()
+        assert tab.locator("#gallery-legend li").first.text_content() == EVIL
+
+    def test_smoothing_and_theme(self, opened):
+        tab = opened(color_scheme="dark")
+        ink = "e => getComputedStyle(e).fill"
+        label = tab.locator("#curves .xtitle").first
+        label.wait_for()
+        assert label.evaluate(ink) == "rgb(230, 233, 238)"
+        tab.locator("#theme").click()
+        tab.wait_for_function("getComputedStyle(document.querySelector('#curves .xtitle')).fill === 'rgb(26, 29, 33)'")
+        assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        losses = tab.locator("figure", has_text="Loss (Eq. 9)")
+        losses.scroll_into_view_if_needed()
+        losses.locator(".lines path").first.wait_for(state="attached")
+        plain = losses.locator(".scatterlayer .trace").count()
+        tab.locator("#smoothing").fill("0.9")
+        assert losses.locator(".scatterlayer .trace").count() == 2 * plain, "the raw lines stay behind, faint"
+
+    def test_a_phone_scrolls_only_down(self, opened):
+        tab = opened(viewport={"width": 360, "height": 740}, has_touch=True)
+        tab.locator("#gallery-images canvas").first.wait_for()
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 360
