@@ -113,6 +113,8 @@ class TrackHook(Hook):
             "code": str(Path(recipes.PACKAGE)),
         }
         self.tracker = Tracker(self.run.path, settings, self._tell)
+        if self.best:
+            self.tracker.summary({f"best/{name}": value for name, value in self.best.items()})
         self.console.print(f"wandb {self.mode}: {known['project']}, {called.name}, id {known['id']}", soft_wrap=True)
 
     def after_iteration(self, runner: Any) -> None:

@@ -119,8 +119,9 @@ class Tracker:
         if process is None:
             return
         try:
-            self.waiting.put(("end", exit_code), timeout=5)
-            if code := process.wait(PATIENCE.get(self.mode, 30.0)):
+            patience = PATIENCE.get(self.mode, 30.0)
+            self.waiting.put(("end", exit_code), timeout=patience / 10)
+            if code := process.wait(patience):
                 self._tell(f"its process ended with exit code {code}")
         except (queue.Full, subprocess.TimeoutExpired):
             self._tell("it does not end; what it holds is on disk")

@@ -1,0 +1,257 @@
+"""A tracked training: all it shows is in the .wandb file, and it trains to the very same numbers as one untracked."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from functools import reduce
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dupl.cli import main
+from dupl.engine import track
+from dupl.lab import tracker
+from dupl.lab.run import Run
+from dupl.method.dupl import DuPL
+from dupl.report.panel import Panel
+
+pytest.importorskip("wandb")
+
+MAPS = ("cam/1", "cam/2", "seg/1", "seg/2")
+
+
+@pytest.fixture(scope="module")
+def tracked(tiny, tmp_path_factory):
+    """Folder of a run of ``tiny`` tracked offline, interrupted after iteration 13 and resumed."""
+    folder, forward = tmp_path_factory.mktemp("tracked") / "run", DuPL.loss
+
+    def loss(self, **batch):
+        if batch["clock"].t == 12:
+            os.kill(os.getpid(), signal.SIGINT)
+        return forward(self, **batch)
+
+    command = ["train", tiny, "--work-dir", str(folder), "--wandb", "offline"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dupl.engine.pictures.draw", lambda *_: [])
+        patch.setenv("DUPL_PLAN", "table4")
+        patch.setenv("DUPL_ROW", "full")
+        patch.setattr(DuPL, "loss", loss)
+        assert main([*command, "--set", "runtime.track.checkpoints=True"]) == 1
+        patch.setattr(DuPL, "loss", forward)
+        assert main([*command, "--resume", "--set", "runtime.track.checkpoints=True"]) == 0
+    return folder
+
+
+def read(log: Path, *options: str) -> list[dict]:
+    """What wandb's own reader finds in a .wandb file."""
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", *options, str(log)]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(done.stdout)] if options else [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def stretches(tracked):
+    """Records of both stretches, first the one that was interrupted."""
+    return [read(log) for log in sorted(tracked.glob("wandb/offline-run-*/*.wandb"))]
+
+
+@pytest.fixture(scope="module")
+def history(stretches):
+    """Rows of both stretches, later ones winning, by iteration."""
+    rows = {}
+    for record in (r for records in stretches for r in records):
+        if record["type"] == "history":
+            rows.setdefault(record["history"]["item"]["iter"], {}).update(record["history"]["item"])
+    return rows
+
+
+class TestFile:
+    def test_both_stretches_are_one_run(self, tracked, stretches):
+        runs = [next(r["run"] for r in records if r["type"] == "run") for records in stretches]
+        assert len(runs) == 2
+        (name,) = {r["run_id"] for r in runs}
+        assert name == json.loads((tracked / "wandb.json").read_text())["id"]
+        assert name.startswith(Run(tracked).status.fingerprint)
+        for run in runs:
+            assert (run["project"], run["run_group"], run["job_type"], run["display_name"], run["resume"]) == (
+                "dupl",
+                "table4",
+                "full",
+                "full, seed 0",
+                True,
+            )
+            assert run["tags"] == ["DS", "L_dis", "DTA", "ANF", "L_reg"]
+        ends = [next(r["exit"] for r in records if r["type"] == "exit") for records in stretches]
+        assert [end["exit_code"] for end in ends] == [130, 0]
+
+    def test_the_config_is_the_resolved_recipe(self, tracked, stretches):
+        from dupl import recipes
+
+        run = next(r["run"] for r in stretches[-1] if r["type"] == "run")
+        config = {k: v for k, v in run["config"]["update"].items() if k != "_wandb"}
+        said = config.pop("run")
+        assert said["fingerprint"] == Run(tracked).status.fingerprint
+        assert config == json.loads(json.dumps(recipes.plain(recipes.load(tracked / "config.py"))))
+
+    def test_every_scalar_of_the_run_is_there(self, tracked, history):
+        rows = Run(tracked).scalars()
+        assert len(rows) > 12
+        for row in rows:
+            for name, value in row.items():
+                if value is not None:
+                    assert history[row["iter"]][name] == pytest.approx(value, rel=1e-12), (row["iter"], name)
+        names = {name for row in rows for name in row}
+        wanted = {"loss", "L_cls", "L_ptc", "L_dis", "L_seg", "L_reg", "tau_h", "lr", "noise/share"}
+        wanted |= {f"pixels/{kind}" for kind in ("supervised", "filtered", "undecided")}
+        wanted |= {f"noise/{s}/{what}" for s in (1, 2) for what in ("mean_clean", "mean_noisy", "apart")}
+        wanted |= {f"{of}/{what}" for of in MAPS for what in ("mIoU", "OA")} | {"cls/1/mAP", "seg/best/mIoU"}
+        assert wanted <= names
+
+    def test_the_iteration_is_the_x_axis_of_all(self, stretches):
+        metrics = [r["metric"] for records in stretches for r in records if r["type"] == "metric"]
+        assert {"glob_name": "*", "options": {"defined": True, "step_sync": True}, "step_metric": "iter"} in metrics
+
+    def test_the_summary_has_last_and_best(self, tracked):
+        log = sorted(tracked.glob("wandb/offline-run-*/*.wandb"))[-1]
+        (found,) = read(log, "--summary")
+        rows, summary = Run(tracked).scalars(), found["summary"]
+        assert found["state"] == "finished"
+        for name in {name for row in rows for name in row} - {"iter"}:
+            values = [row[name] for row in rows if row.get(name) is not None]
+            assert summary[name] == pytest.approx(values[-1], rel=1e-12), name
+            if (better := track.better(name)) is not None:
+                begun = [value for value in values if value != 0 or not name.startswith("L_")]
+                assert summary[f"best/{name}"] == pytest.approx(reduce(better, begun), rel=1e-12), name
+
+    def test_tables_per_class(self, tracked, history):
+        for done in (8, 16, 24):
+            item = history[done]
+            file = next(tracked.glob(f"wandb/*/files/{item['classes/table.path']}"))
+            found = json.loads(file.read_text())
+            with open(tracked / "evaluation" / f"iter_{done:06d}" / "per_class.csv", newline="") as text:
+                columns, *rows = csv.reader(text)
+            assert found["columns"] == columns
+            assert {"IoU", "OA"} <= set(columns)
+            assert [r[:2] for r in found["data"]] == [r[:2] for r in rows]
+            assert [r[2] for r in found["data"]] == [float(r[2]) if r[2] else None for r in rows]
+
+    def test_pictures_have_label_maps_and_class_names(self, tracked, history, stretches):
+        configs = [r["config"]["update"] for r in stretches[-1] if r["type"] == "config"]
+        labels = {}
+        for config in configs:
+            labels.update(config.get("_wandb", {}).get("mask/class_labels", {}))
+        kinds = {"cam": "CAM", "label": "pseudo-label", "prediction": "prediction"}
+        for done in (8, 16, 24):
+            for kind, mask in kinds.items():
+                for s in (1, 2):
+                    key = f"pictures/{kind}/{s}"
+                    item = history[done]
+                    assert item[f"{key}.count"] == 4
+                    for masks, photo in zip(item[f"{key}.all_masks"], item[f"{key}.filenames"], strict=True):
+                        assert set(masks) == {mask, "truth"}
+                        size = Image.open(next(tracked.glob(f"wandb/*/files/{photo}"))).size
+                        for one in masks.values():
+                            ids = np.asarray(Image.open(next(tracked.glob(f"wandb/*/files/{one['path']}"))))
+                            assert ids.shape[:2] == size[::-1]
+                    names = labels[f"{key}_wandb_delimeter_{mask}"]["value"]
+                    assert (names["0"], names["254"], names["255"]) == ("background", "filtered as noise", "undecided")
+
+    def test_losses_with_the_mixtures(self, history):
+        for s in (1, 2):
+            assert history[24][f"noise/{s}/losses._type"] == "histogram"
+            bins, values = (history[24][f"noise/{s}/losses.{part}"] for part in ("bins", "values"))
+            assert len(bins) == len(values) + 1 and sum(values) > 0
+        assert history[24]["noise/mixtures.count"] == 1
+        assert "noise/1/losses._type" not in history[2], "the filter had not started"
+
+    def test_code_files_and_weights_are_kept(self, tracked, stretches):
+        artifacts = [r["artifact"] for r in stretches[-1] if r["type"] == "artifact"]
+        code = next(a for a in artifacts if a["type"] == "code")
+        assert "method/equations.py" in {entry["path"] for entry in code["manifest"]["contents"]}
+        weights = {tuple(a["aliases"]): a for a in artifacts if a["type"] == "model"}
+        assert {alias for aliases in weights for alias in aliases} >= {"last", "best"}
+        paths = {entry["path"] for a in weights.values() for entry in a["manifest"]["contents"]}
+        assert paths == {"best.pth", "iter_000024.pth"}
+        for entry in (e for a in artifacts for e in a["manifest"]["contents"] if "local_path" in e):
+            assert Path(entry["local_path"]).is_relative_to(tracked.resolve()), "what is to be uploaded lies in the run"
+        files = {f["path"] for r in stretches[-1] if r["type"] == "files" for f in r["files"]["files"]}
+        assert {"config.py", "status.json", "requirements.txt"} <= files
+        assert any(r["type"] == "environment" for r in stretches[-1])
+
+
+class TestTraining:
+    def test_its_numbers_are_those_of_an_untracked_run(self, tracked, trained, helpers):
+        helpers.assert_same_run(tracked, trained)
+
+    def test_nor_does_a_wandb_that_dies_touch_it(self, tiny, trained, tmp_path, monkeypatch, capsys, helpers):
+        log = tracker.Tracker.log
+
+        def kill(self, row):
+            if self.process is not None and row["iter"] >= 8:
+                self.process.kill()
+            log(self, row)
+
+        monkeypatch.setattr(tracker.Tracker, "log", kill)
+        assert main(["train", tiny, "--work-dir", str(tmp_path / "run"), "--wandb", "offline"]) == 0
+        told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("wandb:")]
+        assert len(told) == 1 and told[0].endswith("(training goes on)")
+        helpers.assert_same_run(tmp_path / "run", trained)
+
+    def test_nor_pictures_that_fail(self, tiny, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr(track, "look", lambda *_: 1 / 0)
+        sets = ["--set", "schedule.iterations=4", "evaluation.interval=2"]
+        assert main(["train", tiny, "--work-dir", str(tmp_path / "run"), "--wandb", "offline", *sets]) == 0
+        told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("wandb:")]
+        assert told == ["wandb: ZeroDivisionError: division by zero (training goes on)"]
+
+    def test_off_leaves_no_trace(self, trained):
+        assert not (trained / "wandb").exists() and not (trained / "wandb.json").exists()
+
+
+class TestBest:
+    @pytest.mark.parametrize(
+        ("name", "choice"),
+        [
+            ("loss", min),
+            ("L_seg", min),
+            ("cam/1/OA", min),
+            ("quality/disagreement", min),
+            ("seg/best/mIoU", max),
+            ("seg/1/mIoU-7", max),
+            ("quality/1/precision", max),
+            ("cls/2/mAP", max),
+            ("lr", None),
+            ("tau_h", None),
+            ("pixels/filtered", None),
+            ("noise/1/mean_clean", None),
+        ],
+    )
+    def test_which_way_is_better(self, name, choice):
+        assert track.better(name) is choice
+
+
+def test_what_is_not_finite_is_left_out():
+    rows = track.Rows()
+    rows.add_scalars({"a": math.nan, "b": math.inf, "c": 1})
+    rows.add_scalars({"d": np.float32(2)})
+    assert rows.take() == {"c": 1.0, "d": 2.0}
+    assert rows.take() == {}
+
+
+def test_pictures_of_one_student_without_labels():
+    photo = np.zeros((4, 6, 3), np.uint8)
+    labels = np.zeros((4, 6), np.uint8)
+    panel = Panel("x", photo, None, [labels.astype(np.float32)], None, [], [], [labels], ("cat",))
+    found = track.pictures([panel], ["background", "cat"])
+    assert set(found) == {"pictures/cam/1", "pictures/prediction/1"}
+    assert found["pictures/cam/1"][0].masks == {}
+    assert set(found["pictures/prediction/1"][0].masks) == {"prediction"}
