@@ -102,8 +102,6 @@ def tabulate(arguments: argparse.Namespace, form: str) -> Table:
         facts = (str(stored.path), stored.state, status.iteration, status.iterations, status.error)
         told.append(Told(run.row, run.seed, run.fingerprint, *facts))
     frame = store.frame(runs.values())
-    for path, reason in store.damaged:
-        console.print(f"passed over {path}: {reason}", soft_wrap=True, markup=False)
     with progress_bar("intervals", console) as progress:
         done = 0
 
@@ -114,7 +112,7 @@ def tabulate(arguments: argparse.Namespace, form: str) -> Table:
             found = store.per_image(runs=[runs[fingerprint]], protocol=protocol)
             return found[found["split"] == split]
 
-        return table(
+        made = table(
             outline_of(plan, arguments.rows),
             told,
             frame,
@@ -123,6 +121,9 @@ def tabulate(arguments: argparse.Namespace, form: str) -> Table:
             mixed=frames.mixed,
             command=command_line(arguments, form),
         )
+    for path, reason in store.damaged:
+        console.print(f"passed over {path}: {reason}", soft_wrap=True, markup=False)
+    return made
 
 
 def outline_of(plan: Plan, rows: list[str] | None) -> Outline:

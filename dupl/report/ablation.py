@@ -139,6 +139,8 @@ def _step(outline: Outline, row: Row, column: Column, estimates: Estimates) -> S
         return None
     label, key = _label(outline, row, other), column.key
     paper = row.paper[key] - other.paper[key] if key in row.paper and key in other.paper else None
+    if not estimates.evidence.values(row.key):  # the cell tells why
+        return Step(label, other.key, paper=paper)
     names = {row.key: row.label, other.key: other.label}
     return _told(Step(label, other.key, paper=paper), estimates.compare([other.key, row.key], [-1.0, 1.0], names))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -144,8 +145,19 @@ class Counts:
         return metric.of(totals.reshape(len(totals), self.maps, len(self.classes), 3), self.classes)
 
 
-def _weights(images: int, resamples: int, seed: int) -> Iterator[Values]:
+def _weights(images: int, resamples: int, seed: int) -> Iterable[Values]:
     """How often each image is drawn, (resamples, images), in blocks."""
+    few = images * resamples <= BLOCK
+    return _kept_weights(images, resamples, seed) if few else _drawn_weights(images, resamples, seed)
+
+
+@lru_cache(maxsize=2)
+def _kept_weights(images: int, resamples: int, seed: int) -> tuple[Values, ...]:
+    """All runs of a table draw the same."""
+    return tuple(_drawn_weights(images, resamples, seed))
+
+
+def _drawn_weights(images: int, resamples: int, seed: int) -> Iterator[Values]:
     generator, size = np.random.default_rng(seed), max(1, BLOCK // images)
     for start in range(0, resamples, size):
         rows = min(size, resamples - start)

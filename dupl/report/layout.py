@@ -140,7 +140,7 @@ def _main(table: Table, footnotes: Footnotes) -> Grid:
     printed = {c.key: any(c.key in row.paper for row in outline.rows) for c in outline.columns}
     compared = any(outline.against(row) is not None for row in outline.rows)
     for column in outline.columns:
-        names = ["ours", *["paper", "− paper"] * printed[column.key], *["change"] * compared]
+        names = ["ours", *["paper", "ours − paper"] * printed[column.key], *["change"] * compared]
         groups.append((column.label, f"{column.protocol}: {column.how}" if column.how else column.protocol, len(names)))
         header += names
     rows = []
@@ -172,7 +172,7 @@ def _change(cell: Cell, footnotes: Footnotes) -> Text:
     if step is None:
         return Text("")
     if step.change is None:
-        return Text(NONE, footnotes.add([step.note] if cell.summary is not None else cell.notes))
+        return Text(NONE, footnotes.add([step.note] if step.note else cell.notes))
     return Text(signed(step.change) + stars(step.p), footnotes.add([step.note]))
 
 
