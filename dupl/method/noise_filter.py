@@ -72,15 +72,15 @@ class _Histogram:
 
 # The first three draws of scikit-learn's k-means with random_state=0, the same whatever the data.
 DRAWS = tuple(np.random.RandomState(0).random_sample(3).tolist())
-LLOYD_STEPS = 100
+LLOYD_DOUBLINGS = 8  # of the path: 256 steps
 
 
 def _kmeans(losses: Tensor, chosen: Tensor, h: _Histogram) -> Tensor:
     """k-means with k = 2 as scikit-learn starts its mixture: membership of the second cluster, (B, bins).
 
     Seeded k-means++ on the pixels in their order (a first pixel, then the better of two candidates drawn in proportion
-    to squared distance), then Lloyd's steps on the bins, where a cluster is what lies on one side of the middle
-    between the centres. It may end in a local optimum, and scikit-learn's mixture with it: the released masks depend
+    to squared distance), then Lloyd's steps on the histogram, where a cluster is what lies on one side of the middle
+    between the centres, a cut. It may end in a local optimum, and scikit-learn's mixture with it: the released masks depend
     on that.
 
     Args:
@@ -89,52 +89,42 @@ def _kmeans(losses: Tensor, chosen: Tensor, h: _Histogram) -> Tensor:
         h: Their histogram.
     """
     bins = h.count.shape[1]
-    upto = F.pad((h.count[..., None] * h.moments).cumsum(1), (0, 0, 1, 0))  # (B, bins + 1, 3): of all bins before
-    whole = upto[:, -1]
+    upto = F.pad((h.count[..., None] * h.moments).cumsum(1), (0, 0, 1, 0))  # (B, bins + 1, 3): of all steps before
+    whole = upto[:, -1:]
 
     def cut(one: Tensor, other: Tensor) -> Tensor:
-        """How many steps lie below the middle between two values, int64 (B,)."""
-        return ((one + other) / 2 - h.low[:, 0]).div(h.width[:, 0]).ceil().clamp(0, bins).long()
-
-    def below(edge: Tensor) -> Tensor:
-        """Count, sum and sum of squares of the losses in the first bins, (B, 3)."""
-        return upto.gather(1, edge[:, None, None].expand(-1, 1, 3))[:, 0]
-
-    def potential(one: Tensor, other: Tensor) -> Tensor:
-        """Sum of squared distances to the nearer of two values, (B,)."""
-        left = below(cut(one, other))
-        near = torch.minimum(one, other), torch.maximum(one, other)
-        return sum(
-            part[:, 2] - 2 * c * part[:, 1] + c * c * part[:, 0]
-            for part, c in zip((left, whole - left), near, strict=True)
-        )  # type: ignore[return-value]
+        """How many steps lie below the middle between two values, int64; (B, n) each."""
+        return ((one + other) / 2 - h.low).div(h.width).ceil().clamp(0, bins).long()
 
     nth = (DRAWS[0] * chosen.sum(1, keepdim=True)).long() + 1
     last = losses.shape[1] - 1
     start = losses.gather(1, torch.searchsorted(chosen.cumsum(1), nth).clamp(max=last))
     reach = torch.where(chosen, (losses - start) ** 2, 0).cumsum(1, dtype=torch.float64)
     drawn = torch.searchsorted(reach, reach[:, -1:] * reach.new_tensor(DRAWS[1:])).clamp(max=last)
-    first, candidate, rival = torch.cat([start, losses.gather(1, drawn)], 1).double().unbind(1)
-    second = torch.where(potential(first, rival) < potential(first, candidate), rival, candidate)
+    first, rivals = start.double(), losses.gather(1, drawn).double()  # (B, 1), (B, 2)
+    near, far = torch.minimum(first, rivals), torch.maximum(first, rivals)
+    left = upto.gather(1, cut(near, far)[..., None].expand(-1, -1, 3))
+    sides = ((near, left.unbind(2)), (far, (whole - left).unbind(2)))
+    potential = torch.stack([n * c * c - 2 * c * t + q for c, (n, t, q) in sides]).sum(0)
+    second = rivals.gather(1, (potential[:, 1:] < potential[:, :1]).long())
 
-    n = whole[:, 0].clamp(min=1)
-    tolerance = 1e-4 * (whole[:, 2] / n - (whole[:, 1] / n) ** 2).clamp(min=0)
-    edge, going = torch.full_like(n, -1, dtype=torch.long), torch.ones_like(n, dtype=torch.bool)
-    upward = second >= first  # which side of the middle the second cluster is on; the centres never pass each other
-    low, high = torch.minimum(first, second), torch.maximum(first, second)
-    for _ in range(LLOYD_STEPS):
-        found = cut(low, high)
-        left = below(found)
-        right = whole - left
-        moved = [part[:, 1] / part[:, 0].clamp(min=1e-12) for part in (left, right)]
-        shift = (moved[0] - low) ** 2 + (moved[1] - high) ** 2
-        same, edge = found == edge, torch.where(going, found, edge)
-        low, high = torch.where(going, moved[0], low), torch.where(going, moved[1], high)
-        going = going & ~same & (shift > tolerance)
-        if not losses.is_cuda and not going.any():  # a GPU would have to wait for the answer
-            break
-    above = torch.arange(bins, device=losses.device) >= cut(low, high)[:, None]
-    return (above == upward[:, None]).double()
+    # Where each cut leads: to the centres on both of its sides, and so to the next cut. All at once, and the path from
+    # the start by doubling: no step waits for the one before.
+    (n, t, _), (m, u, _) = upto.unbind(2), (whole - upto).unbind(2)
+    low, high = t / n.clamp(min=1e-12), u / m.clamp(min=1e-12)  # (B, bins + 1)
+    onward = cut(low, high)
+    size = whole[..., 0].clamp(min=1)
+    tolerance = 1e-4 * (whole[..., 2] / size - (whole[..., 1] / size) ** 2).clamp(min=0)
+    moved = (low.gather(1, onward) - low) ** 2 + (high.gather(1, onward) - high) ** 2
+    path = torch.where(moved > tolerance, onward, torch.arange(bins + 1, device=losses.device))
+    for _ in range(LLOYD_DOUBLINGS):
+        path = path.gather(1, path)
+    begin = cut(first, second)
+    near, far = torch.minimum(first, second), torch.maximum(first, second)
+    still = (low.gather(1, begin) - near) ** 2 + (high.gather(1, begin) - far) ** 2 <= tolerance
+    end = onward.gather(1, torch.where(still, begin, onward.gather(1, path.gather(1, begin))))
+    above = torch.arange(bins, device=losses.device) >= end
+    return (above == (second >= first)).double()
 
 
 def fit_mixture(
