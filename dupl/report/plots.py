@@ -92,7 +92,7 @@ def line_chart(
         )
     figure.update_xaxes(title={"text": "iteration", "standoff": 6}, range=[0, 1.02 * last], tickformat=",d")
     figure.update_yaxes(hoverformat=".4~g", exponentformat="e")
-    _mark(figure, marks or {}, last)
+    mark(figure, marks or {}, last)
     return figure
 
 
@@ -108,8 +108,14 @@ def share_chart(
     return figure
 
 
-def _mark(figure: Figure, marks: Mapping[str, int], last: float) -> None:
-    """Draw dashed lines, with what starts there above them; those of one iteration share one."""
+def mark(figure: Figure, marks: Mapping[str, int], last: float) -> None:
+    """Draw dashed lines with what starts there above them; those of one iteration share one.
+
+    Args:
+        figure: Where.
+        marks: Iterations by what happens there.
+        last: The last iteration of the chart.
+    """
     at: dict[int, list[str]] = {}
     for name, iteration in marks.items():
         at.setdefault(iteration, []).append(name.removesuffix(" starts"))

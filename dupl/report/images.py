@@ -1,0 +1,118 @@
+"""Two runs, image by image: which images one does worse on, and both runs' pictures of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dupl.errors import UserError
+from dupl.report.across import Runs, present
+from dupl.report.contact import data_uri
+from dupl.report.frame import text
+from dupl.report.plots import blank, safe
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from plotly.graph_objects import Figure
+
+PAINTED = ("CAM", "Pseudo-label", "Prediction")
+
+
+def image_table(pixels: DataFrame, label_map: str, runs: Runs) -> DataFrame:
+    """Return IoU per image: a row per image, a column per label, and ``difference`` of the second to the first.
+
+    The IoU of an image is the mean over the classes in its mask; of several runs of a label it is their mean. The
+    images on which the second is worst against the first stand on top.
+
+    Args:
+        pixels: TP, FP and FN per image and class, as a store's ``per_image``; one evaluation of each run.
+        label_map: Such as "seg/1".
+        runs: Two labels.
+    """
+    import pandas as pd
+
+    part = pixels[(pixels["map"] == label_map) & (pixels["TP"] + pixels["FN"] > 0)]
+    iou = (100 * part["TP"] / (part["TP"] + part["FP"] + part["FN"])).rename("IoU")
+    part = part[["fingerprint", "image"]].join(iou)
+    columns = {}
+    for label, wanted in present(part, runs, f"{label_map} per image").items():
+        columns[label] = part[part["fingerprint"].isin(wanted)].groupby("image")["IoU"].mean()
+    if len(columns) != 2:
+        raise UserError(f"{len(columns)} labels to compare: give two")
+    table = pd.DataFrame(columns)
+    first, second = table.columns
+    table["difference"] = table[second] - table[first]
+    return table.sort_values("difference")
+
+
+def image_chart(table: DataFrame) -> Figure:
+    """Return `image_table` as dots, one run against the other, beside the diagonal."""
+    first, second = table.columns[:2]
+    figure = blank(460, f"{second}: IoU (%)", hovermode="closest")
+    figure.add_scatter(
+        x=[0, 100], y=[0, 100], mode="lines", line={"color": "#8a8f98", "dash": "dash"}, hoverinfo="skip"
+    )
+    figure.add_scatter(
+        x=table[first].tolist(),
+        y=table[second].tolist(),
+        text=[safe(name) for name in table.index],
+        mode="markers",
+        marker={"size": 8, "opacity": 0.6, "color": "#3b7dd8"},
+        hovertemplate="%{text}: %{x:.1f} and %{y:.1f}<extra></extra>",
+    )
+    figure.update_layout(showlegend=False)
+    figure.update_xaxes(title={"text": f"{safe(first)}: IoU (%)"}, range=[0, 100])
+    figure.update_yaxes(range=[0, 100])
+    return figure
+
+
+def cut(shot: Mapping[str, Any], name: str) -> dict[str, bytes]:
+    """Return the panes of one image as PNG, by what they show ("Truth", "CAM 1"); {} where the gallery lacks it.
+
+    Args:
+        shot: A gallery's description with its contact sheet, as `dupl.report.files` reads it.
+        name: Of the image.
+    """
+    from PIL import Image
+
+    row = next((k for k, image in enumerate(shot["images"]) if image["name"] == name), None)
+    if row is None:
+        return {}
+    sheet, image, cell = Image.open(io.BytesIO(shot["sheet"])), shot["images"][row], shot["cell"]
+    panes = {}
+    for number, (column, filled) in enumerate(zip(shot["columns"], image["filled"], strict=True)):
+        if filled:
+            corner = (cell * number, cell * row)
+            box = (*corner, corner[0] + image["size"][0], corner[1] + image["size"][1])
+            data = io.BytesIO()
+            sheet.crop(box).save(data, format="PNG")
+            panes[f"{column['kind']} {column['student'] or ''}".strip()] = data.getvalue()
+    return panes
+
+
+def side_by_side(shots: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:
+    """Return runs' pictures of images as an HTML table: a row per image and run, image and truth once.
+
+    Args:
+        shots: The last entry of each run's gallery by label.
+        names: Images, of which those that no gallery holds are left out.
+
+    Raises:
+        UserError: No gallery holds any of them.
+    """
+    rows = []
+    for name in names:
+        for number, (label, shot) in enumerate(shots.items()):
+            panes = cut(shot, name)
+            shown = {what: data for what, data in panes.items() if number == 0 or what.startswith(PAINTED)}
+            lead = "<td></td>" * (len(panes) - len(shown))
+            pictures = "".join(
+                f'<td>{text(what)}<br><img alt="" width="110" src="{data_uri(data, "png")}"></td>'
+                for what, data in shown.items()
+            )
+            if panes:
+                rows.append(f"<tr><th>{text(name)}<br>{text(label)}</th>{lead}{pictures}</tr>")
+    if not rows:
+        raise UserError("the galleries hold none of these images: train with a larger evaluation.gallery")
+    return f"<table>{''.join(rows)}</table>"

@@ -1,0 +1,69 @@
+"""The notebooks of analysis/, executed against a small store of real runs; see fixtures/make_store.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+HERE = Path(__file__).parent
+BOOKS = sorted(HERE.parent.joinpath("analysis").glob("*.ipynb"))
+STORE, PLAN = str(HERE / "fixtures" / "store"), str(HERE / "fixtures" / "plan.py")
+SETTINGS = {
+    "ablation_tables": {"PLANS": [PLAN]},
+    "over_activation": {"PLAN": PLAN, "ROWS": ["baseline", "L_dis"], "FULL_PLAN": PLAN},
+    "confirmation_bias": {"PLAN": PLAN},
+    "noise_filter": {"PLAN": PLAN},
+    "compare_runs": {"MAP": "cam/1"},
+}
+CHARTS = {"ablation_tables": 1, "over_activation": 3, "confirmation_bias": 3, "noise_filter": 4, "compare_runs": 2}
+PLOTLY = "application/vnd.plotly.v1+json"
+
+
+def execute(name: str, **settings: object) -> list[dict]:
+    """Run a notebook with other parameters; the data of all its outputs."""
+    book = nbformat.read(HERE.parent / "analysis" / f"{name}.ipynb", as_version=4)
+    (place,) = (k for k, cell in enumerate(book.cells) if "parameters" in cell.metadata.get("tags", []))
+    lines = "\n".join(f"{key} = {value!r}" for key, value in settings.items())
+    book.cells.insert(place + 1, nbformat.v4.new_code_cell(lines))
+    done = NotebookClient(book, timeout=300, startup_timeout=300, kernel_name="python3").execute()
+    return [output for cell in done.cells for output in cell.get("outputs", [])]
+
+
+def test_every_notebook_is_tested():
+    assert {path.stem for path in BOOKS} == set(SETTINGS)
+
+
+@pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
+def test_stored_without_outputs(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_runs_on_a_store(name):
+    outputs = execute(name, STORE=STORE, **SETTINGS[name])
+    charts = [output["data"][PLOTLY] for output in outputs if PLOTLY in output.get("data", {})]
+    assert len(charts) >= CHARTS[name]
+    assert all(chart["data"] for chart in charts), "no chart is empty"
+    assert not [o for o in outputs if o.output_type == "stream" and o.name == "stderr" and "Warning" in o.text]
+
+
+def test_the_table_is_of_the_stored_runs():
+    (table,) = (
+        o["data"]["text/markdown"]
+        for o in execute("ablation_tables", STORE=STORE, PLANS=[PLAN])
+        if "data" in o and "text/markdown" in o["data"]
+    )
+    rows = [line for line in table.splitlines() if line.startswith("|")]
+    assert any("63.2" in row and "(2)" in row for row in rows), "the paper's number beside ours, of two seeds"
+    assert "not run" not in table
+
+
+def test_a_store_without_the_runs_is_told(tmp_path):
+    with pytest.raises(CellExecutionError, match="the store has nothing of"):
+        execute("over_activation", STORE=str(tmp_path), PLAN=PLAN, ROWS=["baseline"])
