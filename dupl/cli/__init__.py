@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from dupl import __version__
 from dupl.cli.ablate import add_ablate
+from dupl.cli.dashboard import add_dashboard
 from dupl.cli.data import add_data
 from dupl.cli.evaluate import add_eval
 from dupl.cli.infer import add_infer
@@ -51,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=f"dupl {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    look = (add_runs, add_report, add_sync)
+    look = (add_runs, add_report, add_dashboard, add_sync)
     for add in (add_demo, add_train, add_eval, add_infer, add_show, add_data, add_ablate, *look):
         add(commands)
     return parser

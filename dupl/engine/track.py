@@ -53,7 +53,7 @@ class Rows(BaseVisBackend):
     def __init__(self) -> None:
         self.row: dict[str, float] = {}
 
-    experiment = None  # type: ignore[assignment]
+    experiment = None
 
     def _init_env(self) -> None:
         """There is nothing to set up."""

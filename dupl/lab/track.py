@@ -87,6 +87,23 @@ def account(environ: Mapping[str, str] = os.environ) -> str | None:
     return None
 
 
+def entity() -> str:
+    """The account's own entity, asked of the server.
+
+    Raises:
+        UserError: The server does not tell.
+    """
+    import wandb
+
+    try:
+        name = wandb.Api().default_entity
+    except Exception as error:
+        raise UserError(f"wandb does not tell whose account this is ({error}): give --entity") from None
+    if not name:
+        raise UserError("the account has no entity of its own: give --entity")
+    return str(name)
+
+
 def choose(flag: str | None = None, environ: Mapping[str, str] = os.environ) -> Choice:
     """The mode: the flag's, else WANDB_MODE's, else online with an account and offline without one.
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from dupl.lab.track import COMPLETE
 from dupl.lab.tracker import Files, Histogram, Picture, Table
 
@@ -71,7 +73,7 @@ def start(settings: dict[str, Any], say: Callable[[str], None]) -> Any:
     files, code, mode = settings.pop("files", ()), settings.pop("code", None), settings.pop("mode")
     commit = settings.pop("commit", None)
 
-    def begin(mode: str) -> Any:
+    def begin(mode: Any) -> Any:
         options = wandb.Settings(
             console="off",
             silent=True,
@@ -132,7 +134,7 @@ def dressed(value: Any) -> Any:
     if isinstance(value, Table):
         return wandb.Table(columns=list(value.columns), data=[list(row) for row in value.rows])
     if isinstance(value, Histogram):
-        return wandb.Histogram(np_histogram=(list(value.counts), list(value.edges)))
+        return wandb.Histogram(np_histogram=(np.asarray(value.counts), np.asarray(value.edges)))
     if isinstance(value, Picture):
         names = dict(value.labels or {})
         masks = {name: {"mask_data": m, "class_labels": names} for name, m in (value.masks or {}).items()}

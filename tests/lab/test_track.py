@@ -251,7 +251,7 @@ def wandb(tmp_path, monkeypatch):
     module.init = init
     module.Settings = lambda **options: options
     module.Table = lambda columns, data: ("table", columns, data)
-    module.Histogram = lambda np_histogram: ("histogram", *np_histogram)
+    module.Histogram = lambda np_histogram: ("histogram", *(part.tolist() for part in np_histogram))
     module.Image = lambda image, caption, masks: ("image", image.shape, caption, masks)
     monkeypatch.setitem(sys.modules, "wandb", module)
     return module

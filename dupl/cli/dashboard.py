@@ -1,0 +1,78 @@
+"""``dupl dashboard``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dupl.cli.shared import command, stderr
+from dupl.errors import UserError
+
+MOST = 20  # runs on a page, unless they are named
+
+
+def add_dashboard(commands: Any) -> None:
+    """Declare ``dupl dashboard``."""
+    parser = command(
+        commands,
+        "dashboard",
+        run_dashboard,
+        "runs side by side: a workspace on wandb where an account is set up, else a page",
+        "  dupl dashboard                                  runs/dashboard.html, or the workspace of project dupl\n"
+        "  dupl dashboard runs/A runs/B --local            a page of two runs\n"
+        "  dupl dashboard --plan table4_components         a workspace of a plan's runs, grouped by row\n"
+        "  dupl dashboard --spec workspace.json            what would be sent to wandb, and nothing is\n",
+    )
+    parser.add_argument("runs", nargs="*", type=Path, help=f"run folders for the page; the {MOST} newest by default")
+    parser.add_argument("--local", action="store_true", help="the page, also where an account is set up")
+    parser.add_argument("--root", type=Path, default=Path("runs"), help="the store; runs by default")
+    parser.add_argument("--out", type=Path, help="the page's file; dashboard.html in the store by default")
+    parser.add_argument("--entity", help="of the workspace: a user or a team; the account's own by default")
+    parser.add_argument("--project", help="of the workspace; WANDB_PROJECT or dupl by default")
+    parser.add_argument("--plan", help="show this plan's runs in the workspace, grouped by row")
+    parser.add_argument("--spec", type=Path, metavar="FILE", help="write the workspace as JSON instead of sending it")
+
+
+def run_dashboard(arguments: argparse.Namespace) -> int:
+    """``dupl dashboard``."""
+    import os
+
+    from dupl.lab import dashboard, track
+
+    named = arguments.runs or arguments.out
+    online = not arguments.local and not named and track.installed() and track.account() is not None
+    if arguments.spec is None and not online:
+        if arguments.plan or arguments.entity or arguments.project:
+            raise UserError("--plan, --entity and --project are for a workspace: wandb login first, or give --spec")
+        print(_page(arguments))
+        return 0
+    project = arguments.project or os.environ.get("WANDB_PROJECT") or track.PROJECT
+    if arguments.spec is not None:
+        from dupl.atomic import atomic_write
+
+        made = dashboard.workspace(arguments.entity or "entity", project, arguments.plan)
+        atomic_write(arguments.spec, json.dumps(dashboard.specification(made), indent=2).encode())
+        print(arguments.spec)
+        return 0
+    if reason := track.unreachable():
+        raise UserError(f"wandb cannot be reached ({reason}): dupl dashboard --local writes a page")
+    entity = arguments.entity or track.entity()
+    print(dashboard.save(dashboard.workspace(entity, project, arguments.plan)))
+    return 0
+
+
+def _page(arguments: argparse.Namespace) -> Path:
+    from dupl.lab.dashboard import BOARDS
+    from dupl.lab.store import RunStore
+    from dupl.report.dashboard import write
+
+    folders = arguments.runs
+    if not folders:
+        found = sorted(RunStore(arguments.root).best(), key=lambda stored: stored.written, reverse=True)
+        if len(found) > MOST:
+            stderr().print(f"the {MOST} newest of {len(found)} runs; name others by their folders")
+        folders = [stored.path for stored in found[:MOST]]
+    return write(folders, [asdict(board) for board in BOARDS], arguments.out or arguments.root / "dashboard.html")
