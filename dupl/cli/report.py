@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dupl.lab.plan import Plan, PlannedRun
     from dupl.report.ablation import Table
     from dupl.report.outline import Outline
+    from dupl.report.outline import PlannedRun as Told
 
 FORMATS = {"md": ".md", "latex": ".tex", "csv": ".csv", "html": ".html"}
 
@@ -36,6 +37,7 @@ def add_report(commands: Any) -> None:
     parser.add_argument("what", metavar="PLAN|RUN", help="a plan of ablations/, a plan's file, or a run's folder")
     parser.add_argument("--format", choices=FORMATS, help="of a plan's table; by --out's ending, else md")
     parser.add_argument("--out", type=Path, metavar="FILE", help="instead of standard output")
+    parser.add_argument("--pages", action="store_true", help="with HTML: first write the page of every run, to link it")
     parser.add_argument("--root", type=Path, default=Path("runs"), help="the store; runs by default")
     parser.add_argument("--rows", nargs="+", metavar="KEY", help="which rows; all by default")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="which seeds; the plan's by default")
@@ -47,6 +49,7 @@ def run_report(arguments: argparse.Namespace) -> int:
     if (Path(arguments.what) / "status.json").is_file():
         return _page(arguments)
     from dupl.atomic import atomic_write
+    from dupl.report.page_plan import page
     from dupl.report.render import render
 
     if Path(arguments.what).is_dir():
@@ -58,7 +61,13 @@ def run_report(arguments: argparse.Namespace) -> int:
         form = next((name for name, ending in FORMATS.items() if ending == arguments.out.suffix.lower()), "")
         if not form:
             raise UserError(f"--out {arguments.out}: end it with {', '.join(FORMATS.values())}, or give --format")
-    text = render(tabulate(arguments, form), form)
+    made, runs, frame = tabulate(arguments, form)
+    if form == "html":
+        text = page(made, pages(runs, arguments.pages), frame, arguments.out.parent if arguments.out else ".")
+    elif arguments.pages:
+        raise UserError("--pages belongs to HTML, which links them: add --out FILE.html")
+    else:
+        text = render(made, form)
     if arguments.out is None:
         print(text, end="")
     else:
@@ -78,8 +87,18 @@ def _page(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def tabulate(arguments: argparse.Namespace, form: str) -> Table:
-    """The table of a plan from the store."""
+def pages(runs: list[Told], wanted: bool) -> list[Told]:
+    """The runs, after the page of each that was begun is written, where that is wanted."""
+    from dupl.report.page import write
+
+    for run in runs if wanted else ():
+        if run.folder:
+            write(Path(run.folder))
+    return runs
+
+
+def tabulate(arguments: argparse.Namespace, form: str) -> tuple[Table, list[Told], DataFrame]:
+    """The table of a plan from the store, its runs, and the metrics of those that there are."""
     from dupl.lab import frames, overrides
     from dupl.lab.plan import load
     from dupl.lab.store import RunStore
@@ -123,7 +142,7 @@ def tabulate(arguments: argparse.Namespace, form: str) -> Table:
         )
     for path, reason in store.damaged:
         console.print(f"passed over {path}: {reason}", soft_wrap=True, markup=False)
-    return made
+    return made, told, frame
 
 
 def outline_of(plan: Plan, rows: list[str] | None) -> Outline:

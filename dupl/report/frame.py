@@ -59,7 +59,9 @@ def folded(title: str, content: str) -> str:
     return f"<details><summary>{text(title)}</summary><pre>{text(content)}</pre></details>"
 
 
-def document(title: str, lead: str, head: str, sections: Sequence[Section], data: Mapping[str, Any]) -> str:
+def document(
+    title: str, lead: str, head: str, sections: Sequence[Section], data: Mapping[str, Any], style: str = ""
+) -> str:
     """Return a whole page.
 
     Args:
@@ -68,6 +70,7 @@ def document(title: str, lead: str, head: str, sections: Sequence[Section], data
         head: HTML below the title.
         sections: In order.
         data: For the page's script; plain values, with charts under ``plots``.
+        style: CSS beyond that of all pages.
     """
     links = "".join(f'<a href="#{text(s.key)}">{text(s.title)}</a>' for s in sections)
     bodies = "".join(f'<section id="{text(s.key)}"><h2>{text(s.title)}</h2>{s.body}</section>' for s in sections)
@@ -76,7 +79,7 @@ def document(title: str, lead: str, head: str, sections: Sequence[Section], data
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{text(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
-        f"<style>{_asset('page.css')}</style></head><body>"
+        f"<style>{_asset('page.css')}{style}</style></head><body>"
         f'<nav><div>{links}</div><button id="theme" type="button" title="light or dark">◐</button></nav>'
         f'<header><p class="lead">{text(lead)}</p><h1>{text(title)}</h1>{head}</header><main>{bodies}</main>'
         "<noscript><p class='missing'>Charts, tables and pictures of this page need JavaScript.</p></noscript>"

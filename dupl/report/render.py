@@ -7,7 +7,7 @@ import io
 
 from dupl.report.ablation import Step, Table
 from dupl.report.layout import layout
-from dupl.report.render_html import html
+from dupl.report.page_plan import page
 from dupl.report.render_latex import latex
 from dupl.report.render_markdown import markdown
 
@@ -28,7 +28,7 @@ def render(table: Table, form: str) -> str:
     """
     if form == "csv":
         return tidy(table)
-    return {"md": markdown, "latex": latex, "html": html}[form](layout(table))
+    return page(table) if form == "html" else {"md": markdown, "latex": latex}[form](layout(table))
 
 
 def tidy(table: Table) -> str:

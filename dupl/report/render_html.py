@@ -1,21 +1,24 @@
-"""A table as one HTML file that needs no network, light or dark, on a desk or in a hand."""
+"""The grids of a table as HTML, with the paper's symbols and drawings of intervals."""
 
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
-from dupl.report.layout import SYMBOL, Document, Grid, Text
+from dupl.report.frame import text
+from dupl.report.layout import SYMBOL, Grid, Text
 from dupl.report.statistics import Estimate
 
 GREEK = {"L": "L", "tau": "τ", "lambda": "λ", "gamma": "γ", "eta": "η"}
 STYLE = """
-main section { margin-top: 1.6rem; }
+header, main { max-width: 1480px; }
+th, td { padding: 0.22rem 0.5rem; }
+thead th:first-child { font-weight: 600; }
 thead .group th { text-align: center; border-bottom: 1px solid var(--line); }
 thead .group span { display: block; font-weight: 400; font-size: 0.8rem; color: var(--faint); white-space: normal; }
 thead th { position: static; }
-td.left { text-align: left; }
-td.mark { text-align: center; }
+.left { text-align: left; }
+td.left { min-width: 8rem; white-space: normal; }
+.mark { text-align: center; }
 td.strong { font-weight: 600; }
 td.first, thead th.first { border-left: 1px solid var(--line); }
 sup { font-size: 0.7em; line-height: 0; color: var(--accent); }
@@ -27,34 +30,12 @@ ol.notes { list-style: lower-alpha; }
 """
 
 
-def html(document: Document) -> str:
-    """A whole page."""
-    from dupl.report.frame import facts, text
-
-    style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8") + STYLE
-    measures = facts({label: symbols(what) for label, what in document.measures})
-    grids = "".join(_section(grid) for grid in document.grids)
-    listed = "".join(f'<li id="note-{key}">{symbols(what)}</li>' for key, what in document.footnotes)
-    footnotes = f"<ol class=notes>{listed}</ol>" if listed else ""
-    notes = "".join(f"<li>{symbols(note)}</li>" for note in document.notes)
-    sources = facts({name: f"<code>{text(value)}</code>" for name, value in document.provenance})
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{text(document.title)}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
-        f"<style>{style}</style></head><body><header><h1>{symbols(document.title)}</h1>{measures}</header><main>"
-        f"{grids}<section>{footnotes}<ul class=notes>{notes}</ul></section>"
-        f"<section><h2>Where it comes from</h2>{sources}</section></main></body></html>\n"
-    )
-
-
 def symbols(plain: str) -> str:
     """Plain text as HTML; the paper's symbols (L_dis, tau_h) as it prints them."""
-    from dupl.report.frame import text
-
     return SYMBOL.sub(lambda m: f"{GREEK[m[1]]}<sub>{m[2]}</sub>", text(plain))
 
 
-def _section(grid: Grid) -> str:
+def grid_html(grid: Grid) -> str:
     """A grid, and beside each estimate its drawing, all of one grid to the same scale."""
     estimates = [cell.estimate for row in grid.rows for cell in row if cell.estimate is not None]
     ends = [0.0, *(end for e in estimates for end in (e.low, e.high))]
@@ -63,16 +44,13 @@ def _section(grid: Grid) -> str:
     for row in grid.rows:
         cells = [f'<th scope="row">{_text(row[0])}</th>']
         for k, cell in enumerate(row[1:], 1):
-            names = ["first"] * (k in starts) + ["strong"] * cell.strong
-            if k < grid.groups[0][2]:
-                names.append("mark" if k <= grid.marks else "left")
+            names = [_place(grid, k, starts), *["strong"] * cell.strong]
             drawn = _whisker(cell.estimate, min(ends), max(ends)) if cell.estimate is not None else ""
             cells.append(f'<td class="{" ".join(names)}">{_text(cell)}{drawn}</td>')
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    title = f"<h2>{symbols(grid.title)}</h2>" if grid.title else ""
     return (
-        f'<section>{title}<div class="scroll" tabindex="0"><table><thead>{_head(grid, starts)}</thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div></section>"
+        f'<div class="scroll" tabindex="0"><table><thead>{_head(grid, starts)}</thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
@@ -82,10 +60,16 @@ def _head(grid: Grid, starts: set[int]) -> str:
         for k, (label, how, count) in enumerate(grid.groups)
     )
     names = "".join(
-        f'<th scope="col"{" class=first" if k in starts else ""}>{symbols(name)}</th>'
-        for k, name in enumerate(grid.header)
+        f'<th scope="col" class="{_place(grid, k, starts)}">{symbols(name)}</th>' for k, name in enumerate(grid.header)
     )
     return f'<tr class="group">{groups}</tr><tr>{names}</tr>'
+
+
+def _place(grid: Grid, column: int, starts: set[int]) -> str:
+    """Class of a column's cells: a check mark, text, the first of a group."""
+    if 1 <= column <= grid.marks:
+        return "mark"
+    return "left" if column < grid.groups[0][2] else "first" if column in starts else "figure"
 
 
 def _text(cell: Text) -> str:
