@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["Cell", "Column", "Outline", "PlannedRun", "Row", "Step", "Table", "table"]
 
 
+MANY = 3  # changed factors that still make a name
+
+
 @dataclass(frozen=True)
 class Step:
     """What changes from one row to another.
@@ -167,10 +170,10 @@ def _corrected(steps: Sequence[Step | None]) -> list[Step | None]:
 
 
 def _label(outline: Outline, row: Row, other: Row) -> str:
-    """What comes and what goes: "+ DTA", "− ANF"; both rows' labels where no factor does."""
+    """What comes and what goes: "+ DTA", "− ANF"; the row's label where no factor does, or many do."""
     changed = [
         f"{'+' if key in row.has else '−'} {name}"
         for key, name in outline.factors.items()
         if (key in row.has) != (key in other.has)
     ]
-    return " ".join(changed) or f"{row.label} against {other.label}"
+    return " ".join(changed) if 1 <= len(changed) <= MANY else row.label

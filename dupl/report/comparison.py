@@ -60,8 +60,11 @@ class Estimates:
         change = sum(weight * sum(found[seed] for seed in seeds) / len(seeds) for found, weight in pairs)
         if len(rows) == 2 and prints[0] == prints[1]:
             return Comparison(change, note=f"{labels[rows[0]]} and {labels[rows[1]]} are the same runs")
-        several = any(set(found) != set(seeds) for found in values)
-        note = f"change over seeds that both rows have: {', '.join(map(str, seeds))}" if several else ""
+        note = ""
+        if any(set(found) != set(seeds) for found in values):
+            who = "both" if len(rows) == 2 else "all"
+            note = f"change over seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}, which {who} rows have"
+            note += "; its interval is over images alone" * (len(seeds) == 1)
         draws = [{seed: self.draws(name) for seed, name in row.items()} for row in prints]
         if why := next((found for row in draws for found in row.values() if isinstance(found, str)), ""):
             estimate = contrast_over_seeds([{s: found[s] for s in seeds} for found in values], weights)

@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from dupl.report.ablation import Cell, Table
+from dupl.report.ablation import Cell, Step, Table
 from dupl.report.outline import Column, Row
 from dupl.report.statistics import Estimate, stars
 
 MARKS = 8  # more factors than this stand in words
 NONE = "–"
+INTERVAL, P = "ours, 95 % interval", "p (Holm)"
 SYMBOL = re.compile(r"\b(L|tau|lambda|gamma|eta)_([A-Za-z0-9]+)\b")  # as a label spells the paper's symbols
 
 
@@ -178,28 +179,27 @@ def _change(cell: Cell, footnotes: Footnotes) -> Text:
 
 def _changes(table: Table, rows: Sequence[Row], footnotes: Footnotes) -> Grid:
     """Every step in figures: change with its interval, p and the paper's change."""
-    outline = table.outline
+    outline, shown = table.outline, []
     names = {row.key: row.label for row in outline.rows}
-    shown = []
-    for row in rows:
-        cells = [table.cells[row.key, column.key] for column in outline.columns]
-        first = next(cell.step for cell in cells if cell.step is not None)
+    steps = {c.key: [s for row in rows if (s := table.cells[row.key, c.key].step) is not None] for c in outline.columns}
+    printed = {key: any(step.paper is not None for step in found) for key, found in steps.items()}
+    for k, row in enumerate(rows):
+        first = next(iter(steps.values()))[k]
         parts = [Text(first.label), Text(names[first.against])]
-        for cell in cells:
-            assert cell.step is not None
-            parts += _told(cell, _change(cell, footnotes))
+        for column in outline.columns:
+            step, cell = steps[column.key][k], table.cells[row.key, column.key]
+            parts += _told(step, _change(cell, footnotes))
+            parts += [Text("" if step.paper is None else signed(step.paper))] * printed[column.key]
         shown.append(tuple(parts))
-    return _steps("Changes", ("change", "against"), outline.columns, shown)
+    heads = [(c, (INTERVAL, P, *["paper"] * printed[c.key])) for c in outline.columns]
+    return _steps("Changes", ("change", "against"), heads, shown)
 
 
-def _told(cell: Cell, change: Text) -> list[Text]:
-    step = cell.step
-    assert step is not None
-    paper = Text("" if step.paper is None else signed(step.paper))
+def _told(step: Step, change: Text) -> list[Text]:
     if step.estimate is None or step.p is None:
-        return [change, Text(NONE), paper]
+        return [change, Text(NONE)]
     text = f"{change.text} {interval(step.estimate)}"
-    return [Text(text, change.notes, step.estimate, strong=True), Text(chance(step.p)), paper]
+    return [Text(text, change.notes, step.estimate, strong=True), Text(chance(step.p))]
 
 
 def chance(p: float) -> str:
@@ -207,10 +207,14 @@ def chance(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-def _steps(title: str, lead: tuple[str, ...], columns: Sequence[Column], rows: Sequence[tuple[Text, ...]]) -> Grid:
-    names = ("ours, 95 % interval", "p (Holm)", "paper")
-    groups = (("", "", len(lead)), *((column.label, column.protocol, len(names)) for column in columns))
-    return Grid(title, groups, (*lead, *names * len(columns)), 0, tuple(rows))
+def _steps(
+    title: str,
+    lead: tuple[str, ...],
+    heads: Sequence[tuple[Column, tuple[str, ...]]],
+    rows: Sequence[tuple[Text, ...]],
+) -> Grid:
+    groups = (("", "", len(lead)), *((column.label, column.protocol, len(names)) for column, names in heads))
+    return Grid(title, groups, (*lead, *(name for _, names in heads for name in names)), 0, tuple(rows))
 
 
 def _effects(table: Table, footnotes: Footnotes) -> Grid:
@@ -220,13 +224,11 @@ def _effects(table: Table, footnotes: Footnotes) -> Grid:
         steps = [table.effects[key, column.key] for column in columns]
         cells = [Text(steps[0].label)]
         for step in steps:
-            cell = Cell({}, None, None, step, (), (), ())
             text = NONE if step.change is None else signed(step.change) + stars(step.p)
-            cells += _told(cell, Text(text, footnotes.add([step.note])))[:2]
+            cells += _told(step, Text(text, footnotes.add([step.note])))
         rows.append(tuple(cells))
-    groups = (("", "", 1), *((column.label, column.protocol, 2) for column in columns))
-    header = ("component", *("effect, 95 % interval", "p (Holm)") * len(columns))
-    return Grid("Effect of each component (marginal mean)", groups, header, 0, tuple(rows))
+    heads = [(column, (INTERVAL, P)) for column in columns]
+    return _steps("Effect of each component (marginal mean)", ("component",), heads, rows)
 
 
 def _general(table: Table) -> list[str]:

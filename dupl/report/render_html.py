@@ -11,6 +11,7 @@ from dupl.report.statistics import Estimate
 GREEK = {"L": "L", "tau": "τ", "lambda": "λ", "gamma": "γ", "eta": "η"}
 STYLE = """
 header, main { max-width: 1480px; }
+nav { padding-inline: max(1rem, calc(50vw - 724px)); }
 th, td { padding: 0.22rem 0.5rem; }
 thead th:first-child { font-weight: 600; }
 thead .group th { text-align: center; border-bottom: 1px solid var(--line); }

@@ -17,9 +17,12 @@ SPECIAL = {
     "×": r"\ensuremath{\times}",
     "✓": r"\checkmark",
     "–": "--",
+    "[": "{[}",  # these two would belong to the end of the row before
+    "*": "{*}",
     '"': r"\textquotedbl{}",
 }
-WIDE = 8  # columns that fit into a text's width
+WIDE = 80  # letters that fit into a text's width
+LONG = 40  # letters of a label that stay on one line
 
 
 def latex(document: Document) -> str:
@@ -50,7 +53,7 @@ def _plain(text: str) -> str:
 
 def _table(grid: Grid, caption: str, notes: list[str]) -> str:
     lead, width = grid.groups[0][2], len(grid.header)
-    shape = "l" + "c" * grid.marks + "l" * (lead - 1 - grid.marks) + "r" * (width - lead)
+    shape = "".join(_shape(grid, k, lead) for k in range(width))
     top, rules, first = ["" if lead == 1 else rf"\multicolumn{{{lead}}}{{c}}{{}}"], [], lead + 1
     for label, how, count in grid.groups[1:]:
         name = escape(f"{label} ({how.partition(':')[0]})")
@@ -60,14 +63,29 @@ def _table(grid: Grid, caption: str, notes: list[str]) -> str:
     rows = [rf"{' & '.join(map(_cell, row))} \\" for row in grid.rows]
     body = [rf"\begin{{tabular}}{{{shape}}}", r"\toprule", rf"{' & '.join(top)} \\", "".join(rules)]
     body += [rf"{' & '.join(map(escape, grid.header))} \\", r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
-    if width > WIDE:
+    if _letters(grid) > WIDE:
         body = [r"\resizebox{\linewidth}{!}{%", *body, "}"]
     below = []
     if notes:
-        below = [r"\par\smallskip", r"\begin{minipage}{\linewidth}\footnotesize", r"\\".join(f"{n}\n" for n in notes)]
+        below = [r"\par\smallskip", r"\begin{minipage}{\linewidth}\footnotesize", "\\par\n".join(notes)]
         below.append(r"\end{minipage}")
     lines = [r"\begin{table}[tbp]", r"\centering", rf"\caption{{{escape(caption)}}}", *body, *below, r"\end{table}"]
     return "\n".join(lines) + "\n"
+
+
+def _letters(grid: Grid) -> int:
+    """How wide a grid is."""
+    rows = [grid.header, *([cell.text for cell in row] for row in grid.rows)]
+    return sum(min(LONG, max(map(len, column))) + 2 for column in zip(*rows, strict=True))
+
+
+def _shape(grid: Grid, column: int, lead: int) -> str:
+    """How a column is set."""
+    if column >= lead:
+        return "r"
+    if 1 <= column <= grid.marks:
+        return "c"
+    return r"p{0.4\linewidth}" if any(len(row[column].text) > LONG for row in grid.rows) else "l"
 
 
 def _cell(cell: Text) -> str:
