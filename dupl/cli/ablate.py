@@ -162,7 +162,7 @@ def preview(
     """What ``--dry-run`` prints: rows with their difference from the base, runs with their state, the time to come."""
     by_fingerprint = {job.fingerprint: job for job in jobs}
     shared = f", {len(jobs)} different ones" if len(jobs) < len(planned) else ""
-    lines = [f"{plan.name}: {plan.title}", f"{len(planned)} runs{shared}; base {plan.base}", ""]
+    lines = [f"{plan.name}: {plan.title}", f"{_runs(len(planned))}{shared}; base {plan.base}", ""]
     to_come: dict[str, float | None] = {}
     told: dict[str, str] = {}
     for row in dict.fromkeys(run.row for run in planned):
@@ -202,7 +202,7 @@ def _to_come(to_come: Mapping[str, float | None], slots: int | None, gpus: int |
     if not to_come:
         return "to come: nothing, all is finished"
     known = [seconds / 3600 for seconds in to_come.values() if seconds is not None]
-    line = f"to come: {len(to_come)} runs"
+    line = f"to come: {_runs(len(to_come))}"
     if unknown := len(to_come) - len(known):
         line += f", {unknown} of unknown length (no run like them in the store)"
     if not known:
@@ -214,6 +214,10 @@ def _to_come(to_come: Mapping[str, float | None], slots: int | None, gpus: int |
     if gpus is None:
         return f"{line}, {least}{sum(known):.2f} GPU hours for each GPU of a run"
     return f"{line}, {least}{sum(known) * gpus:.2f} GPU hours"
+
+
+def _runs(count: int) -> str:
+    return f"{count} run" if count == 1 else f"{count} runs"
 
 
 def _carry_out(
@@ -245,7 +249,7 @@ def outcome(progress: Sequence[Progress]) -> list[str]:
     states = [p.state for p in progress]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     before = sum(p.state == "finished" and not p.begun for p in progress)
-    lines = [f"{len(progress)} runs: {counts}" + (f" ({before} had been before)" if before else "")]
+    lines = [f"{_runs(len(progress))}: {counts}" + (f" ({before} had been before)" if before else "")]
     for p in progress:
         if p.state == "failed":
             lines.append(f"failed: {p.job.title}: {p.errors[-1]}  (log: {p.folder / LOG})")

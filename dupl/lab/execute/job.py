@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,7 @@ class Job:
         folder: Of the run, where no claim on it says otherwise.
         steps: In order.
         cwd: Where the commands run, as relative paths in recipes mean.
+        env: Environment variables for them.
     """
 
     fingerprint: str
@@ -68,6 +69,7 @@ class Job:
     folder: str
     steps: tuple[Step, ...]
     cwd: str
+    env: Mapping[str, str] = field(default_factory=dict)
 
     def todo(self, folder: Path) -> Step | None:
         """The first step that is not done; None where all are.
@@ -112,9 +114,15 @@ def plan_jobs(
         if final:
             words = (sys.executable, "-m", "dupl", "eval", PLACE, "--protocol", "final")
             steps.append(Step(words, "final", tuple(final)))
-        rows = " = ".join(dict.fromkeys(titles[run.fingerprint]))
+        rows = list(dict.fromkeys(titles[run.fingerprint]))
         jobs[run.fingerprint] = Job(
-            run.fingerprint, f"{rows}, seed {run.seed}", str(root), os.path.abspath(folder), tuple(steps), os.getcwd()
+            fingerprint=run.fingerprint,
+            title=f"{' = '.join(rows)}, seed {run.seed}",
+            root=str(root),
+            folder=os.path.abspath(folder),
+            steps=tuple(steps),
+            cwd=os.getcwd(),
+            env={"DUPL_PLAN": run.plan, "DUPL_ROW": rows[0]},
         )
     return list(jobs.values())
 

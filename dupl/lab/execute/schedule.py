@@ -160,10 +160,13 @@ class Schedule:
     def _judge(self, p: Progress) -> None:
         """Reads off the files how a job stands."""
         job, leases = p.job, self.leases[p.job.root]
+        ended = self._bury(job)  # before the claims are read, among which its own then is
         claims = leases.claims(job.fingerprint)
         last = claims[-1] if claims else None
         stale = last is not None and last.held and leases.stale(job.fingerprint, last)
-        ticket = self._bury(job, claims)
+        if ended and ended[1] and self.stopping is None and all(claim.ticket != ended[0] for claim in claims):
+            self.broken.setdefault(job.fingerprint, []).append(ended[1])
+        ticket, handle = self.handles.get(job.fingerprint, (None, None))
         p.folder, p.where = place_of(job, last), last.host if last else ""
         p.over = last.digest if last is not None and stale else ""
         try:
@@ -177,10 +180,10 @@ class Schedule:
             p.state = "finished"
         elif last is not None and last.held and not stale:
             p.state = "running" if last.ticket == ticket else "elsewhere"
-        elif ticket:
+        elif handle is not None:
             p.state = "queued"
             if stale and last is not None and last.ticket == ticket:  # its worker hangs
-                self.handles[job.fingerprint][1].kill()
+                handle.kill()
         elif not stale and by_hand(p.run):
             p.state = "elsewhere"
         elif hopeless or len(p.errors) > self.rules.retries:
@@ -189,17 +192,14 @@ class Schedule:
             p.state = "interrupted" if self.stopping is not None and p.begun else "waiting"
         p.begun = p.begun or p.state not in ("waiting", "finished")
 
-    def _bury(self, job: Job, claims: list[Claim]) -> str | None:
-        """The ticket of the order that is under way for a job; one that ended is forgotten, or noted as broken."""
+    def _bury(self, job: Job) -> tuple[str, str | None] | None:
+        """Forgets an order that ended; its ticket, and what broke its worker. None where none did."""
         ticket, handle = self.handles.get(job.fingerprint, (None, None))
         if ticket is None or handle is None or not handle.ended():
-            return ticket
+            return None
         del self.handles[job.fingerprint]
         stop_file(job, ticket).unlink(missing_ok=True)
-        error = handle.error()
-        if error is not None and self.stopping is None and all(claim.ticket != ticket for claim in claims):
-            self.broken.setdefault(job.fingerprint, []).append(error)
-        return None
+        return ticket, handle.error()
 
     def _failures(self, job: Job, claims: list[Claim], stale: bool) -> tuple[list[str], bool]:
         """Why attempts failed since the loop began, and whether another one is hopeless."""

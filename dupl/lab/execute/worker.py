@@ -148,7 +148,7 @@ def _bring_on(job: Job, order: Order, folder: Path, lease: Lease, stop: Stop) ->
 def _execute(step: Step, job: Job, order: Order, folder: Path, lease: Lease, stop: Stop) -> int | None:
     """Runs one command to its end, its output to the run's log; None where the lease was lost, and it was killed."""
     words = [word.replace(PLACE, str(folder)) for word in step.command]
-    env = {**os.environ, **order.env, TICKET: order.ticket}
+    env = {**os.environ, **job.env, **order.env, TICKET: order.ticket}
     told = None
     (folder / LOG).parent.mkdir(parents=True, exist_ok=True)
     with open(folder / LOG, "ab") as log:

@@ -31,7 +31,6 @@ class Store:
     def job(self, name: str, evaluate: bool = False, **settings) -> Job:
         config = config_file(self.root, name)
         config.parent.mkdir(parents=True, exist_ok=True)
-        settings["journal"] = str(self.journal)
         config.write_text("".join(f"{key} = {value!r}\n" for key, value in settings.items()))
         steps = [Step((sys.executable, str(HERE / "toy.py"), str(config), "{folder}"))]
         if evaluate:

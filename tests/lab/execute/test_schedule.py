@@ -109,7 +109,10 @@ class TestPlaces:
         jobs = [replace(store.job(n), steps=(Step((sys.executable, "-c", say)),)) for n in "ab"]
 
         def said(executor):
-            Schedule(jobs, executor, Rules(retries=0, max_failed=1, poll=0.05)).run()
+            schedule = Schedule(jobs, executor, Rules(retries=0, max_failed=1, poll=0.05))
+            schedule.run()
+            assert [len(p.errors) for p in schedule.progress] == [1, 1]
+            assert all("left no finished run" in p.errors[0] for p in schedule.progress)
             return {Path(job.folder, LOG).read_text().splitlines()[-1] for job in jobs}
 
         mine = sorted(os.sched_getaffinity(0))

@@ -11,6 +11,7 @@ from dupl.lab.run import Run
 
 config, run, asked = Path(sys.argv[1]), Run(sys.argv[2]), []
 want = {"iterations": 3, "pace": 0.01, "crash_at": 0, "crashes": 0, "code": 1, "kill": False} | runpy.run_path(config)
+want.setdefault("journal", str(config.parent / "journal"))
 journal = os.open(want["journal"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 if not run.exists():
     Run.create(run.path, config.read_text(), config.stem, sys.argv, seed=0)
