@@ -19,7 +19,7 @@ SPECIAL = {
     "–": "--",
     "[": "{[}",  # these two would belong to the end of the row before
     "*": "{*}",
-    '"': r"\textquotedbl{}",
+    '"': "''",
 }
 WIDE = 80  # letters that fit into a text's width
 LONG = 40  # letters of a label that stay on one line
@@ -27,7 +27,7 @@ LONG = 40  # letters of a label that stay on one line
 
 def latex(document: Document) -> str:
     """One `table` for each grid; the notes stand below the first."""
-    packages = "% needs \\usepackage[T1]{fontenc} and \\usepackage{booktabs,amssymb,graphicx}\n"
+    packages = "% needs \\usepackage{booktabs,amssymb,graphicx}\n"
     comments = "".join(f"% {name}: {' '.join(value.split())}\n" for name, value in document.provenance)
     notes = [rf"\textsuperscript{{{key}}}~{escape(text)}" for key, text in document.footnotes]
     notes += [escape(f"{label}: {what}") for label, what in document.measures]

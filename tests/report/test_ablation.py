@@ -1,0 +1,374 @@
+"""From frames to a table, and from a table to Markdown, LaTeX, HTML and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dupl.report.ablation import Column, Outline, PlannedRun, Row, Table, table
+from dupl.report.counts import Counts, Metric
+from dupl.report.layout import layout, letter, signed
+from dupl.report.render import render
+from dupl.report.render_html import grid_html
+from dupl.report.statistics import holm
+
+CLASSES = ("background", "cat", "cow")
+FACTORS = {"A": "first", "B": "second"}
+STEPS = (Row("none", "Baseline"), Row("a", "+ first", ("A",)), Row("ab", "+ second", ("A", "B")))
+FACTORIAL = (
+    Row("none", "none"),
+    Row("A", "first", ("A",)),
+    Row("B", "second", ("B",)),
+    Row("full", "both", ("A", "B")),
+)
+SEG = Column("Seg", "Seg.", "seg/best/mIoU", "train")
+
+
+def pixels(quality: float, seed: int, images: int = 25, prefix: str = "photo") -> pd.DataFrame:
+    """As per_image.csv, of two students that find a share of the pixels of each image's one object."""
+    rng, rows = np.random.default_rng(seed), []
+    for i in range(images):
+        hard = np.random.default_rng(i).normal(0, 0.1)
+        for student in (1, 2):
+            hit = int(np.clip(quality + hard + rng.normal(0, 0.03), 0, 1) * 100)
+            rows.append((f"seg/{student}", f"{prefix}{i}", "background", 900, 100 - hit, 0))
+            rows.append((f"seg/{student}", f"{prefix}{i}", CLASSES[1 + i % 2], hit, 0, 100 - hit))
+    return pd.DataFrame(rows, columns=["map", "image", "class", "TP", "FP", "FN"])
+
+
+class Store:
+    """Runs in memory: planned, measured, counted."""
+
+    def __init__(self) -> None:
+        self.runs: list[PlannedRun] = []
+        self.lines: list[dict[str, object]] = []
+        self.counts: dict[str, pd.DataFrame] = {}
+
+    def add(self, row: str, seed: int, quality: float | None = None, name: str = "", **facts: object) -> str:
+        """A finished run, or one without a value; returns its fingerprint."""
+        name = name or f"{row}{seed}"
+        state = facts.pop("state", "finished")
+        self.runs.append(PlannedRun(row, seed, name, f"runs/{name}", state, 9, 9, facts.pop("error", None)))
+        if quality is not None and name not in self.counts:
+            self.counts[name] = pixels(quality, seed=sum(map(ord, name)))
+            metric = Metric.parse("seg/best/mIoU")
+            value = Counts.of(self.counts[name], ["seg/1", "seg/2"]).value(metric)
+            line = dict(run=f"runs/{name}", fingerprint=name, seed=seed, commit="c" * 40, dirty=False, torch="2.9")
+            line |= dict(
+                protocol="train", title="squashed", split="val", last=True, metric="seg/best/mIoU", value=value
+            )
+            self.lines.append(line | facts)
+        return name
+
+    def frame(self) -> pd.DataFrame:
+        blank = ["run", "fingerprint", "commit", "dirty", "torch", "protocol", "title", "split", "metric"]
+        empty = pd.DataFrame({name: pd.Series(dtype=str) for name in blank}).assign(last=pd.Series(dtype=bool))
+        return pd.DataFrame(self.lines) if self.lines else empty.assign(value=pd.Series(dtype=float))
+
+    def table(self, rows: tuple[Row, ...] = STEPS, columns: tuple[Column, ...] = (SEG,), **facts: object) -> Table:
+        more = {name: facts.pop(name) for name in ("mixed", "command") if name in facts}
+        outline = Outline("plan", "A plan", columns, rows, **{"factors": FACTORS, **facts})
+        return table(outline, self.runs, self.frame(), lambda name, protocol, split: self.counts[name], **more)
+
+
+def filled(rows: tuple[Row, ...] = STEPS, seeds: int = 2) -> Store:
+    store = Store()
+    for place, row in enumerate(rows):
+        for seed in range(seeds):
+            store.add(row.key, seed, 0.5 + 0.06 * place)
+    return store
+
+
+class TestSteps:
+    def test_each_is_against_the_row_before(self):
+        cells = filled().table().cells
+        assert cells["none", "Seg"].step is None
+        for row, before, label in (("a", "none", "+ first"), ("ab", "a", "+ second")):
+            step = cells[row, "Seg"].step
+            gap = cells[row, "Seg"].summary.mean - cells[before, "Seg"].summary.mean
+            assert (step.label, step.against, step.note) == (label, before, "")
+            assert step.change == pytest.approx(gap) == step.estimate.value
+            assert step.estimate.over == "seeds x images"
+
+    def test_or_against_one_row(self):
+        rows = (Row("full", "Full", ("A", "B")), Row("b", "without first", ("B",)), Row("none", "without both"))
+        cells = filled(rows).table(rows, compare="full").cells
+        assert cells["full", "Seg"].step is None
+        assert [cells[key, "Seg"].step.label for key in ("b", "none")] == ["− first", "− first − second"]
+        assert {cells[key, "Seg"].step.against for key in ("b", "none")} == {"full"}
+
+    def test_values_are_named_by_their_labels(self):
+        rows = (Row("0.6", "0.60"), Row("0.5", "0.50"))
+        assert filled(rows).table(rows, compare="0.6").cells["0.5", "Seg"].step.label == "0.50"
+
+    def test_p_is_corrected_over_the_rows_of_a_column(self):
+        cells = filled(seeds=1).table().cells
+        steps = [cells[key, "Seg"].step for key in ("a", "ab")]
+        assert [step.p for step in steps] == pytest.approx(holm([step.estimate.p for step in steps]))
+        assert max(step.p / step.estimate.p for step in steps) == pytest.approx(2)
+
+    def test_the_papers_step(self):
+        rows = (Row("none", "n", paper={"Seg": 60.0}), Row("a", "a", ("A",), {"Seg": 62.5}), Row("ab", "b", ("A", "B")))
+        cells = filled(rows).table(rows).cells
+        assert cells["a", "Seg"].step.paper == 2.5
+        assert cells["ab", "Seg"].step.paper is None
+
+    def test_rows_that_are_the_same_runs(self):
+        store = Store()
+        rows = (Row("none", "Baseline"), Row("again", "As before"))
+        for row in rows:
+            store.add(row.key, 0, 0.5, name="shared")
+        step = store.table(rows).cells["again", "Seg"].step
+        assert (step.change, step.estimate) == (0, None)
+        assert step.note == "Baseline and As before are the same runs"
+
+
+class TestEffects:
+    def test_marginal_means(self):
+        made = filled(FACTORIAL).table(FACTORIAL, kind="factorial", compare="full")
+        mean = {key: made.cells[key, "Seg"].summary.mean for key in ("none", "A", "B", "full")}
+        first = made.effects["A", "Seg"]
+        assert first.change == pytest.approx((mean["A"] - mean["none"] + mean["full"] - mean["B"]) / 2)
+        assert first.estimate.low < first.change < first.estimate.high
+        plain = [made.effects[key, "Seg"].estimate.p for key in FACTORS]
+        assert [made.effects[key, "Seg"].p for key in FACTORS] == pytest.approx(holm(plain))
+
+    def test_a_missing_combination_is_told(self):
+        store = filled(FACTORIAL[:3])
+        store.add("full", 0, state="running")
+        made = store.table(FACTORIAL, kind="factorial")
+        assert made.effects["A", "Seg"].change is None
+        assert made.effects["A", "Seg"].note == "no change without a value of both"
+
+    def test_other_plans_have_none(self):
+        assert filled().table().effects == {}
+
+
+class TestMissing:
+    def test_a_step_needs_its_row(self):
+        store = Store()
+        store.add("none", 0, state="failed", error="the disk is full")
+        store.add("a", 0, 0.5)
+        store.runs.append(PlannedRun("ab", 0, "ab0"))
+        cells = store.table().cells
+        assert cells["none", "Seg"].notes == ("failed at iteration 9 of 9: the disk is full",)
+        assert cells["a", "Seg"].step.change is None
+        assert cells["a", "Seg"].step.note == "no change without a value of Baseline"
+        assert cells["ab", "Seg"].notes == ("not run",)
+        assert cells["ab", "Seg"].summary is None
+
+    def test_a_change_is_over_shared_seeds(self):
+        store = Store()
+        for seed in (0, 1, 2):
+            store.add("none", seed, 0.5 + 0.02 * seed)
+        for seed in (1, 2):
+            store.add("a", seed, 0.6)
+        store.add("a", 0, state="interrupted")
+        cells = store.table(STEPS[:2]).cells
+        gaps = [cells["a", "Seg"].values[seed] - cells["none", "Seg"].values[seed] for seed in (1, 2)]
+        step = cells["a", "Seg"].step
+        assert step.change == pytest.approx(sum(gaps) / 2) == step.estimate.value
+        assert step.note == "change over seeds 1, 2, which both rows have"
+        assert cells["a", "Seg"].notes == ("seed 0: interrupted at iteration 9 of 9",)
+
+    def test_no_seed_in_common(self):
+        store = Store()
+        store.add("none", 0, 0.5)
+        store.add("a", 1, 0.5)
+        assert "have no seed in common" in store.table(STEPS[:2]).cells["a", "Seg"].step.note
+
+    def test_another_split(self):
+        store = Store()
+        store.add("none", 0, 0.5)
+        store.add("a", 0, 0.6, split="val-minival")
+        assert store.table(STEPS[:2]).cells["a", "Seg"].notes == ("evaluated on val-minival, not on val",)
+
+    def test_another_metric(self):
+        store = Store()
+        store.add("none", 0, 0.5, metric="seg/1/mIoU")
+        assert store.table(STEPS[:1]).cells["none", "Seg"].notes == ("its evaluation has no seg/best/mIoU",)
+
+    def test_earlier_evaluations_do_not_count(self):
+        store = Store()
+        store.add("none", 0, 0.5, last=False)
+        assert store.table(STEPS[:1]).cells["none", "Seg"].summary is None
+
+
+class TestIntervals:
+    def test_counts_that_do_not_belong_to_the_metric_are_not_used(self):
+        store = filled(STEPS[:2])
+        store.counts["a0"] = pixels(0.2, 5)
+        step = store.table(STEPS[:2]).cells["a", "Seg"].step
+        assert step.estimate.over == "seeds"
+        assert re.search(r"interval over seeds only: the pixels per image of run a0 give \d+\.\d{4}, ", step.note)
+
+    def test_one_seed_without_counts_has_none(self):
+        store = filled(STEPS[:2], seeds=1)
+        store.counts["a0"] = store.counts["a0"].iloc[:0]
+        step = store.table(STEPS[:2]).cells["a", "Seg"].step
+        assert step.change > 0 and step.estimate is None and step.p is None
+        assert step.note == "no interval: run a0 has no pixels per image"
+
+    def test_other_images_are_not_compared(self):
+        store = filled(STEPS[:2], seeds=1)
+        store.counts["a0"]["image"] = "other" + store.counts["a0"]["image"]
+        step = store.table(STEPS[:2]).cells["a", "Seg"].step
+        assert step.estimate is None and step.note == "no interval: evaluated on different images"
+
+    def test_metrics_without_counts_have_seeds_only(self):
+        store = filled(STEPS[:2])
+        for line in store.lines:
+            line["metric"] = "cls/1/mAP"
+        step = store.table(STEPS[:2], (Column("T", "Tags", "cls/1/mAP", "train"),)).cells["a", "T"].step
+        assert step.estimate.over == "seeds"
+        assert "cls/1/mAP does not follow from pixels per image" in step.note
+
+
+class TestProvenance:
+    def test_facts(self):
+        facts = filled().table(command="dupl report plan").provenance
+        assert facts["commits"] == "c" * 12
+        assert facts["runs"] == "none0, none1, a0, a1, ab0, ab1"
+        assert (facts["seeds"], facts["versions"]) == ("0, 1", "torch 2.9")
+        assert facts["command"] == "dupl report plan"
+
+    def test_what_is_mixed_is_told_of_the_runs_behind_the_table(self):
+        store, seen = filled(), []
+        store.add("ab", 9, 0.9, state="running")
+
+        def mixed(part: pd.DataFrame) -> list[str]:
+            seen.extend(part["fingerprint"])
+            return ["different commits: two"]
+
+        assert "mixed: different commits: two" in store.table(mixed=mixed).notes
+        assert sorted(seen) == ["a0", "a1", "ab0", "ab1", "none0", "none1"]
+
+
+NASTY = '<b>|_x_|*50%* $L_dis$ & #1 {a} [b] \\ ~ ^ "é" tau_h(T)'
+
+
+@pytest.fixture(scope="module")
+def nasty() -> Table:
+    """Labels that mean something to every format, missing cells, notes, the paper's numbers and effects."""
+    store = filled(FACTORIAL[:3])
+    store.add("full", 0, 0.8)
+    store.add("full", 1, state="failed", error=NASTY)
+    rows = (
+        Row("none", NASTY, (), {"Seg": 50.0}, NASTY),
+        Row("A", "[x] first", ("A",), {"Seg": 52.0}),
+        Row("B", "*second*", ("B",)),
+        Row("full", "both", ("A", "B")),
+    )
+    facts = dict(kind="factorial", factors={"A": NASTY, "B": "L_reg"}, reference=NASTY, heading=NASTY, command=NASTY)
+    return store.table(rows, (Column("Seg", NASTY, "seg/best/mIoU", "train"),), **facts)
+
+
+class TestLayout:
+    def test_figures(self):
+        assert [signed(x) for x in (2.56, -0.34, 0.04, -0.04, -12)] == ["+2.6", "−0.3", "0.0", "0.0", "−12.0"]
+        assert [letter(n) for n in (0, 25, 26, 51, 52)] == ["a", "z", "aa", "az", "ba"]
+
+    def test_every_row_fits_its_header(self, nasty):
+        for grid in layout(nasty).grids:
+            assert len(grid.header) == sum(count for _, _, count in grid.groups)
+            assert {len(row) for row in grid.rows} == {len(grid.header)}
+
+    def test_every_letter_has_a_footnote_and_every_footnote_a_letter(self, nasty):
+        made = layout(nasty)
+        used = {key for grid in made.grids for row in grid.rows for cell in row for key in cell.notes}
+        assert used == {key for key, _ in made.footnotes}
+        assert len({text for _, text in made.footnotes}) == len(made.footnotes)
+
+    def test_main_grid(self):
+        store = filled(STEPS[:2])
+        rows = (Row("none", "Baseline", (), {"Seg": 50.0}), STEPS[1])
+        made = store.table(rows)
+        grid = layout(made).grids[0]
+        assert grid.header == ("", "first", "second", "ours", "paper", "ours − paper", "change")
+        summary = made.cells["none", "Seg"].summary
+        ours = f"{summary.mean:.1f} ± {summary.std:.1f} (2)"
+        texts = [cell.text for cell in grid.rows[0]]
+        assert texts == ["Baseline", "", "", ours, "50.0", signed(summary.mean - 50), ""]
+        assert [cell.text for cell in grid.rows[1]][:3] == ["+ first", "✓", ""]
+        assert grid.groups[1] == ("Seg.", "train: val, squashed", 4)
+
+    def test_columns_that_say_nothing_are_left_out(self):
+        store = filled(STEPS[:1])
+        (grid,) = layout(store.table(STEPS[:1])).grids
+        assert grid.header == ("", "first", "second", "ours")
+
+    def test_many_factors_stand_in_words(self):
+        factors = {str(k): f"thing {k}" for k in range(9)}
+        rows = (Row("none", "none"), Row("a", "some", ("0", "7")))
+        grid = layout(filled(rows).table(rows, factors=factors)).grids[0]
+        assert grid.header[:2] == ("", "with") and grid.marks == 0
+        assert grid.rows[1][1].text == "thing 0, thing 7"
+
+    def test_changes_say_interval_and_p(self):
+        made = filled(seeds=1).table()
+        step = made.cells["a", "Seg"].step
+        row = [cell.text for cell in layout(made).grids[1].rows[0]]
+        assert row[:2] == ["+ first", "Baseline"]
+        low, high = f"{step.estimate.low:.1f}".replace("-", "−"), f"{step.estimate.high:.1f}"
+        assert re.fullmatch(rf"\+\d+\.\d\**\ \[{low}, {high}\]", row[2])
+
+
+class TestFormats:
+    def test_markdown_keeps_its_columns(self, nasty):
+        text = render(nasty, "md")
+        lines = [line for line in text.splitlines() if line.startswith("|")]
+        columns = [len(re.findall(r"(?<!\\)\|", line)) for line in lines]
+        grids = layout(nasty).grids
+        assert sorted(set(columns)) == sorted({len(grid.header) + 1 for grid in grids})
+        assert len(lines) == sum(len(grid.rows) + 2 for grid in grids)
+        assert "<b>" not in text and "\\<b\\>" in text
+
+    def test_csv_has_a_line_for_each_cell_and_effect(self, nasty):
+        lines = list(csv.DictReader(io.StringIO(render(nasty, "csv"))))
+        assert [line["row"] for line in lines] == ["none", "A", "B", "full", "effect of A", "effect of B"]
+        for line in lines[:4]:
+            cell = nasty.cells[line["row"], "Seg"]
+            assert float(line["mean"]) == cell.summary.mean
+            assert line["std"] == ("" if cell.summary.std is None else repr(cell.summary.std))
+            assert [float(x) for x in line["values"].split()] == list(cell.values.values())
+            if cell.step is not None and cell.step.estimate is not None:
+                assert float(line["ci_low"]) == cell.step.estimate.low
+                assert float(line["p_holm"]) == cell.step.p
+        assert lines[0]["label"] == NASTY and float(lines[0]["minus_paper"]) == float(lines[0]["mean"]) - 50
+        assert float(lines[4]["change_value"]) == nasty.effects["A", "Seg"].change
+
+    def test_html_shows_labels_as_they_are(self, nasty):
+        text = "".join(map(grid_html, layout(nasty).grids))
+        assert "<b>" not in text and "&lt;b&gt;|_x_|" in text
+        assert "L<sub>reg</sub>" in text and "τ<sub>h</sub>(T)" in text
+        opened = re.findall(r"<(table|thead|tbody|tr|th|td|svg)\b", text)
+        closed = re.findall(r"</(table|thead|tbody|tr|th|td|svg)>", text)
+        assert sorted(opened) == sorted(closed)
+
+    def test_latex_is_balanced(self, nasty):
+        text = render(nasty, "latex")
+        bare = re.sub(r"\\[\\{}]", "", text)
+        assert bare.count("{") == bare.count("}")
+        assert (
+            re.findall(r"\\begin\{(\w+)\}", text).count("table") == len(layout(nasty).grids) == text.count("\\toprule")
+        )
+        rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+        widths = {len(re.findall(r"(?<!\\)&", line)) + 1 for line in rows if "multicolumn" not in line}
+        assert widths == {len(grid.header) for grid in layout(nasty).grids}
+
+    @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX is installed")
+    def test_latex_compiles(self, nasty, tmp_path):
+        head = r"\documentclass{article}\usepackage{booktabs,amssymb,graphicx}\begin{document}"
+        (tmp_path / "t.tex").write_text(f"{head}\n{render(nasty, 'latex')}\n\\end{{document}}\n", encoding="utf-8")
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=300)
+        assert done.returncode == 0, done.stdout[-2000:]
+        assert (tmp_path / "t.pdf").stat().st_size > 0
+        assert "Missing character" not in (tmp_path / "t.log").read_text(errors="replace")
