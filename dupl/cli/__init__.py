@@ -10,6 +10,7 @@ from dupl import __version__
 from dupl.cli.ablate import add_ablate
 from dupl.cli.dashboard import add_dashboard
 from dupl.cli.data import add_data
+from dupl.cli.doctor import add_doctor
 from dupl.cli.evaluate import add_eval
 from dupl.cli.infer import add_infer
 from dupl.cli.report import add_report
@@ -52,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=f"dupl {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    look = (add_runs, add_report, add_dashboard, add_sync)
+    look = (add_runs, add_report, add_dashboard, add_sync, add_doctor)
     for add in (add_demo, add_train, add_eval, add_infer, add_show, add_data, add_ablate, *look):
         add(commands)
     return parser
@@ -66,6 +67,7 @@ EXAMPLES = """examples:
   dupl eval runs/RUN                          tables of a trained run
   dupl runs                                   every run: state, size, commit
   dupl infer runs/RUN photos/ --out out/      masks, overlays, heat maps of your images
+  dupl doctor voc/dupl                        what this machine lacks for it, and how to mend it
   dupl ablate PLAN --dry-run                  a plan's runs, what is done of them, hours to come; then without it
   dupl report PLAN                            its table beside the paper's numbers, with intervals
 """

@@ -1,0 +1,69 @@
+"""``dupl doctor``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dupl.cli.shared import command, recipe_options, resolved
+
+if TYPE_CHECKING:
+    from dupl.lab.doctor import Finding
+
+SIGNS = {"ok": "ok  ", "note": "note", "fail": "FAIL"}
+
+
+def add_doctor(commands: Any) -> None:
+    """Declare ``dupl doctor``."""
+    parser = command(
+        commands,
+        "doctor",
+        run_doctor,
+        "what this machine has and lacks for training, what would fail, and how to mend it",
+        "  dupl doctor                    packages, GPU, compiler, CRF, wandb, disk\n"
+        "  dupl doctor voc/dupl           and what the recipe needs: data, weights, room\n"
+        "  dupl doctor --json             for scripts; exit code 1 where something needed fails\n",
+    )
+    parser.add_argument("recipe", nargs="?", help="a recipe or a file; without one, its part is left out")
+    parser.add_argument("--root", type=Path, default=Path("runs"), help="where runs go; runs by default")
+    parser.add_argument("--json", action="store_true", help="a list of findings: name, state, found, mend")
+    recipe_options(parser)
+
+
+def run_doctor(arguments: argparse.Namespace) -> int:
+    """``dupl doctor``."""
+    from dupl.lab.doctor import examine
+
+    found = examine(arguments.root) + _with_torch(arguments)
+    failed = [one for one in found if one.state == "fail"]
+    if arguments.json:
+        print(json.dumps([asdict(one) for one in found], indent=2))
+        return 1 if failed else 0
+    width = max(len(one.name) for one in found)
+    for one in found:
+        print(f"{SIGNS[one.state]}  {one.name:{width}}  {one.found}")
+        if one.mend:
+            print(f"      {'':{width}}  -> {one.mend}")
+    print(
+        f"\n{len(failed)} of {len(found)} would make training fail" if failed else "\nnothing would make training fail"
+    )
+    return 1 if failed else 0
+
+
+def _with_torch(arguments: argparse.Namespace) -> list[Finding]:
+    """The part that needs torch; where that does not even import, this is what is found."""
+    from dupl.lab.doctor import Finding
+
+    try:
+        from dupl.engine import doctor
+    except Exception as error:  # broken installations fail in many ways
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        mend = "reinstall torch and torchvision from one channel, then the rest: pip install -e ."
+        return [Finding("training code", "fail", reason, mend)]
+    found = doctor.examine_torch()
+    if arguments.recipe is not None:
+        found += doctor.examine_recipe(resolved(arguments.recipe, arguments.set), arguments.root)
+    return found
