@@ -122,12 +122,12 @@ def tabulate(arguments: argparse.Namespace, form: str) -> tuple[Table, list[Told
         told.append(Told(run.row, run.seed, run.fingerprint, *facts))
     frame = store.frame(runs.values())
     with progress_bar("intervals", console) as progress:
-        done = 0
+        done, todo = 0, len(plan.columns) * sum(stored.state == "finished" for stored in runs.values())
 
         def pixels(fingerprint: str, protocol: str, split: str) -> DataFrame:
             nonlocal done
             done += 1
-            progress(done, len(runs) * len(plan.columns))
+            progress(done, todo)
             found = store.per_image(runs=[runs[fingerprint]], protocol=protocol)
             return found[found["split"] == split]
 
