@@ -131,8 +131,8 @@ def _bring_on(job: Job, order: Order, folder: Path, lease: Lease, stop: Stop) ->
     began = iteration_of(folder)
     while (step := job.todo(folder)) is not None:
         code = _execute(step, job, order, folder, lease, stop)
-        if code is None:
-            return End("interrupted")  # the lease is lost, and this is told to nobody
+        if code is None or not lease.keep():
+            return End("interrupted")  # the run is somebody else's now, who may be writing its status
         if job.todo(folder) != step:
             continue
         state, error = _what_happened(folder, step, code)
