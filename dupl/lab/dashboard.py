@@ -119,6 +119,7 @@ def workspace(entity: str, project: str, plan: str | None = None) -> Any:
     try:
         import wandb_workspaces.reports.v2 as wr
         import wandb_workspaces.workspaces as ws
+        from wandb_workspaces import expr
     except ImportError:
         raise UserError('wandb-workspaces is not installed: pip install "dupl-lab[track]"') from None
     sections = []
@@ -139,7 +140,7 @@ def workspace(entity: str, project: str, plan: str | None = None) -> Any:
         sections.append(ws.Section(name=board.name, panels=panels, is_open=number == 0))
     runs = ws.RunsetSettings()
     if plan is not None:
-        chosen = [ws.Metric("Group") == plan, ws.Metric("JobType") != "table"]
+        chosen = expr.And(ws.Metric("Group") == plan, ws.Metric("JobType") != "table")
         runs = ws.RunsetSettings(filters=chosen, groupby=[ws.Metric("JobType")])
     name = f"DuPL: {plan}" if plan else "DuPL"
     settings = ws.WorkspaceSettings(x_axis="iter", sort_panels_alphabetically=False)

@@ -37,7 +37,10 @@ def write(folders: Sequence[Path], boards: Sequence[Mapping[str, Any]], out: Pat
     """
     if not folders:
         raise UserError("no runs to show: train some, or name their folders")
-    runs = {label(run): run for run in map(read_run, folders)}
+    runs: dict[str, RunFiles] = {}
+    for run in map(read_run, folders):
+        name = label(run)
+        runs[name if name not in runs else f"{name} in {run.path}"] = run
     data: dict[str, Any] = {"plots": {}, "tables": {}}
     sections = [_section(board, runs, data) for board in boards]
     head = f"<p>{len(runs)} runs</p>{_list(runs, data, out)}"
@@ -148,7 +151,7 @@ def _classes(name: str, column: int, runs: Mapping[str, RunFiles]) -> Any:
     found: dict[str, dict[str, float]] = {}
     for run_name, run in runs.items():
         for row in run.trained[-1].rows if run.trained else []:
-            if row[0] == name:
+            if row[0] == name and not math.isnan(float(row[column])):
                 found.setdefault(run_name, {})[str(row[1])] = float(row[column])
     classes = list(dict.fromkeys(c for values in found.values() for c in values))
     if not classes:

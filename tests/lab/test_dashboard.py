@@ -1,0 +1,114 @@
+"""The workspace for wandb: what is sent, by the package's own schema; and that nothing is without being asked to."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from dupl.cli import main
+from dupl.lab import dashboard, track
+
+pytest.importorskip("wandb_workspaces")
+
+
+def test_the_sections_and_what_they_draw():
+    found = dashboard.specification(dashboard.workspace("me", "dupl"))
+    assert (found["entity"], found["project"], found["displayName"]) == ("me", "dupl", "DuPL")
+    sections = found["spec"]["section"]["panelBankConfig"]["sections"]
+    names = [board.name for board in dashboard.BOARDS]
+    assert names == ["Progress", "Components", "Pixels", "Classes", "Comparison"]
+    assert [section["name"] for section in sections][: len(names)] == names
+    for board, section in zip(dashboard.BOARDS, sections, strict=False):
+        lines = [p["config"] for p in section["panels"] if p["viewType"] == "Run History Line Plot"]
+        assert [(c["chartTitle"], tuple(c["metrics"])) for c in lines] == [(c.title, c.keys) for c in board.charts]
+        assert all(c["xAxis"] == "iter" for c in lines)
+        media = [p["config"]["mediaKeys"] for p in section["panels"] if p["viewType"] == "Media Browser"]
+        assert media == [[key] for key in board.pictures]
+        kinds = {p["viewType"] for p in section["panels"]}
+        assert ("Weave" in kinds) == (board.table is not None)
+        assert ("Scatter Plot" in kinds) == (board.versus is not None)
+        assert ("Run Comparer" in kinds) == board.differences
+
+
+def test_a_plan_shows_its_own_runs_by_row():
+    found = dashboard.specification(dashboard.workspace("me", "dupl", "table4"))
+    (runs,) = found["spec"]["section"]["runSets"]
+    said = {(f["key"]["name"], f["op"], f["value"]) for f in runs["filters"]["filters"]}
+    assert said == {("group", "=", "table4"), ("jobType", "!=", "table")}
+    assert [key["name"] for key in runs["grouping"]] == ["jobType"]
+
+
+def test_the_package_reads_it_back():
+    from wandb_workspaces.workspaces import internal
+
+    found = dashboard.specification(dashboard.workspace("me", "dupl", "table4"))
+    again = internal.WorkspaceViewspec.model_validate_json(json.dumps(found["spec"]))
+    assert json.loads(again.model_dump_json(by_alias=True, exclude_none=True)) == found["spec"]
+
+
+def test_what_is_drawn_is_logged(trained):
+    """Every scalar of the dashboard is one that training writes."""
+    from dupl.lab.run import Run
+
+    logged = {name for row in Run(trained).scalars() for name in row}
+    drawn = {key for board in dashboard.BOARDS for chart in board.charts for key in chart.keys}
+    drawn |= {key.removeprefix("best/") for board in dashboard.BOARDS for bar in board.bars for key in bar.keys}
+    drawn |= {key for board in dashboard.BOARDS for key in board.versus or ()}
+    assert drawn <= logged
+
+
+def test_saving_sends_this_specification(monkeypatch):
+    from wandb_workspaces.workspaces import internal
+
+    sent = []
+
+    def execute(api, query, variables):
+        sent.append((query, variables))
+        return {"upsertView": {"view": {"id": "V1", "name": "nw-abc-v"}, "inserted": True}}
+
+    monkeypatch.setattr(internal, "execute_graphql", execute)
+    api = SimpleNamespace(client=SimpleNamespace(app_url="https://wandb.ai"))
+    monkeypatch.setattr(internal.wandb, "Api", lambda: api)
+    made = dashboard.workspace("me", "dupl")
+    address = dashboard.save(made)
+    ((query, variables),) = sent
+    assert "upsertView" in query
+    assert (variables["entityName"], variables["projectName"], variables["type"]) == ("me", "dupl", "project-view")
+    assert json.loads(variables["spec"]) == dashboard.specification(made)["spec"]
+    assert address.startswith("https://wandb.ai/me/dupl?nw=")
+
+
+class TestCommand:
+    @pytest.fixture(autouse=True)
+    def alone(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.delenv("NETRC", raising=False)
+        monkeypatch.delenv("WANDB_API_KEY", raising=False)
+        monkeypatch.setattr(track, "installed", lambda: True)
+
+    def test_the_specification_as_a_file(self, tmp_path, capsys):
+        out = tmp_path / "workspace.json"
+        assert main(["dashboard", "--spec", str(out), "--plan", "table4", "--entity", "me"]) == 0
+        assert json.loads(out.read_text())["entity"] == "me"
+
+    def test_without_an_account_it_is_a_page(self, trained, tmp_path, capsys):
+        assert main(["dashboard", "--root", str(trained.parent), "--out", str(tmp_path / "page.html")]) == 0
+        assert capsys.readouterr().out.strip() == str(tmp_path / "page.html")
+        assert "<title>Dashboard</title>" in (tmp_path / "page.html").read_text()
+        assert main(["dashboard", "--plan", "table4"]) == 2
+        assert "wandb login first" in capsys.readouterr().err
+        assert main(["dashboard", "--root", str(tmp_path / "nothing")]) == 2
+        assert "no runs to show" in capsys.readouterr().err
+
+    def test_with_one_it_is_sent(self, monkeypatch, capsys):
+        monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+        monkeypatch.setattr(track, "unreachable", lambda: None)
+        monkeypatch.setattr(track, "entity", lambda: "me")
+        monkeypatch.setattr(dashboard, "save", lambda made: f"https://wandb.ai/{made.entity}/{made.project}")
+        assert main(["dashboard", "--project", "other"]) == 0
+        assert capsys.readouterr().out == "https://wandb.ai/me/other\n"
+        monkeypatch.setattr(track, "unreachable", lambda: "no route")
+        assert main(["dashboard"]) == 2
+        assert "--local writes a page" in capsys.readouterr().err
