@@ -194,8 +194,10 @@ def _standing(job: Job, stored: StoredRun | None, course: Course, to_come: dict[
     time = "unknown" if seconds is None else f"{seconds / 3600:.2f} h"
     if stored is None:
         return f"to run, {time}"
+    from dupl.lab.execute.outlook import iteration_now
+
     state = "trained, to be evaluated" if todo.protocol != "train" else stored.state
-    return f"{state} at {stored.status.iteration} of {course.iterations}, {time} to come  {job.folder}"
+    return f"{state} at {iteration_now(stored)} of {course.iterations}, {time} to come  {job.folder}"
 
 
 def _to_come(to_come: Mapping[str, float | None], slots: int | None, gpus: int | None) -> str:
