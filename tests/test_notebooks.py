@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import nbformat
@@ -12,12 +13,19 @@ from nbclient.exceptions import CellExecutionError
 HERE = Path(__file__).parent
 BOOKS = sorted(HERE.parent.joinpath("analysis").glob("*.ipynb"))
 STORE, PLAN = str(HERE / "fixtures" / "store"), str(HERE / "fixtures" / "plan.py")
+
+
+def fingerprint(run: str) -> str:
+    """Of a run of the store."""
+    return json.loads(Path(STORE, run, "status.json").read_text())["fingerprint"]
+
+
 SETTINGS = {
     "ablation_tables": {"PLANS": [PLAN]},
     "over_activation": {"PLAN": PLAN, "ROWS": ["baseline", "L_dis"], "FULL_PLAN": PLAN},
     "confirmation_bias": {"PLAN": PLAN},
     "noise_filter": {"PLAN": PLAN},
-    "compare_runs": {"MAP": "cam/1"},
+    "compare_runs": {"MAP": "cam/1", "FIRST": fingerprint("baseline-0"), "SECOND": fingerprint("L_reg-0")},
 }
 CHARTS = {"ablation_tables": 1, "over_activation": 3, "confirmation_bias": 3, "noise_filter": 4, "compare_runs": 2}
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -50,7 +58,7 @@ def test_runs_on_a_store(name):
     charts = [output["data"][PLOTLY] for output in outputs if PLOTLY in output.get("data", {})]
     assert len(charts) >= CHARTS[name]
     assert all(chart["data"] for chart in charts), "no chart is empty"
-    assert not [o for o in outputs if o.output_type == "stream" and o.name == "stderr" and "Warning" in o.text]
+    assert not [o for o in outputs if "Warning" in str(o.get("text", o.get("data", {}).get("text/plain", "")))]
 
 
 def test_the_table_is_of_the_stored_runs():
@@ -62,6 +70,17 @@ def test_the_table_is_of_the_stored_runs():
     rows = [line for line in table.splitlines() if line.startswith("|")]
     assert any("63.2" in row and "(2)" in row for row in rows), "the paper's number beside ours, of two seeds"
     assert "not run" not in table
+
+
+def test_two_runs_are_seen_side_by_side():
+    pages = [
+        o["data"].get("text/html", "")
+        for o in execute("compare_runs", STORE=STORE, **SETTINGS["compare_runs"])
+        if "data" in o
+    ]
+    (pictures,) = (page for page in pages if "<img" in page)
+    assert pictures.count("<tr>") == 4, "two images of each run's gallery"
+    assert "baseline-0" in pictures and "L_reg-0" in pictures
 
 
 def test_a_store_without_the_runs_is_told(tmp_path):

@@ -51,7 +51,7 @@ def stderr() -> Console:
     """Where progress and messages go; results go to standard output."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, force_jupyter=False)
 
 
 def resolved(recipe: str, sets: Sequence[str]) -> Config:

@@ -121,7 +121,7 @@ def trade_chart(over: DataFrame, iou: DataFrame) -> Figure:
             marker={"size": 9, "color": hue(str(label), number)},
             hovertemplate="%{text}: OA %{x:.1f}, IoU %{y:.1f}<extra></extra>",
         )
-    figure.update_xaxes(title={"text": "OA rate (%)"}, range=[0, 105])
+    figure.update_xaxes(title={"text": "OA rate (%)"}, range=[-4, 104])
     return figure
 
 
@@ -132,7 +132,8 @@ def table_chart(table: Table) -> Figure:
     columns, rows = table.outline.columns, table.outline.rows
     names = [safe(row.label) for row in rows]
     figure = make_subplots(1, len(columns), shared_yaxes=True, horizontal_spacing=0.06)
-    figure.update_layout(blank(120 + 34 * len(rows), hovermode="closest").layout)
+    figure.update_layout(blank(130 + 34 * len(rows), hovermode="closest").layout)
+    figure.update_layout(legend={"y": 1, "yanchor": "bottom", "traceorder": "normal"}, margin={"t": 50})
     for number, column in enumerate(columns, 1):
         cells = [table.cells[row.key, column.key] for row in rows]
         ours = [None if cell.summary is None else cell.summary.mean for cell in cells]

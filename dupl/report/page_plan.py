@@ -35,7 +35,7 @@ def page(
     sections = [_table(arranged), *(_grid(n, arranged) for n in range(1, len(arranged.grids)))]
     data["plots"]["table"] = table_chart(table).to_plotly_json()
     body = plot("table", "Ours: mean and standard deviation over seeds; a bar: the paper")
-    body += "".join(_course(table, runs, frame, data))
+    body += f'<div class="grid">{"".join(_course(table, runs, frame, data))}</div>'
     sections.append(Section("charts", "Charts", body))
     if runs:
         sections.append(_runs(table, runs, Path(folder), data))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -92,44 +91,22 @@ def page(folder):
     return write(folder)
 
 
-class Tags(HTMLParser):
-    """The tags of a page, its text outside scripts and styles, and where its attributes lead."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags, self.text, self.links, self.inside = [], [], [], []
-        self.feed(path.read_text())
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.inside.append(tag)
-        self.links += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
-
-    def handle_endtag(self, tag):
-        while self.inside and self.inside.pop() != tag:
-            pass
-
-    def handle_data(self, data):
-        if not {"script", "style"} & set(self.inside):
-            self.text.append(data)
-
-
 class TestPage:
-    def test_needs_nothing_else(self, page):
-        found = Tags(page)
+    def test_needs_nothing_else(self, page, tags):
+        found = tags(page)
         assert found.links
         assert all(link.startswith(("#", "data:")) for link in found.links)
 
-    def test_names_are_no_html(self, page):
-        found = Tags(page)
+    def test_names_are_no_html(self, page, tags):
+        found = tags(page)
         assert found.tags.count("script") == 3, "data, plotly and the page's own"
         assert "b" not in found.tags
         text = " ".join(found.text)
         for shown in ("<b>run-0123456789ab", EVIL, "+ <i>changed</i>"):
             assert shown in text
 
-    def test_says_where_it_comes_from(self, page):
-        text = " ".join(Tags(page).text)
+    def test_says_where_it_comes_from(self, page, tags):
+        text = " ".join(tags(page).text)
         for fact in ("<b>run", "0123456789ab", "c0ffee", "with uncommitted changes", "torch 2.9", "1 x NVIDIA H200"):
             assert fact in text
         for fact in ("single scale, squashed, 32 px, Toy val", "2026-01-02 03:04 to 2026-01-02 03:05 UTC", "61.5"):
@@ -137,15 +114,15 @@ class TestPage:
         assert "8.0 s" in text
         assert "61.5% of the time" in text, "8 s of 13: 4 s of evaluation, 1 s of gallery"
 
-    def test_a_bare_run_says_what_is_missing(self, tmp_path):
+    def test_a_bare_run_says_what_is_missing(self, tmp_path, tags):
         status = dict(state="running", fingerprint="0", command=["python", "train.py"], seed=0)
         atomic_write(tmp_path / "status.json", json.dumps(status).encode())
-        text = " ".join(Tags(write(tmp_path, tmp_path / "out" / "page.html")).text)
+        text = " ".join(tags(write(tmp_path, tmp_path / "out" / "page.html")).text)
         for word in ("Nothing was logged", "Nothing per class", "No gallery", "No losses", "No time", "no config.py"):
             assert word in text
         assert "never evaluated in training" in text
 
-    def test_damage_is_told(self, folder, tmp_path):
+    def test_damage_is_told(self, folder, tmp_path, tags):
         run = tmp_path / "run"
         shutil.copytree(folder, run)
         (run / "evaluation/iter_000008/metrics.json").write_text("{")
@@ -155,7 +132,7 @@ class TestPage:
         assert [e.iteration for e in found.evaluations] == [16, None]
         assert [shot["iter"] for shot in found.gallery] == [8]
         assert len(found.problems) == 2, "a file that is missing is no damage"
-        text = " ".join(Tags(write(run)).text)
+        text = " ".join(tags(write(run)).text)
         assert "config.py cannot be read" in text
         assert "iter_000008 cannot be read" in text
 
@@ -224,43 +201,10 @@ class TestCharts:
         assert mixture_chart({**ONE, "counts": []}).layout.annotations[0].text == "no losses to fit"
 
 
-NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium, where there is one."""
-    api = pytest.importorskip("playwright.sync_api", reason="the page is not tried in a browser: no playwright")
-    program = next((found for name in NAMES if (found := shutil.which(name))), None)
-    if program is None:
-        pytest.skip(f"the page is not tried in a browser: none of {', '.join(NAMES)} is installed")
-    with api.sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
-def opened(browser, page):
-    """Open the page without a network; whatever it complains of fails the test."""
-    complaints, contexts = [], []
-
-    def open_page(**options):
-        context = browser.new_context(offline=True, **options)
-        context.set_default_timeout(120_000)
-        contexts.append(context)
-        tab = context.new_page()
-        tab.on("console", lambda message: complaints.append(message.text))
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-        tab.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else complaints.append(r.url))
-        tab.goto(page.as_uri())
-        return tab
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
+def opened(open_page, page):
+    """Open the page of the run."""
+    return lambda **options: open_page(page, **options)
 
 
 def column(tab, number: int) -> list[str]:

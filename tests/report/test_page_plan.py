@@ -1,0 +1,94 @@
+"""The page of a plan, from a small store of real runs; see tests/fixtures."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dupl.cli import main
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+PLAN = str(FIXTURES / "plan.py")
+
+
+def report(*arguments: object) -> int:
+    """`dupl report PLAN ...`."""
+    return main(["report", PLAN, *map(str, arguments)])
+
+
+def data_of(page: Path) -> dict:
+    """What a page's script works on."""
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text())[1])
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A store with one run's folder missing."""
+    root = tmp_path_factory.mktemp("plan") / "runs"
+    shutil.copytree(FIXTURES / "store", root)
+    shutil.rmtree(root / "L_dis-1")
+    return root
+
+
+@pytest.fixture(scope="module")
+def page(store):
+    """The plan's page beside the store, after the pages of its runs."""
+    file = store.parent / "plan.html"
+    assert report("--root", store, "--out", file, "--pages") == 0
+    return file
+
+
+def test_it_links_its_runs(page, store):
+    rows = data_of(page)["tables"]["runs"]["rows"]
+    assert len(rows) == 6
+    for row in rows:
+        name, seed, state, iteration, *_ = row
+        if state["text"] == "finished":
+            assert (page.parent / name["link"]).is_file(), "from where the page lies"
+            assert iteration["value"] == 90
+        else:
+            assert (name["link"], seed["value"], state["text"]) == (None, 1, "not run")
+            assert [cell["text"] for cell in row[3:6]] == ["–"] * 3
+
+
+def test_charts_hold_the_rows(page):
+    plots = data_of(page)["plots"]
+    assert set(plots) == {"table", "course-M", "course-Seg"}
+    lines = [trace for trace in plots["course-M"]["data"] if trace.get("showlegend") is not False]
+    assert [line["name"] for line in lines] == ["Baseline", "+ DS + L_dis", "+ DTA + ANF + L_reg"]
+    assert all(line["x"] == [15, 30, 45, 60, 75, 90] for line in lines)
+    assert plots["table"]["data"][1]["x"] == [63.2, 67.3, 73.5], "the paper"
+
+
+def test_it_needs_nothing_else(page, tags):
+    found = tags(page)
+    assert all(link.startswith(("#", "data:")) for link in found.links)
+    assert "not run" in " ".join(found.text), "a footnote says what is missing"
+
+
+def test_without_pages_nothing_is_linked(store, tmp_path, capsys):
+    bare = tmp_path / "runs"
+    shutil.copytree(FIXTURES / "store", bare)
+    assert report("--root", bare, "--out", tmp_path / "plan.html") == 0
+    assert "6 of 6 runs have no page yet" in (tmp_path / "plan.html").read_text()
+    assert report("--root", bare, "--pages") == 2
+    assert "--pages belongs to HTML" in capsys.readouterr().err
+
+
+def test_in_a_browser(open_page, page):
+    tab = open_page(page, viewport={"width": 360, "height": 740})
+    tab.locator("#charts").scroll_into_view_if_needed()
+    tab.locator("#charts .main-svg").first.wait_for()
+    runs = tab.locator("table[data-table=runs]")
+    runs.locator("thead button").nth(4).click()
+    shown = runs.locator("tbody tr > :nth-child(5)").all_text_contents()
+    numbers = [float(text) for text in shown[:-1]]
+    assert numbers == sorted(numbers, reverse=True)
+    assert shown[-1] == "–"
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+    runs.locator("tbody a").first.click()
+    tab.locator("h1", has_text=re.compile("-[01]$")).wait_for()
