@@ -28,11 +28,11 @@ def add_sync(commands: Any) -> None:
 
 def run_sync(arguments: argparse.Namespace) -> int:
     """``dupl sync``."""
-    from dupl.lab import track
+    from dupl.lab import track, uploads
 
-    waiting: dict[str, list[track.Upload]] = {}
+    waiting: dict[str, list[uploads.Upload]] = {}
     console, failed = stderr(), {}
-    found = [s for s in track.uploads(arguments.folders or [Path("runs")]) if not s.done]
+    found = [s for s in uploads.find(arguments.folders or [Path("runs")]) if not s.done]
     working = {s.id: s.path for s in found if s.busy}
     for name, path in working.items():
         console.print(f"{name} is still at work, not uploaded: {path}", soft_wrap=True)
@@ -54,7 +54,7 @@ def run_sync(arguments: argparse.Namespace) -> int:
         raise RunError(f"wandb cannot be reached, nothing was uploaded: {reason}")
     for number, (name, stretches) in enumerate(waiting.items(), 1):
         console.print(f"{number}/{len(waiting)}  {stretches[0].path}", soft_wrap=True)
-        if reason := track.upload(stretches):
+        if reason := uploads.upload(stretches):
             failed[name] = reason
             console.print(f"not uploaded: {reason}", soft_wrap=True, markup=False)
         else:

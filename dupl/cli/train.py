@@ -66,9 +66,10 @@ def add_train(commands: Any) -> None:
 
 def run_train(arguments: argparse.Namespace) -> int:
     """``dupl train``."""
-    from dupl.lab.track import choose
+    from dupl.lab.track import check_backends, choose
 
     config = resolved(arguments.recipe, arguments.set)  # before the imports: a slip of the pen is told at once
+    check_backends(config.runtime.vis_backends)
     wandb = choose(arguments.wandb).mode
 
     from dupl.engine.pictures import draw

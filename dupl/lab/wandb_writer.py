@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from dupl.lab.track import COMPLETE
 from dupl.lab.tracker import Files, Histogram, Picture, Table
+from dupl.lab.uploads import COMPLETE
 
 LEFT = 60.0  # seconds for uploading what is left at the end
 

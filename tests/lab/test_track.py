@@ -19,7 +19,7 @@ import pytest
 
 from dupl.cli import main
 from dupl.errors import UserError
-from dupl.lab import track, tracker, wandb_writer
+from dupl.lab import track, tracker, uploads, wandb_writer
 from dupl.lab.run import Run
 from dupl.lab.tracker import Histogram, Picture, Table, Tracker
 
@@ -97,6 +97,17 @@ class TestMode:
         assert done.stdout.strip() == "False", done.stderr
 
 
+def test_a_backend_whose_package_is_missing(tmp_path, monkeypatch, capsys):
+    found = track.importlib.util.find_spec
+    monkeypatch.setattr(track.importlib.util, "find_spec", lambda name: None if name == "aim" else found(name))
+    track.check_backends([])
+    track.check_backends([{"type": "LocalVisBackend"}])
+    sets = ["--set", 'runtime.vis_backends=[{"type": "AimVisBackend"}]']
+    assert main(["train", "demo/toy", "--work-dir", str(tmp_path / "run"), *sets]) == 2
+    assert "pip install aim" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 class TestNames:
     def test_of_a_plan(self):
         environ = {"DUPL_PLAN": "table4", "DUPL_ROW": "ds+dta", "WANDB_PROJECT": "mine"}
@@ -135,31 +146,31 @@ class TestUploads:
         first = stretch(tmp_path / "a", "20260101_000000", online=True)
         sent = stretch(tmp_path / "b", "20260103_000000", name="x-y_z", done=True)
         (tmp_path / "a" / "wandb" / "latest-run").symlink_to(later)
-        found = track.uploads([tmp_path, tmp_path / "a"])
+        found = uploads.find([tmp_path, tmp_path / "a"])
         assert [(u.path, u.id, u.online, u.done) for u in found] == [
             (first, "abc", True, False),
             (later, "abc", False, False),
             (sent, "x-y_z", False, True),
         ]
-        (first / track.COMPLETE).touch()
-        assert track.uploads([tmp_path / "a"])[0].done
+        (first / uploads.COMPLETE).touch()
+        assert uploads.find([tmp_path / "a"])[0].done
 
     def test_a_run_at_work_is_left_alone(self, tmp_path, capsys):
         run = Run.create(tmp_path / "run", "", "abc", [], 0)
         run.update(state="running")
         stretch(run.path)
-        (found,) = track.uploads([tmp_path])
+        (found,) = uploads.find([tmp_path])
         assert found.busy
         assert main(["sync", str(tmp_path)]) == 0
         out, err = capsys.readouterr()
         assert (out, "still at work" in err) == ("nothing to upload\n", True)
         run.update(pid=None)  # nobody can tell
-        assert track.uploads([tmp_path])[0].busy
+        assert uploads.find([tmp_path])[0].busy
         log = next(run.path.rglob("*.wandb"))
-        os.utime(log, (time.time() - 2 * track.LATELY,) * 2)
-        assert not track.uploads([tmp_path])[0].busy
+        os.utime(log, (time.time() - 2 * uploads.LATELY,) * 2)
+        assert not uploads.find([tmp_path])[0].busy
         run.update(state="finished")
-        assert not track.uploads([tmp_path])[0].busy
+        assert not uploads.find([tmp_path])[0].busy
 
     def fake(self, tmp_path, monkeypatch, script):
         """A `wandb` of ours for the processes that are started."""
@@ -299,10 +310,10 @@ class TestWriter:
         (line,) = served(("log", {"iter": 1}), mode="online")
         assert line.startswith("no connection, offline instead")
         assert wandb.runs[0].offline and wandb.runs[0].rows == [{"iter": 1}]
-        assert not (tmp_path / "run" / track.COMPLETE).exists()
+        assert not (tmp_path / "run" / uploads.COMPLETE).exists()
         wandb.reachable = True
         served(mode="online")
-        assert (tmp_path / "run" / track.COMPLETE).exists()
+        assert (tmp_path / "run" / uploads.COMPLETE).exists()
 
 
 def begun(tmp_path, monkeypatch, work, patience=20.0):
