@@ -141,7 +141,7 @@ def assess(
         subset = subset_of(settings.get("subset"), source.classes)
         curves = Curves(protocol.curves, subset) if isinstance(protocol, Cam) else None
         heading = f"{label}, {restored.title}"
-        write(Run(folders[name]), found[name], heading, facts, curves)
+        write(Run(folders[name]), found[name], f"{restored.folder.name}, {heading}", facts, curves)
         written.append(Assessment(folders[name], f"{heading}: {part.title}", found[name]))
     return written
 
@@ -175,7 +175,15 @@ class Curves:
 
 
 def write(run: Run, evaluation: Evaluation, heading: str, facts: dict[str, Any], curves: Curves | None) -> None:
-    """Write tables and pictures of an evaluation; of CAMs also the curve over thresholds."""
+    """Write tables and pictures of an evaluation; of CAMs also the curve over thresholds.
+
+    Args:
+        run: The folder.
+        evaluation: What was found.
+        heading: Of the pictures: run, data and checkpoint.
+        facts: For metrics.json.
+        curves: Of the CAM protocol.
+    """
     protocol = facts["protocol"]
     evaluation.save(run, ".", facts if curves is None else {**facts, "best_threshold": curves.best()})
     for name, tally in evaluation.tallies.items():

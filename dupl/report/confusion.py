@@ -21,7 +21,8 @@ def confusion_picture(
     """Write a PNG of a confusion matrix: of each true class, the share of pixels that went to each predicted one.
 
     Colours follow the root of the share, so that confusions of a few percent show. Cells of less than half a percent
-    carry no number. A class without a pixel of truth has an empty row.
+    carry no number; those on the diagonal, which are right, are framed. A class without a pixel of truth has an empty
+    row, which says so.
 
     Args:
         matrix: Pixels by truth and prediction, (C, C).
@@ -31,6 +32,7 @@ def confusion_picture(
         subtitle: The protocol.
     """
     from matplotlib.colors import PowerNorm
+    from matplotlib.patches import Rectangle
 
     shares, count = row_shares(matrix), len(classes)
     numbers = count <= LABELLED
@@ -54,6 +56,12 @@ def confusion_picture(
     for row, column in zip(*np.nonzero(shares >= 0.5), strict=True) if numbers else ():
         colour = "white" if shares[row, column] > 40 else INK
         axes.text(column, row, f"{shares[row, column]:.0f}", ha="center", va="center", size=8, color=colour)
+    for row in range(count):
+        if np.isnan(shares[row, 0]):
+            axes.text(-0.4, row, "not in the truth", va="center", size=8 if numbers else 5, color=FAINT)
+        else:
+            frame = Rectangle((row - 0.46, row - 0.46), 0.92, 0.92, fill=False, edgecolor=INK, linewidth=0.8)
+            axes.add_patch(frame)
     head(figure, title, subtitle)
     save(figure, path)
 

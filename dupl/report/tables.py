@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from dupl import cells
 from dupl.errors import UserError
 
 KINDS = {"cam": "CAM", "seg": "Seg"}
@@ -43,7 +44,7 @@ def read_evaluation(folder: Path) -> tuple[dict[str, float], list[tuple[Any, ...
     try:
         metrics = json.loads((folder / "metrics.json").read_text())["metrics"]
         with open(folder / "per_class.csv", newline="") as file:
-            rows = [(row[0], row[1], *map(_number, row[2:])) for row in list(csv.reader(file))[1:]]
+            rows = [(row[0], cells.read(row[1]), *map(_number, row[2:])) for row in list(csv.reader(file))[1:]]
         return {name: math.nan if value is None else float(value) for name, value in metrics.items()}, rows
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise UserError(f"{folder} holds no whole evaluation ({error}): run dupl eval") from error
@@ -53,16 +54,15 @@ def _number(cell: str) -> float:
     return float(cell) if cell else math.nan
 
 
-def summary_table(metrics: Mapping[str, float], title: str, reference: Mapping[str, float] | None = None) -> Table:
+def summary_table(metrics: Mapping[str, float], reference: Mapping[str, float] | None = None) -> Table:
     """mIoU, its variants and mean over-activation of every label map; of two students the better one, per metric, too.
 
     Args:
         metrics: By name (``cam/1/mIoU``), percent.
-        title: Names data, split and protocol.
         reference: Further rows of mIoU by their text, such as a measured ceiling.
     """
     extra = sorted({k.split("/")[2] for k in metrics if k.split("/")[2].startswith("mIoU-")})
-    table = Table(title=title, title_justify="left")
+    table = Table()
     table.add_column("label map")
     for column in ("mIoU", *extra, "OA rate"):
         table.add_column(column, justify="right")
@@ -78,18 +78,13 @@ def summary_table(metrics: Mapping[str, float], title: str, reference: Mapping[s
     return table
 
 
-def class_table(rows: Iterable[Sequence[Any]], title: str) -> Table:
-    """IoU per class of every label map.
-
-    Args:
-        rows: Label map, class, IoU, ... as in per_class.csv.
-        title: Of the table.
-    """
+def class_table(rows: Iterable[Sequence[Any]]) -> Table:
+    """IoU per class of every label map, from label map, class, IoU, ... as in per_class.csv."""
     cells: dict[str, dict[str, str]] = {}
     for name, class_name, iou, *_ in rows:
         cells.setdefault(class_name, {})[name] = figure(iou)
     maps = sorted({name for row in cells.values() for name in row})
-    table = Table(title=title, title_justify="left")
+    table = Table()
     table.add_column("class", no_wrap=True)
     for name in maps:
         kind, who = name.split("/")
@@ -105,10 +100,20 @@ def print_evaluation(
     title: str,
     reference: Mapping[str, float] | None = None,
 ) -> None:
-    """Print both tables and the classification figures to standard output."""
+    """Print both tables, each below its title, and the classification figures to standard output.
+
+    Args:
+        metrics: As ``summary_table`` has them.
+        rows: As ``class_table`` has them.
+        title: Names data, checkpoint and protocol.
+        reference: As ``summary_table`` has it.
+    """
     console = Console(highlight=False)
-    console.print(summary_table(metrics, title, reference))
-    console.print(class_table(rows, f"IoU per class; {title}"))
+    tables = (summary_table(metrics, reference), ""), (class_table(rows), "IoU per class; ")
+    for table, what in tables:
+        note = "percent; –: no pixel in the truth" if what else "percent"
+        console.print(f"{what}{title} ({note})", style="italic", markup=False, soft_wrap=True)
+        console.print(table)
     tags = [f"student {k.split('/')[1]} {k.split('/')[2]} {figure(v)}" for k, v in metrics.items() if k[:4] == "cls/"]
     if tags:
         console.print(f"classification: {', '.join(tags)}")

@@ -18,7 +18,7 @@ def threshold_picture(
     ylabel: str,
     chosen: float,
 ) -> None:
-    """Write a PNG of a score over thresholds; each line's best point is marked, and stated at its end.
+    """Write a PNG of a score over thresholds; each line's best point is marked, and stated beside it.
 
     Args:
         thresholds: Ascending, in [0, 1].
@@ -36,12 +36,12 @@ def threshold_picture(
     colours = {label: colour_of(label, number) for number, label in enumerate(lines)}
     for label, values in lines.items():
         axes.plot(thresholds, values, color=colours[label], linewidth=2)
-        axes.plot(thresholds[best[label]], values[best[label]], "o", color=colours[label], markersize=7)
+        axes.plot(thresholds[best[label]], values[best[label]], "o", color=colours[label], markersize=7, zorder=4)
     axes.axvline(chosen, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
     axes.text(chosen + 0.01, 0.02, f"protocol: {chosen:g}", transform=axes.get_xaxis_transform(), color=INK, size=9)
     low, high = axes.get_ylim()
-    ordered = sorted(lines, key=lambda label: lines[label][-1])
-    places = spread([(lines[label][-1] - low) / (high - low) for label in ordered], 0.07)
+    ordered = sorted(lines, key=lambda label: lines[label][best[label]])
+    places = spread([(lines[label][best[label]] - low) / (high - low) for label in ordered], 0.07)
     for label, place in zip(ordered, places, strict=True):
         text = f"{label}: best {lines[label][best[label]]:.1f} at {thresholds[best[label]]:g}"
         axes.text(1.02, place, text, transform=axes.transAxes, color=colours[label], va="center", size=10)
