@@ -1,0 +1,88 @@
+"""A pruner that compares images: those of a trial against the same images of the best trial so far."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.pruners import BasePruner
+    from optuna.trial import FrozenTrial
+
+AT = "at"  # key of a trial's attributes: iteration of each step, a dict by the step's text
+
+
+def wilcoxon_pruner(
+    metric: str, maximize: bool, p_threshold: float, n_startup_steps: int, min_images: int
+) -> BasePruner:
+    """Prunes where the images are worse than the best trial's at the same evaluation, by Wilcoxon's signed ranks.
+
+    Optuna's own of that name takes one value per image over a whole trial; here every evaluation sees all images, and
+    only evaluations of the same step are compared. A trial whose mean over images is not worse goes on.
+
+    Args:
+        metric: Such as "seg/best/mIoU": which map is compared, "best" being the better student of each run.
+        maximize: Whether more of it is better; if not, nothing is pruned.
+        p_threshold: One-sided, 0 to 1.
+        n_startup_steps: Evaluations before the first decision.
+        min_images: Fewer in common decide nothing.
+    """
+    from optuna.pruners import BasePruner
+
+    class Pruner(BasePruner):  # type: ignore[misc, unused-ignore]
+        def prune(self, study: Study, trial: FrozenTrial) -> bool:
+            step = trial.last_step
+            if step is None or step <= n_startup_steps or not maximize:
+                return False
+            try:
+                best = study.best_trial
+            except ValueError:
+                return False
+            mine, others = image_scores(trial, step, metric), image_scores(best, step, metric)
+            return best.number != trial.number and worse(mine, others, p_threshold, min_images)
+
+    return Pruner()
+
+
+def worse(mine: dict[str, float], others: dict[str, float], p_threshold: float, min_images: int) -> bool:
+    """Whether the images that both have are worse in the first, on average and by the test."""
+    from scipy.stats import wilcoxon
+
+    shared = sorted(mine.keys() & others.keys())
+    differences = [mine[image] - others[image] for image in shared]
+    if len(shared) < max(2, min_images) or sum(differences) >= 0:
+        return False
+    return bool(wilcoxon(differences, alternative="less", zero_method="zsplit").pvalue < p_threshold)
+
+
+def image_scores(trial: FrozenTrial, step: int, metric: str) -> dict[str, float]:
+    """Mean IoU of the classes in each image, 0 to 1, at one evaluation of a trial; {} where there is none."""
+    folder, iteration = trial.user_attrs.get("folder"), trial.user_attrs.get(AT, {}).get(str(step))
+    if not folder or iteration is None:
+        return {}
+    return scores(Path(folder) / "evaluation" / f"iter_{iteration:06d}", metric)
+
+
+def scores(evaluation: Path, metric: str) -> dict[str, float]:
+    """The same of an evaluation's folder."""
+    kind, _, rest = metric.partition("/")
+    who, _, what = rest.partition("/")
+    found: dict[str, list[float]] = defaultdict(list)
+    try:
+        if who == "best":
+            values = json.loads((evaluation / "metrics.json").read_bytes())["metrics"]
+            students = [k for k in values if re.fullmatch(rf"{kind}/\d+/{re.escape(what)}", k)]
+            who = max(students, key=lambda k: -1.0 if values[k] is None else values[k]).split("/")[1]
+        with open(evaluation / "per_image.csv", newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                hit, union = int(row["TP"]), int(row["TP"]) + int(row["FP"]) + int(row["FN"])
+                if row["map"] == f"{kind}/{who}" and union:
+                    found[row["image"]].append(hit / union)
+    except (OSError, ValueError, KeyError):
+        return {}
+    return {image: sum(values) / len(values) for image, values in found.items()}
