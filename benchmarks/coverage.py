@@ -66,6 +66,7 @@ CASES = (
     Case("400 images, one student", 400, students=1, gap=0.3),
     Case("1,449 images, 21 classes", 1449),
     Case("2 seeds, spread as large as that of images", 200, 8, seeds=2, spread=0.1),
+    Case("2 seeds, large spread", 200, 8, seeds=2, spread=0.4),
     Case("3 seeds, no spread", 200, 8, seeds=3),
     Case("3 seeds, small spread", 200, 8, seeds=3, spread=0.03),
     Case("3 seeds, spread as large as that of images", 200, 8, seeds=3, spread=0.1),
