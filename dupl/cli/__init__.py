@@ -16,6 +16,7 @@ from dupl.cli.infer import add_infer
 from dupl.cli.report import add_report
 from dupl.cli.runs import add_runs
 from dupl.cli.show import add_show
+from dupl.cli.sweep import add_sweep
 from dupl.cli.sync import add_sync
 from dupl.cli.train import add_demo, add_train
 from dupl.errors import RunError, UserError
@@ -54,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dupl {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     look = (add_runs, add_report, add_dashboard, add_sync, add_doctor)
-    for add in (add_demo, add_train, add_eval, add_infer, add_show, add_data, add_ablate, *look):
+    for add in (add_demo, add_train, add_eval, add_infer, add_show, add_data, add_ablate, add_sweep, *look):
         add(commands)
     return parser
 
@@ -69,5 +70,6 @@ EXAMPLES = """examples:
   dupl infer runs/RUN photos/ --out out/      masks, overlays, heat maps of your images
   dupl doctor voc/dupl                        what this machine lacks for it, and how to mend it
   dupl ablate PLAN --dry-run                  a plan's runs, what is done of them, hours to come; then without it
+  dupl sweep SWEEP --jobs 2                   search for hyper-parameters; poor trials are stopped early
   dupl report PLAN                            its table beside the paper's numbers, with intervals
 """

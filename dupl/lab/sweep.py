@@ -1,4 +1,4 @@
-"""Sweeps: a search for the hyper-parameters of a recipe. A sweep file says what varies, by which goal, on which data."""
+"""Sweeps: searches for the hyper-parameters of a recipe. A file says what varies, by which goal, on which data."""
 
 from __future__ import annotations
 

@@ -308,6 +308,7 @@ class Attempt:
             if not math.isfinite(value):
                 return self._end("failed", f"its {metric} is no number", progress)
         self._measure(progress)
+        self._note(reason="")  # it may have been at its end when it was to be pruned
         self.study.tell(self.number, [float(v) for v in values if v is not None], TrialState.COMPLETE)
         self._say("complete", ", ".join(f"{m} {v:.4g}" for (m, _), v in zip(self.sweep.goal, values, strict=True)))
         return True
