@@ -1,4 +1,8 @@
-"""Finds, reads and writes recipes: mmengine config files in Python, made of literals only."""
+"""Finds, reads and writes recipes: mmengine config files in Python, made of literals only.
+
+A recipe is a program, and `load` executes it. Within `literals_only`, and for the config of a run always, it is read
+instead: nothing in it is executed or imported (`dupl.literals`).
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,20 @@ import math
 import os
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl.errors import UserError
+from dupl.literals import parse, read_file
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
 PACKAGE = Path(__file__).parent
 WIDTH = 110  # columns of the text that `to_text` writes
+_LITERALS: ContextVar[bool] = ContextVar("_LITERALS", default=False)
 
 
 def _folders(kind: str) -> Iterator[Path]:
@@ -65,8 +73,18 @@ def resolve(name: str | Path, kind: str = "experiments") -> Path:
     raise UserError(f"no recipe {name} among the {kind} ({hint})")
 
 
+@contextmanager
+def literals_only() -> Iterator[None]:
+    """Lets `load` execute and import nothing meanwhile."""
+    token = _LITERALS.set(True)
+    try:
+        yield
+    finally:
+        _LITERALS.reset(token)
+
+
 def load(recipe: str | Path, kind: str = "experiments") -> Config:
-    """Reads a recipe and what it builds on, and imports the modules of its `custom_imports`.
+    """Reads a recipe and what it builds on by executing them, and imports the modules of its `custom_imports`.
 
     Raises:
         UserError: The recipe, or a file it builds on, is missing, is no valid Python, fails, or holds
@@ -75,6 +93,8 @@ def load(recipe: str | Path, kind: str = "experiments") -> Config:
     from mmengine.config import Config
 
     path = resolve(recipe, kind)
+    if _LITERALS.get():
+        return read(path)
     sources = _sources(path)
     try:
         raw = Config.fromfile(path, lazy_import=False)
@@ -89,6 +109,57 @@ def load(recipe: str | Path, kind: str = "experiments") -> Config:
     return Config(values, cfg_text=raw.text, filename=str(path))
 
 
+def read(path: str | Path, imports: bool = False) -> Config:
+    """Reads the config of a run, or a recipe, as literals: nothing in it is executed.
+
+    Args:
+        path: The file.
+        imports: Whether to import the modules of its `custom_imports`, which must be installed or on PYTHONPATH.
+
+    Raises:
+        UserError: As `load`; also where a value is anything but a literal, with the line.
+    """
+    from mmengine.config import Config
+
+    path = Path(os.path.abspath(path))
+    if not path.is_file():
+        raise UserError(f"no file {path}")
+    _sources(path)
+    config = Config(_read(path), filename=str(path))
+    if imports and config.get("custom_imports"):
+        from mmengine.utils import import_modules_from_strings
+
+        try:
+            import_modules_from_strings(**config.custom_imports)
+        except Exception as error:  # a module is a program: it may fail in any way
+            raise UserError(
+                f"{path}: custom_imports: {type(error).__name__}: {' '.join(str(error).split())}"
+            ) from error
+    return config
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A recipe as literals, merged into what it builds on as mmengine does it."""
+    from mmengine.config import Config
+
+    values: dict[str, Any] = {}
+    for base in _bases(path):
+        below = _read(Path(os.path.abspath(path.parent / base)))
+        if twice := sorted(values.keys() & below.keys()):
+            raise UserError(f"{path}: two of its _base_ have {twice[0]}")
+        values |= below
+    own = {name: value for name, value in read_file(path).items() if name != "_base_" and not name.startswith("__")}
+    try:
+        merged = Config(values)
+        merged.merge_from_dict(own, allow_list_keys=False)
+        result: dict[str, Any] = plain(merged)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except (TypeError, KeyError) as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
+    return result
+
+
 def _sources(path: Path, above: tuple[Path, ...] = ()) -> list[Path]:
     """The files that a recipe is made of, itself first, each proven to be there and to be Python."""
     if path in above:
@@ -101,19 +172,9 @@ def _sources(path: Path, above: tuple[Path, ...] = ()) -> list[Path]:
     return files
 
 
-def _parse(path: Path) -> ast.Module:
-    """The syntax tree of a recipe, which is not executed."""
-    try:
-        return ast.parse(path.read_text(encoding="utf-8"))
-    except SyntaxError as error:
-        raise UserError(f"{path}, line {error.lineno}: {error.msg}") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-
-
 def _bases(path: Path) -> list[str]:
     """What a recipe's `_base_` names: a string or a list of them."""
-    for node in _parse(path).body:
+    for node in parse(path).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_base_":
             try:
                 value = ast.literal_eval(node.value)
@@ -128,7 +189,7 @@ def _bases(path: Path) -> list[str]:
 
 def docstring(recipe: str | Path, kind: str = "experiments") -> str:
     """What a recipe says of itself; the recipe is not executed. Empty where it says nothing."""
-    return ast.get_docstring(_parse(resolve(recipe, kind))) or ""
+    return ast.get_docstring(parse(resolve(recipe, kind))) or ""
 
 
 def plain(value: Any, path: str = "") -> Any:

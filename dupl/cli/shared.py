@@ -54,12 +54,12 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, force_jupyter=False)
 
 
-def resolved(recipe: str, sets: Sequence[str]) -> Config:
-    """A recipe with its overrides."""
+def resolved(recipe: str | Path, sets: Sequence[str], read: Callable[[str | Path], Config] | None = None) -> Config:
+    """A recipe with its overrides; how it is read may be said, by default it is executed."""
     from dupl import recipes
     from dupl.lab import overrides
 
-    config = overrides.apply(recipes.load(recipe), overrides.parse(sets))
+    config = overrides.apply((read or recipes.load)(recipe), overrides.parse(sets))
     sections = ("model", "data", "schedule", "evaluation", "runtime")
     if lacking := [name for name in sections if not isinstance(config.get(name), dict)]:
         raise UserError(f"{recipe} has no {', '.join(lacking)}: begin it with a _base_ that has")

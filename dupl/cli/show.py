@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from dupl.cli.shared import command, recipe_options, resolved
@@ -21,16 +22,31 @@ def add_show(commands: Any) -> None:
         "  dupl show voc/dupl\n  dupl show runs/RUN\n"
         "  dupl show voc/dupl --set model.students.type=SingleStudent\n"
         "  dupl show --plan                        the plans of ablation tables\n"
-        "  dupl show --plan table4_components      its rows, what each changes, the paper's numbers\n",
+        "  dupl show --plan table4_components      its rows, what each changes, the paper's numbers\n"
+        "  dupl show --no-exec downloaded.py       a file that you do not trust: read as literals\n",
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("recipe", nargs="?", help="a recipe or a run's folder; nothing lists the recipes")
+    what.add_argument("recipe", nargs="?", help="a recipe, or a run's folder (never executed); nothing lists recipes")
     what.add_argument("--plan", nargs="?", const="", metavar="PLAN", help="a plan; nothing lists the plans")
+    parser.add_argument(
+        "--no-exec",
+        action="store_true",
+        help="recipes and plans are Python and are executed, by this and by every other command that takes one; with "
+        "this option they are read as literals, and what is more than that is refused with its line",
+    )
     recipe_options(parser)
 
 
 def run_show(arguments: argparse.Namespace) -> int:
     """``dupl show``."""
+    from dupl import recipes
+
+    with recipes.literals_only() if arguments.no_exec else nullcontext():
+        return show(arguments)
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """``dupl show``, recipes executed or not."""
     from dupl import recipes
     from dupl.lab.fingerprint import fingerprint
     from dupl.lab.run import Run
@@ -44,19 +60,28 @@ def run_show(arguments: argparse.Namespace) -> int:
             print(f"{name:24} {recipes.docstring(name, kind).strip().partition(chr(10))[0]}".rstrip())
         return 0
     run = Run(arguments.recipe)
-    source = str(run.config_path) if run.exists() else arguments.recipe
-    config = resolved(source, arguments.set)
-    rows = components(config.model)
-    print((recipes.docstring(source) or "").strip() + "\n" if not run.exists() else _status_lines(run))
+    if run.exists():
+        config, head = resolved(run.config_path, arguments.set, recipes.read), _status_lines(run)
+    else:
+        config = resolved(arguments.recipe, arguments.set)
+        head = (recipes.docstring(arguments.recipe) or "").strip() + "\n"
+    unknown = config.get("custom_imports") is not None and (run.exists() or arguments.no_exec)
+    rows = components(config.model, unknown)
+    print(head)
     print(f"fingerprint  {fingerprint(config)}")
     for name, on, what in rows:
-        print(f"{name:12} {'on ' if on else 'off'}  {what}")
+        print(f"{name:12} {'?  ' if on is None else 'on ' if on else 'off'}  {what}")
     print("\n" + recipes.to_text(config))
     return 0
 
 
-def components(model: dict[str, Any]) -> list[tuple[str, bool, str]]:
-    """The five components of a model config: name, whether it is on, its class and arguments."""
+def components(model: dict[str, Any], unknown: bool = False) -> list[tuple[str, bool | None, str]]:
+    """The five components of a model config: name, whether it is on, its class and arguments.
+
+    Args:
+        model: The config.
+        unknown: Whether a class may be unknown, its module not imported; whether it is on is then None.
+    """
     from dupl.method import dupl  # noqa: F401  (registers the components)
     from dupl.registry import COMPONENTS
 
@@ -71,10 +96,10 @@ def components(model: dict[str, Any]) -> list[tuple[str, bool, str]]:
     for name, key in places.items():
         arguments = {k: v for k, v in model[key].items() if k != "type"}
         kind = COMPONENTS.get(model[key]["type"])
-        if kind is None:
+        if kind is None and not unknown:
             known = ", ".join(sorted(COMPONENTS.module_dict))
             raise UserError(f"model.{key}: no component is called {model[key]['type']}; there are {known}")
-        on = not getattr(kind, "null", False) and model[key]["type"] != "SingleStudent"
+        on = None if kind is None else not getattr(kind, "null", False) and model[key]["type"] != "SingleStudent"
         rows.append((name, on, f"{model[key]['type']}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"))
     return rows
 

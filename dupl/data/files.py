@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from dupl.cells import read
 from dupl.errors import UserError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+# What Pillow may take a file for, whatever its name; of others (EPS) some are programs, run by a further program.
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 _YES, _NO = {"1", "1.0", "true", "yes"}, {"", "0", "0.0", "false", "no"}
 
@@ -25,7 +28,7 @@ _YES, _NO = {"1", "1.0", "true", "yes"}, {"", "0", "0.0", "false", "no"}
 def _opened(path: Path, what: str) -> Iterator[Image.Image]:
     """Open an image file; turn what can go wrong while reading it into one line."""
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             yield picture
     except FileNotFoundError:
         raise UserError(f"{what} not found: {path}; add the file or take its name off the list") from None
@@ -125,7 +128,7 @@ def read_tag_table(path: str | Path, classes: Sequence[str] | None = None) -> Ta
     lines = read_text(path, "table of tags").splitlines()
     header = lines[0] if lines else ""
     rows = csv.DictReader(lines, delimiter=next((mark for mark in ",;\t" if mark in header), ","))
-    columns = [column.strip() for column in rows.fieldnames or ()]
+    columns = [read(column.strip()) for column in rows.fieldnames or ()]
     rows.fieldnames = columns
     if "image" not in columns:
         raise UserError(f"{path}: no column 'image' in its first line; name the columns image,tags")
@@ -139,12 +142,14 @@ def read_tag_table(path: str | Path, classes: Sequence[str] | None = None) -> Ta
     splits: dict[str, str] = {}
     for row in rows:
         spot = f"{path}, line {rows.line_num}"
-        cells = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
+        cells = {key: read((value or "").strip()) for key, value in row.items() if isinstance(key, str)}
         if None in row:
             raise UserError(f"{spot}: more cells than columns; quote tags that contain the separator")
         name = without_suffix(cells["image"])
         if not cells["image"]:
             raise UserError(f"{spot}: the image's name is empty; remove the line or fill it in")
+        if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
+            raise UserError(f"{spot}: the name {cells['image']!r} leads out of the folder of images; mend the line")
         if name in tags:
             raise UserError(f"{spot}: {cells['image']} has a line already; keep one of them")
         tags[name] = _columns_set(cells, names, spot) if onehot else _split_tags(cells["tags"], classes)

@@ -123,7 +123,7 @@ def objects_in_xml(path: Path) -> set[str]:
     parser.StartDoctypeDeclHandler = refuse
     try:
         parser.Parse(path.read_bytes(), True)
-    except (OSError, expat.ExpatError) as error:
+    except (OSError, expat.ExpatError, LookupError, ValueError) as error:  # the last two: of unknown encodings
         raise UserError(f"annotation cannot be read: {path} ({error}); replace the file") from None
     return {name.strip() for name in names}
 

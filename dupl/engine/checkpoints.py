@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +61,8 @@ class CheckpointHook(Hook):
         folder.mkdir(exist_ok=True)
         name = f"iter_{runner.iter:06d}.pth"
         meta = {"iter": runner.iter, "epoch": 0, "fingerprint": self.run.status.fingerprint}
-        runner.save_checkpoint(str(folder), f".{name}.part", meta=meta, by_epoch=False)
-        publish(folder / f".{name}.part", folder / name)
+        with draft(folder / name) as part:
+            runner.save_checkpoint(str(folder), part.name, meta=meta, by_epoch=False)
         self.run.update(iteration=runner.iter, seconds=self.seconds_before + runner.train_loop.spent)
         for _, old in saved(self.run.path)[self.keep :]:
             old.unlink(missing_ok=True)
@@ -81,11 +83,17 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def publish(part: Path, final: Path) -> None:
-    """Flush a finished file to the disk and move it to its name at once."""
-    with open(part, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(part, final)
+@contextmanager
+def draft(final: Path) -> Iterator[Path]:
+    """A name to write a large file under; finished, it is flushed to the disk and gets its own, else it is removed."""
+    part = final.with_name(f".{final.name}.part")
+    try:
+        yield part
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(part, final)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def saved(run: Path) -> list[tuple[int, Path]]:
@@ -152,7 +160,7 @@ def load_weights(model: nn.Module, file: Path) -> None:
     """
     checkpoint = load(file)
     state = checkpoint.get("state_dict", checkpoint.get("model", checkpoint))
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise UserError(f"{file} holds no state_dict")
     expected = model.state_dict()
     converted = convert(state, set(expected))

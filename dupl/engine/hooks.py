@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from torch import Tensor
 
-from dupl.engine.checkpoints import FOLDER, publish
+from dupl.engine.checkpoints import FOLDER, draft
 from dupl.engine.evaluate import Evaluation
 from dupl.lab.run import Run
 
@@ -224,8 +224,8 @@ class EvaluateHook(Hook):
         model = getattr(runner.model, "module", runner.model)
         state = {k: v.cpu() for k, v in model.state_dict().items()}
         meta = {"iter": runner.iter, "fingerprint": self.run.status.fingerprint, self.best: value}
-        torch.save({"meta": meta, "state_dict": state}, folder / ".best.pth.part")
-        publish(folder / ".best.pth.part", folder / "best.pth")
+        with draft(folder / "best.pth") as part:
+            torch.save({"meta": meta, "state_dict": state}, part)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Take the best figure along."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
+from dupl import cells
 from dupl.atomic import atomic_write
 from dupl.data.files import IMAGE_SUFFIXES, read_image, read_tag_table, without_suffix
 from dupl.data.views import normalize
@@ -21,6 +23,9 @@ from dupl.errors import UserError
 from dupl.method.cam import Present
 from dupl.method.dupl import DuPL
 from dupl.report.figures import heatmap, overlay, save_palette_png
+
+
+UNFIT = re.compile(r"[/\\\0]")  # for the name of a file; a class may be called so
 
 
 @dataclass(frozen=True)
@@ -162,12 +167,13 @@ def infer(
         save_palette_png(found.labels, out / "masks" / f"{file.stem}.png")
         Image.fromarray(overlay(image, found.labels, classes)).save(out / "overlays" / f"{file.stem}.jpg", quality=92)
         for name, heat in found.cams.items():
-            Image.fromarray(heatmap(image, heat)).save(out / "cams" / f"{file.stem}_{name}.jpg", quality=92)
+            place = out / "cams" / f"{file.stem}_{UNFIT.sub('-', name)}.jpg"
+            Image.fromarray(heatmap(image, heat)).save(place, quality=92)
         scores = ";".join(f"{found.scores[list(classes).index(c) - 1]:.3f}" for c in found.cams)
         table.append([file.name, ";".join(found.cams), scores])
         if progress is not None:
             progress(done, len(files))
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(table)
+    csv.writer(text, lineterminator="\n").writerows([cells.written(cell) for cell in row] for row in table)
     atomic_write(out / "tags.csv", text.getvalue().encode())
     return passed

@@ -95,7 +95,7 @@ class KeptLabels(Kept):
         labels = {}
         for name in names:
             try:
-                with Image.open(self.path(image, name)) as picture:
+                with Image.open(self.path(image, name), formats=["PNG"]) as picture:
                     labels[name] = np.array(picture)
             except (OSError, SyntaxError, ValueError):
                 return None

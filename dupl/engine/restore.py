@@ -76,8 +76,8 @@ def restore(run_or_recipe: str, checkpoint: str | None, sets: Sequence[str]) -> 
     of_run = run.exists()
     if not of_run:
         prove_recipe(run_or_recipe)
-    source = run.config_path if of_run else run_or_recipe
-    config = overrides.apply(recipes.load(source), overrides.parse(sets))
+    read = recipes.read(run.config_path, imports=True) if of_run else recipes.load(run_or_recipe)
+    config = overrides.apply(read, overrides.parse(sets))
     if checkpoint not in (None, "best", "last"):
         file = Path(str(checkpoint))
         inside = run.path / FOLDER / file.with_suffix(".pth").name

@@ -12,6 +12,7 @@ from PIL import Image
 
 from dupl.atomic import atomic_write
 from dupl.data.classes import VOC_CLASSES
+from dupl.data.files import FORMATS
 from dupl.data.voc import VOC
 from dupl.engine.assess import Choice, digest
 from dupl.engine.build import plain_errors
@@ -80,7 +81,7 @@ def check(out: Path, source: VOC) -> None:
         if names:
             raise UserError(f"{out / LAYOUT}: {min(names)}.png {what}, and {len(names) - 1} more")
     for i, name in enumerate(source.names):
-        with Image.open(source.where(i)) as photo, Image.open(out / LAYOUT / f"{name}.png") as labels:
+        with Image.open(source.where(i), formats=FORMATS) as photo, Image.open(out / LAYOUT / f"{name}.png") as labels:
             if labels.mode != "P" or labels.size != photo.size:
                 raise UserError(f"{out / LAYOUT / name}.png is {labels.mode} {labels.size}: remove it and repeat")
 

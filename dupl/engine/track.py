@@ -14,7 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.visualization import BaseVisBackend
 from rich.console import Console
 
-from dupl import recipes
+from dupl import cells, recipes
 from dupl.data.base import ImageSet
 from dupl.engine.checkpoints import FOLDER, newest_valid
 from dupl.engine.gallery import watched
@@ -196,7 +196,7 @@ def tables(folder: Path) -> dict[str, Table]:
         return {}
     with open(file, newline="") as text:
         columns, *rows = csv.reader(text)
-    plain = [[*row[:2], *(float(cell) if cell else None for cell in row[2:])] for row in rows]
+    plain = [[*map(cells.read, row[:2]), *(float(cell) if cell else None for cell in row[2:])] for row in rows]
     return {"classes/table": Table(columns, plain)}
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from dupl.engine.quality import check_masks, check_quality, quality_hook
 from dupl.engine.track import TrackHook
 from dupl.errors import RunError, UserError
 from dupl.lab.fingerprint import fingerprint
+from dupl.lab.lock import hold
 from dupl.lab.overrides import diff
 from dupl.lab.run import Run
 from dupl.report.marks import marks, starts
@@ -132,7 +134,7 @@ def train(
         The run, in the first process only.
 
     Raises:
-        UserError: Bad configuration or data, or a folder in the way.
+        UserError: Bad configuration or data, a folder in the way, or another process at work there.
         RunError: Training stopped by itself.
     """
     console = console or Console(stderr=True)
@@ -146,36 +148,38 @@ def train(
     model = build.build_model(config, len(view.source.classes), device)
     if validation is not None:
         check_evaluation(config, validation.classes, len(model.students))
-    run = open_run(config, folder, resume, command or sys.argv, rank)
-    precision = {"off": "float32", "cam": "bfloat16 in CAM passes", "bf16": "bfloat16"}[model.amp]
-    quiet.print(f"{run.path}: {len(view)} images, {batch}, {precision} on {device}", soft_wrap=True, highlight=False)
-    if late := starts(config.model).keys() - marks(config).keys():
-        quiet.print(f"{', '.join(sorted(late))} after the end, iteration {config.schedule.iterations}", highlight=False)
-    tracked = None
-    if wandb != "off" and rank == 0:
-        tracked = TrackHook(run, config, model, view.source if validation is None else validation, wandb, quiet)
-    data, place = (view, validation), (rank, world)
-    trainer = build_trainer(config, run, model, data, batch, place, launcher, quiet, device, tracked)
-    if resume and (start := find_start(run, quiet)) is not None:
-        trainer._resume, trainer._load_from = True, str(start)
-    if rank == 0:
-        run.update(state="running", iterations=config.schedule.iterations, machine=build.machine(device, world))
-    try:
-        with build.plain_errors():
-            trainer.train()
-    except BaseException as error:
+    with hold(folder, lambda line: quiet.print(line, soft_wrap=True, markup=False)) if rank == 0 else nullcontext():
+        run = open_run(config, folder, resume, command or sys.argv, rank)
+        precision = {"off": "float32", "cam": "bfloat16 in CAM passes", "bf16": "bfloat16"}[model.amp]
+        quiet.print(f"{run.path}: {len(view)} images, {batch}, {precision} on {device}", soft_wrap=True)
+        if late := starts(config.model).keys() - marks(config).keys():
+            quiet.print(f"{', '.join(sorted(late))} after the end, iteration {config.schedule.iterations}")
+        tracked = None
+        if wandb != "off" and rank == 0:
+            tracked = TrackHook(run, config, model, view.source if validation is None else validation, wandb, quiet)
+        data, place = (view, validation), (rank, world)
+        trainer = build_trainer(config, run, model, data, batch, place, launcher, quiet, device, tracked)
+        if resume and (start := find_start(run, quiet)) is not None:
+            trainer._resume, trainer._load_from = True, str(start)
         if rank == 0:
-            run.update(state="failed", error=f"{type(error).__name__}: {error}")
-        _close(trainer)
-        raise
-    if trainer.train_loop.stop_training and trainer.iter < trainer.max_iters:
-        if rank == 0:
-            run.update(state="interrupted", iteration=trainer.iter)
-        raise RunError(f"stopped at iteration {trainer.iter}, which is saved: go on with --resume")
-    if rank != 0:
-        return None
-    run.update(state="finished", iteration=trainer.iter)
-    return run
+            run.update(state="running", iterations=config.schedule.iterations, machine=build.machine(device, world))
+        try:
+            with build.plain_errors():
+                trainer.train()
+        except BaseException as error:
+            if rank == 0:
+                with suppress(OSError):  # a full disk does not take this either, and is told below
+                    run.update(state="failed", error=f"{type(error).__name__}: {error}")
+            _close(trainer)
+            raise
+        if trainer.train_loop.stop_training and trainer.iter < trainer.max_iters:
+            if rank == 0:
+                run.update(state="interrupted", iteration=trainer.iter)
+            raise RunError(f"stopped at iteration {trainer.iter}, which is saved: go on with --resume")
+        if rank != 0:
+            return None
+        run.update(state="finished", iteration=trainer.iter)
+        return run
 
 
 def find_start(run: Run, console: Console) -> Path | None:
@@ -267,7 +271,7 @@ def open_run(config: Config, folder: Path, resume: bool, command: Sequence[str],
         return Run.create(folder, recipes.to_text(config), name, list(command), config.runtime.seed)
     status = run.status
     if status.fingerprint != name:
-        changes = diff(recipes.load(run.config_path), config)
+        changes = diff(recipes.read(run.config_path), config)
         told = ", ".join(f"{path}: {old!r} -> {new!r}" for path, (old, new) in list(changes.items())[:5])
         raise UserError(f"{folder} holds another run ({told}): choose another folder by --work-dir")
     if status.state == "finished":

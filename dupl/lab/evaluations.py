@@ -68,7 +68,7 @@ def read_evaluations(run: str | Path) -> tuple[list[Evaluation], Damage]:
         except FileNotFoundError:
             if os.path.exists(f"{folder}/per_class.csv"):  # metrics.json is written before it
                 damage.append((Path(folder), "metrics.json is missing"))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             damage.append((Path(folder), f"metrics.json is damaged: {type(error).__name__}: {error}"))
     own = next((one.split for one in found if not one.checkpoint), "val")
     every = found + [_guess(folder, own) for folder, _ in damage]

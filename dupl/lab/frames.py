@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dupl import cells
 from dupl.errors import UserError
 from dupl.lab.provenance import PACKAGES
 
@@ -184,16 +185,17 @@ def _confusion(folder: Path) -> DataFrame:
 
     name = "confusion.csv"
     header, *rows = csv.reader(io.StringIO(_whole(folder / name).decode()))
+    header = list(map(cells.read, header))
     classes = header[2:]
     try:
-        cells = np.array([row[2:] for row in rows], dtype=np.int64).reshape(-1, len(classes), len(classes))
+        matrices = np.array([row[2:] for row in rows], dtype=np.int64).reshape(-1, len(classes), len(classes))
     except ValueError:
         raise ValueError(f"{name} is damaged: no square matrix of whole numbers for each map") from None
-    if header[:2] != ["map", "truth"] or [row[1] for row in rows] != classes * len(cells):
+    if header[:2] != ["map", "truth"] or [cells.read(row[1]) for row in rows] != classes * len(matrices):
         raise ValueError(f"{name} is damaged: its classes are not in order")
-    tp = np.diagonal(cells, axis1=1, axis2=2)
-    found = {"TP": tp, "FP": cells.sum(1) - tp, "FN": cells.sum(2) - tp}
-    keys = {"map": [row[0] for row in rows], "class": classes * len(cells)}
+    tp = np.diagonal(matrices, axis1=1, axis2=2)
+    found = {"TP": tp, "FP": matrices.sum(1) - tp, "FN": matrices.sum(2) - tp}
+    keys = {"map": [row[0] for row in rows], "class": classes * len(matrices)}
     return pd.DataFrame({**keys, **{key: value.ravel() for key, value in found.items()}})
 
 
@@ -209,6 +211,8 @@ def _images(folder: Path) -> DataFrame:
         raise ValueError(f"{name} is damaged: {' '.join(str(error).split())}") from None
     if list(table.columns) != list(kinds):
         raise ValueError(f"{name} is damaged: its columns are {', '.join(table.columns)}")
+    for column in ("image", "class"):
+        table[column] = table[column].map(cells.read)
     pixels = ["TP", "FP", "FN"]
     sums = table.groupby(["map", "class"], sort=True)[pixels].sum()
     whole = _confusion(folder).set_index(["map", "class"])[pixels]

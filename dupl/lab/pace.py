@@ -23,6 +23,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from dupl.lab.fingerprint import IGNORED, canonical
+from dupl.literals import value_of
 from dupl.recipes import plain
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ Part = tuple[dict[str, str], dict[str, str], dict[str, str]]
 @lru_cache(maxsize=4096)  # the runs of a store share most of their sections
 def _part_of_text(text: str) -> Part:
     (node,) = (node for node in ast.parse(text).body if isinstance(node, ast.Assign))
-    return _part(_name(node.targets[0]), plain(_value(node.value)))
+    return _part(_name(node.targets[0]), plain(value_of(node.value)))
 
 
 def _part(section: str, content: Any) -> Part:
@@ -177,18 +178,6 @@ def _join(parts: Iterable[Part]) -> Work:
         for whole, some in zip((must, kinds, rest), part, strict=True):
             whole.update(some)
     return Work(" ".join(f"{path}={value}" for path, value in sorted(must.items())), kinds, rest)
-
-
-def _value(node: ast.expr) -> Any:
-    """A literal, in which dicts may be written as calls, as `dupl.recipes.to_text` does."""
-    if isinstance(node, ast.Call) and _name(node.func) == "dict" and not node.args:
-        return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
-    if isinstance(node, ast.Dict):
-        return {ast.literal_eval(key): _value(item) for key, item in zip(node.keys, node.values, strict=True) if key}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        items = [_value(item) for item in node.elts]
-        return items if isinstance(node, ast.List) else tuple(items)
-    return ast.literal_eval(node)
 
 
 def _name(node: ast.expr) -> str:

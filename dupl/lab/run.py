@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from dupl import cells
 from dupl.atomic import atomic_write
 from dupl.errors import UserError
 from dupl.lab import provenance
@@ -206,7 +207,7 @@ class Run:
         for number, line in enumerate(lines, 1):
             try:
                 rows.append(dict(json.loads(line)))
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, RecursionError):
                 raise UserError(f"{path}, line {number} is damaged: no JSON object") from None
         return rows
 
@@ -226,18 +227,18 @@ class Run:
         return self.write_text(name, json.dumps(_jsonable(value), indent=2, allow_nan=False) + "\n")
 
     def write_csv(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
-        """Writes a CSV file of the run, a header first; NaN and None are empty cells.
+        """Writes a CSV file of the run, a header first; NaN and None are empty cells, texts as `dupl.cells` writes them.
 
         Raises:
             ValueError: A row has not one value for each column.
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(columns)
+        writer.writerow(map(cells.written, columns))
         for row in rows:
             if len(row) != len(columns):
                 raise ValueError(f"{name}: {len(row)} values for {len(columns)} columns: {row!r}")
-            writer.writerow([_jsonable(cell) for cell in row])
+            writer.writerow([cells.written(_jsonable(cell)) for cell in row])
         return self.write_text(name, text.getvalue())
 
     def read_json(self, name: str) -> Any:
@@ -251,7 +252,7 @@ class Run:
             return json.loads(path.read_bytes())
         except FileNotFoundError:
             raise UserError(f"{self.path} holds no {name}: is it the folder of a run?") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{path} is damaged: {error}") from None
 
 

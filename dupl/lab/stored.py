@@ -86,7 +86,7 @@ class StoredRun:
         Raises:
             UserError: config.py is damaged.
         """
-        return recipes.load(self.run.config_path)
+        return recipes.read(self.run.config_path)
 
     @cached_property
     def work(self) -> Work | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from dupl.atomic import atomic_write
 from dupl.errors import UserError
 from dupl.report.files import RunFiles, read_run
-from dupl.report.frame import Section, document, note, plot, text
+from dupl.report.frame import Section, document, link, note, plot, text
 from dupl.report.page import NAME
 from dupl.report.plots import HUES, blank, hue, line_chart, rate_bars, safe
 from dupl.report.tables import figure, title_of
@@ -58,9 +57,9 @@ def _list(runs: Mapping[str, RunFiles], data: dict[str, Any], out: Path) -> str:
     rows = []
     for name, run in runs.items():
         page = run.path / NAME
-        link = {"link": Path(os.path.relpath(page, out.resolve().parent)).as_posix()} if page.is_file() else {}
+        there = {"link": link(page, out.resolve().parent)} if page.is_file() else {}
         done, best = run.status.get("iteration") or 0, {k: _best(run, k) for k in ("seg/best/mIoU", "cam/best/mIoU")}
-        cells: list[dict[str, Any]] = [{"value": name, "text": name, **link}]
+        cells: list[dict[str, Any]] = [{"value": name, "text": name, **there}]
         cells.append({"value": str(run.status.get("state")), "text": str(run.status.get("state"))})
         cells.append({"value": done, "text": f"{done:,}"})
         cells += [{"value": v, "text": "–" if v is None else figure(v)} for v in best.values()]

@@ -121,7 +121,7 @@ def read_run(folder: Path) -> RunFiles:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    return dict(recipes.plain(recipes.load(path))) if path.exists() else {}
+    return dict(recipes.plain(recipes.read(path))) if path.exists() else {}
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

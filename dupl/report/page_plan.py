@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl.report.ablation import Table
 from dupl.report.across import course_chart, table_chart
-from dupl.report.frame import Section, document, facts, note, plot, text
+from dupl.report.frame import Section, document, facts, link, note, plot, text
 from dupl.report.layout import Document, layout
 from dupl.report.outline import PlannedRun
 from dupl.report.page import NAME
@@ -88,13 +87,13 @@ def _runs(table: Table, runs: Sequence[PlannedRun], folder: Path, data: dict[str
     for run in runs:
         own = Path(run.folder) / NAME if run.folder else None
         linked = own is not None and own.exists()
-        link = Path(os.path.relpath(own, folder)).as_posix() if own is not None and linked else None
+        address = link(own, folder) if own is not None and linked else None
         bare += own is not None and not linked
         values = [table.cells[run.row, column.key].values.get(run.seed) for column in columns]
         done = run.iteration if run.state else None
         rows.append(
             [
-                {"value": labels[run.row], "text": labels[run.row], "link": link},
+                {"value": labels[run.row], "text": labels[run.row], "link": address},
                 {"value": run.seed, "text": str(run.seed)},
                 {"value": run.state or "not run", "text": run.state or "not run"},
                 {"value": done, "text": "–" if done is None else f"{done:,}"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+from dupl import cells
 from dupl.report.ablation import Step, Table
 from dupl.report.layout import layout
 from dupl.report.page_plan import page
@@ -52,12 +53,16 @@ def tidy(table: Table) -> str:
             line["fingerprints"] = " ".join(cell.fingerprints)
             step = cell.step
             line["notes"] = "; ".join(filter(None, [*cell.notes, "" if step is None else step.note, row.note]))
-            writer.writerow(line | _figures(step))
+            writer.writerow(_safe(line | _figures(step)))
         for (factor, key), step in table.effects.items():
             if key == column.key:
                 lead = {**shared, "row": f"effect of {factor}", "label": step.label, "notes": step.note}
-                writer.writerow(lead | _figures(step))
+                writer.writerow(_safe(lead | _figures(step)))
     return text.getvalue()
+
+
+def _safe(line: dict[str, object]) -> dict[str, object]:
+    return {key: cells.written(value) for key, value in line.items()}
 
 
 def _figures(step: Step | None) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ def read_mat(path: Path) -> NDArray[np.uint8]:
             raise ValueError(f"its mask has labels other than 0..{len(VOC_CLASSES) - 1}, or no two axes")
     except FileNotFoundError:
         raise UserError(f"annotation not found: {path}; run `dupl data prepare sbd` again with the archive") from None
-    except (MatReadError, OSError, ValueError, TypeError, KeyError, IndexError, NotImplementedError) as error:
+    except (MatReadError, OSError, ValueError, TypeError, LookupError, NotImplementedError, zlib.error) as error:
         raise UserError(f"annotation cannot be read: {path} ({error}); delete it and run the command again") from None
     return np.ascontiguousarray(mask)
 

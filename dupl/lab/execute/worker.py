@@ -120,9 +120,13 @@ def work(job: Job, order: Order) -> None:
 
 
 def place_of(job: Job, claim: Claim | None) -> Path:
-    """The run's folder: that of the last claim, which another plan may have made, if a run is there."""
+    """The run's folder: that of the last claim, which another plan may have made, if a run is there.
+
+    A claim of a store that was copied or moved names a folder of the old place, which is left alone.
+    """
     if claim is not None and claim.folder and Run(claim.folder).exists():
-        return Path(claim.folder)
+        if Path(claim.folder).resolve().is_relative_to(Path(job.root).resolve()):
+            return Path(claim.folder)
     return Path(job.folder)
 
 

@@ -1,0 +1,160 @@
+"""Recipes and plans from elsewhere: `dupl show --no-exec` and whatever reads a run's folder execute nothing."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from dupl import recipes
+from dupl.cli import main
+from dupl.errors import UserError
+from dupl.literals import read_file
+
+ATTACKS = {
+    "import": "import os",
+    "from": "from os import system",
+    "call": "__import__('os').system('touch {mark}')",
+    "value": "model = __import__('os').system('touch {mark}')",
+    "open": "model = dict(type=open('{mark}', 'w'))",
+    "keywords": "model = dict(**open('{mark}', 'w'))",
+    "comprehension": "model = [open('{mark}', 'w') for _ in [1]]",
+    "f-string": "model = f\"{{open('{mark}', 'w')}}\"",
+    "lambda": "model = (lambda: open('{mark}', 'w'))()",
+    "walrus": "model = (x := open('{mark}', 'w'))",
+    "decorator": "@open('{mark}', 'w').write\ndef f(): pass",
+    "class": "class A:\n    open('{mark}', 'w')",
+    "default": "def f(x=open('{mark}', 'w')): pass",
+    "annotation": "x: open('{mark}', 'w') = 1",
+    "if": "if open('{mark}', 'w'):\n    x = 1",
+    "assert": "assert open('{mark}', 'w')",
+    "with": "with open('{mark}', 'w') as x:\n    pass",
+    "target": "x[open('{mark}', 'w')] = 1",
+    "attribute": "model = _base_.model",
+    "name": "one = 1\nmodel = one",
+    "key": "model = {{open('{mark}', 'w'): 1}}",
+    "base": "_base_ = [open('{mark}', 'w')]",
+    "environment": "model = '{{{{$HOME:x}}}}'",
+    "predefined": "model = '{{{{ fileDirname }}}}'",
+    "power": "model = 9 ** 9 ** 9",
+    "many": "model = [[[0] * 1000] * 1000] * 1000",
+    "text": "model = 'a' * 10 ** 10",
+    "bytes": "model = b'1'",
+}
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("text", ATTACKS.values(), ids=ATTACKS)
+def test_more_than_literals_is_refused_with_its_line_and_nothing_runs(home, capsys, text):
+    mark = home / "ran"
+    Path("evil.py").write_text(f'"""A recipe."""\n\n{text.format(mark=mark)}\n')
+    assert main(["show", "--no-exec", "evil.py"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and len(err.splitlines()) == 1
+    assert f"{home / 'evil.py'}, line " in err
+    assert not mark.exists()
+
+
+def test_the_same_file_executed_would_have_run(home, capsys):
+    Path("evil.py").write_text(f"import os\nos.system('touch {home}/ran')\n")
+    assert main(["show", "--no-exec", "evil.py"]) == 2
+    assert not (home / "ran").exists()
+    assert "line 1: import os is more than literals" in capsys.readouterr().err
+    assert main(["show", "evil.py"]) == 2  # it has no model
+    assert (home / "ran").exists(), "which is what --no-exec is for"
+
+
+def test_a_base_is_not_executed_either(home, capsys):
+    Path("base.py").write_text(f"x = open('{home}/ran', 'w')\n")
+    Path("innocent.py").write_text("_base_ = ['base.py']\n")
+    assert main(["show", "--no-exec", "innocent.py"]) == 2
+    assert f"{home / 'base.py'}, line 1" in capsys.readouterr().err
+    assert not (home / "ran").exists()
+
+
+def test_custom_imports_are_not_imported(home, monkeypatch, capsys):
+    Path("evil_module.py").write_text(f"open('{home}/ran', 'w')")
+    monkeypatch.syspath_prepend(str(home))
+    base = Path(recipes.__file__).parents[1] / "experiments" / "demo" / "toy.py"
+    Path("mine.py").write_text(
+        f"_base_ = [{str(base)!r}]\ncustom_imports = dict(imports=['evil_module'])\n"
+        "model = dict(threshold=dict(_delete_=True, type='Mine'))\n"
+    )
+    assert main(["show", "--no-exec", "mine.py"]) == 0
+    assert "DTA          ?    Mine()" in capsys.readouterr().out
+    assert not (home / "ran").exists() and "evil_module" not in sys.modules
+
+
+def test_a_plan(home, capsys):
+    Path("plan.py").write_text(f"base = 'demo/toy'\nrows = dict(a=open('{home}/ran', 'w'))\n")
+    assert main(["show", "--no-exec", "--plan", "plan.py"]) == 2
+    assert f"{home / 'plan.py'}, line 2" in capsys.readouterr().err
+    Path("base.py").write_text(f"x = open('{home}/ran', 'w')\n")
+    columns = "columns = dict(Seg=dict(metric='seg/best/mIoU'))\nrows = dict(a=dict())\n"
+    Path("plan.py").write_text(f"base = 'base.py'\nseeds = [0]\n{columns}")
+    assert main(["show", "--no-exec", "--plan", "plan.py"]) == 2
+    assert f"{home / 'base.py'}, line 1" in capsys.readouterr().err
+    assert not (home / "ran").exists()
+
+
+class TestRuns:
+    @pytest.fixture
+    def run(self, home, trained):
+        """A run from elsewhere, its config.py replaced."""
+        shutil.copytree(trained, home / "runs" / "theirs")
+        file = home / "runs" / "theirs" / "config.py"
+        file.write_text(f"{file.read_text()}\nopen('{home}/ran', 'w')\n")
+        return home / "runs" / "theirs"
+
+    @pytest.mark.parametrize("command", ["show", "eval", "report", "dashboard", "infer", "runs", "train"])
+    def test_no_command_on_a_runs_folder_executes_its_config(self, home, run, command, tiny, capsys):
+        further = {
+            "infer": [str(next(Path(recipes.__file__).parents[1].glob("docs/*.png"))), "--out", "out"],
+            "dashboard": ["--local"],
+            "train": ["--work-dir", str(run), "--resume", "--set", "runtime.seed=3"],
+        }
+        argv = [command, tiny if command == "train" else str(run), *further.get(command, [])]
+        if command == "runs":
+            argv = [command]
+        main(argv)
+        assert not (home / "ran").exists()
+        if command in ("show", "eval", "infer", "train"):
+            assert "config.py, line " in capsys.readouterr().err
+
+
+def every(kind: str) -> list[str]:
+    return [str(p) for p in sorted((Path(recipes.__file__).parents[1] / kind).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", [*every("experiments"), *every("ablations")])
+def test_what_we_ship_reads_the_same_executed_or_not(path):
+    kind = "experiments" if "/experiments/" in path else "ablations"
+    executed = recipes.load(path, kind)
+    with recipes.literals_only():
+        read = recipes.load(path, kind)
+    assert recipes.plain(read) == recipes.plain(executed)
+    assert list(read) == list(executed)
+
+
+def test_a_resolved_config_comes_back(home):
+    values = {"a": {"b c": [1, -2.5, (3,), None, True, "{{ fileDirname }}"], "d": {}}, "e": 'x\'y\n"z"'}
+    Path("config.py").write_text(recipes.to_text(values))
+    assert recipes.plain(recipes.read("config.py")) == values
+
+
+@pytest.mark.parametrize(
+    "text", ["x = " + "-" * 100_000 + "1", "x = " + "[" * 150 + "]" * 150, "x = 1\0", "x = '\ud800'"]
+)
+def test_files_made_to_break_the_reader(home, text):
+    Path("evil.py").write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        read_file(Path("evil.py"))
+    except UserError as error:
+        assert "\n" not in str(error)
