@@ -1,0 +1,276 @@
+"""Charts of a sweep as plotly figures: history, courses, slices, contours, importances, parallel coordinates, front."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from dupl.report.plots import GRID, HUES, MARK, NOISE, STUDENTS, blank, safe
+from dupl.report.sweep import Axis, SweepOutline, SweepReport, complete, goal_values
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from plotly.graph_objects import Figure
+
+BLUE, ORANGE = STUDENTS[1], STUDENTS[2]
+SCALE = "Viridis"
+FINE = 40  # points of a contour's grid in each direction
+
+
+def unit(metric: str) -> str:
+    """A metric with what it is measured in."""
+    return f"{metric} (%)" if "/" in metric else metric.replace("_", " ")
+
+
+def told(axis: Axis, value: Any) -> str:
+    """A value of a parameter."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    return (
+        f"{value:.4g}" if isinstance(value, float) and not axis.whole else f"{value:,.0f}" if axis.whole else str(value)
+    )
+
+
+def points_of(outline: SweepOutline, trials: DataFrame) -> list[str]:
+    """What stands beside each trial's point."""
+    lines = []
+    for _, row in trials.iterrows():
+        params = (f"{safe(a.label)} {told(a, row[a.column])}" for a in outline.axes if a.column in trials)
+        lines.append("<br>".join([f"trial {row['number']}, {row['state']}", *params]))
+    return lines
+
+
+def history_chart(report: SweepReport, goal: int = 0) -> Figure:
+    """Return a goal over the trials: complete, pruned (what they had by then), failed; and the best so far."""
+    outline, trials = report.outline, report.trials.sort_values("number")
+    metric, direction = outline.goals[goal]
+    figure = blank(360, unit(metric), hovermode="closest")
+    known, pruned = complete(outline, trials), trials[trials["state"] == "pruned"]
+    values = goal_values(known, goal)
+    kinds: list[tuple[str, Any, dict[str, Any]]] = [
+        ("complete", known, {"color": BLUE, "size": 8}),
+        ("pruned, where it stood", pruned, {"color": ORANGE, "size": 8, "symbol": "x-thin", "line": {"width": 2}}),
+    ]
+    kinds[1][2]["line"]["color"] = ORANGE
+    for name, part, marker in kinds:
+        if len(part):
+            _points(figure, part["number"].tolist(), goal_values(part, goal), name, marker, points_of(outline, part))
+    lost = trials[trials["state"] == "failed"]
+    shown = [v for v in [*values, *goal_values(pruned, goal)] if math.isfinite(v)]
+    if len(lost) and shown:
+        marker = {"color": NOISE, "size": 9, "symbol": "triangle-up"}
+        _points(figure, lost["number"].tolist(), [min(shown)] * len(lost), "failed", marker, points_of(outline, lost))
+    best, line = -math.inf, []
+    sign = 1 if direction == "maximize" else -1
+    for value in values:
+        best = max(best, sign * value)
+        line.append(sign * best)
+    style = {"color": BLUE, "width": 2, "shape": "hv"}
+    figure.add_scatter(
+        x=known["number"].tolist(), y=line, name="best so far", mode="lines", line=style, hoverinfo="skip"
+    )
+    start = known[known["number"] == outline.start]
+    if len(start):
+        figure.add_hline(goal_values(start, goal)[0], line={"color": MARK, "width": 1, "dash": "dash"})
+        figure.add_annotation(
+            x=1, xref="paper", xanchor="right", y=goal_values(start, goal)[0], yanchor="bottom", showarrow=False
+        )
+        figure.layout.annotations[-1].update(text=f"the starting point, trial {outline.start}", font={"size": 11})
+    figure.update_xaxes(title={"text": "trial"}, tickformat="d")
+    return figure
+
+
+def _points(figure: Figure, x: Any, y: Any, name: str, marker: dict[str, Any], text: Sequence[str]) -> None:
+    hover = "%{text}<br>%{y:.2f}<extra></extra>"
+    figure.add_scatter(x=x, y=y, name=name, mode="markers", marker=marker, text=list(text), hovertemplate=hover)
+
+
+def course_chart(report: SweepReport, frame: DataFrame) -> Figure | None:
+    """Return the first goal over the iterations of each trial; None where no run of theirs is in the store.
+
+    Args:
+        report: Of the sweep.
+        frame: Metrics of the trials' runs, as a store's ``frame``.
+    """
+    outline, figure = report.outline, blank(360, unit(report.outline.goals[0][0]), hovermode="closest")
+    part = frame[(frame["metric"] == outline.goals[0][0]) & (frame["protocol"] == "train")]
+    part = part[part["split"] == outline.split]
+    best = report.best[0] if report.best else None
+    seen: set[str] = set()
+    for _, trial in report.trials.sort_values("number").iterrows():
+        own = part[part["fingerprint"] == trial["run"]].sort_values("iteration")
+        state = "best" if trial["number"] == best else trial["state"]
+        if own.empty:
+            continue
+        colour = {"best": HUES[0], "pruned": ORANGE, "failed": NOISE}.get(state, BLUE)
+        figure.add_scatter(
+            x=own["iteration"].tolist(),
+            y=own["value"].tolist(),
+            name=state,
+            legendgroup=state,
+            showlegend=state not in seen,
+            mode="lines+markers",
+            opacity=1 if state == "best" else 0.55,
+            line={"color": colour, "width": 3 if state == "best" else 1.4},
+            marker={"size": 4},
+            hovertemplate=f"trial {trial['number']}, {state}<br>%{{x:,}}: %{{y:.2f}}<extra></extra>",
+        )
+        seen.add(state)
+    figure.update_xaxes(title={"text": "iteration"}, rangemode="tozero", tickformat=",d")
+    return figure if seen else None
+
+
+def slice_chart(report: SweepReport, axis: Axis, goal: int = 0) -> Figure:
+    """Return a goal over one parameter, whatever the others were: dots by number, the pruned ones as crosses."""
+    outline = report.outline
+    figure = blank(300, unit(outline.goals[goal][0]), hovermode="closest", showlegend=False)
+    have = report.trials[report.trials[axis.column].notna()] if axis.column in report.trials else report.trials.iloc[:0]
+    pruned, known = have[have["state"] == "pruned"], complete(outline, have)
+    cross = {"color": ORANGE, "size": 8, "symbol": "x-thin", "line": {"width": 2, "color": ORANGE}}
+    _points(figure, _x(axis, pruned), goal_values(pruned, goal), "pruned", cross, points_of(outline, pruned))
+    later = {"color": known["number"].tolist(), "colorscale": SCALE, "size": 9, "line": {"width": 0.6, "color": MARK}}
+    later |= {"colorbar": {"title": {"text": "trial"}, "thickness": 10, "len": 0.9}}
+    _points(figure, _x(axis, known), goal_values(known, goal), "complete", later, points_of(outline, known))
+    start = known[known["number"] == outline.start]
+    star = {"symbol": "star-open", "size": 15, "color": NOISE, "line": {"width": 2}}
+    _points(figure, _x(axis, start), goal_values(start, goal), "start", star, points_of(outline, start))
+    figure.update_xaxes(title={"text": safe(axis.label)}, type=_kind(axis))
+    return figure
+
+
+def _x(axis: Axis, trials: DataFrame) -> list[Any]:
+    values = trials[axis.column].tolist() if axis.column in trials else []
+    return [safe(value) for value in values] if axis.low is None else [float(value) for value in values]
+
+
+def _kind(axis: Axis) -> str:
+    return "category" if axis.low is None else "log" if axis.log else "linear"
+
+
+def contour_chart(report: SweepReport, one: Axis, other: Axis, goal: int = 0) -> Figure:
+    """Return the first goal over two numeric parameters: interpolated between the trials, and nothing beyond them."""
+    figure = blank(330, safe(other.label), hovermode="closest", showlegend=False)
+    known = complete(report.outline, report.trials).dropna(subset=[one.column, other.column])
+    z = goal_values(known, goal)
+    surface = _between(one, other, known, z)
+    best = report.outline.goals[goal][1] == "maximize"
+    bar = {"thickness": 10, "len": 0.9}
+    if surface is not None:
+        x, y, grid = surface
+        figure.add_contour(
+            x=x, y=y, z=grid, colorscale=SCALE, reversescale=not best, ncontours=12, line={"width": 0.5}, colorbar=bar
+        )
+        figure.data[-1].update(hovertemplate="%{z:.2f}, interpolated<extra></extra>", connectgaps=False)
+    marker = {"color": "rgba(255,255,255,0.85)", "size": 7, "line": {"width": 1, "color": "#222"}}
+    hover = [f"{text}<br>{value:.2f}" for text, value in zip(points_of(report.outline, known), z, strict=True)]
+    figure.add_scatter(x=_x(one, known), y=_x(other, known), mode="markers", marker=marker, text=hover)
+    figure.data[-1].update(hovertemplate="%{text}<extra></extra>")
+    if report.best and len(top := known[known["number"] == report.best[0]]):
+        star = {"symbol": "star", "size": 14, "color": NOISE, "line": {"width": 1, "color": "white"}}
+        figure.add_scatter(x=_x(one, top), y=_x(other, top), mode="markers", marker=star, hoverinfo="skip")
+    figure.update_xaxes(title={"text": safe(one.label)}, type=_kind(one))
+    figure.update_yaxes(type=_kind(other))
+    return figure
+
+
+def _between(
+    one: Axis, other: Axis, known: DataFrame, z: list[float]
+) -> tuple[list[float], list[float], list[list[float | None]]] | None:
+    """A grid of values, linear between the trials, None outside of them; nothing where they lie on a line."""
+    import numpy as np
+    from scipy.interpolate import griddata
+    from scipy.spatial import QhullError
+
+    def scale(axis: Axis) -> tuple[Any, Any]:
+        values = known[axis.column].to_numpy(float)
+        low, high = float(axis.low or 0), float(axis.high or 1)
+        if axis.log:
+            values, low, high = np.log(values), math.log(low), math.log(high)
+        ticks = np.linspace(0, 1, FINE)
+        real = low + (high - low) * ticks
+        return (values - low) / ((high - low) or 1), np.exp(real) if axis.log else real
+
+    (u, x), (v, y) = scale(one), scale(other)
+    if len(known) < 4:
+        return None
+    ticks = np.linspace(0, 1, FINE)
+    try:
+        grid = griddata((u, v), np.array(z), (ticks[None, :], ticks[:, None]), method="linear")
+    except QhullError:
+        return None
+    cells = [[None if math.isnan(value) else round(float(value), 4) for value in row] for row in grid]
+    return x.round(8).tolist(), y.round(8).tolist(), cells
+
+
+def importance_chart(report: SweepReport, metric: str) -> Figure:
+    """Return the shares of the parameters by each evaluator, with their spread over bootstraps."""
+    labels = {axis.name: safe(axis.label) for axis in report.outline.axes}
+    found = [one for one in report.importances if one.metric == metric]
+    order = list(dict.fromkeys(one.axis for one in found))
+    figure = blank(130 + 46 * len(order), hovermode="y unified", barmode="group", bargap=0.3)
+    for number, evaluator in enumerate(dict.fromkeys(one.evaluator for one in found)):
+        shares = {one.axis: one for one in found if one.evaluator == evaluator}
+        part = [shares[name] for name in order]
+        bars = {"type": "data", "symmetric": False, "thickness": 1.5, "color": MARK}
+        bars["array"] = [max(0.0, one.high - one.value) for one in part]
+        bars["arrayminus"] = [max(0.0, one.value - one.low) for one in part]
+        figure.add_bar(
+            y=[labels[name] for name in order],
+            x=[one.value for one in part],
+            error_x=bars,
+            name=evaluator,
+            orientation="h",
+            marker={"color": (BLUE, HUES[0])[number % 2]},
+            hovertemplate="%{x:.2f}<extra>" + evaluator + "</extra>",
+        )
+    figure.update_xaxes(title={"text": "share"}, range=[0, 1.02])
+    figure.update_yaxes(type="category", autorange="reversed", gridcolor="rgba(0,0,0,0)")
+    figure.update_layout(legend={"y": 1, "yanchor": "bottom", "traceorder": "normal"}, margin={"t": 50})
+    return figure
+
+
+def parallel_chart(report: SweepReport) -> Figure:
+    """Return parallel coordinates of the complete trials; an axis each for the parameters and the goals."""
+    known = complete(report.outline, report.trials)
+    columns = []
+    for goal, (metric, _) in enumerate(report.outline.goals):
+        columns.append({"label": safe(unit(metric)), "values": goal_values(known, goal)})
+    for axis in report.outline.axes:
+        if axis.column in known and known[axis.column].notna().all():
+            columns.append(_dimension(axis, known))
+    figure = blank(400, margin={"l": 46, "r": 40, "t": 66, "b": 24})
+    line = {"color": goal_values(known, 0), "colorscale": SCALE, "showscale": False}
+    line["reversescale"] = report.outline.goals[0][1] == "minimize"
+    figure.add_parcoords(dimensions=columns, line=line, labelfont={"size": 11}, labelangle=-14, tickfont={"size": 10})
+    return figure
+
+
+def _dimension(axis: Axis, known: DataFrame) -> dict[str, Any]:
+    values, label = known[axis.column].tolist(), safe(axis.label)
+    if axis.low is None:
+        places = {choice: k for k, choice in enumerate(axis.choices)}
+        ticks = {"tickvals": list(range(len(places))), "ticktext": [str(choice) for choice in axis.choices]}
+        return {"label": label, "values": [places[value] for value in values], **ticks}
+    if not axis.log:
+        return {"label": label, "values": [float(value) for value in values], "range": [axis.low, axis.high]}
+    low, high = math.log10(axis.low), math.log10(axis.high or axis.low)
+    places_ = [low + (high - low) * k / 4 for k in range(5)]
+    ticks = {"tickvals": places_, "ticktext": [f"{10**place:.3g}" for place in places_]}
+    return {"label": label, "values": [math.log10(value) for value in values], "range": [low, high], **ticks}
+
+
+def front_chart(report: SweepReport) -> Figure:
+    """Return the first two goals against each other, and the trials that no other beats as a line."""
+    outline = report.outline
+    known = complete(outline, report.trials)
+    figure = blank(400, unit(outline.goals[0][0]), hovermode="closest")
+    marker = {"color": BLUE, "size": 8, "opacity": 0.6}
+    _points(figure, goal_values(known, 1), goal_values(known, 0), "beaten", marker, points_of(outline, known))
+    rows = known.set_index("number", drop=False).loc[list(report.best)]
+    ends = sorted(zip(goal_values(rows, 1), goal_values(rows, 0), points_of(outline, rows), strict=True))
+    marker = {"color": ORANGE, "size": 10}
+    _points(figure, [e[0] for e in ends], [e[1] for e in ends], "front", marker, [e[2] for e in ends])
+    figure.data[-1].update(mode="lines+markers", line={"color": ORANGE, "width": 2})
+    figure.update_xaxes(title={"text": unit(outline.goals[1][0])}, gridcolor=GRID)
+    return figure
