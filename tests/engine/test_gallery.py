@@ -105,7 +105,7 @@ def test_a_contact_sheet_cuts_up_into_its_panes():
     assert abs(sheet[CELL + 16 : CELL + 84, 16:144] - 200).max() < 4, "away from the borders, which WebP blurs"
 
 
-@pytest.mark.parametrize("value", ["-1", "'many'"])
+@pytest.mark.parametrize("value", ["-1", "1.5"])
 def test_a_wrong_size_is_told_before_training(tiny, tmp_path, capsys, value):
     argv = ["train", tiny, "--work-dir", str(tmp_path / "run"), "--set", f"evaluation.gallery={value}"]
     assert main(argv) == 2
