@@ -191,7 +191,9 @@ class Bench:
             top, before = (x / GIB for x in peaks[amp][1])
             weighed, note = None, f"{before:.2f} GiB before the step"
             if theirs is not None:
-                weighed, note = [theirs[0] / GIB], f"before the step {theirs[1] / GIB:.2f} and {before:.2f} GiB"
+                weighed = [theirs[0] / GIB]
+                added = (top - before) * GIB / (theirs[0] - theirs[1])
+                note = f"before the step {theirs[1] / GIB:.2f} and {before:.2f} GiB; what the step adds {added:.2f}x"
             self.add(Row(f"{work}: peak memory", "GiB", [top], weighed, memory, note))
         return times[0], times[1] or []
 
