@@ -141,7 +141,7 @@ def load(name: str | Path, sets: Mapping[str, Any] | None = None) -> Sweep:
 
 
 def _read(values: dict[str, Any], name: str, doc: str, sets: dict[str, Any]) -> Sweep:
-    checked(values, SWEEP, "", ["base", "goal", "space", "sampler", "trials"])
+    checked(values, SWEEP, "sweep", ["base", "goal", "space", "sampler", "trials"])
     base = overrides.apply(recipes.load(values["base"]), merge(values.get("set", {}), sets))
     report = _report(values.get("report", {}))
     search = _search(values.get("search", {"share": 0.1}), base)

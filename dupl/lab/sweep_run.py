@@ -76,13 +76,15 @@ def prepare(sweep: Sweep, study: Study, root: str | Path, count: int, ttl: float
         time.sleep(0.1)
     try:
         have = study.get_trials(deepcopy=False)
-        points: list[Params] = list(sweep.start_from)
+        drawn = sum("again" not in trial.user_attrs for trial in have)  # not in another's place
+        broke = sum(trial.state.is_finished() and any(trial.user_attrs.get("violation", ())) for trial in have)
+        points = list(sweep.start_from)
         if sweep.sampler["type"] == "grid":
             points += [p for p in grid(sweep.space, sweep.sampler["points"]) if p not in points]
-            count = min(count, len(points))
-        taken = sum("violation" not in trial.user_attrs or not any(trial.user_attrs["violation"]) for trial in have)
-        first = sum("again" not in trial.user_attrs for trial in have)  # those that were not drawn in another's place
-        for i in range(first, first + count - taken):
+            more = min(count, len(points)) - drawn
+        else:
+            more = count - (len(have) - broke)
+        for i in range(drawn, drawn + more):
             study.enqueue_trial(points[i] if i < len(points) else {})
     finally:
         lease.end("finished")
@@ -221,7 +223,8 @@ class Attempt:
         again = facts.get("again", [])
         self._note(violation=list(broken), run=planned.fingerprint)
         texts = [one.text for one, by in zip(self.sweep.constraints, broken, strict=True) if by]
-        replaced = any(other.user_attrs.get("again", [None])[-1] == self.number for other in self.study.get_trials())
+        others = self.study.get_trials(deepcopy=False)
+        replaced = any(other.user_attrs.get("again", [None])[-1] == self.number for other in others)
         if not replaced and len(again) < REDRAWS and self.sweep.sampler["type"] != "grid":
             self.study.enqueue_trial({}, user_attrs={"again": [*again, self.number]})
         return self._end("pruned", f"not run: it breaks {', '.join(texts)}")

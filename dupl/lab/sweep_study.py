@@ -53,7 +53,7 @@ def read_sampler(spec: Mapping[str, Any], goal: Goal) -> dict[str, Any]:
         UserError: No such sampler or argument, or it does not go with the goal.
     """
     made = _spec(spec, SAMPLERS, "sampler")
-    if made["type"] in ("GP", "CMA-ES") and len(goal) > 1 and made["type"] == "CMA-ES":
+    if made["type"] == "CMA-ES" and len(goal) > 1:
         raise UserError("sampler: CMA-ES has one goal; for several take NSGA-II, TPE or GP")
     if made["type"] == "TPE" and made["group"] and not made["multivariate"]:
         raise UserError("sampler: TPE's group=True needs multivariate=True")

@@ -1,6 +1,5 @@
 """A trainer in twenty lines: its metric is a function of its config; it leaves the files of a run."""
 
-import json
 import os
 import runpy
 import signal
