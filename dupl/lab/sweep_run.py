@@ -180,6 +180,7 @@ class Attempt:
         self.id = self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
         self.schedule: Schedule | None = None
         self.reported: set[int] = set()
+        self.fresh = False  # whether there is an evaluation that the pruner has not seen
         self.why = ""  # the run is to stop
 
     def run(self) -> bool:
@@ -265,12 +266,20 @@ class Attempt:
             self.why = "lost"
         elif self.worker.halt.is_set():
             self.why = "interrupted"
-        elif self._report(p.folder) and p.state == "running" and self.study.pruner.prune(self.study, self.trial()):
+        elif self._poor(p):
             self.why = "pruned"
             step = max(self.reported)
             self._note(reason=f"pruned at evaluation {step} of {self.sweep.evaluations}", prune=True)
         if self.why:
             self.schedule.stop(self.why)
+
+    def _poor(self, p: Progress) -> bool:
+        """Reports what is new, and asks the pruner once the run is in this worker's hands."""
+        self.fresh = self._report(p.folder) or self.fresh
+        if not self.fresh or p.state != "running":
+            return False
+        self.fresh = False
+        return self.study.pruner.prune(self.study, self.trial())
 
     def _report(self, folder: Path) -> bool:
         """Tells the study of evaluations that are new; whether there was one."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+import re
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +45,7 @@ PRUNERS: dict[str, dict[str, Any]] = {  # steps are evaluations, from 1 on
     "none": {},
 }
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
+WAIT = 10.0  # seconds for a gRPC server to answer
 URLS = "sqlite:///FILE, postgresql://..., journal:FILE or grpc://HOST:PORT"
 
 
@@ -141,6 +144,8 @@ def make_pruner(sweep: Sweep) -> BasePruner:
         "ASHA": pruners.SuccessiveHalvingPruner,
         "none": pruners.NopPruner,
     }
+    if kind == "median":
+        arguments["n_warmup_steps"] += 1  # evaluations that decide nothing; Optuna means the first step that does
     made: BasePruner = makers[kind](**arguments)
     return made
 
@@ -170,7 +175,14 @@ def open_storage(url: str) -> BaseStorage:
         host, _, port = rest.removeprefix("//").partition(":")
         if not host or not port.isdecimal():
             raise UserError(f"--storage {url}: write grpc://HOST:PORT")
-        return storages.GrpcStorageProxy(host=host, port=int(port))
+        try:
+            proxy = storages.GrpcStorageProxy(host=host, port=int(port))
+            proxy.wait_server_ready(timeout=WAIT)
+        except ImportError:
+            raise UserError("--storage grpc needs packages: pip install 'dupl-lab[sweep]'") from None
+        except ConnectionError:
+            raise UserError(f"--storage {url}: nobody answers there within {WAIT:g} s") from None
+        return proxy
     if scheme not in ("sqlite", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"):
         raise UserError(f"--storage {url}: write {URLS}")
     options: dict[str, Any] = {"pool_pre_ping": True}
@@ -180,7 +192,7 @@ def open_storage(url: str) -> BaseStorage:
     if scheme == "postgresql":
         url = f"postgresql+psycopg:{rest}"
     try:
-        return storages.get_storage(storages.RDBStorage(url, engine_kwargs=options))
+        return _first_to_create(lambda: storages.get_storage(storages.RDBStorage(url, engine_kwargs=options)))
     except (ImportError, ModuleNotFoundError):
         raise UserError("--storage postgresql needs a driver: pip install 'dupl-lab[postgres]'") from None
     except optuna.exceptions.StorageInternalError as error:
@@ -189,6 +201,18 @@ def open_storage(url: str) -> BaseStorage:
         if type(error).__module__.startswith("sqlalchemy"):
             raise UserError(f"--storage {shown(url)}: {' '.join(str(error).split())[:300]}") from None
         raise
+
+
+def _first_to_create(make: Callable[[], BaseStorage]) -> BaseStorage:
+    """Makes a storage, again where somebody else is creating its tables at the same time."""
+    for _ in range(5):
+        try:
+            return make()
+        except Exception as error:
+            if not re.search("already exists|UNIQUE|unique|duplicate key|locked", f"{error} {error.__cause__}"):
+                raise
+            time.sleep(0.5)
+    return make()
 
 
 def shown(url: str) -> str:
