@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from dupl.lab.execute.executor import Executor
     from dupl.lab.sweep import Sweep
-    from dupl.lab.sweep_run import News
+    from dupl.lab.sweep_trial import News
 
 
 def add_sweep(commands: Any) -> None:

@@ -15,8 +15,10 @@ from dupl.lab import overrides
 from dupl.lab.fingerprint import canonical, fingerprint
 from dupl.lab.plan import PlannedRun
 from dupl.lab.plan_file import DICT, LIST, STRING, Shape, checked, merge, unknown
-from dupl.lab.sweep_space import Constraint, Parameter, Params, changes, point, prove, read_constraints, read_space
-from dupl.lab.sweep_study import open_study, read_pruner, read_sampler, trials
+from dupl.lab.sweep_constraint import Constraint, read_constraints
+from dupl.lab.sweep_space import Parameter, Params, changes, point, prove, read_space
+from dupl.lab.sweep_study import open_study, trials
+from dupl.lab.sweep_tools import read_pruner, read_sampler
 
 if TYPE_CHECKING:
     from mmengine.config import Config

@@ -10,15 +10,8 @@ from optuna.trial import TrialState, create_trial
 from dupl.errors import UserError
 from dupl.lab.sweep import load
 from dupl.lab.sweep_space import suggest
-from dupl.lab.sweep_study import (
-    SAMPLERS,
-    make_pruner,
-    make_sampler,
-    open_storage,
-    open_study,
-    shown,
-    trials,
-)
+from dupl.lab.sweep_study import open_storage, open_study, shown, trials
+from dupl.lab.sweep_tools import SAMPLERS, make_pruner, make_sampler
 from dupl.lab.sweep_wilcoxon import image_scores, scores, worse
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
