@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from dupl.lab.plan import Plan, PlannedRun
+    from dupl.lab.store import RunStore
     from dupl.report.ablation import Table
     from dupl.report.outline import Outline
     from dupl.report.outline import PlannedRun as Told
@@ -27,28 +28,36 @@ def add_report(commands: Any) -> None:
         commands,
         "report",
         run_report,
-        "the table of a plan, beside the paper's numbers; or the page of a run",
+        "the table of a plan, beside the paper's numbers; the page of a run; or what a sweep found",
         "  dupl report table4_components\n"
         "  dupl report table4_components --out table4.html        md, tex, csv or html, by the name\n"
         "  dupl report demo_table4 --seeds 0 1 2 3 4 --format latex\n"
         "  dupl report animals_table4 --set data.train.root=DIR data.val.root=DIR\n"
-        "  dupl report runs/RUN                                  writes runs/RUN/report.html\n",
+        "  dupl report runs/RUN                                  writes runs/RUN/report.html\n"
+        "  dupl report demo --out sweep.html                     of a sweep: md or html\n",
     )
-    parser.add_argument("what", metavar="PLAN|RUN", help="a plan of ablations/, a plan's file, or a run's folder")
-    parser.add_argument("--format", choices=FORMATS, help="of a plan's table; by --out's ending, else md")
+    parser.add_argument(
+        "what", metavar="PLAN|RUN|SWEEP", help="a plan of ablations/, a run's folder, a sweep of sweeps/, or a file"
+    )
+    parser.add_argument("--format", choices=FORMATS, help="of a plan or a sweep; by --out's ending, else md")
     parser.add_argument("--out", type=Path, metavar="FILE", help="instead of standard output")
     parser.add_argument("--pages", action="store_true", help="with HTML: first write the page of every run, to link it")
     parser.add_argument("--root", type=Path, default=Path("runs"), help="the store; runs by default")
     parser.add_argument("--rows", nargs="+", metavar="KEY", help="which rows; all by default")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="which seeds; the plan's by default")
     recipe_options(parser)
+    sweep = parser.add_argument_group("of a sweep")
+    sweep.add_argument(
+        "--storage", metavar="URL", help="of the study, as for dupl sweep; SQLite in the store by default"
+    )
+    sweep.add_argument("--bootstraps", type=int, default=50, metavar="N", help="behind importances; 50 by default")
 
 
 def run_report(arguments: argparse.Namespace) -> int:
     """``dupl report``."""
     if (Path(arguments.what) / "status.json").is_file():
         return _page(arguments)
-    from dupl.atomic import atomic_write
+    from dupl.cli.report_sweep import is_sweep, sweep_text
     from dupl.report.page_plan import page
     from dupl.report.render import render
 
@@ -61,6 +70,8 @@ def run_report(arguments: argparse.Namespace) -> int:
         form = next((name for name, ending in FORMATS.items() if ending == arguments.out.suffix.lower()), "")
         if not form:
             raise UserError(f"--out {arguments.out}: end it with {', '.join(FORMATS.values())}, or give --format")
+    if is_sweep(arguments.what):
+        return _put(sweep_text(arguments, form), arguments.out)
     made, runs, frame = tabulate(arguments, form)
     if form == "html":
         text = page(made, pages(runs, arguments.pages), frame, arguments.out.parent if arguments.out else ".")
@@ -68,11 +79,17 @@ def run_report(arguments: argparse.Namespace) -> int:
         raise UserError("--pages belongs to HTML, which links them: add --out FILE.html")
     else:
         text = render(made, form)
-    if arguments.out is None:
+    return _put(text, arguments.out)
+
+
+def _put(text: str, out: Path | None) -> int:
+    from dupl.atomic import atomic_write
+
+    if out is None:
         print(text, end="")
     else:
-        atomic_write(arguments.out, text.encode())
-        stderr().print(f"written to {arguments.out}", soft_wrap=True, markup=False)
+        atomic_write(out, text.encode())
+        stderr().print(f"written to {out}", soft_wrap=True, markup=False)
     return 0
 
 
@@ -99,17 +116,26 @@ def pages(runs: list[Told], wanted: bool) -> list[Told]:
 
 def tabulate(arguments: argparse.Namespace, form: str) -> tuple[Table, list[Told], DataFrame]:
     """The table of a plan from the store, its runs, and the metrics of those that there are."""
-    from dupl.lab import frames, overrides
+    from dupl.lab import overrides
     from dupl.lab.plan import load
     from dupl.lab.store import RunStore
+
+    plan = load(arguments.what)
+    planned = plan.expand(arguments.rows, arguments.seeds, overrides.parse(arguments.set))
+    outline = outline_of(plan, arguments.rows)
+    return tabulate_runs(outline, planned, RunStore(arguments.root), command_line(arguments, form))
+
+
+def tabulate_runs(
+    outline: Outline, planned: list[PlannedRun], store: RunStore, line: str
+) -> tuple[Table, list[Told], DataFrame]:
+    """The same for planned runs, with the command to note."""
+    from dupl.lab import frames
     from dupl.report.ablation import table
     from dupl.report.outline import PlannedRun as Told
 
     console = stderr()
-    plan = load(arguments.what)
-    planned = plan.expand(arguments.rows, arguments.seeds, overrides.parse(arguments.set))
     wanted = {run.fingerprint for run in planned}
-    store = RunStore(arguments.root)
     runs = {stored.fingerprint: stored for stored in store.best() if stored.fingerprint in wanted}
     told = []
     for run in planned:
@@ -122,7 +148,7 @@ def tabulate(arguments: argparse.Namespace, form: str) -> tuple[Table, list[Told
         told.append(Told(run.row, run.seed, run.fingerprint, *facts))
     frame = store.frame(runs.values())
     with progress_bar("intervals", console) as progress:
-        done, todo = 0, len(plan.columns) * sum(stored.state == "finished" for stored in runs.values())
+        done, todo = 0, len(outline.columns) * sum(stored.state == "finished" for stored in runs.values())
 
         def pixels(fingerprint: str, protocol: str, split: str) -> DataFrame:
             nonlocal done
@@ -132,13 +158,13 @@ def tabulate(arguments: argparse.Namespace, form: str) -> tuple[Table, list[Told
             return found[found["split"] == split]
 
         made = table(
-            outline_of(plan, arguments.rows),
+            outline,
             told,
             frame,
             pixels,
             subsets=subsets_of(planned),
             mixed=frames.mixed,
-            command=command_line(arguments, form),
+            command=line,
         )
     for path, reason in store.damaged:
         console.print(f"passed over {path}: {reason}", soft_wrap=True, markup=False)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from optuna.importance import BaseImportanceEvaluator
     from pandas import DataFrame
 
-ENOUGH = 8  # complete trials, fewer tell nothing of importance
+ENOUGH = 8  # trials; fewer tell nothing of importance
 TOP = 5  # trials that PED-ANOVA's best share should hold
 EVALUATORS = ("PED-ANOVA", "fANOVA")
 STATES = ("complete", "pruned", "failed", "running", "waiting")
@@ -68,7 +68,7 @@ class SweepOutline:
         title: One line.
         goals: Metric and direction ("maximize" or "minimize").
         axes: In order.
-        split: That the goals were read on.
+        split: That the goals were read on, as the runs' evaluations name it.
         iterations: Of a trial that is not pruned; None where that differs.
         start: Number of the trial at the point the search began from; None where there is none.
         facts: Names and values: recipe, sampler, pruner, study, command.
@@ -116,7 +116,7 @@ class SweepReport:
             reason; and cached, where the run had been there before.
         best: Numbers of complete trials: best first; with several goals the front, along the first goal.
         importances: Largest first within each goal and evaluator.
-        missing: Why there are no importances; "" where there are.
+        missing: Why an evaluator has no importances; "" where all have.
         bootstraps: Behind their spread.
     """
 
@@ -150,13 +150,19 @@ def report(
     """
     known = complete(outline, trials)
     best = front(outline, known) if len(outline.goals) > 1 else ranked(outline, known)[:top]
-    missing = ""
-    if len(known) < ENOUGH:
-        missing = f"{len(known)} complete trials: importances need {ENOUGH}"
-    elif len(_varied(outline.axes, known)) < 2:
-        missing = "fewer than two parameters were varied: there is nothing to weigh"
-    found = () if missing else importances(outline, known, bootstraps, progress)
-    return SweepReport(outline, trials, best, found, missing, 0 if missing else bootstraps)
+    ended = judged(outline, trials)
+    lacking = [
+        f"{name} needs {ENOUGH} trials that {what}: there are {len(part)}"
+        for name, part, what in (
+            ("PED-ANOVA", ended, "ended"),
+            ("fANOVA", known, "are complete"),
+        )
+        if len(part) < ENOUGH
+    ]
+    if len(_varied(outline.axes, known)) < 2:
+        return SweepReport(outline, trials, best, missing="of fewer than two parameters there is nothing to weigh")
+    found = importances(outline, ended, bootstraps, progress) if len(lacking) < len(EVALUATORS) else ()
+    return SweepReport(outline, trials, best, found, "; ".join(lacking), bootstraps)
 
 
 def complete(outline: SweepOutline, trials: DataFrame) -> DataFrame:
@@ -168,16 +174,24 @@ def complete(outline: SweepOutline, trials: DataFrame) -> DataFrame:
     return trials[have]
 
 
+def judged(outline: SweepOutline, trials: DataFrame) -> DataFrame:
+    """The complete trials and, where there is one goal, the pruned ones: those were found worse on the way."""
+    known = complete(outline, trials)
+    pruned = (trials["state"] == "pruned") & (len(outline.goals) == 1)
+    return trials[trials["number"].isin(known["number"]) | pruned]
+
+
 def goal_values(trials: DataFrame, goal: int) -> list[float]:
     """What trials reached by a goal, NaN where they reached nothing; of a pruned one what it had at its end."""
     return [float(values[goal]) if len(values) > goal else math.nan for values in trials["values"]]
 
 
 def ranked(outline: SweepOutline, known: DataFrame) -> tuple[int, ...]:
-    """Numbers of complete trials by the first goal, best first; of equals the earlier."""
+    """Numbers of complete trials by the first goal, best first; of equals the earlier, of a run's trials one."""
     sign = -1 if outline.goals[0][1] == "maximize" else 1
-    pairs = zip(goal_values(known, 0), known["number"], strict=True)
-    return tuple(int(number) for _, number in sorted((sign * value, number) for value, number in pairs))
+    triples = zip(goal_values(known, 0), known["number"], known["run"], strict=True)
+    found = sorted((sign * value, number, run or number) for value, number, run in triples)
+    return tuple(int(number) for number in {run: number for _, number, run in reversed(found)}.values())[::-1]
 
 
 def front(outline: SweepOutline, known: DataFrame) -> tuple[int, ...]:
@@ -210,36 +224,52 @@ def spared(outline: SweepOutline, trials: DataFrame) -> tuple[int, int] | None:
 
 
 def importances(
-    outline: SweepOutline, known: DataFrame, bootstraps: int, progress: Callable[[int, int], None]
+    outline: SweepOutline, ended: DataFrame, bootstraps: int, progress: Callable[[int, int], None]
 ) -> tuple[Importance, ...]:
     """PED-ANOVA and fANOVA of each goal, with their spread over bootstraps of the trials.
 
-    PED-ANOVA (Watanabe et al., 2023) asks what the best share of trials has in common; the share is a tenth, or as
-    many as hold five trials, half at most. fANOVA (Hutter et al., 2014) asks how the mean over all other parameters
-    varies with one. Both are Optuna's, of shares that add up to 1; a sample of trials is drawn with replacement.
+    PED-ANOVA (Watanabe et al., 2023) asks what the best trials have in common: a tenth of them, at least five, at most
+    half and all that are complete; a pruned trial counts as one of the others. fANOVA (Hutter et al., 2014) asks how
+    the mean over all other parameters varies with one, from complete trials. Both are Optuna's, in shares that add up
+    to 1; a bootstrap draws as many trials with replacement.
+
+    Args:
+        outline: Of the sweep.
+        ended: Of `judged`.
+        bootstraps: How many.
+        progress: Is told the bootstraps done and in all.
     """
     import numpy as np
 
-    axes, rng = _varied(outline.axes, known), np.random.default_rng(0)
-    draws = [rng.integers(0, len(known), len(known)) for _ in range(bootstraps)]
-    found, total, done = [], len(outline.goals) * (1 + bootstraps), 0
+    axes, rng = _varied(outline.axes, complete(outline, ended)), np.random.default_rng(0)
+    draws = [rng.integers(0, len(ended), len(ended)) for _ in range(bootstraps)]
+    found: list[Importance] = []
+    total, done = len(outline.goals) * (1 + bootstraps), 0
     for goal, (metric, direction) in enumerate(outline.goals):
-        values = goal_values(known, goal)
+        values = np.where(ended["state"] == "complete", goal_values(ended, goal), math.nan)
         rounds = []
-        for draw in [np.arange(len(known)), *draws]:
-            rounds.append(_once(axes, known.iloc[draw], [values[k] for k in draw], direction))
+        for draw in [np.arange(len(ended)), *draws]:
+            rounds.append(_once(axes, ended.iloc[draw], values[draw].tolist(), direction))
             done += 1
             progress(done, total)
-        whole, *others = rounds
         for evaluator in EVALUATORS:
-            shares = whole[evaluator]
-            for name in sorted(shares, key=lambda name: -shares[name]):
-                spread = [one[evaluator].get(name, 0.0) for one in others] or [shares[name]]
-                low, high = np.percentile(spread, (5, 95))
-                tops = [max(one[evaluator], key=one[evaluator].__getitem__) == name for one in others]
-                first = float(np.mean(tops)) if tops else math.nan
-                found.append(Importance(metric, evaluator, name, shares[name], float(low), float(high), first))
+            whole, *others = (one.get(evaluator, {}) for one in rounds)
+            found += _spread(metric, evaluator, whole, [one for one in others if one])
     return tuple(found)
+
+
+def _spread(
+    metric: str, evaluator: str, whole: Mapping[str, float], others: Sequence[Mapping[str, float]]
+) -> list[Importance]:
+    """Shares of all trials, with those of the bootstraps."""
+    import numpy as np
+
+    found, tops = [], [max(one, key=one.__getitem__) for one in others]
+    for name in sorted(whole, key=lambda name: -whole[name]):
+        low, high = np.percentile([one[name] for one in others] or [math.nan], (5, 95))
+        first = tops.count(name) / len(tops) if tops else math.nan
+        found.append(Importance(metric, evaluator, name, whole[name], float(low), float(high), first))
+    return found
 
 
 def _varied(axes: Sequence[Axis], known: DataFrame) -> list[Axis]:
@@ -248,29 +278,36 @@ def _varied(axes: Sequence[Axis], known: DataFrame) -> list[Axis]:
 
 
 def _once(
-    axes: Sequence[Axis], known: DataFrame, values: Sequence[float], direction: str
+    axes: Sequence[Axis], ended: DataFrame, values: Sequence[float], direction: str
 ) -> dict[str, dict[str, float]]:
-    """Shares by parameter, by evaluator, of one sample of trials."""
-    import optuna
+    """Shares by parameter, by evaluator, of one sample of trials; no evaluator that the sample is too small for."""
+    from optuna import importance
 
-    study, found = _study(axes, known, values, direction), {}
+    sizes = [value for value in values if math.isfinite(value)]
+    if len(set(sizes)) < 2:
+        return {}
+    worst = min(sizes) - 1 if direction == "maximize" else max(sizes) + 1
+    top = min(max(math.ceil(len(values) / 10), TOP), len(values) // 2, len(sizes))
+    filled = [value if math.isfinite(value) else worst for value in values]
+    best = importance.PedAnovaImportanceEvaluator(
+        target_quantile=top / len(values), region_quantile=1.0, evaluate_on_local=True
+    )
+    found = {"PED-ANOVA": _shares(best, axes, _study(axes, ended, filled, direction))}
+    if len(sizes) >= ENOUGH or len(sizes) == len(values):
+        known = ended[[math.isfinite(value) for value in values]]
+        forest = importance.FanovaImportanceEvaluator(n_trees=64, max_depth=64, seed=0)
+        found["fANOVA"] = _shares(forest, axes, _study(axes, known, sizes, direction))
+    return found
+
+
+def _shares(evaluator: BaseImportanceEvaluator, axes: Sequence[Axis], study: Study) -> dict[str, float]:
+    """Shares by parameter; of one that is not asked for in every trial fANOVA says 0."""
+    from optuna.importance import get_param_importances
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of small samples, whose spread is told instead
-        for name in EVALUATORS:
-            quantile = min(0.5, max(0.1, TOP / len(known)))
-            evaluator: BaseImportanceEvaluator = (
-                optuna.importance.PedAnovaImportanceEvaluator(
-                    target_quantile=quantile, region_quantile=1.0, evaluate_on_local=True
-                )
-                if name == "PED-ANOVA"
-                else optuna.importance.FanovaImportanceEvaluator(n_trees=64, max_depth=64, seed=0)
-            )
-            try:
-                shares = optuna.importance.get_param_importances(study, evaluator=evaluator, normalize=True)
-            except (RuntimeError, ValueError):  # fANOVA, where nothing varies
-                shares = {}
-            found[name] = {axis.name: float(shares.get(axis.name, 0.0)) for axis in axes}
-    return found
+        shares = get_param_importances(study, evaluator=evaluator, normalize=True)
+    return {axis.name: float(shares.get(axis.name, 0.0)) for axis in axes}
 
 
 def _study(axes: Sequence[Axis], known: DataFrame, values: Sequence[float], direction: str) -> Study:

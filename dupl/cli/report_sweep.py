@@ -1,0 +1,139 @@
+"""``dupl report SWEEP``: what the study and the store hold of a sweep, as the report takes it."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dupl.cli.shared import progress_bar, stderr
+from dupl.errors import UserError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from dupl.lab.plan import Plan
+    from dupl.lab.store import RunStore
+    from dupl.lab.sweep import Sweep
+    from dupl.report.ablation import Table
+    from dupl.report.outline import Outline
+    from dupl.report.sweep import SweepOutline
+
+
+def is_sweep(name: str) -> bool:
+    """Whether a name or file is of a sweep; a plan of the same name wins."""
+    from dupl import recipes
+
+    for kind in ("ablations", "sweeps"):
+        try:
+            return "space" in recipes.load(recipes.resolve(name, kind), kind)
+        except UserError:
+            continue
+    return False
+
+
+def sweep_text(arguments: argparse.Namespace, form: str) -> str:
+    """The report of a sweep.
+
+    Raises:
+        UserError: It has no study, or the options are those of plans.
+    """
+    from dupl.cli.sweep import _quiet_optuna
+    from dupl.lab import overrides
+    from dupl.lab.store import RunStore
+
+    if form not in ("md", "html"):
+        raise UserError(f"--format {form} is for plans: the report of a sweep is md or html")
+    if arguments.rows or arguments.seeds or arguments.pages:
+        raise UserError("--rows, --seeds and --pages are for plans: a sweep has trials")
+    if arguments.bootstraps < 0:
+        raise UserError(f"--bootstraps {arguments.bootstraps}: give 0 or more")
+    with _quiet_optuna(), progress_bar("importances", stderr()) as progress:
+        from dupl.lab.sweep import load, open_study, trials
+        from dupl.report.page_sweep import sweep_page
+        from dupl.report.sweep import report
+        from dupl.report.sweep_text import sweep_markdown
+
+        sweep = load(arguments.what, overrides.parse(arguments.set))
+        found = trials(open_study(sweep, arguments.storage, arguments.root))
+        made = report(outline_of(sweep, arguments), found, bootstraps=arguments.bootstraps, progress=progress)
+        store = RunStore(arguments.root)
+        tables = plan_tables(sweep, found, store, made.outline.facts["command"])
+        if form == "md":
+            return sweep_markdown(made, tables)
+        folder = arguments.out.parent if arguments.out else "."
+        return sweep_page(made, metrics(found, store), tables, folder)
+
+
+def outline_of(sweep: Sweep, arguments: argparse.Namespace) -> SweepOutline:
+    """A sweep as the report takes it."""
+    from dupl.lab.sweep_study import default_url, shown
+    from dupl.report.sweep import Axis, SweepOutline
+
+    axes = [
+        Axis(p.name, p.label, p.low, p.high, p.step, p.log, p.type == "int", tuple(choice for choice, _ in p.choices))
+        for p in sweep.space.values()
+    ]
+    words = ["dupl", "report", arguments.what, "--root", str(arguments.root)]
+    words += ["--storage", shown(arguments.storage)] if arguments.storage else []
+    words += ["--set", *arguments.set] if arguments.set else []
+    facts = {"recipe": sweep.base}
+    for name, spec in (("sampler", sweep.sampler), ("pruner", sweep.pruner)):
+        told = ", ".join(f"{key}={value}" for key, value in spec.items() if key != "type")
+        facts[name] = spec["type"] + (f" ({told})" if told else "")
+    facts["constraints"] = "; ".join(one.text for one in sweep.constraints) or "none"
+    facts["study"] = f"{sweep.study} at {shown(arguments.storage or default_url(sweep, arguments.root))}"
+    facts["command"] = shlex.join(words)
+    return SweepOutline(
+        name=sweep.name,
+        title=sweep.title,
+        goals=sweep.goal,
+        axes=tuple(axes),
+        split=str(sweep.config.data.val.get("split", "val")),
+        iterations=sweep.config.schedule.iterations,
+        start=0 if sweep.start_from else None,
+        facts=facts,
+    )
+
+
+def metrics(found: DataFrame, store: RunStore) -> DataFrame:
+    """What the store has of the trials' runs."""
+    wanted = set(found["run"])
+    return store.frame([stored for stored in store.best() if stored.fingerprint in wanted])
+
+
+def plan_tables(sweep: Sweep, found: DataFrame, store: RunStore, line: str) -> list[Table]:
+    """Tables of plans that vary one of the sweep's parameters, as far as its trials lie on their rows.
+
+    A row's run is that of the plan, trained and judged on the sweep's data: a trial has it where its other parameters
+    are the recipe's. Tables with fewer than two such rows are left out.
+    """
+    from dupl import recipes
+    from dupl.cli.report import outline_of as told
+    from dupl.cli.report import tabulate_runs
+    from dupl.lab.plan import load
+    from dupl.lab.plan_file import merge
+
+    done, tables = set(found.loc[found["state"].isin(["complete", "pruned"]), "run"]), []
+    moved = [set(parameter.paths) for parameter in sweep.space.values()]
+    for name in recipes.names("ablations"):
+        values = recipes.load(name, "ablations")
+        if values.get("base") != sweep.base or set(values.get("vary", {}).get("paths", ())) not in moved:
+            continue
+        plan = load(name)
+        planned = plan.expand(seeds=[sweep.config.runtime.seed], sets=merge(sweep.set, sweep.search))
+        if sum(run.fingerprint in done for run in planned) < 2:
+            continue
+        tables.append(tabulate_runs(_as_trained(told(plan, None), plan, sweep), planned, store, line)[0])
+    return tables
+
+
+def _as_trained(outline: Outline, plan: Plan, sweep: Sweep) -> Outline:
+    """The table's columns as trials have them, and what its numbers are not."""
+    columns = tuple(replace(column, protocol="train") for column in outline.columns)
+    reference = (
+        f"from trials of the sweep {sweep.name}, one seed, judged on its search split by the training's own "
+        "evaluation; the paper's numbers are of val, and of its protocol"
+    )
+    return replace(outline, title=f"{plan.title}: from the sweep's trials", columns=columns, reference=reference)
