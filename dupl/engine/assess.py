@@ -12,16 +12,20 @@ from dupl.engine.evaluate import NO_MASKS, Evaluation, Progress, evaluate_by, su
 from dupl.engine.final import Final
 from dupl.engine.kept import Kept, KeptLabels, KeptLogits
 from dupl.engine.metrics import THRESHOLDS, ThresholdTally, mean_iou
+from dupl.engine.panels import panels
 from dupl.engine.protocols import Cam, Protocol, Squashed, Who
+from dupl.engine.quality import spread
 from dupl.engine.restore import Restored
 from dupl.errors import UserError
 from dupl.lab.run import Run
 from dupl.report.confusion import confusion_picture
+from dupl.report.figures import picture_page
 from dupl.report.overactivation import overactivation_bars
 from dupl.report.tables import title_of
 from dupl.report.thresholds import threshold_picture
 
 PROTOCOLS = ("train", "final", "cam")
+PICTURES = 8  # images of a picture page
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,10 @@ def assess(
         subset = subset_of(settings.get("subset"), source.classes)
         curves = Curves(protocol.curves, subset) if isinstance(protocol, Cam) else None
         heading = f"{label}, {restored.title}"
-        write(Run(folders[name]), found[name], f"{restored.folder.name}, {heading}", facts, curves)
+        title = f"{restored.folder.name}, {heading}"
+        write(Run(folders[name]), found[name], title, facts, curves)
+        if shown := panels(protocol, name, model, source, spread(PICTURES, len(source))):
+            picture_page(shown, source.classes, folders[name] / "pictures.png", title, part.title)
         written.append(Assessment(folders[name], f"{heading}: {part.title}", found[name]))
     return written
 

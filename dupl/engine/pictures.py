@@ -16,6 +16,7 @@ from dupl.data.base import ImageSet
 from dupl.data.views import EvalView
 from dupl.engine import build
 from dupl.engine.checkpoints import load_weights, newest_valid
+from dupl.engine.evaluate import PROTOCOL
 from dupl.engine.quality import quality_curves
 from dupl.lab.run import Run
 from dupl.method.cam import Present, label_by_threshold
@@ -103,6 +104,9 @@ def draw(run: Run, config: Config, caption: str = "", count: int = 8) -> list[Pa
     panels = look(model, source, choose(source, count), settings.size, settings.cam_threshold, Clock(T - 1, T))
     path = run.path / "pictures.png"
     title = f"{run.path.name}: validation images at iteration {run.status.iteration}"
+    if not any(panel.pseudo for panel in panels):
+        at = config.model.segmentation.get("start", T)
+        caption = f"{caption} No pseudo-labels are made before iteration {at}, where L_seg starts.".strip()
     picture_page(panels, source.classes, path, title=title, caption=caption)
     return [path, *drawn]
 
@@ -121,7 +125,7 @@ def run_curves(config: Config, run: Run) -> Path | None:
         rows,
         names,
         path,
-        title=run.path.name,
+        title=f"{run.path.name}: {PROTOCOL} to {config.evaluation.size} px, no CRF",
         ylabel=f"{metric} on val (%)",
         marks=marks(config),
     )

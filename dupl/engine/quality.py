@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from dupl.errors import UserError
 from dupl.lab.run import Run
 from dupl.method.cam import Present
 from dupl.method.dupl import DuPL
+from dupl.report.class_grid import class_grid
 from dupl.report.curves import curve
 from dupl.structures import IGNORE, Clock
 
@@ -166,7 +168,7 @@ def check_masks(source: ImageSet, name: str, count: int = 16) -> None:
 
 
 def quality_curves(config: Config, run: Run, marks: dict[str, int]) -> list[Path]:
-    """Write quality_NAME.png of a run for each figure that it has.
+    """Write quality_NAME.png of a run for each figure that it has, and quality_classes.png.
 
     Args:
         config: Its resolved recipe.
@@ -184,7 +186,28 @@ def quality_curves(config: Config, run: Run, marks: dict[str, int]) -> list[Path
         title = f"{run.path.name}: {config.evaluation.quality} training images"
         curve(rows, {label[key]: key for key in keys}, path, title=title, ylabel=ylabel, marks=marks)
         drawn.append(path)
+    lines = class_lines(run)
+    if any(points for own in lines.values() for points in own.values()):
+        title, path = f"{run.path.name}: pseudo-labels of each class", run.path / "quality_classes.png"
+        class_grid(lines, path, title, f"percent over iterations; {config.evaluation.quality} training images")
+        drawn.append(path)
     return drawn
+
+
+def class_lines(run: Run) -> dict[str, dict[tuple[str, str], list[tuple[float, float]]]]:
+    """Precision and recall of each foreground class over iterations, by student, from a run's quality.csv."""
+    found: dict[str, dict[tuple[str, str], list[tuple[float, float]]]] = {}
+    for file in sorted(run.path.glob("evaluation/iter_*/quality.csv")):
+        iteration = int(file.parent.name.partition("_")[2])
+        with open(file, newline="") as text:
+            rows = list(csv.DictReader(text))
+        for row in (row for row in rows if row["class"] != rows[0]["class"]):  # the first is the background
+            for measure in ("precision", "recall"):
+                key = (f"student {row['student']}", measure)
+                points = found.setdefault(row["class"], {}).setdefault(key, [])
+                if row[measure]:
+                    points.append((iteration, float(row[measure])))
+    return found
 
 
 def _is(key: str, name: str) -> bool:

@@ -48,12 +48,14 @@ class Layout:
         room: Width that an image may take.
         cell: Width that a column takes, no wider than its images need.
         width: Width of the page.
+        who: Whose the maps of each kind are, in order; the students where empty.
     """
 
     columns: tuple[Column, ...]
     room: int
     cell: int
     width: int
+    who: tuple[str, ...] = ()
 
 
 def picture_page(
@@ -110,7 +112,7 @@ def _layout(panels: Sequence[Panel]) -> Layout:
     cell = max(SMALLEST, *(_fit(panel.image, room)[0] for panel in panels)) + 2
     lefts = [MARGIN + GUTTER + i * cell + sum(gaps[:i]) for i in range(len(columns))]
     placed = tuple(Column(c.kind, c.student, left) for c, left in zip(columns, lefts, strict=True))
-    return Layout(placed, room, cell, max(lefts[-1] + cell + MARGIN, WIDTH // 2))
+    return Layout(placed, room, cell, max(lefts[-1] + cell + MARGIN, WIDTH // 2), panels[0].who)
 
 
 def _fit(image: Picture, room: int) -> tuple[int, int]:
@@ -126,7 +128,7 @@ def _fit(image: Picture, room: int) -> tuple[int, int]:
 
 def _head(layout: Layout) -> Image.Image:
     """Return the strip of column titles, under a line."""
-    several = any(column.student for column in layout.columns)
+    several = any(column.student for column in layout.columns) or bool(layout.who)
     strip = sheet.blank(layout.width, 74 if several else 54)
     draw = ImageDraw.Draw(strip)
     draw.line((MARGIN, 12, layout.width - MARGIN, 12), sheet.LINE)
@@ -134,7 +136,8 @@ def _head(layout: Layout) -> Image.Image:
         middle = column.left + layout.cell / 2
         draw.text((middle, 41), column.kind, sheet.INK, sheet.font(18, bold=True), anchor="ms")
         if several and column.student is not None:
-            draw.text((middle, 62), f"student {column.student + 1}", sheet.FAINT, sheet.font(16), anchor="ms")
+            who = layout.who[column.student] if layout.who else f"student {column.student + 1}"
+            draw.text((middle, 62), who, sheet.FAINT, sheet.font(15 if layout.who else 16), anchor="ms")
     return strip
 
 

@@ -35,6 +35,7 @@ class Panel:
         prediction: Segmentation, label ids, (H, W).
         tags: Names of the classes present.
         notes: Anything else to say of the image.
+        who: Whose the maps are, in the order of the lists; the students one after the other where empty.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Panel:
     prediction: Sequence[Labels]
     tags: tuple[str, ...]
     notes: str = ""
+    who: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse arrays of another size than the image, or of another type than named above."""

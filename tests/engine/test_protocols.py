@@ -25,7 +25,9 @@ from dupl.engine import final as final_module
 from dupl.engine.assess import Choice
 from dupl.engine.evaluate import evaluate, evaluate_by
 from dupl.engine.final import Final, over_scales, patch_logits
+from dupl.engine.kept import KeptLabels
 from dupl.engine.metrics import THRESHOLDS, ThresholdTally, confusion
+from dupl.engine.panels import panels
 from dupl.engine.protocols import Cam, Squashed, Who
 from dupl.engine.restore import restore
 from dupl.errors import RunError, UserError
@@ -208,6 +210,38 @@ class TestCam:
             Cam(SETTINGS, Who.of([], 2), 1.5)
 
 
+class TestPanels:
+    def test_label_maps_before_and_after_the_crf(self, model, photos, tmp_path):
+        _, source = photos
+        protocol = Final({}, Who.of(["2"], 2), crf.CRF(iterations=2))
+        assert panels(protocol, protocol.name, model, source, [0]) == [], "nothing is kept"
+        protocol.kept = {name: KeptLabels(tmp_path / name, {}) for name in protocol.parts}
+        (found,) = protocol.stream(model, source, [2], 0)
+        assert panels(protocol, protocol.name, model, source, [0]) == []
+        (panel,) = panels(protocol, protocol.name, model, source, [0, 2])
+        assert panel.who == ("student 2, no CRF", "student 2, CRF")
+        wanted = [found.labels[name]["seg/2"] for name in (protocol.plain, protocol.name)]
+        assert all(np.array_equal(a, b) for a, b in zip(panel.prediction, wanted, strict=True))
+        (plain,) = panels(protocol, protocol.plain, model, source, [2])
+        assert plain.who == ("student 2",)
+        assert np.array_equal(plain.truth, source.mask(2))
+        assert plain.tags == tuple(source.classes[c] for c in np.unique(source.mask(2)) if c not in (0, 255))
+
+    def test_cams_are_those_that_were_counted(self, model, photos):
+        _, source = photos
+        for kind in (Squashed, Cam):
+            protocol = kind(SETTINGS, Who.of([], 2))
+            wanted = {f.index: f.labels[protocol.name] for f in protocol.stream(model, source, range(4), 0)}
+            counted = [c.counts.sum() for c in getattr(protocol, "curves", {}).values()]
+            for i, panel in enumerate(panels(protocol, protocol.name, model, source, range(4))):
+                assert panel.who == ("student 1", "student 2", "average")
+                names = ("cam/1", "cam/2", "cam/mean")
+                assert all((a == wanted[i][n]).mean() > 0.999 for a, n in zip(panel.cam_labels, names, strict=True))
+                assert all(((h > 0.5) == (y > 0)).all() for h, y in zip(panel.cams, panel.cam_labels, strict=True))
+                assert len(panel.prediction) == (3 if kind is Squashed else 0)
+            assert counted == [c.counts.sum() for c in getattr(protocol, "curves", {}).values()], "not counted again"
+
+
 class TestNames:
     def test_no_two_ways_share_one(self):
         students = [(), ("1",), ("2",), ("best",), ("mean",), ("1", "mean")]
@@ -281,6 +315,7 @@ class TestEval:
         for name, kept in zip(self.NAMES, ("labels", "crf"), strict=True):
             there = {f.name for f in (out / name).iterdir()}
             assert {kept, f"{kept}.json", "metrics.json", "confusion_seg_1.png", "over_activation_seg.png"} <= there
+            assert "pictures.png" in there
             assert {f.name for f in (out / name / kept / "mean").iterdir()} == {f"p{i}.png" for i in range(4)}
             facts = json.loads((out / name / "metrics.json").read_text())
             assert facts["name"] in name
@@ -288,7 +323,7 @@ class TestEval:
         tables = [{f.name: f.read_text() for f in (out / name).glob("*.csv")} for name in self.NAMES]
         assert tables[0] != tables[1]
 
-        for name in ("confusion_picture", "overactivation_bars"):  # half a second each
+        for name in ("confusion_picture", "overactivation_bars", "picture_page"):  # half a second each
             monkeypatch.setattr(assess, name, lambda *_: None)
         seen = []
         original = final_module.patch_logits
@@ -306,7 +341,7 @@ class TestEval:
 
     def test_kept_logits_stand_for_the_network(self, run, trained, monkeypatch):
         argv, out = run
-        for name in ("confusion_picture", "overactivation_bars"):
+        for name in ("confusion_picture", "overactivation_bars", "picture_page"):
             monkeypatch.setattr(assess, name, lambda *_: None)
         passes = []
         original = final_module.patch_logits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from dupl.cli import main
 from dupl.data.tagged_folder import TaggedFolder
 from dupl.data.toy import Toy
 from dupl.data.views import EvalView
+from dupl.engine import pictures
 from dupl.engine.label_counts import LabelCounts, Quality
-from dupl.engine.quality import WORDS, check_masks, judge, quality_curves, spread
+from dupl.engine.pictures import draw
+from dupl.engine.quality import WORDS, check_masks, class_lines, judge, quality_curves, spread
 from dupl.engine.restore import restore
 from dupl.errors import UserError
 from dupl.lab.run import Run
@@ -180,6 +183,16 @@ def judged(tiny, tmp_path_factory):
     return folder
 
 
+@pytest.mark.parametrize("pseudo", [[], [np.zeros((2, 2), np.uint8)]])
+def test_a_page_without_pseudo_labels_says_why(trained, monkeypatch, pseudo):
+    drawn = []
+    monkeypatch.setattr(pictures, "look", lambda *_: [SimpleNamespace(pseudo=pseudo)])
+    monkeypatch.setattr(pictures, "picture_page", lambda *_, caption, **__: drawn.append(caption))
+    draw(Run(trained), restore(str(trained), None, []).config, "A caption.")
+    told = "" if pseudo else " No pseudo-labels are made before iteration 3, where L_seg starts."
+    assert drawn == [f"A caption.{told}"]
+
+
 class TestInTraining:
     def test_it_influences_nothing(self, judged, trained, helpers):
         one, other = Run(judged), Run(trained)
@@ -199,10 +212,16 @@ class TestInTraining:
         assert len(table) == 1 + 2 * len(Toy("val").classes)
         config = restore(str(judged), None, []).config
         drawn = quality_curves(config, run, starts(config.model))
-        assert {path.name for path in drawn} == {f"quality_{name}.png" for name in WORDS}
+        assert {path.name for path in drawn} == {f"quality_{name}.png" for name in (*WORDS, "classes")}
         with Image.open(drawn[0]) as picture:
             assert picture.size == (1800, 1000)
         assert quality_curves(config, Run(trained), {}) == []
+        lines = class_lines(run)
+        assert list(lines) == list(Toy("val").classes[1:])
+        _, name, precision, recall, _ = next(row.split(",") for row in table if row.startswith("2,") and row[-1] != ",")
+        if name in lines:
+            assert lines[name]["student 2", "precision"][-1] == (24, float(precision))
+            assert lines[name]["student 2", "recall"][-1] == (24, float(recall))
 
     def test_without_masks_it_is_refused_before_the_run(self, tiny, tmp_path, capsys):
         root = tmp_path / "photos"

@@ -10,6 +10,7 @@ from PIL import Image
 
 from dupl.errors import UserError
 from dupl.report.chart import blank, colour_of, write
+from dupl.report.class_grid import class_grid
 from dupl.report.confusion import confusion_picture, row_shares
 from dupl.report.curves import STUDENTS
 from dupl.report.overactivation import overactivation_bars
@@ -68,3 +69,24 @@ def test_a_long_line_is_made_to_fit():
     (text,) = figure.texts
     assert text.get_window_extent().x1 <= figure.bbox.width
     assert text.get_fontsize() < 12
+
+
+def test_a_chart_for_each_class_that_has_points(tmp_path):
+    lines = {f"c{k}": {("student 1", "recall"): [(10, 5.0), (20, 10.0 * k)]} for k in range(7)}
+    class_grid(lines, tmp_path / "seven.png", "a run", "percent")
+    class_grid({**lines, "empty": {("student 1", "recall"): []}}, tmp_path / "same.png", "a run", "percent")
+    assert (tmp_path / "seven.png").read_bytes() == (tmp_path / "same.png").read_bytes()
+    class_grid(dict(list(lines.items())[:2]), tmp_path / "two.png", "a run", "percent")
+    assert size(tmp_path / "two.png")[1] < size(tmp_path / "seven.png")[1], "one row instead of two"
+
+
+@pytest.mark.parametrize("length", [3, 30])
+def test_names_are_turned_where_they_have_no_room(tmp_path, length):
+    drawn = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dupl.report.overactivation.save", lambda figure, _: drawn.append(figure))
+        rates = {"CAM, student 1": [0.0, 0.4, 50.0, math.nan] * 4}
+        overactivation_bars(rates, [f"{c:02}".ljust(length, "x") for c in range(16)], tmp_path, "val", "a protocol")
+    (axes,) = drawn[0].axes
+    assert {round(label.get_rotation()) for label in axes.get_xticklabels()} == {0 if length == 3 else 45}
+    assert [text.get_text() for text in axes.texts] == ["0", "<1"] * 4, "no dash: that class is left out"
