@@ -29,7 +29,7 @@ def refine(
     Returns:
         Positions among the C classes, uint8 (S, H, W).
     """
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=False):  # its convolutions round to 10 bits
         kernels = Kernels(torch.tensor(image, device=device), crf)
         beliefs = (kernels.mean_field(torch.tensor(p, device=device), crf.iterations) for p in probabilities)
         return np.stack([belief.argmax(0).to(torch.uint8).cpu().numpy() for belief in beliefs])
