@@ -86,6 +86,13 @@ class ScalarHook(Hook):
             self.run.append_scalars({"iter": done, **self.last})
             runner.visualizer.add_scalars(self.last, step=done)
 
+    def after_train(self, runner: Any) -> None:
+        """Close the backends, some of which keep the last rows until then; training is done, whatever they say."""
+        try:
+            runner.visualizer.close()
+        except Exception as error:
+            runner.logger.error(f"a backend of the visualizer did not close: {type(error).__name__}: {error}")
+
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Take the unfinished interval along."""
         checkpoint["scalars"] = {

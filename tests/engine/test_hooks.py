@@ -73,6 +73,13 @@ class TestScalars:
         assert (row["loss"], row["late"]) == (9.5 / 4, 6.0)
 
 
+    def test_a_backend_that_does_not_close_ends_nothing(self, run):
+        hook, runner, told = hooks.ScalarHook(run, 4), FakeRunner(), []
+        runner.visualizer.close, runner.logger = lambda: 1 / 0, SimpleNamespace(error=told.append)
+        hook.after_train(runner)
+        assert "ZeroDivisionError" in told[0]
+
+
 class TestFigures:
     def test_what_has_not_started_is_left_out(self):
         scalars = {"loss": 1.23456, "L_seg": 0.0, "tau_h": 0.7, "pixels/supervised": 0.256, "seconds": 0.5, "lr": 1e-3}
