@@ -146,7 +146,9 @@ def _estimate(values: Values, covariance: Values | None, images: int, level: flo
 
     The variance of the mean has a part that all seeds share, which images alone explain, and one of each seed. The
     quantile is the geometric mean of the two parts' t quantiles, weighted by their variances: the arithmetic one
-    (Cochran and Cox) covers too much with two or three seeds, Satterthwaite's degrees of freedom too little.
+    (Cochran and Cox) covers too much with two or three seeds, Satterthwaite's degrees of freedom too little. Seeds that
+    by chance differ less than their images alone would make them differ add nothing: then the interval is that over
+    images for these very runs, and never narrower.
 
     Args:
         values: Differences, (seeds,).
@@ -157,21 +159,21 @@ def _estimate(values: Values, covariance: Values | None, images: int, level: flo
     from scipy import optimize, special
 
     seeds, value = len(values), float(values.mean())
-    shared = own = 0.0
-    if seeds == 1 and covariance is not None:
-        shared = float(covariance[0, 0])
-    else:
-        own = float(values.var(ddof=1)) / seeds
-        if covariance is not None:
-            shared = max(0.0, float(covariance[~np.eye(seeds, dtype=bool)].mean()))
-    error = math.sqrt(shared + own)
+    parts = [(float(values.var(ddof=1)) / seeds, seeds - 1)] if seeds > 1 else []
+    if covariance is not None:
+        other = covariance[~np.eye(seeds, dtype=bool)]
+        alone = float(covariance.mean())
+        parts.append((max(0.0, float(other.mean())) if seeds > 1 else alone, images - 1))
+        if sum(variance for variance, _ in parts) <= alone:
+            parts = [(alone, images - 1)]
+    error = math.sqrt(sum(variance for variance, _ in parts))
     if error < EXACT:
         return Estimate(value, value, value, float(abs(value) < EXACT), seeds, images)
 
     def reach(alpha: float) -> float:
         """Half the width of the interval of level 1 - alpha."""
-        parts = [(part / error**2, df) for part, df in ((shared, images - 1), (own, seeds - 1)) if part > 0]
-        return error * float(np.prod([(-special.stdtrit(df, alpha / 2)) ** part for part, df in parts]))
+        quantiles = [(-special.stdtrit(df, alpha / 2)) ** (variance / error**2) for variance, df in parts]
+        return error * float(np.prod(quantiles))
 
     tiny, half = 1e-12, reach(1 - level)
     p = tiny if reach(tiny) < abs(value) else optimize.brentq(lambda a: reach(a) - abs(value), tiny, 1, xtol=1e-14)

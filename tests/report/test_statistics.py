@@ -245,6 +245,23 @@ class TestContrast:
         assert wide.high - wide.low > 3 * (near.high - near.low)
         assert wide.over == "seeds x images"
 
+    def test_never_narrower_than_over_images_alone(self):
+        def merged(row: dict[int, Draws]) -> dict[int, Draws]:
+            """One run whose metric is the mean of the row's."""
+            facts = [
+                np.mean([getattr(run, key) for run in row.values()], 0) for key in ("value", "resampled", "left_out")
+            ]
+            return {0: Draws(float(facts[0]), facts[1], facts[2], row[0].images)}
+
+        one = draws(seeds=3)
+        for k in range(12):
+            other = draws(0.1, seeds=3, first=50 + 3 * k)
+            even = {s: Draws(one[s].value + 5, run.resampled, run.left_out, run.images) for s, run in other.items()}
+            alone = contrast([merged(one), merged(even)], [-1, 1])
+            lucky, usual = contrast([one, even], [-1, 1]), contrast([one, other], [-1, 1])
+            assert (lucky.low, lucky.high) == pytest.approx((alone.low, alone.high))
+            assert usual.high - usual.low >= (1 - 1e-9) * (alone.high - alone.low)
+
     def test_the_same_runs_do_not_differ(self):
         row = draws(seeds=2)
         found = contrast([row, row], [-1, 1])
