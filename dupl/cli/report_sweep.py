@@ -90,7 +90,6 @@ def outline_of(sweep: Sweep, arguments: argparse.Namespace) -> SweepOutline:
         title=sweep.title,
         goals=sweep.goal,
         axes=tuple(axes),
-        split=str(sweep.config.data.val.get("split", "val")),
         iterations=sweep.config.schedule.iterations,
         start=0 if sweep.start_from else None,
         facts=facts,

@@ -151,7 +151,7 @@ def _importances(report: SweepReport, data: Data) -> Section:
 
 
 def _slices(report: SweepReport, data: Data) -> Section:
-    parts = []
+    parts: list[str] = []
     for goal, (metric, _) in enumerate(report.outline.goals):
         for axis in report.outline.axes:
             title = axis.label if len(report.outline.goals) == 1 else f"{axis.label}: {metric}"
@@ -166,14 +166,20 @@ def _together(report: SweepReport, data: Data) -> Section:
     order = list(dict.fromkeys([*(one.axis for one in report.importances), *axes]))
     known = complete(report.outline, report.trials)
     numeric = [axes[name] for name in order if axes[name].low is not None and axes[name].column in known][:PAIRS]
-    parts = []
+    parts: list[str] = []
     for one, other in itertools.combinations(numeric, 2):
         title = f"{one.label} and {other.label}"
         parts.append(_plot(data, f"contour-{len(parts)}", contour_chart(report, one, other), title))
     metric = report.outline.goals[0][0]
     about = f"{metric}, linear between the trials (dots) whatever their other parameters; star: the best trial."
     body = f'<p class="about">{text(about)}</p><div class="grid">{"".join(parts)}</div>' if parts else ""
-    lines = _plot(data, "parallel", parallel_chart(report), "All at once", "drag along an axis to choose trials by it")
+    lines = _plot(
+        data,
+        "parallel",
+        parallel_chart(report),
+        "All at once",
+        "complete trials, a line each, the best one thick; a line tells its trial",
+    )
     return Section("together", "Together", f"{body}<div class='wide'>{lines}</div>")
 
 

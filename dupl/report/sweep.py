@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
     from optuna.importance import BaseImportanceEvaluator
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 ENOUGH = 8  # trials; fewer tell nothing of importance
 TOP = 5  # trials that PED-ANOVA's best share should hold
@@ -68,7 +68,6 @@ class SweepOutline:
         title: One line.
         goals: Metric and direction ("maximize" or "minimize").
         axes: In order.
-        split: That the goals were read on, as the runs' evaluations name it.
         iterations: Of a trial that is not pruned; None where that differs.
         start: Number of the trial at the point the search began from; None where there is none.
         facts: Names and values: recipe, sampler, pruner, study, command.
@@ -78,7 +77,6 @@ class SweepOutline:
     title: str
     goals: tuple[tuple[str, str], ...]
     axes: tuple[Axis, ...]
-    split: str = "search"
     iterations: int | None = None
     start: int | None = 0
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -159,7 +157,7 @@ def report(
         )
         if len(part) < ENOUGH
     ]
-    if len(_varied(outline.axes, known)) < 2:
+    if len(_varied(outline.axes, ended)) < 2:
         return SweepReport(outline, trials, best, missing="of fewer than two parameters there is nothing to weigh")
     found = importances(outline, ended, bootstraps, progress) if len(lacking) < len(EVALUATORS) else ()
     return SweepReport(outline, trials, best, found, "; ".join(lacking), bootstraps)
@@ -167,18 +165,24 @@ def report(
 
 def complete(outline: SweepOutline, trials: DataFrame) -> DataFrame:
     """The trials that ended with a number for every goal."""
+    import numpy as np
+
     have = [
         state == "complete" and len(values) == len(outline.goals) and all(map(math.isfinite, values))
         for state, values in zip(trials["state"], trials["values"], strict=True)
     ]
-    return trials[have]
+    return trials[np.array(have, bool)]
 
 
 def judged(outline: SweepOutline, trials: DataFrame) -> DataFrame:
     """The complete trials and, where there is one goal, the pruned ones: those were found worse on the way."""
     known = complete(outline, trials)
-    pruned = (trials["state"] == "pruned") & (len(outline.goals) == 1)
-    return trials[trials["number"].isin(known["number"]) | pruned]
+    return trials[trials["number"].isin(known["number"]) | (pruned(trials) & (len(outline.goals) == 1))]
+
+
+def pruned(trials: DataFrame) -> Series:
+    """Which trials a pruner ended; one that broke a constraint is in the same state, but was never begun."""
+    return (trials["state"] == "pruned") & trials["iteration"].notna()
 
 
 def goal_values(trials: DataFrame, goal: int) -> list[float]:
@@ -217,10 +221,9 @@ def spared(outline: SweepOutline, trials: DataFrame) -> tuple[int, int] | None:
     """Iterations that pruned trials did not train, and those that all ended trials would have without pruning."""
     if outline.iterations is None:
         return None
-    done = trials[trials["state"].isin(["complete", "pruned"])]
-    pruned = done[done["state"] == "pruned"]
-    saved = sum(max(0, outline.iterations - int(t)) for t in pruned["iteration"].fillna(0))
-    return saved, outline.iterations * len(done)
+    cut = pruned(trials)
+    saved = sum(max(0, outline.iterations - int(t)) for t in trials.loc[cut, "iteration"])
+    return saved, outline.iterations * int((cut | (trials["state"] == "complete")).sum())
 
 
 def importances(
@@ -241,7 +244,7 @@ def importances(
     """
     import numpy as np
 
-    axes, rng = _varied(outline.axes, complete(outline, ended)), np.random.default_rng(0)
+    axes, rng = _varied(outline.axes, ended), np.random.default_rng(0)
     draws = [rng.integers(0, len(ended), len(ended)) for _ in range(bootstraps)]
     found: list[Importance] = []
     total, done = len(outline.goals) * (1 + bootstraps), 0
@@ -317,7 +320,7 @@ def _study(axes: Sequence[Axis], known: DataFrame, values: Sequence[float], dire
 
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction=direction)
+    study = optuna.create_study(direction=optuna.study.StudyDirection[direction.upper()])
     optuna.logging.set_verbosity(level)
     spaces = {axis.name: axis.distribution() for axis in axes}
     for (_, row), value in zip(known.iterrows(), values, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dupl.report.plots import GRID, HUES, MARK, NOISE, STUDENTS, blank, safe
@@ -82,8 +83,11 @@ def history_chart(report: SweepReport, goal: int = 0) -> Figure:
 
 
 def _points(figure: Figure, x: Any, y: Any, name: str, marker: dict[str, Any], text: Sequence[str]) -> None:
-    hover = "%{text}<br>%{y:.2f}<extra></extra>"
-    figure.add_scatter(x=x, y=y, name=name, mode="markers", marker=marker, text=list(text), hovertemplate=hover)
+    """Add points with what they tell; none where there is no value."""
+    have = [k for k, value in enumerate(y) if math.isfinite(value)]
+    if have:
+        figure.add_scatter(x=[x[k] for k in have], y=[y[k] for k in have], text=[text[k] for k in have], name=name)
+        figure.data[-1].update(mode="markers", marker=marker, hovertemplate="%{text}<br>%{y:.2f}<extra></extra>")
 
 
 def course_chart(report: SweepReport, frame: DataFrame) -> Figure | None:
@@ -95,7 +99,6 @@ def course_chart(report: SweepReport, frame: DataFrame) -> Figure | None:
     """
     outline, figure = report.outline, blank(360, unit(report.outline.goals[0][0]), hovermode="closest")
     part = frame[(frame["metric"] == outline.goals[0][0]) & (frame["protocol"] == "train")]
-    part = part[part["split"] == outline.split]
     best = report.best[0] if report.best else None
     seen: set[str] = set()
     for _, trial in report.trials.sort_values("number").iterrows():
@@ -135,7 +138,7 @@ def slice_chart(report: SweepReport, axis: Axis, goal: int = 0) -> Figure:
     start = known[known["number"] == outline.start]
     star = {"symbol": "star-open", "size": 15, "color": NOISE, "line": {"width": 2}}
     _points(figure, _x(axis, start), goal_values(start, goal), "start", star, points_of(outline, start))
-    figure.update_xaxes(title={"text": safe(axis.label)}, type=_kind(axis))
+    figure.update_xaxes(title={"text": safe(axis.label)}, **_kind(axis))
     return figure
 
 
@@ -144,8 +147,10 @@ def _x(axis: Axis, trials: DataFrame) -> list[Any]:
     return [safe(value) for value in values] if axis.low is None else [float(value) for value in values]
 
 
-def _kind(axis: Axis) -> str:
-    return "category" if axis.low is None else "log" if axis.log else "linear"
+def _kind(axis: Axis) -> dict[str, str]:
+    return (
+        {"type": "category"} if axis.low is None else {"type": "log", "dtick": "D2"} if axis.log else {"type": "linear"}
+    )
 
 
 def contour_chart(report: SweepReport, one: Axis, other: Axis, goal: int = 0) -> Figure:
@@ -169,8 +174,8 @@ def contour_chart(report: SweepReport, one: Axis, other: Axis, goal: int = 0) ->
     if report.best and len(top := known[known["number"] == report.best[0]]):
         star = {"symbol": "star", "size": 14, "color": NOISE, "line": {"width": 1, "color": "white"}}
         figure.add_scatter(x=_x(one, top), y=_x(other, top), mode="markers", marker=star, hoverinfo="skip")
-    figure.update_xaxes(title={"text": safe(one.label)}, type=_kind(one))
-    figure.update_yaxes(type=_kind(other))
+    figure.update_xaxes(title={"text": safe(one.label)}, **_kind(one))
+    figure.update_yaxes(**_kind(other))
     return figure
 
 
@@ -213,8 +218,8 @@ def importance_chart(report: SweepReport, metric: str) -> Figure:
         shares = {one.axis: one for one in found if one.evaluator == evaluator}
         part = [shares[name] for name in order]
         bars = {"type": "data", "symmetric": False, "thickness": 1.5, "color": MARK}
-        bars["array"] = [max(0.0, one.high - one.value) for one in part]
-        bars["arrayminus"] = [max(0.0, one.value - one.low) for one in part]
+        bars["array"] = [max(0.0, one.high - one.value) if one.high == one.high else 0.0 for one in part]
+        bars["arrayminus"] = [max(0.0, one.value - one.low) if one.low == one.low else 0.0 for one in part]
         figure.add_bar(
             y=[labels[name] for name in order],
             x=[one.value for one in part],
@@ -231,33 +236,73 @@ def importance_chart(report: SweepReport, metric: str) -> Figure:
 
 
 def parallel_chart(report: SweepReport) -> Figure:
-    """Return parallel coordinates of the complete trials; an axis each for the parameters and the goals."""
-    known = complete(report.outline, report.trials)
-    columns = []
-    for goal, (metric, _) in enumerate(report.outline.goals):
-        columns.append({"label": safe(unit(metric)), "values": goal_values(known, goal)})
-    for axis in report.outline.axes:
-        if axis.column in known and known[axis.column].notna().all():
-            columns.append(_dimension(axis, known))
-    figure = blank(400, margin={"l": 46, "r": 40, "t": 66, "b": 24})
-    line = {"color": goal_values(known, 0), "colorscale": SCALE, "showscale": False}
-    line["reversescale"] = report.outline.goals[0][1] == "minimize"
-    figure.add_parcoords(dimensions=columns, line=line, labelfont={"size": 11}, labelangle=-14, tickfont={"size": 10})
+    """Return parallel coordinates of the complete trials: a line each, through its goals and parameters.
+
+    Drawn as lines, since plotly's own parallel coordinates need WebGL, which not every browser has.
+    """
+    from plotly.colors import sample_colorscale
+
+    outline, known = report.outline, complete(report.outline, report.trials)
+    scales = [_measured(unit(metric), goal_values(known, k)) for k, (metric, _) in enumerate(outline.goals)]
+    scales += [_scaled(axis, known[axis.column].tolist()) for axis in outline.axes if axis.column in known]
+    goal = goal_values(known, 0)
+    low, high = min(goal), max(goal)
+    best = outline.goals[0][1] == "maximize"
+    shares = [(value - low) / ((high - low) or 1) for value in goal]
+    colours = sample_colorscale(SCALE, [share if best else 1 - share for share in shares])
+    figure = blank(400, hovermode="closest", showlegend=False, margin={"l": 30, "r": 30, "t": 60, "b": 30})
+    hover = points_of(outline, known)
+    for k in sorted(range(len(known)), key=lambda k: shares[k], reverse=not best):  # the best on top
+        top = known["number"].iloc[k] in report.best[:1]
+        figure.add_scatter(
+            x=list(range(len(scales))),
+            y=[scale.places[k] for scale in scales],
+            mode="lines+markers",
+            line={"color": colours[k], "width": 4 if top else 1.6},
+            marker={"size": 5, "color": colours[k]},
+            opacity=1 if top else 0.75,
+            text=f"{hover[k]}<br>{goal[k]:.2f}",
+            hovertemplate="%{text}<extra></extra>",
+        )
+    for place, scale in enumerate(scales):
+        for at, text in scale.ticks:
+            figure.add_annotation(x=place, y=at, text=safe(text), showarrow=False, xanchor="left", xshift=4)
+    figure.update_annotations(font={"size": 10})
+    names = [safe(scale.label) for scale in scales]
+    figure.update_xaxes(
+        tickvals=list(range(len(scales))), ticktext=names, side="top", range=[-0.15, len(scales) - 0.55]
+    )
+    figure.update_xaxes(gridcolor=MARK, fixedrange=True)
+    figure.update_yaxes(visible=False, range=[-0.06, 1.06], fixedrange=True)
     return figure
 
 
-def _dimension(axis: Axis, known: DataFrame) -> dict[str, Any]:
-    values, label = known[axis.column].tolist(), safe(axis.label)
-    if axis.low is None:
-        places = {choice: k for k, choice in enumerate(axis.choices)}
-        ticks = {"tickvals": list(range(len(places))), "ticktext": [str(choice) for choice in axis.choices]}
-        return {"label": label, "values": [places[value] for value in values], **ticks}
-    if not axis.log:
-        return {"label": label, "values": [float(value) for value in values], "range": [axis.low, axis.high]}
-    low, high = math.log10(axis.low), math.log10(axis.high or axis.low)
-    places_ = [low + (high - low) * k / 4 for k in range(5)]
-    ticks = {"tickvals": places_, "ticktext": [f"{10**place:.3g}" for place in places_]}
-    return {"label": label, "values": [math.log10(value) for value in values], "range": [low, high], **ticks}
+@dataclass(frozen=True)
+class _Scale:
+    """One axis of parallel coordinates: where trials and ticks lie, 0 to 1; None where a trial has no value."""
+
+    label: str
+    places: list[float | None]
+    ticks: list[tuple[float, str]]
+
+
+def _measured(label: str, values: list[float]) -> _Scale:
+    low, high = min(values), max(values)
+    ticks = [(at, f"{low + (high - low) * at:.1f}") for at in (0.0, 0.5, 1.0)]
+    return _Scale(label, [(value - low) / ((high - low) or 1) for value in values], ticks)
+
+
+def _scaled(axis: Axis, values: list[Any]) -> _Scale:
+    if axis.low is None or axis.high is None:
+        rank = {choice: k / ((len(axis.choices) - 1) or 1) for k, choice in enumerate(axis.choices)}
+        return _Scale(axis.label, [rank.get(value) for value in values], [(at, str(c)) for c, at in rank.items()])
+    turn: Any = math.log if axis.log else float
+    low, high = turn(axis.low), turn(axis.high)
+    span = (high - low) or 1
+    places = [None if value is None or value != value else (turn(value) - low) / span for value in values]
+    middle = math.exp((low + high) / 2) if axis.log else (low + high) / 2
+    ticks = [(0.0, told(axis, axis.low)), (0.5, told(axis, middle)), (1.0, told(axis, axis.high))]
+    return _Scale(axis.label, places, ticks)
 
 
 def front_chart(report: SweepReport) -> Figure:

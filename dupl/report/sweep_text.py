@@ -76,8 +76,10 @@ def importance_grid(report: SweepReport, metric: str) -> Grid:
         cells = [labels[name]]
         for evaluator in evaluators:
             one = next(one for one in found if (one.axis, one.evaluator) == (name, evaluator))
-            cells += [f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]"]
-            cells += [NONE if math.isnan(one.first) else f"{one.first:.0%}"]
+            if math.isnan(one.first):
+                cells += [f"{one.value:.2f}", NONE]
+            else:
+                cells += [f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]", f"{one.first:.0%}"]
         rows.append(cells)
     heads = [head for evaluator in evaluators for head in (evaluator, "first")]
     return ["parameter", *heads], rows
@@ -112,7 +114,7 @@ def sweep_markdown(report: SweepReport, tables: Sequence[Table] = ()) -> str:
     parts.append(f"### {best_title(report)}")
     numbers = list(report.best)
     start = report.outline.start
-    if start is not None and start not in numbers and (report.trials["number"] == start).any():
+    if numbers and start is not None and start not in numbers and (report.trials["number"] == start).any():
         numbers.append(start)
         parts.append(f"The last row is the starting point, trial {start}.")
     parts.append(_grid(trial_grid(report, numbers)) if numbers else "No trial is complete yet.")
