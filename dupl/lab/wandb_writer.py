@@ -87,6 +87,7 @@ def start(settings: dict[str, Any], say: Callable[[str], None]) -> Any:
         )
         return wandb.init(**settings, mode=mode, resume="allow", settings=options)
 
+    before = _stretches(settings)
     try:
         run = begin(mode)
     except Exception as error:
@@ -94,15 +95,26 @@ def start(settings: dict[str, Any], say: Callable[[str], None]) -> Any:
             raise
         traceback.print_exc()
         say(f"no connection, offline instead ({type(error).__name__}): dupl sync uploads it")
+        for empty in _stretches(settings) - before:
+            (empty / COMPLETE).touch()  # there is nothing in it to upload
         run = begin("offline")
     run.define_metric("iter", hidden=True)
     run.define_metric("*", step_metric="iter")
-    for file in files:
-        if Path(file).is_file():
-            run.save(file, base_path=str(Path(file).parent), policy="now")
-    if code is not None:
-        run.log_code(code)
+    try:
+        for file in files:
+            if Path(file).is_file():
+                run.save(file, base_path=str(Path(file).parent), policy="now")
+        if code is not None:
+            run.log_code(code)
+    except Exception as error:  # the rows are worth more
+        traceback.print_exc()
+        say(f"{type(error).__name__}: {error}")
     return run
+
+
+def _stretches(settings: dict[str, Any]) -> set[Path]:
+    """Folders of what was recorded online of this run."""
+    return set(Path(settings.get("dir", "."), "wandb").glob(f"run-*-{settings.get('id')}"))
 
 
 def write(run: Any, kind: str, value: Any) -> None:

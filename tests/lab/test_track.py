@@ -255,6 +255,7 @@ def wandb(tmp_path, monkeypatch):
 
     def init(**arguments):
         if arguments["mode"] == "online" and not module.reachable:
+            stretch(tmp_path, "20260102_000000", online=True)
             raise ConnectionError("no route")
         module.runs.append(FakeRun(arguments["mode"] == "offline", tmp_path))
         return module.runs[-1]
@@ -268,9 +269,9 @@ def wandb(tmp_path, monkeypatch):
     return module
 
 
-def served(*records, mode="offline", end=True, cut=0):
+def served(*records, mode="offline", settings=None, end=True, cut=0):
     """What the writer says of records that arrive."""
-    records = [("start", {"mode": mode}), *records, *([("end", 0)] if end else [])]
+    records = [("start", settings or {"mode": mode}), *records, *([("end", 0)] if end else [])]
     data = b"".join(pickle.dumps(record) for record in records)
     said = []
     wandb_writer.serve(io.BytesIO(data[: len(data) - cut]), said.append)
@@ -295,6 +296,12 @@ class TestWriter:
         assert (run.summary, run.code) == ({"best/x": 1.0}, 0)
         assert run.metrics[1] == (("*",), {"step_metric": "iter"})
 
+    def test_code_that_cannot_be_kept_costs_no_row(self, wandb, tmp_path):
+        settings = {"mode": "offline", "code": str(tmp_path), "files": [str(tmp_path / "missing")]}
+        (line,) = served(("log", {"iter": 1}), settings=settings)  # this wandb keeps no code
+        assert line.startswith("AttributeError")
+        assert wandb.runs[0].rows == [{"iter": 1}]
+
     def test_a_bad_record_is_told_and_passed_over(self, wandb):
         said = served(("log", {"bad": 1}), ("nonsense", 1), ("log", {"iter": 1}))
         assert [line.split(":")[0] for line in said] == ["ValueError", "ValueError"]
@@ -307,9 +314,13 @@ class TestWriter:
 
     def test_offline_where_online_fails(self, wandb, tmp_path):
         wandb.reachable = False
-        (line,) = served(("log", {"iter": 1}), mode="online")
+        cut_off = stretch(tmp_path, online=True)  # of an earlier attempt, which is still to be uploaded
+        settings = {"mode": "online", "dir": str(tmp_path), "id": "abc"}
+        (line,) = served(("log", {"iter": 1}), settings=settings)
         assert line.startswith("no connection, offline instead")
         assert wandb.runs[0].offline and wandb.runs[0].rows == [{"iter": 1}]
+        assert [(u.path, u.done) for u in uploads.find([tmp_path])][0] == (cut_off, False)
+        assert uploads.find([tmp_path])[1].done, "the attempt that failed has nothing to upload"
         assert not (tmp_path / "run" / uploads.COMPLETE).exists()
         wandb.reachable = True
         served(mode="online")
