@@ -38,7 +38,7 @@ class TestBeforehand:
     def test_help_has_examples_that_parse(self, capsys):
         with pytest.raises(SystemExit):
             main(["sweep", "--help"])
-        examples = re.findall(r"^  dupl (sweep .*?)(?:\s{3,}.*)?$", capsys.readouterr().out, re.M)
+        examples = re.findall(r"^  dupl (sweep .*?)(?: {3,}.*)?$", capsys.readouterr().out, re.M)
         assert len(examples) == 7
         for example in examples:
             build_parser().parse_args(example.split())

@@ -119,7 +119,7 @@ def open_study(
             raise UserError(missing)
     if storage is None or isinstance(storage, str):
         storage = open_storage(storage or default_url(sweep, root))
-    directions = [direction for _, direction in sweep.goal]
+    directions: Any = [direction for _, direction in sweep.goal]
     tools: dict[str, Any] = dict(sampler=make_sampler(sweep, 0), pruner=make_pruner(sweep))
     try:
         if not create:

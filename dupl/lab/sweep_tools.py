@@ -12,7 +12,6 @@ from dupl.lab.plan_file import unknown
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
-    from optuna.trial import FrozenTrial
 
     from dupl.lab.sweep import Sweep
 
@@ -67,7 +66,7 @@ def read_pruner(spec: Mapping[str, Any], goal: Goal, evaluations: int) -> dict[s
 
 
 def _spec(spec: Mapping[str, Any], known: Mapping[str, dict[str, Any]], where: str) -> dict[str, Any]:
-    kind = spec.get("type")
+    kind = str(spec.get("type"))
     if kind not in known:
         raise unknown(f"{where}.type: no {where}", kind, known)
     for key in spec:
@@ -88,13 +87,12 @@ def make_sampler(sweep: Sweep, number: int) -> BaseSampler:
     kind = sweep.sampler["type"]
     seed = arguments.pop("seed", 0)
     own = int.from_bytes(hashlib.sha256(f"{seed} {number}".encode()).digest()[:4], "big")
-    constraints = _violation if sweep.constraints else None
     if kind == "TPE":
-        return samplers.TPESampler(**arguments, seed=own, constraints_func=constraints, warn_independent_sampling=False)
+        return samplers.TPESampler(**arguments, seed=own)
     if kind == "GP":
-        return samplers.GPSampler(**arguments, seed=own, constraints_func=constraints, warn_independent_sampling=False)
+        return samplers.GPSampler(**arguments, seed=own, warn_independent_sampling=False)
     if kind == "NSGA-II":
-        return samplers.NSGAIISampler(**arguments, seed=own, constraints_func=constraints)
+        return samplers.NSGAIISampler(**arguments, seed=own)
     if kind == "CMA-ES":
         return samplers.CmaEsSampler(
             **arguments,
@@ -111,10 +109,6 @@ def make_sampler(sweep: Sweep, number: int) -> BaseSampler:
             warn_independent_sampling=False,
         )
     return samplers.RandomSampler(seed=own)  # the points of a grid are given to trials beforehand
-
-
-def _violation(trial: FrozenTrial) -> list[float]:
-    return list(trial.user_attrs.get("violation", [0.0]))
 
 
 def make_pruner(sweep: Sweep) -> BasePruner:

@@ -21,7 +21,7 @@ from dupl.lab.sweep_tools import make_sampler
 from dupl.lab.sweep_wilcoxon import AT
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, Trial
 
     from dupl.lab.sweep_run import Worker
 
@@ -52,6 +52,7 @@ class Attempt:
         study_id = self.storage.get_study_id_from_name(self.study.study_name)
         self.id = self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
         self.schedule: Schedule | None = None
+        self.drawn: Trial | None = None
         self.reported: set[int] = set()
         self.fresh = False  # whether there is an evaluation that the pruner has not seen
         self.why = ""  # the run is to stop
@@ -73,6 +74,9 @@ class Attempt:
         except UserError as error:
             return self._end("failed", str(error))
         broken = self.sweep.violations(planned, params)
+        if self.drawn is not None:
+            for one, by in zip(self.sweep.constraints, broken, strict=True):
+                self.drawn.set_constraint(one.text, by)
         if any(broken):
             return self._refuse(planned, broken)
         return self._train(planned, resumed="run" in trial.user_attrs)
@@ -85,7 +89,8 @@ class Attempt:
         from optuna import Trial
 
         self.study.sampler = make_sampler(self.sweep, self.number)
-        return suggest(self.sweep.space, Trial(self.study, self.id))
+        self.drawn = Trial(self.study, self.id)
+        return suggest(self.sweep.space, self.drawn)
 
     def _note(self, **facts: Any) -> None:
         for key, value in facts.items():

@@ -106,6 +106,9 @@ class TestEnds:
         assert (run["params/toy.x"] <= 0.5).all() and (broke["params/toy.x"] > 0.5).all()
         assert set(broke["reason"]) == {"not run: it breaks toy.x <= 0.5"}
         assert {line.split()[0] for line in lab.times()} == set(run["run"])
+        for trial in study.trials:  # what a sampler learns from
+            by = trial.system_attrs["constraints:toy.x <= 0.5"]
+            assert by == pytest.approx(max(0.0, trial.params["toy.x"] - 0.5))
 
     def test_a_run_that_fails_ends_its_trial_with_the_reason(self, lab, search):
         file = lab.sweep(start_from=[{}, {"toy.x": 0.9}], toy=dict(broken_from=0.8))

@@ -49,15 +49,6 @@ class TestSamplers:
         drawn = [ask(optuna.create_study(), sweep, number)[1]["toy.x"] for number in range(8)]
         assert len(set(drawn)) == 8
 
-    @pytest.mark.parametrize("kind", ["TPE", "GP", "NSGA-II"])
-    def test_those_that_can_learn_from_violations(self, lab, kind):
-        sweep = load(lab.sweep(sampler=dict(type=kind), constraints=["toy.x <= 0.9"]))
-        study = optuna.create_study(direction="maximize")
-        trial, _ = ask(study, sweep, 0)
-        trial.set_user_attr("violation", [0.25])
-        study.tell(trial, state=TrialState.PRUNED)
-        assert study.trials[0].system_attrs["constraints"] == [0.25]
-
 
 def history(study, *courses, state=TrialState.COMPLETE):
     """Adds trials with these values at the evaluations 1, 2, ..."""
