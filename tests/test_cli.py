@@ -19,7 +19,7 @@ from dupl import __version__, recipes
 from dupl.cli import build_parser, main
 from dupl.lab.run import Run
 
-COMMANDS = ["demo", "train", "eval", "infer", "show", "data check"]
+COMMANDS = ["demo", "train", "eval", "infer", "show", "data check", "sweep"]
 SMALL = [  # makes the demo tiny
     'model.network.backbone.options={"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}',
     "model.network.head.channels=16",
@@ -78,7 +78,7 @@ class TestHelp:
 
 
 class TestMistakes:
-    @pytest.mark.parametrize("command", ["train", "show", "data check"])
+    @pytest.mark.parametrize("command", ["train", "show", "data check", "sweep"])
     def test_an_unknown_recipe(self, capsys, command):
         assert "did you mean voc/dupl" in told(capsys, *command.split(), "voc/dulp")
 
