@@ -78,7 +78,7 @@ class TestHelp:
 
 
 class TestMistakes:
-    @pytest.mark.parametrize("command", ["train", "show", "data check", "sweep"])
+    @pytest.mark.parametrize("command", ["train", "show", "data check"])
     def test_an_unknown_recipe(self, capsys, command):
         assert "did you mean voc/dupl" in told(capsys, *command.split(), "voc/dulp")
 
