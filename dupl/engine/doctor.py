@@ -43,7 +43,7 @@ def gpu() -> Finding:
         return Finding("gpu", "ok", f"{found}, CUDA {torch.version.cuda}")
     driver = shutil.which("nvidia-smi")
     if driver is None:
-        return Finding("gpu", "note", "none: the CPU trains", "enough for dupl demo; the recipes of the paper need a GPU")
+        return Finding("gpu", "note", "none: the CPU trains", "enough for dupl demo; the paper's recipes need a GPU")
     listed = subprocess.run([driver, "-L"], capture_output=True, text=True, check=False).stdout.strip()
     if torch.version.cuda is None:
         mend = "install a build of torch with CUDA: pip install --force-reinstall torch torchvision"

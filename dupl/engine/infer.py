@@ -24,7 +24,6 @@ from dupl.method.cam import Present
 from dupl.method.dupl import DuPL
 from dupl.report.figures import heatmap, overlay, save_palette_png
 
-
 UNFIT = re.compile(r"[/\\\0]")  # for the name of a file; a class may be called so
 
 

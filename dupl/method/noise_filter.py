@@ -80,8 +80,8 @@ def _kmeans(losses: Tensor, chosen: Tensor, h: _Histogram) -> Tensor:
 
     Seeded k-means++ on the pixels in their order (a first pixel, then the better of two candidates drawn in proportion
     to squared distance), then Lloyd's steps on the histogram, where a cluster is what lies on one side of the middle
-    between the centres, a cut. It may end in a local optimum, and scikit-learn's mixture with it: the released masks depend
-    on that.
+    between the centres, a cut. It may end in a local optimum, and scikit-learn's mixture with it: the released masks
+    depend on that.
 
     Args:
         losses: (B, N).

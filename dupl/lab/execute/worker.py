@@ -124,9 +124,9 @@ def place_of(job: Job, claim: Claim | None) -> Path:
 
     A claim of a store that was copied or moved names a folder of the old place, which is left alone.
     """
-    if claim is not None and claim.folder and Run(claim.folder).exists():
-        if Path(claim.folder).resolve().is_relative_to(Path(job.root).resolve()):
-            return Path(claim.folder)
+    there = Path(claim.folder) if claim is not None and claim.folder else None
+    if there and Run(there).exists() and there.resolve().is_relative_to(Path(job.root).resolve()):
+        return there
     return Path(job.folder)
 
 
