@@ -227,7 +227,7 @@ class Run:
         return self.write_text(name, json.dumps(_jsonable(value), indent=2, allow_nan=False) + "\n")
 
     def write_csv(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
-        """Writes a CSV file of the run, a header first; NaN and None are empty cells, texts are as `dupl.cells` has them.
+        """Writes a CSV file of the run, a header first; NaN and None are empty cells, text as `dupl.cells` has it.
 
         Raises:
             ValueError: A row has not one value for each column.
