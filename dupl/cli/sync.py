@@ -19,8 +19,7 @@ def add_sync(commands: Any) -> None:
         "upload runs that wandb recorded offline, or whose upload did not end",
         "  dupl sync                        all runs below runs/\n"
         "  dupl sync runs/RUN               one run\n"
-        "  dupl sync --dry-run              only list what there is\n"
-        "  WANDB_BASE_URL=https://my.server dupl sync\n",
+        "  dupl sync --dry-run              only list what there is\n",
     )
     parser.add_argument("folders", nargs="*", type=Path, help="runs, or folders that hold runs; runs by default")
     parser.add_argument("--dry-run", action="store_true", help="list what would be uploaded")
