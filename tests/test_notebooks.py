@@ -26,8 +26,10 @@ SETTINGS = {
     "confirmation_bias": {"PLAN": PLAN},
     "noise_filter": {"PLAN": PLAN},
     "compare_runs": {"MAP": "cam/1", "FIRST": fingerprint("baseline-0"), "SECOND": fingerprint("L_reg-0")},
+    "sweep_sensitivity": {"SWEEP": "demo", "BOOTSTRAPS": 2},
 }
 CHARTS = {"ablation_tables": 1, "over_activation": 3, "confirmation_bias": 3, "noise_filter": 4, "compare_runs": 2}
+CHARTS |= {"sweep_sensitivity": 7}  # history, importances, four slices, parallel
 PLOTLY = "application/vnd.plotly.v1+json"
 
 
@@ -39,6 +41,29 @@ def execute(name: str, **settings: object) -> list[dict]:
     book.cells.insert(place + 1, nbformat.v4.new_code_cell(lines))
     done = NotebookClient(book, timeout=300, startup_timeout=300, kernel_name="python3").execute()
     return [output for cell in done.cells for output in cell.get("outputs", [])]
+
+
+def study(folder: Path) -> str:
+    """A study of the demo's sweep, twelve made-up trials: where it lies."""
+    optuna = pytest.importorskip("optuna", reason="sweeps need Optuna")
+    from dupl.lab.sweep import load, open_study
+
+    sweep, url = load("demo"), f"sqlite:///{folder / 'study.db'}"
+    made = open_study(sweep, url, create=True)
+    for number in range(12):
+        params = {
+            p.name: p.low + (number * k % 12) / 12 * (p.high - p.low) for k, p in enumerate(sweep.space.values(), 1)
+        }
+        params["warm-up"] = 5 * int(params["warm-up"] / 5)
+        spaces = {
+            p.name: optuna.distributions.IntDistribution(int(p.low), int(p.high), step=int(p.step))
+            if p.type == "int"
+            else optuna.distributions.FloatDistribution(p.low, p.high)
+            for p in sweep.space.values()
+        }
+        value = 60 - 100 * (params["model.threshold.final"] - 0.55) ** 2
+        made.add_trial(optuna.trial.create_trial(params=params, distributions=spaces, value=value))
+    return url
 
 
 def test_every_notebook_is_tested():
@@ -53,8 +78,9 @@ def test_stored_without_outputs(path):
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_runs_on_a_store(name):
-    outputs = execute(name, STORE=STORE, **SETTINGS[name])
+def test_runs_on_a_store(name, tmp_path):
+    more = {"STORAGE": study(tmp_path)} if name == "sweep_sensitivity" else {}
+    outputs = execute(name, STORE=STORE, **SETTINGS[name], **more)
     charts = [output["data"][PLOTLY] for output in outputs if PLOTLY in output.get("data", {})]
     assert len(charts) >= CHARTS[name]
     assert all(chart["data"] for chart in charts), "no chart is empty"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import warnings
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from dupl.lab.sweep import Sweep
     from dupl.report.ablation import Table
     from dupl.report.outline import Outline
-    from dupl.report.sweep import SweepOutline
+    from dupl.report.sweep import SweepOutline, SweepReport
 
 
 def is_sweep(name: str) -> bool:
@@ -39,31 +41,40 @@ def sweep_text(arguments: argparse.Namespace, form: str) -> str:
     Raises:
         UserError: It has no study, or the options are those of plans.
     """
-    from dupl.cli.sweep import _quiet_optuna
-    from dupl.lab import overrides
-    from dupl.lab.store import RunStore
-
     if form not in ("md", "html"):
         raise UserError(f"--format {form} is for plans: the report of a sweep is md or html")
     if arguments.rows or arguments.seeds or arguments.pages:
         raise UserError("--rows, --seeds and --pages are for plans: a sweep has trials")
     if arguments.bootstraps < 0:
         raise UserError(f"--bootstraps {arguments.bootstraps}: give 0 or more")
-    with _quiet_optuna(), progress_bar("importances", stderr()) as progress:
-        from dupl.lab.sweep import load, open_study, trials
-        from dupl.report.page_sweep import sweep_page
-        from dupl.report.sweep import report
+    made, frame, tables = examined(arguments)
+    if form == "md":
         from dupl.report.sweep_text import sweep_markdown
+
+        return sweep_markdown(made, tables)
+    from dupl.report.page_sweep import sweep_page
+
+    return sweep_page(made, frame, tables, arguments.out.parent if arguments.out else ".")
+
+
+def examined(arguments: argparse.Namespace) -> tuple[SweepReport, DataFrame, list[Table]]:
+    """What the trials tell, the metrics of their runs, and tables of plans."""
+    from dupl.cli.sweep import _quiet_optuna
+    from dupl.lab import overrides
+    from dupl.lab.store import RunStore
+
+    with warnings.catch_warnings(), progress_bar("importances", stderr()) as progress, ExitStack() as stack:
+        warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, in a notebook without widgets
+        stack.enter_context(_quiet_optuna())
+        from dupl.lab.sweep import load, open_study, trials
+        from dupl.report.sweep import report
 
         sweep = load(arguments.what, overrides.parse(arguments.set))
         found = trials(open_study(sweep, arguments.storage, arguments.root))
         made = report(outline_of(sweep, arguments), found, bootstraps=arguments.bootstraps, progress=progress)
-        store = RunStore(arguments.root)
-        tables = plan_tables(sweep, found, store, made.outline.facts["command"])
-        if form == "md":
-            return sweep_markdown(made, tables)
-        folder = arguments.out.parent if arguments.out else "."
-        return sweep_page(made, metrics(found, store), tables, folder)
+    store, wanted = RunStore(arguments.root), set(found["run"])
+    frame = store.frame([stored for stored in store.best() if stored.fingerprint in wanted])
+    return made, frame, plan_tables(sweep, found, store, made.outline.facts["command"])
 
 
 def outline_of(sweep: Sweep, arguments: argparse.Namespace) -> SweepOutline:
@@ -94,12 +105,6 @@ def outline_of(sweep: Sweep, arguments: argparse.Namespace) -> SweepOutline:
         start=0 if sweep.start_from else None,
         facts=facts,
     )
-
-
-def metrics(found: DataFrame, store: RunStore) -> DataFrame:
-    """What the store has of the trials' runs."""
-    wanted = set(found["run"])
-    return store.frame([stored for stored in store.best() if stored.fingerprint in wanted])
 
 
 def plan_tables(sweep: Sweep, found: DataFrame, store: RunStore, line: str) -> list[Table]:

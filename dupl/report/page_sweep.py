@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 PAIRS = 4  # parameters whose pairs have a contour
+SWEEP_STYLE = """
+#slices .grid { grid-template-columns: repeat(auto-fill, minmax(min(100%, 480px), 1fr)); }
+.wide { margin-top: 0.9rem; }
+"""
 Data = dict[str, Any]
 
 
@@ -72,7 +76,7 @@ def sweep_page(
     sections.append(Section("sources", "Where it comes from", facts(facts_)))
     notes = "".join(f"<li>{text(line)}</li>" for line in caution(report))
     head = f'<dl class="tiles">{_tiles(report)}</dl><ul class="notes">{notes}</ul>'
-    return document(report.outline.title, "dupl sweep", head, sections, data, STYLE)
+    return document(report.outline.title, "dupl sweep", head, sections, data, STYLE + SWEEP_STYLE)
 
 
 def _plot(data: Data, key: str, figure: Any, title: str, about: str = "") -> str:
@@ -156,7 +160,7 @@ def _slices(report: SweepReport, data: Data) -> Section:
         for axis in report.outline.axes:
             title = axis.label if len(report.outline.goals) == 1 else f"{axis.label}: {metric}"
             parts.append(_plot(data, f"slice-{goal}-{len(parts)}", slice_chart(report, axis, goal), title))
-    about = '<p class="about">Dots: complete trials, later ones lighter; crosses: pruned; star: the starting point.</p>'
+    about = '<p class="about">Dots: complete trials, later ones lighter; crosses below them: pruned; star: start.</p>'
     return Section("slices", "Slices", f'{about}<div class="grid">{"".join(parts)}</div>')
 
 

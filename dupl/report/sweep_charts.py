@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE = STUDENTS[1], STUDENTS[2]
 SCALE = "Viridis"
-FINE = 40  # points of a contour's grid in each direction
+FINE = 60  # points of a contour's grid in each direction
 
 
 def unit(metric: str) -> str:
@@ -125,16 +125,26 @@ def course_chart(report: SweepReport, frame: DataFrame) -> Figure | None:
 
 
 def slice_chart(report: SweepReport, axis: Axis, goal: int = 0) -> Figure:
-    """Return a goal over one parameter, whatever the others were: dots by number, the pruned ones as crosses."""
+    """Return a goal over one parameter, whatever the others were: later trials lighter, the pruned ones below all.
+
+    What a pruned trial had by then is no match for complete ones, so its height says nothing; it tells its value.
+    """
     outline = report.outline
     figure = blank(300, unit(outline.goals[goal][0]), hovermode="closest", showlegend=False)
     have = report.trials[report.trials[axis.column].notna()] if axis.column in report.trials else report.trials.iloc[:0]
     pruned, known = have[have["state"] == "pruned"], complete(outline, have)
-    cross = {"color": ORANGE, "size": 8, "symbol": "x-thin", "line": {"width": 2, "color": ORANGE}}
-    _points(figure, _x(axis, pruned), goal_values(pruned, goal), "pruned", cross, points_of(outline, pruned))
-    later = {"color": known["number"].tolist(), "colorscale": SCALE, "size": 9, "line": {"width": 0.6, "color": MARK}}
-    later |= {"colorbar": {"title": {"text": "trial"}, "thickness": 10, "len": 0.9}}
-    _points(figure, _x(axis, known), goal_values(known, goal), "complete", later, points_of(outline, known))
+    values = goal_values(known, goal)
+    if values:
+        floor = min(values) - 0.08 * ((max(values) - min(values)) or 1)
+        cross = {"color": ORANGE, "size": 7, "symbol": "x-thin", "line": {"width": 1.5, "color": ORANGE}}
+        hover = [
+            f"{text}<br>{value:.2f}"
+            for text, value in zip(points_of(outline, pruned), goal_values(pruned, goal), strict=True)
+        ]
+        figure.add_scatter(x=_x(axis, pruned), y=[floor] * len(pruned), mode="markers", marker=cross, text=hover)
+        figure.data[-1].update(name="pruned", hovertemplate="%{text}<extra></extra>")
+    later = {"color": known["number"].tolist(), "colorscale": SCALE, "size": 9, "line": {"width": 1, "color": MARK}}
+    _points(figure, _x(axis, known), values, "complete", later, points_of(outline, known))
     start = known[known["number"] == outline.start]
     star = {"symbol": "star-open", "size": 15, "color": NOISE, "line": {"width": 2}}
     _points(figure, _x(axis, start), goal_values(start, goal), "start", star, points_of(outline, start))
@@ -147,10 +157,16 @@ def _x(axis: Axis, trials: DataFrame) -> list[Any]:
     return [safe(value) for value in values] if axis.low is None else [float(value) for value in values]
 
 
-def _kind(axis: Axis) -> dict[str, str]:
-    return (
-        {"type": "category"} if axis.low is None else {"type": "log", "dtick": "D2"} if axis.log else {"type": "linear"}
-    )
+def _kind(axis: Axis) -> dict[str, Any]:
+    """Scale and ticks of a parameter; on a log scale 1, 2 and 5 of each power of ten."""
+    if axis.low is None or axis.high is None:
+        return {"type": "category"}
+    if not axis.log:
+        return {"type": "linear"}
+    powers = range(math.floor(math.log10(axis.low)), math.ceil(math.log10(axis.high)) + 1)
+    steps = (1, 2, 5) if len(powers) < 5 else (1,)
+    ticks = [step * 10.0**power for power in powers for step in steps]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
 def contour_chart(report: SweepReport, one: Axis, other: Axis, goal: int = 0) -> Figure:
@@ -268,10 +284,8 @@ def parallel_chart(report: SweepReport) -> Figure:
         for at, text in scale.ticks:
             figure.add_annotation(x=place, y=at, text=safe(text), showarrow=False, xanchor="left", xshift=4)
     figure.update_annotations(font={"size": 10})
-    names = [safe(scale.label) for scale in scales]
-    figure.update_xaxes(
-        tickvals=list(range(len(scales))), ticktext=names, side="top", range=[-0.15, len(scales) - 0.55]
-    )
+    names = [safe(scale.label).replace("/mIoU", "<br>mIoU") for scale in scales]  # room on a phone
+    figure.update_xaxes(tickvals=list(range(len(scales))), ticktext=names, side="top", range=[-0.2, len(scales) - 0.55])
     figure.update_xaxes(gridcolor=MARK, fixedrange=True)
     figure.update_yaxes(visible=False, range=[-0.06, 1.06], fixedrange=True)
     return figure
