@@ -140,4 +140,4 @@ def _as_trained(outline: Outline, plan: Plan, sweep: Sweep) -> Outline:
         f"from trials of the sweep {sweep.name}, one seed, judged on its search split by the training's own "
         "evaluation; the paper's numbers are of val, and of its protocol"
     )
-    return replace(outline, title=f"{plan.title}: from the sweep's trials", columns=columns, reference=reference)
+    return replace(outline, title=f"{plan.title} (from trials)", columns=columns, reference=reference)

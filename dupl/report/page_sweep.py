@@ -172,8 +172,9 @@ def _together(report: SweepReport, data: Data) -> Section:
     numeric = [axes[name] for name in order if axes[name].low is not None and axes[name].column in known][:PAIRS]
     parts: list[str] = []
     for one, other in itertools.combinations(numeric, 2):
-        title = f"{one.label} and {other.label}"
-        parts.append(_plot(data, f"contour-{len(parts)}", contour_chart(report, one, other), title))
+        chart = contour_chart(report, one, other)
+        if chart.data[0].type == "contour":  # not of trials on a line
+            parts.append(_plot(data, f"contour-{len(parts)}", chart, f"{one.label} and {other.label}"))
     metric = report.outline.goals[0][0]
     about = f"{metric}, linear between the trials (dots) whatever their other parameters; star: the best trial."
     body = f'<p class="about">{text(about)}</p><div class="grid">{"".join(parts)}</div>' if parts else ""
@@ -192,7 +193,8 @@ def _table(table: Table, number: int) -> Section:
     listed = "".join(f'<li id="note-{key}">{symbols(what)}</li>' for key, what in arranged.footnotes)
     notes = "".join(f"<li>{symbols(what)}</li>" for what in arranged.notes)
     grids = "".join(f"<h3>{symbols(grid.title)}</h3>" * bool(grid.title) + grid_html(grid) for grid in arranged.grids)
-    body = f"{grids}<ol class=notes>{listed}</ol><ul class=notes>{notes}</ul>"
+    measures = facts({label: symbols(what) for label, what in arranged.measures})
+    body = f"{measures}{grids}<ol class=notes>{listed}</ol><ul class=notes>{notes}</ul>"
     for mark in ('id="note-', 'href="#note-'):  # the letters are those of this table
         body = body.replace(mark, f"{mark}{number}-")
     return Section(f"table-{number}", arranged.title, body)

@@ -66,8 +66,8 @@ def test_markdown_with_the_papers_table(store, capsys):
     best = [line for line in text.splitlines() if line.startswith("| 0 | complete | 50.00 | 0.55 |")]
     assert len(best) == 1
     assert "PED-ANOVA needs 8 trials" in text
-    table = text[text.index("from the sweep") :].partition("Changes")[0]
-    notes = text[text.index("from the sweep") :]
+    table = text[text.index("(from trials)") :].partition("Changes")[0]
+    notes = text[text.index("(from trials)") :]
     rows = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("| 0.")}
     assert "46.0 (1)" in rows["0.65"] and "48.5 (1)" in rows["0.6"] and "50.0 (1)" in rows["0.55"]
     assert "not run" in notes, "0.50 was not drawn"
@@ -80,6 +80,7 @@ def test_page(store, tmp_path, capsys):
     assert main(["report", "demo", "--root", str(store), "--out", str(file)]) == 0
     data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', file.read_text())[1])
     assert len(data["plots"]["courses"]["data"]) == 4
+    assert not [key for key in data["plots"] if key.startswith("contour")], "four trials on lines span nothing"
     assert [row[3]["text"] for row in data["tables"]["trials"]["rows"]] == ["0.55", "0.65", "0.6", "0.55"]
 
 
