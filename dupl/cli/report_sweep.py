@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from dupl.lab.sweep import Sweep
     from dupl.report.ablation import Table
     from dupl.report.outline import Outline
-    from dupl.report.sweep import SweepOutline, SweepReport
+    from dupl.report.sweep import SweepReport
+    from dupl.report.sweep_trials import SweepOutline
 
 
 def is_sweep(name: str) -> bool:
@@ -80,7 +81,7 @@ def examined(arguments: argparse.Namespace) -> tuple[SweepReport, DataFrame, lis
 def outline_of(sweep: Sweep, arguments: argparse.Namespace) -> SweepOutline:
     """A sweep as the report takes it."""
     from dupl.lab.sweep_study import default_url, shown
-    from dupl.report.sweep import Axis, SweepOutline
+    from dupl.report.sweep_trials import Axis, SweepOutline
 
     axes = [
         Axis(p.name, p.label, p.low, p.high, p.step, p.log, p.type == "int", tuple(choice for choice, _ in p.choices))

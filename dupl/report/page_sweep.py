@@ -13,17 +13,16 @@ from dupl.report.frame import Section, document, facts, note, plot, text, tile
 from dupl.report.layout import NONE, layout
 from dupl.report.page import NAME
 from dupl.report.render_html import STYLE, grid_html, symbols
-from dupl.report.sweep import SweepReport, complete, goal_values, tally
+from dupl.report.sweep import SweepReport
 from dupl.report.sweep_charts import (
-    contour_chart,
     course_chart,
     front_chart,
     history_chart,
     importance_chart,
-    parallel_chart,
     slice_chart,
     told,
 )
+from dupl.report.sweep_surface import contour_chart, parallel_chart
 from dupl.report.sweep_text import (
     Grid,
     best_title,
@@ -35,6 +34,7 @@ from dupl.report.sweep_text import (
     trial_grid,
     values_of,
 )
+from dupl.report.sweep_trials import complete, goal_values, tally
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -9,8 +9,9 @@ from typing import Any
 from dupl.report.ablation import Table
 from dupl.report.layout import NONE, layout
 from dupl.report.render_markdown import escape, markdown
-from dupl.report.sweep import SweepReport, spared, tally
+from dupl.report.sweep import SweepReport
 from dupl.report.sweep_charts import told
+from dupl.report.sweep_trials import spared, tally
 
 Grid = tuple[list[str], list[list[str]]]  # heads and rows
 

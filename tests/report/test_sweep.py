@@ -10,9 +10,11 @@ pd = pytest.importorskip("pandas")
 pytest.importorskip("optuna", reason="importances are Optuna's")
 
 from dupl.report import sweep_charts as charts  # noqa: E402
+from dupl.report import sweep_surface as surface_of  # noqa: E402
 from dupl.report.page_sweep import sweep_page  # noqa: E402
-from dupl.report.sweep import Axis, SweepOutline, front, judged, ranked, report, spared, tally  # noqa: E402
+from dupl.report.sweep import report  # noqa: E402
 from dupl.report.sweep_text import importance_grid, summary, sweep_markdown, trial_grid  # noqa: E402
+from dupl.report.sweep_trials import Axis, SweepOutline, front, judged, ranked, spared, tally  # noqa: E402
 
 EVIL = "<script>alert(1)</script> | x"
 AXES = (
@@ -150,7 +152,7 @@ class TestCharts:
 
     def test_contour_says_nothing_beyond_the_trials(self):
         corner = [{"params/a": a, "params/b": b, "values": [100 * a + b]} for a in (0, 0.5) for b in (0, 50)]
-        figure = charts.contour_chart(report(ONE, frame(*corner)), AXES[0], AXES[1])
+        figure = surface_of.contour_chart(report(ONE, frame(*corner)), AXES[0], AXES[1])
         surface = figure.data[0]
         for x, column in zip(surface.x, zip(*surface.z, strict=True), strict=True):
             for y, z in zip(surface.y, column, strict=True):
@@ -158,13 +160,13 @@ class TestCharts:
                 assert (z is None) == (not inside)
                 assert z is None or z == pytest.approx(100 * x + y, abs=1e-3)
         line = [{"params/a": k / 5, "params/b": 20 * k} for k in range(6)]
-        flat = charts.contour_chart(report(ONE, frame(*line)), AXES[0], AXES[1])
+        flat = surface_of.contour_chart(report(ONE, frame(*line)), AXES[0], AXES[1])
         assert [trace.type for trace in flat.data] == ["scatter", "scatter"], "points on a line have no surface"
 
     def test_parallel_lines_know_scales(self, known):
         gone = known.trials.copy()
         gone.loc[0, "params/c"] = math.nan  # not asked for
-        figure = charts.parallel_chart(report(ONE, gone, bootstraps=0))
+        figure = surface_of.parallel_chart(report(ONE, gone, bootstraps=0))
         by_text = {trace.text.split(",")[0]: trace for trace in figure.data}
         assert by_text["trial 0"].y[3] is None
         row = known.trials.iloc[5]
