@@ -19,7 +19,7 @@ from dupl import __version__, recipes
 from dupl.cli import build_parser, main
 from dupl.lab.run import Run
 
-COMMANDS = ["demo", "train", "eval", "infer", "show", "data check", "sweep"]
+COMMANDS = ["demo", "train", "eval", "infer", "show", "data check", "reproduce", "sweep"]
 SMALL = [  # makes the demo tiny
     'model.network.backbone.options={"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}',
     "model.network.head.channels=16",

@@ -14,6 +14,7 @@ from dupl.cli.doctor import add_doctor
 from dupl.cli.evaluate import add_eval
 from dupl.cli.infer import add_infer
 from dupl.cli.report import add_report
+from dupl.cli.reproduce import add_reproduce
 from dupl.cli.runs import add_runs
 from dupl.cli.show import add_show
 from dupl.cli.sweep import add_sweep
@@ -54,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=f"dupl {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    look = (add_runs, add_report, add_dashboard, add_sync, add_doctor)
+    look = (add_runs, add_reproduce, add_report, add_dashboard, add_sync, add_doctor)
     for add in (add_demo, add_train, add_eval, add_infer, add_show, add_data, add_ablate, add_sweep, *look):
         add(commands)
     return parser

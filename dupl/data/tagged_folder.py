@@ -147,6 +147,8 @@ def _foreground(classes: Sequence[str]) -> tuple[str, ...]:
     names = tuple(classes[1:] if classes and classes[0] == "background" else classes)
     if len(set(names)) < len(names) or "background" in names:
         raise UserError(f"classes name one twice, or background late: {', '.join(classes)}; name each once")
+    if bad := [name for name in names if not name.isprintable() or not name]:
+        raise UserError(f"a class is called {bad[0]!r}; a name has letters, and no line ends or other marks")
     if len(names) > 254:
         raise UserError(f"{len(names)} classes; a mask has room for 254 beside background and void")
     return names

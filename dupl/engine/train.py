@@ -24,6 +24,7 @@ from dupl.data.base import ImageSet
 from dupl.data.views import TrainView
 from dupl.engine import build
 from dupl.engine.checkpoints import CheckpointHook, newest_valid
+from dupl.engine.data_digest import record
 from dupl.engine.evaluate import PROTOCOL, Evaluation, evaluate, merge, metric_names
 from dupl.engine.gallery import GalleryHook, check_gallery
 from dupl.engine.hooks import EvaluateHook, ProgressHook, ScalarHook, StopHook
@@ -154,6 +155,9 @@ def train(
         quiet.print(f"{run.path}: {len(view)} images, {batch}, {precision} on {device}", soft_wrap=True)
         if late := starts(config.model).keys() - marks(config).keys():
             quiet.print(f"{', '.join(sorted(late))} after the end, iteration {config.schedule.iterations}")
+        if rank == 0:
+            sets = {"train": view.source} if validation is None else {"train": view.source, "val": validation}
+            record(run, config, sets, quiet)
         tracked = None
         if wandb != "off" and rank == 0:
             tracked = TrackHook(run, config, model, view.source if validation is None else validation, wandb, quiet)

@@ -68,7 +68,7 @@ def read_evaluations(run: str | Path) -> tuple[list[Evaluation], Damage]:
         except FileNotFoundError:
             if os.path.exists(f"{folder}/per_class.csv"):  # metrics.json is written before it
                 damage.append((Path(folder), "metrics.json is missing"))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (OSError, ArithmeticError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             damage.append((Path(folder), f"metrics.json is damaged: {type(error).__name__}: {error}"))
     own = next((one.split for one in found if not one.checkpoint), "val")
     every = found + [_guess(folder, own) for folder, _ in damage]
@@ -85,18 +85,25 @@ def _read(folder: str) -> Evaluation:
     seconds = None if facts.get("seconds") is None else float(facts["seconds"])
     title = str(facts.get("protocol", ""))
     if "name" not in facts:
-        iteration = int(facts["iter"])
+        iteration = _count(facts["iter"])
         split = _split(facts.get("data"))
         rank: tuple[float, ...] = (True, iteration)
         return Evaluation(Path(folder), "train", "train", title, split, "", iteration, seconds, metrics, rank=rank)
     name, checkpoint = str(facts["name"]), Path(str(facts["checkpoint"])).stem
     match = TRAINING.fullmatch(checkpoint)
     reached = facts.get("iter", match and match[1])
-    reached = None if reached is None else int(reached)
+    reached = None if reached is None else _count(reached)
     protocol = _protocol(name, "crf" in facts, bool(facts.get("present_only")))
     rank = (False, facts.get("students") == "all", checkpoint == "best", reached or 0, written)
     split = str(facts["split"])
     return Evaluation(Path(folder), protocol, name, title, split, checkpoint, reached, seconds, metrics, rank=rank)
+
+
+def _count(value: Any) -> int:
+    count = int(value)
+    if not 0 <= count < 2**63:
+        raise ValueError(f"its iteration is {str(count)[:20]}")
+    return count
 
 
 def _guess(folder: Path, split: str) -> Evaluation:

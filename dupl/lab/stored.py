@@ -127,12 +127,16 @@ def open_run(folder: str | Path) -> StoredRun | None:
         status = run.status
     except UserError as error:
         raise UserError(str(error).removeprefix(f"{run.path}/")) from None
-    if bad := [name for name, kind in KINDS.items() if not isinstance(getattr(status, name), kind)]:
+    if bad := [name for name, kind in KINDS.items() if not _sound(getattr(status, name), kind)]:
         raise UserError(f"status.json is damaged: {bad[0]} is {getattr(status, bad[0])!r}")
     if not os.path.isfile(run.config_path):
         raise UserError("config.py is missing")
     gone = status.state in ACTIVE and at_work(status, written) is False
     return StoredRun(run, status, "interrupted" if gone else status.state, written)
+
+
+def _sound(value: object, kind: Any) -> bool:
+    return isinstance(value, kind) and not (isinstance(value, int) and abs(value) >= 2**63)
 
 
 def _size(folder: str | Path) -> int:

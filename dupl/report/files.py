@@ -15,6 +15,15 @@ from dupl.report.tables import read_evaluation
 
 Row = tuple[Any, ...]
 Found = TypeVar("Found")
+NUMBER = (int, float)
+MOST = 2**53  # beyond, and for NaN, a number is nothing that a page computes with
+STATUS: dict[str, Any] = dict(  # what a page computes with; the rest is shown as it is
+    iteration=int, iterations=int, seconds=NUMBER, command=list, versions=dict, dirty=bool, error=str
+)
+SHEET: dict[str, Any] = dict(iter=int, cell=int, columns=list, images=list, legend=list)
+COLUMN: dict[str, Any] = dict(kind=str, student=int)
+FACTS: dict[str, Any] = dict(seconds=NUMBER, data=dict)
+IMAGE: dict[str, Any] = dict(name=str, tags=list, size=list, filled=list)
 
 
 @dataclass(frozen=True)
@@ -91,8 +100,10 @@ def read_run(folder: Path) -> RunFiles:
         status = dict(json.loads((folder / "status.json").read_bytes()))
     except FileNotFoundError:
         raise UserError(f"{folder} holds no status.json: is it the folder of a run?") from None
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{folder / 'status.json'} is damaged: {error}") from None
+    if bad := _other(status, STATUS, optional=True):
+        raise UserError(f"{folder / 'status.json'} is damaged: {bad}")
     problems: list[str] = []
 
     def attempt(read: Callable[[Path], Found], path: Path, otherwise: Found) -> Found:
@@ -100,7 +111,16 @@ def read_run(folder: Path) -> RunFiles:
             return read(path)
         except FileNotFoundError:
             return otherwise
-        except (UserError, OSError, KeyError, TypeError, ValueError) as error:
+        except (
+            UserError,
+            OSError,
+            LookupError,
+            ArithmeticError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             problems.append(f"{path.relative_to(folder)} cannot be read: {' '.join(str(error).split())}")
             return otherwise
 
@@ -127,13 +147,21 @@ def _config(path: Path) -> dict[str, Any]:
 def _rows(path: Path) -> list[dict[str, Any]]:
     """Rows of scalars.jsonl; a last line without its end is not one yet."""
     *lines, _ = path.read_text().split("\n")
-    return [dict(json.loads(line)) for line in lines]
+    rows = [dict(json.loads(line)) for line in lines]
+    for number, row in enumerate(rows, 1):
+        if type(row.get("iter")) is not int or any(v is not None and type(v) not in NUMBER for v in row.values()):
+            raise ValueError(f"line {number} holds more than numbers, or no iteration")
+    return rows
 
 
 def _evaluation(folder: Path) -> Evaluated:
     metrics, rows = read_evaluation(folder)
     facts = json.loads((folder / "metrics.json").read_bytes())
     del facts["metrics"]
+    if bad := _other(facts, FACTS, optional=True):
+        raise ValueError(bad)
+    if any(len(row) != 7 or row[0].count("/") != 1 for row in rows):
+        raise ValueError("per_class.csv has other columns, or maps called otherwise")
     trained = folder.name.startswith("iter_")
     who = f"iteration {facts['iter']:,}" if trained else f"{facts.get('split')}, {Path(facts['checkpoint']).stem}"
     iteration = int(facts["iter"]) if trained else None
@@ -150,4 +178,25 @@ def _confusion(folder: Path) -> dict[str, list[list[int]]]:
 
 
 def _sheet(path: Path) -> dict[str, Any]:
-    return {**json.loads(path.read_bytes()), "sheet": path.with_suffix(".webp").read_bytes()}
+    described = dict(json.loads(path.read_bytes()))
+    parts = [(described, SHEET)]
+    for name, shape in (("images", IMAGE), ("columns", COLUMN)):
+        parts += [(one, shape) for one in described.get(name) or ()]
+    for value, shape in parts:
+        if bad := _other(value, shape):
+            raise ValueError(bad)
+    if bad := _other(described, {"seconds": NUMBER}, optional=True):
+        raise ValueError(bad)
+    return {**described, "sheet": path.with_suffix(".webp").read_bytes()}
+
+
+def _other(value: Any, shape: dict[str, Any], optional: bool = False) -> str:
+    """What is not as it should be in a JSON object; "" where nothing is."""
+    if not isinstance(value, dict):
+        return f"{str(value)[:60]!r} is no object"
+    for name, kind in shape.items():
+        found = value.get(name)
+        huge = isinstance(found, NUMBER) and not abs(found) < MOST
+        if huge or not (isinstance(found, kind) or (optional and found is None)):
+            return f"{name} is {'no such number' if huge else repr(found)[:60]}"
+    return ""

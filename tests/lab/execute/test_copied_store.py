@@ -1,0 +1,24 @@
+"""A store that was copied with its leases works on its own runs, not on those it was copied from."""
+
+from __future__ import annotations
+
+import shutil
+
+from dupl.lab.execute.job import Job
+from dupl.lab.execute.lease import Leases
+from dupl.lab.execute.worker import place_of
+from dupl.lab.run import Run
+
+
+def test_the_claims_of_a_copied_store_name_folders_of_the_old_one(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    Run.create(old / "plan-a" / "run", "", "f", [], 0)
+    lease = Leases(old).take("f", "ticket", old / "plan-a" / "run", 60.0)
+    lease.end("interrupted")
+    shutil.copytree(old, new)
+
+    def job(root):
+        return Job("f", "", str(root), str(root / "run"), (), str(tmp_path))
+
+    assert place_of(job(old), Leases(old).last("f")) == old / "plan-a" / "run", "which another plan has made"
+    assert place_of(job(new), Leases(new).last("f")) == new / "run"

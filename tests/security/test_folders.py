@@ -1,0 +1,94 @@
+"""A run's folder from elsewhere, each of its files replaced by something strange: a page, or one clear line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dupl.errors import UserError
+from dupl.lab.store import RunStore
+from dupl.report.files import read_run
+from dupl.report.page import page
+
+STRANGE = ["", "null", "[[1]]", '{"iter": "a"}', "[" * 100_000]
+INSIDE = {
+    "status.json": ["iteration", "iterations", "seconds", "command", "versions", "fingerprint", "seed", "state", "pid"],
+    "evaluation/iter_000024/metrics.json": ["metrics", "iter", "seconds", "data", "protocol", "size"],
+    "gallery/iter_000024.json": ["iter", "cell", "columns", "images", "legend", "split", "seconds"],
+}
+FILES = [
+    *INSIDE,
+    *("config.py", "scalars.jsonl", "git.diff"),
+    *(f"evaluation/iter_000024/{name}.csv" for name in ("per_class", "confusion", "per_image")),
+    "gallery/iter_000024.webp",
+]
+
+
+@pytest.fixture(scope="module")
+def copy(trained, tmp_path_factory):
+    """A copy of a run; files changed by a test are put back."""
+    folder = tmp_path_factory.mktemp("theirs") / "run"
+    shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("*.pth"))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_plotly(monkeypatch):
+    """The pages are made, four megabytes of script aside."""
+    monkeypatch.setattr("dupl.report.frame._plotly", str)
+
+
+def look(folder: Path) -> None:
+    """What reads folders; anything but a clear error fails the test."""
+    try:
+        assert page(read_run(folder)).startswith("<!doctype html>")
+    except UserError as error:
+        assert "\n" not in str(error)
+    store = RunStore(folder.parent)
+    store.frame()
+    store.counts()
+    store.per_image()
+    for _, reason in store.damaged:
+        assert "\n" not in reason
+
+
+def replaced(folder: Path, name: str, content: bytes) -> None:
+    """Look at the folder while a file holds something else."""
+    file = folder / name
+    before = file.read_bytes() if file.exists() else None
+    file.write_bytes(content)
+    try:
+        look(folder)
+    finally:
+        if before is None:
+            file.unlink()
+        else:
+            file.write_bytes(before)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_replaced(copy, name):
+    for content in STRANGE:
+        replaced(copy, name, content.encode())
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_a_value_replaced(copy, name):
+    whole = json.loads((copy / name).read_text())
+    for key in INSIDE[name]:
+        for value in (None, "a", 10**400, [{"a": 1}]):
+            replaced(copy, name, json.dumps({**whole, key: value}).encode())
+
+
+def test_scalars_replaced(copy):
+    for line in (
+        '{"iter": 1, "loss": "a"}',
+        '{"loss": 1}',
+        '{"iter": null}',
+        '{"iter": 1, "a/b/c/d": 1}',
+        '{"iter": [1]}',
+    ):
+        replaced(copy, "scalars.jsonl", f"{line}\n".encode())

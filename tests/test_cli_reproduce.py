@@ -1,0 +1,131 @@
+"""`dupl reproduce`: from a run's folder to the same run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dupl.cli import main
+from dupl.data.tagged_folder import TaggedFolder
+from dupl.engine.data_digest import digest
+from dupl.lab import provenance
+from dupl.lab.provenance import Code
+from dupl.lab.run import Run
+
+
+@pytest.fixture
+def run(trained, monkeypatch):
+    """A finished run, of the very code that is here."""
+    status, diff = Run(trained).status, trained / "git.diff"
+    code = Code(status.commit, status.dirty, diff.read_text() if diff.exists() else "")
+    monkeypatch.setattr(provenance, "code", lambda: code)
+    return trained
+
+
+def test_check(run, capsys):
+    assert main(["reproduce", str(run), "--check"]) == 0
+    out = capsys.readouterr().out
+    assert "DIFFERS" not in out and "command" not in out
+    assert "same       data.train: 24 images" in out and "same       data.val: 8 images" in out
+
+
+def test_check_says_what_differs(run, capsys):
+    assert main(["reproduce", str(run), "--check", "--set", "data.train.count=23"]) == 1
+    out = capsys.readouterr().out
+    assert "DIFFERS    config: data.train.count: 24 -> 23" in out
+    assert "DIFFERS    data.train: number of images (24 then, 23 now); names of images" in out
+
+
+def test_the_command_is_printed(run, capsys):
+    assert main(["reproduce", str(run)]) == 0
+    assert f"command    dupl train {run}/config.py --work-dir {run}-again" in capsys.readouterr().out
+    assert not Path(f"{run}-again").exists()
+
+
+def test_trained_again_it_is_the_same(run, tmp_path, capsys):
+    again = tmp_path / "again"
+    assert main(["reproduce", str(run), "--out", str(again)]) == 0
+    assert "same       scalars: " in capsys.readouterr().out
+    assert Run(again).status.fingerprint == Run(run).status.fingerprint
+    written = (again / "status.json").stat().st_mtime
+    assert main(["reproduce", str(run), "--out", str(again)]) == 0, "only compared"
+    assert (again / "status.json").stat().st_mtime == written
+
+
+def test_another_result_is_told(run, tmp_path, capsys):
+    again = tmp_path / "again"
+    shutil.copytree(run, again)
+    text = (again / "scalars.jsonl").read_text()
+    rows = [json.loads(line) for line in text.splitlines()]
+    rows[-1] = {key: value if key == "iter" else -1.0 for key, value in rows[-1].items()}
+    (again / "scalars.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["reproduce", str(run), "--out", str(again)]) == 1
+    out, err = capsys.readouterr()
+    assert "DIFFERS    scalars: " in out and "from iteration 24 on" in out
+    assert err.splitlines()[-1].startswith(f"dupl: {again} differs from {run}")
+
+
+def test_mistakes(run, tmp_path, capsys):
+    assert main(["reproduce", str(run), "--out", str(run)]) == 2
+    assert "is the run itself" in capsys.readouterr().err
+    assert main(["reproduce", str(run), "--check", "--out", "x"]) == 2
+    assert main(["reproduce", str(tmp_path)]) == 2
+    assert "is it the folder of a run?" in capsys.readouterr().err
+
+
+class TestDigest:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        (tmp_path / "images").mkdir()
+        for name, shade in (("a", 1), ("b", 2)):
+            Image.fromarray(np.full((8, 8, 3), shade, np.uint8)).save(tmp_path / "images" / f"{name}.png")
+        (tmp_path / "tags.csv").write_text("image,tags\na.png,cat\nb.png,dog\n")
+        return tmp_path
+
+    def changed(self, folder: Path, change) -> set[str]:
+        """What of the digest another state of the folder changes."""
+        before = digest(TaggedFolder(str(folder)))
+        change()
+        after = digest(TaggedFolder(str(folder)))
+        return {key for key in before if before[key] != after[key]}
+
+    def test_it_is_the_same_elsewhere(self, folder, tmp_path_factory):
+        other = tmp_path_factory.mktemp("other") / "set"
+        shutil.copytree(folder, other)
+        assert digest(TaggedFolder(str(folder))) == digest(TaggedFolder(str(other)))
+
+    def test_a_tag(self, folder):
+        assert self.changed(
+            folder, lambda: (folder / "tags.csv").write_text("image,tags\na.png,cat\nb.png,cat dog\n")
+        ) == {"tags"}
+
+    def test_a_photo(self, folder):
+        photo = folder / "images" / "b.png"
+        assert self.changed(folder, lambda: photo.write_bytes(photo.read_bytes() + b"0")) == {"sizes"}
+
+    def test_an_image_more(self, folder):
+        def change():
+            shutil.copy(folder / "images" / "a.png", folder / "images" / "c.png")
+            (folder / "tags.csv").write_text("image,tags\na.png,cat\nb.png,dog\nc.png,cat\n")
+
+        assert self.changed(folder, change) == {"images", "names", "tags", "sizes"}
+
+    def test_a_photo_that_is_gone(self, folder):
+        assert self.changed(folder, (folder / "images" / "b.png").unlink) == {"sizes"}
+
+
+def test_other_data_at_resumption_is_told(tiny, trained, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    run = Run(folder)
+    run.update(state="interrupted")
+    data = run.read_json("data.json")
+    data["train"]["names"] = "other"
+    run.write_json("data.json", data)
+    assert main(["train", tiny, "--work-dir", str(folder), "--resume"]) == 0
+    assert "data.train is not what the run began with (names of images (other then, " in capsys.readouterr().err
