@@ -135,7 +135,7 @@ class TestMistakes:
 
     def test_a_folder_that_cannot_be(self, capsys, tiny, tmp_path):
         (tmp_path / "file").write_text("")
-        assert "file" in told(capsys, "train", tiny, "--work-dir", tmp_path / "file", code=1)
+        assert "file" in told(capsys, "train", tiny, "--work-dir", tmp_path / "file")
 
     def test_as_a_process(self):
         argv = [sys.executable, "-m", "dupl", "train", "voc/dulp"]
@@ -271,7 +271,8 @@ class TestEval:
         assert facts["checkpoint"].endswith("iter_000024.pth")
         tables = {"metrics.json", "per_class.csv", "per_image.csv", "confusion.csv"}
         maps = [f"{kind}_{who}" for kind in ("cam", "seg") for who in ("1", "2", "mean")]
-        pictures = {f"confusion_{name}.png" for name in maps} | {"over_activation_cam.png", "over_activation_seg.png"}
+        pictures = {f"confusion_{name}.png" for name in maps}
+        pictures |= {"over_activation_cam.png", "over_activation_seg.png", "pictures.png"}
         assert {f.name for f in out.iterdir()} == tables | pictures
 
     def test_another_split_inside_the_run(self, capsys, trained):

@@ -72,7 +72,6 @@ class TestScalars:
         (row,) = run.scalars()
         assert (row["loss"], row["late"]) == (9.5 / 4, 6.0)
 
-
     def test_a_backend_that_does_not_close_ends_nothing(self, run):
         hook, runner, told = hooks.ScalarHook(run, 4), FakeRunner(), []
         runner.visualizer.close, runner.logger = lambda: 1 / 0, SimpleNamespace(error=told.append)
