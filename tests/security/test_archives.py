@@ -8,10 +8,8 @@ from __future__ import annotations
 import copy
 import io
 import json
-import struct
 import tarfile
 import zipfile
-import zlib
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,6 @@ import pytest
 from dupl.data.classes import COCO_CLASSES
 from dupl.data.instances import Instances
 from dupl.data.prepare.archives import Archive
-from dupl.data.prepare.sbd import read_mat
 from dupl.data.prepare.unpack import unpack
 from dupl.errors import UserError
 
@@ -79,15 +76,6 @@ def test_annotations_that_name_a_photo_outside(tmp_path, name):
     path.write_text(json.dumps({"images": [image], "annotations": [], "categories": categories}))
     with pytest.raises(UserError, match="leads out of the folder of images"):
         Instances(path, COCO_CLASSES)
-
-
-def test_a_damaged_annotation_of_sbd(tmp_path):
-    packed = zlib.compress(b"x" * 100)
-    packed = packed[:10] + b"\xff" * 8 + packed[18:]
-    head = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H", 0x0100) + b"IM" + struct.pack("<II", 15, len(packed))
-    (tmp_path / "a.mat").write_bytes(head + packed)
-    with pytest.raises(UserError, match="annotation cannot be read"):
-        read_mat(tmp_path / "a.mat")
 
 
 def test_annotations_nested_without_end(tmp_path):

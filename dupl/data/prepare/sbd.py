@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from dupl.data.classes import VOC_CLASSES
 from dupl.data.prepare import archives
 from dupl.data.prepare.disk import rest, room, write_file
+from dupl.data.prepare.mat import read_labels
 from dupl.data.prepare.steps import Place, Step
 from dupl.data.prepare.voc import LISTS, tags
 from dupl.data.prepare.writing import save_list, save_mask
@@ -78,17 +78,13 @@ def read_mat(path: Path) -> NDArray[np.uint8]:
     Raises:
         UserError: The file is missing, damaged or of another kind.
     """
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
     try:
-        with open(path, "rb") as file:
-            mask = loadmat(file, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
-        if mask.ndim != 2 or mask.dtype != np.uint8 or mask.size == 0 or mask.max() >= len(VOC_CLASSES):
-            raise ValueError(f"its mask has labels other than 0..{len(VOC_CLASSES) - 1}, or no two axes")
+        mask = read_labels(path.read_bytes(), "GTcls", "Segmentation")
+        if mask.max() >= len(VOC_CLASSES):
+            raise ValueError(f"its mask has labels other than 0..{len(VOC_CLASSES) - 1}")
     except FileNotFoundError:
         raise UserError(f"annotation not found: {path}; run `dupl data prepare sbd` again with the archive") from None
-    except (MatReadError, OSError, ValueError, TypeError, LookupError, NotImplementedError, zlib.error) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"annotation cannot be read: {path} ({error}); delete it and run the command again") from None
     return np.ascontiguousarray(mask)
 
