@@ -22,7 +22,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from dupl.data.voc import VOC
-from dupl.engine.crf import CRF, Job, keep_memory, refine
+from dupl.engine.crf import CRF, Job, refine
+from dupl.engine.memory import keep_memory
 from dupl.structures import IGNORE
 
 

@@ -21,9 +21,10 @@ from dupl.data.classes import VOC_CLASSES
 from dupl.data.toy import Toy
 from dupl.data.views import normalize
 from dupl.data.voc import VOC
-from dupl.engine.build import build_model, keep_memory
+from dupl.engine.build import build_model
 from dupl.engine.checkpoints import convert
 from dupl.engine.evaluate import evaluate
+from dupl.engine.memory import keep_memory
 from dupl.engine.optim import build_optimizer
 from dupl.lab import overrides, provenance
 from dupl.method.cam import Present

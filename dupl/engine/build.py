@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from mmengine.config import Config
 
 from dupl.data.base import ImageSet
+from dupl.engine.memory import keep_memory
 from dupl.errors import RunError, UserError
 from dupl.method.dupl import DuPL
 from dupl.registry import COMPONENTS, DATASETS
@@ -126,18 +126,6 @@ def plain_errors() -> Iterator[None]:
         what = "disk full" if number in FULL else "the disk could not be written"
         said = " ".join(str(error).split())[:200]
         raise RunError(f"{what} ({said}): mend it, then repeat the command (dupl train with --resume)") from error
-
-
-def keep_memory() -> None:
-    """Make this process hold on to freed memory, where its C library is glibc.
-
-    Work on a CPU allocates and frees arrays of megabytes all the time; to get each page of them anew from the system
-    takes up to half of the time of a transformer's forward pass (benchmarks/README.md).
-    """
-    with suppress(OSError, AttributeError, TypeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(-4, 0)  # M_MMAP_MAX: nothing lies outside the heap
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the heap does not shrink
 
 
 def machine(device: torch.device, world: int) -> str:

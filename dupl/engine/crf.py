@@ -6,7 +6,6 @@ and weight 4; the unary term is -log of the softmax, which is clipped at 1e-5.
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import os
 import signal
@@ -14,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
@@ -22,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dupl.engine.memory import keep_memory
 from dupl.errors import RunError, UserError
 
 Labels = NDArray[np.uint8]
@@ -193,18 +192,6 @@ def _begin() -> None:
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.join,), daemon=True).start()
-
-
-def keep_memory() -> None:
-    """Make this process hold on to freed memory, where its C library is glibc.
-
-    Mean field allocates a few arrays of megabytes in every iteration; to get each page of them anew from the system
-    takes as long as the filtering itself.
-    """
-    with suppress(OSError, AttributeError, TypeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(-4, 0)  # M_MMAP_MAX: nothing lies outside the heap
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the heap does not shrink
 
 
 def _end_with(parent_ends: Callable[[], object]) -> None:

@@ -16,6 +16,7 @@ from dupl.data.base import ImageSet
 from dupl.data.views import PhotoSample, PhotoView, normalize
 from dupl.engine import build, crf
 from dupl.engine.kept import KeptLabels, KeptLogits
+from dupl.engine.memory import keep_memory
 from dupl.engine.protocols import Labelled, Labels, Part, Protocol, Who, resize
 from dupl.errors import RunError, UserError
 from dupl.method.dupl import DuPL
@@ -206,7 +207,7 @@ def _loader(items: Dataset[Any], indices: Sequence[int], workers: int) -> DataLo
 def _begin(worker: int) -> None:
     """Start-up of a loader's worker."""
     build.worker_apart(worker)
-    crf.keep_memory()
+    keep_memory()
 
 
 def patch_logits(net: SubNet, image: Tensor, base: Sequence[int], scales: Sequence[float]) -> list[Tensor]:
