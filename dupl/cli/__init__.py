@@ -68,6 +68,7 @@ EXAMPLES = """examples:
   dupl train voc/dupl                         train; Ctrl-C stops it, --resume goes on
   dupl eval runs/RUN                          tables of a trained run
   dupl runs                                   every run: state, size, commit
+  dupl reproduce runs/RUN                     what is the same here, and the command that makes it again
   dupl infer runs/RUN photos/ --out out/      masks, overlays, heat maps of your images
   dupl doctor voc/dupl                        what this machine lacks for it, and how to mend it
   dupl ablate PLAN --dry-run                  a plan's runs, what is done of them, hours to come; then without it
