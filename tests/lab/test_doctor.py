@@ -46,7 +46,7 @@ class TestPackages:
         assert found["wandb"].mend.endswith('pip install "dupl-lab[track]"')
 
     def test_the_floors_are_those_of_the_package(self):
-        text = (Path(doctor.__file__).parents[2] / "pyproject.toml").read_text()
+        text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
         listed = text.partition("\ndependencies = [\n")[2].partition("\n]")[0].split(",\n")
         floors = dict.fromkeys(doctor.NEEDED)
         for line in listed:

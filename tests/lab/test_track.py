@@ -91,7 +91,7 @@ class TestMode:
     def test_a_folder_of_offline_runs_is_not_wandb(self, tmp_path):
         (tmp_path / "wandb").mkdir()
         code = "from dupl.lab import track; print(track.installed())"
-        environ = {**os.environ, "PYTHONPATH": str(Path(track.__file__).parents[2])}
+        environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
         bare = [sys.executable, "-S", "-c", code]  # no site-packages
         done = subprocess.run(bare, cwd=tmp_path, env=environ, capture_output=True, text=True)
         assert done.stdout.strip() == "False", done.stderr

@@ -13,6 +13,7 @@ from dupl.cli import main
 from dupl.errors import UserError
 from dupl.literals import read_file
 
+CHECKOUT = Path(__file__).parents[2]
 ATTACKS = {
     "import": "import os",
     "from": "from os import system",
@@ -82,7 +83,7 @@ def test_a_base_is_not_executed_either(home, capsys):
 def test_custom_imports_are_not_imported(home, monkeypatch, capsys):
     Path("evil_module.py").write_text(f"open('{home}/ran', 'w')")
     monkeypatch.syspath_prepend(str(home))
-    base = Path(recipes.__file__).parents[1] / "experiments" / "demo" / "toy.py"
+    base = CHECKOUT / "experiments" / "demo" / "toy.py"
     Path("mine.py").write_text(
         f"_base_ = [{str(base)!r}]\ncustom_imports = dict(imports=['evil_module'])\n"
         "model = dict(threshold=dict(_delete_=True, type='Mine'))\n"
@@ -116,7 +117,7 @@ class TestRuns:
     @pytest.mark.parametrize("command", ["show", "eval", "report", "dashboard", "infer", "runs", "train"])
     def test_no_command_on_a_runs_folder_executes_its_config(self, home, run, command, tiny, capsys):
         further = {
-            "infer": [str(next(Path(recipes.__file__).parents[1].glob("docs/*.png"))), "--out", "out"],
+            "infer": [str(next(CHECKOUT.glob("docs/*.png"))), "--out", "out"],
             "dashboard": ["--local"],
             "train": ["--work-dir", str(run), "--resume", "--set", "runtime.seed=3"],
         }
@@ -130,7 +131,7 @@ class TestRuns:
 
 
 def every(kind: str) -> list[str]:
-    return [str(p) for p in sorted((Path(recipes.__file__).parents[1] / kind).rglob("*.py"))]
+    return [str(p) for p in sorted((CHECKOUT / kind).rglob("*.py"))]
 
 
 @pytest.mark.parametrize("path", [*every("experiments"), *every("ablations")])
