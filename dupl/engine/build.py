@@ -55,7 +55,25 @@ def build_model(config: Config, classes: int, device: torch.device, pretrained: 
         model["network"]["backbone"].update(pretrained=False, weights=None)
     model.update(num_classes=classes, amp=precision(config.runtime.amp, device))
     built: DuPL = _build(COMPONENTS, model, "model")
+    if backend := config.runtime.get("compile"):
+        compile_blocks(built, backend)
     return built.to(device)
+
+
+def compile_blocks(model: DuPL, backend: str) -> None:
+    """Have torch compile the transformer blocks of all networks when they first run; weights keep their names.
+
+    The sums are the same in another order: results differ by rounding, as between devices.
+
+    Raises:
+        UserError: torch has no such backend.
+    """
+    if backend not in torch.compiler.list_backends(exclude_tags=()):
+        known = ", ".join(torch.compiler.list_backends())
+        raise UserError(f"runtime.compile is {backend!r}: choose None or of {known}")
+    for net in model.students:
+        for block in net.backbone.vit.blocks:
+            block.compile(backend=backend)
 
 
 def learns_from_masks(config: Config) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # hold other data.
 IGNORED = (
     "runtime.checkpoint_interval",
+    "runtime.compile",
     "runtime.device",
     "runtime.keep_checkpoints",
     "runtime.log_interval",

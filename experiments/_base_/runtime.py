@@ -17,6 +17,7 @@ runtime = dict(
     seed=0,
     device="auto",
     amp="auto",  # bfloat16 on CUDA, float32 on the CPU; or "off", "cam", "bf16"
+    compile=None,  # a backend of torch.compile for the networks' blocks: "inductor"; None: as they are
     workers=4,
     log_interval=50,
     checkpoint_interval=1000,
