@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import os
@@ -19,7 +20,17 @@ from dupl import __version__, recipes
 from dupl.cli import build_parser, main
 from dupl.lab.run import Run
 
-COMMANDS = ["demo", "train", "eval", "infer", "show", "data check", "reproduce", "sweep"]
+
+def commands(parser: argparse.ArgumentParser, before: tuple[str, ...] = ()) -> list[str]:
+    """Every command that a parser knows, such as "data check"."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        return [" ".join(before)]
+    return [name for action in below for key, one in action.choices.items() for name in commands(one, (*before, key))]
+
+
+COMMANDS = commands(build_parser())
+OPENS = ("train", "eval", "infer", "show", "data check", "doctor", "ablate", "sweep", "report", "runs")
 SMALL = [  # makes the demo tiny
     'model.network.backbone.options={"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}',
     "model.network.head.channels=16",
@@ -67,9 +78,14 @@ class TestHelp:
             build_parser().parse_args(shlex.split(rest))
 
     def test_every_command_is_listed(self, capsys):
+        assert len(COMMANDS) > 14 and {"ablate", "data prepare"} < set(COMMANDS)
         text = help_of(capsys, "")
         for command in COMMANDS:
             assert re.search(rf"^    {command.split()[0]}\s", text, re.M)
+
+    @pytest.mark.parametrize("command", OPENS)
+    def test_what_is_executed_is_said(self, capsys, command):
+        assert re.search(r"\bexecuted\b", help_of(capsys, command))
 
     def test_version(self, capsys):
         with pytest.raises(SystemExit):

@@ -92,6 +92,16 @@ class TestListing:
         assert re.search(r"^5 runs, \d+\.\d kB: 2 finished", out, re.M)
         assert err == ""
 
+    def test_piped_it_is_one_line_for_each(self, root, capsys, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "40")
+        name = f"{'a-long-recipe/' * 3}{'x' * 150}"
+        make(root, name)
+        assert main(["runs"]) == 0
+        rows = capsys.readouterr().out.splitlines()
+        assert len(rows) == 1 + 6 + 2  # heads, runs, what they come to
+        (line,) = [row for row in rows if row.startswith(name)]
+        assert re.search(r" finished +100/100 .* 0123456\+$", line.rstrip())
+
     def test_json_says_all_that_is_known(self, root, capsys):
         rows = listed(capsys)
         assert rows.keys() == {"done", "old", "broken", "dead", "live"}

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dupl.cli.shared import command, crf_options, progress_bar, recipe_options, stderr
+from dupl.cli.shared import RUN_OR_RECIPE, command, crf_options, progress_bar, recipe_options, stderr
 
 
 def add_eval(commands: Any) -> None:
@@ -25,7 +25,7 @@ def add_eval(commands: Any) -> None:
         "  dupl eval runs/RUN --checkpoint last --split train\n"
         "  dupl eval voc/dupl_released --checkpoint released.pth --set data.val.root=/data/VOC2012\n",
     )
-    parser.add_argument("run_or_recipe", help="a run's folder, or a recipe (with --checkpoint)")
+    parser.add_argument("run_or_recipe", help=RUN_OR_RECIPE)
     parser.add_argument("--checkpoint", help="best, last, one of the run (iter_000900) or a file; best by default")
     parser.add_argument("--split", default="val", help="entry of the recipe's data section; val by default")
     parser.add_argument(

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dupl.cli.shared import command, crf_options, progress_bar, recipe_options, stderr
+from dupl.cli.shared import RUN_OR_RECIPE, command, crf_options, progress_bar, recipe_options, stderr
 from dupl.errors import UserError
 
 
@@ -23,7 +23,7 @@ def add_infer(commands: Any) -> None:
         "  dupl infer voc/dupl_released --checkpoint released.pth photos/ --out out/\n"
         "  dupl infer runs/RUN --voc-submission --root /data/VOC2012 --out submission/\n",
     )
-    parser.add_argument("run_or_recipe", help="a run's folder, or a recipe (with --checkpoint)")
+    parser.add_argument("run_or_recipe", help=RUN_OR_RECIPE)
     images = parser.add_argument("images", nargs="+", type=Path, default=[], help="image files, or folders of them")
     parser.add_argument("--out", type=Path, required=True, help="folder for masks/, overlays/, cams/ and tags.csv")
     parser.add_argument(

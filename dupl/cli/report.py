@@ -37,7 +37,10 @@ def add_report(commands: Any) -> None:
         "  dupl report demo --out sweep.html                     of a sweep: md or html\n",
     )
     parser.add_argument(
-        "what", metavar="PLAN|RUN|SWEEP", help="a plan of ablations/, a run's folder, a sweep of sweeps/, or a file"
+        "what",
+        metavar="PLAN|RUN|SWEEP",
+        help="a plan of ablations/, a sweep of sweeps/, or a file, which is executed as Python; or a run's folder, "
+        "which never is",
     )
     parser.add_argument("--format", choices=FORMATS, help="of a plan or a sweep; by --out's ending, else md")
     parser.add_argument("--out", type=Path, metavar="FILE", help="instead of standard output")

@@ -60,13 +60,13 @@ def sweep_text(arguments: argparse.Namespace, form: str) -> str:
 
 def examined(arguments: argparse.Namespace) -> tuple[SweepReport, DataFrame, list[Table]]:
     """What the trials tell, the metrics of their runs, and tables of plans."""
-    from dupl.cli.sweep import _quiet_optuna
     from dupl.lab import overrides
     from dupl.lab.store import RunStore
+    from dupl.lab.sweep_tools import quiet_optuna
 
     with warnings.catch_warnings(), progress_bar("importances", stderr()) as progress, ExitStack() as stack:
         warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, in a notebook without widgets
-        stack.enter_context(_quiet_optuna())
+        stack.enter_context(quiet_optuna())
         from dupl.lab.sweep import load, open_study, trials
         from dupl.report.sweep import report
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dupl.lab.stored import StoredRun
 
 COLOURS = {"finished": "green", "running": "cyan", "failed": "red", "interrupted": "yellow"}
+PIPED = 10_000  # columns where no terminal breaks lines
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -41,7 +42,7 @@ def add_runs(commands: Any) -> None:
     )
     parser.add_argument("which", nargs="*", metavar="RUN", help="fingerprints or folders; all runs by default")
     parser.add_argument("--root", type=Path, default=Path("runs"), help="the store: a folder; runs by default")
-    parser.add_argument("--plan", metavar="PLAN", help="only runs of an ablation plan, of any seed")
+    parser.add_argument("--plan", metavar="PLAN", help="only runs of a plan (executed as Python), of any seed")
     parser.add_argument(
         "--set",
         nargs="+",
@@ -159,13 +160,15 @@ def facts(stored: StoredRun, size: int) -> dict[str, Any]:
 
 
 def show(runs: list[StoredRun], sizes: list[int], root: Path) -> None:
-    """Print the runs as a table, and what they come to."""
+    """Print the runs as a table, and what they come to; one line for each where nobody looks at a terminal."""
     from rich.console import Console
     from rich.filesize import decimal
     from rich.markup import escape
     from rich.table import Table
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PIPED
     if not runs:
         console.print(f"no such runs in {escape(str(root))}", soft_wrap=True)
         return

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
     from rich.console import Console
 
+RUN_OR_RECIPE = "a run's folder, or a recipe (with --checkpoint), which is executed as Python; a run's config never is"
 SET_HELP = "replace values of the recipe: path=value, for example model.noise_filter.gamma=0.95"
 
 

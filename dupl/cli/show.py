@@ -17,22 +17,24 @@ def add_show(commands: Any) -> None:
         commands,
         "show",
         run_show,
-        "print a recipe (components, fingerprint, every value) or a plan of runs; or list them",
+        "print a recipe (components, fingerprint, every value), a plan of runs or a sweep; or list them",
         "  dupl show                               the recipes\n"
         "  dupl show voc/dupl\n  dupl show runs/RUN\n"
         "  dupl show voc/dupl --set model.students.type=SingleStudent\n"
         "  dupl show --plan                        the plans of ablation tables\n"
         "  dupl show --plan table4_components      its rows, what each changes, the paper's numbers\n"
+        "  dupl show --sweep dta_anf               what it searches, by which goal, on which data\n"
         "  dupl show --no-exec downloaded.py       a file that you do not trust: read as literals\n",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("recipe", nargs="?", help="a recipe, or a run's folder (never executed); nothing lists recipes")
     what.add_argument("--plan", nargs="?", const="", metavar="PLAN", help="a plan; nothing lists the plans")
+    what.add_argument("--sweep", nargs="?", const="", metavar="SWEEP", help="a sweep; nothing lists the sweeps")
     parser.add_argument(
         "--no-exec",
         action="store_true",
-        help="recipes and plans are Python and are executed, by this and by every other command that takes one; with "
-        "this option they are read as literals, and what is more than that is refused with its line",
+        help="recipes, plans and sweeps are Python and are executed, by this and by every other command that takes one; "
+        "with this option they are read as literals, and what is more than that is refused with its line",
     )
     recipe_options(parser)
 
@@ -54,8 +56,11 @@ def show(arguments: argparse.Namespace) -> int:
     if arguments.plan:
         show_plan(arguments.plan, arguments.set)
         return 0
+    if arguments.sweep:
+        show_sweep(arguments.sweep, arguments.set)
+        return 0
     if arguments.recipe is None:
-        kind = "experiments" if arguments.plan is None else "ablations"
+        kind = "ablations" if arguments.plan is not None else "sweeps" if arguments.sweep is not None else "experiments"
         for name in recipes.names(kind):
             print(f"{name:24} {recipes.docstring(name, kind).strip().partition(chr(10))[0]}".rstrip())
         return 0
@@ -131,6 +136,21 @@ def show_plan(name: str, sets: Sequence[str]) -> None:
             print(f"{'':{wide}}  {line}")
     if plan.reference:
         print(f"\n{plan.reference}")
+
+
+def show_sweep(name: str, sets: Sequence[str]) -> None:
+    """Print a sweep: what it searches, and the points it starts from with their fingerprints."""
+    from dupl.cli.sweep import searched
+    from dupl.lab import overrides
+    from dupl.lab.sweep import load
+
+    sweep = load(name, overrides.parse(sets))
+    lines = [f"{sweep.doc.strip() or sweep.title}\n", f"base {sweep.base}"]
+    lines += [f"every trial: {path} = {value!r}" for path, value in sweep.set.items()]
+    lines += [*searched(sweep), "starts from"]
+    for i, planned in enumerate(map(sweep.run, sweep.start_from)):
+        lines.append(f"    trial {i}  {planned.fingerprint}  {planned.row}")
+    print("\n".join([*lines, f"{sweep.trials} trials of {sweep.evaluations} evaluations each"]))
 
 
 def _status_lines(run: Any) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +35,7 @@ def add_sweep(commands: Any) -> None:
         "  dupl sweep dta_anf --set data.train.root=DIR data.val.root=DIR\n"
         "  dupl sweep demo --confirm 3 --seeds 0 1 2    the best points and the paper's, on the report split\n",
     )
-    parser.add_argument("sweep", help="a sweep of sweeps/, or a file")
+    parser.add_argument("sweep", help="a sweep of sweeps/, or a file, which is executed as Python")
     parser.add_argument("--trials", type=int, metavar="N", help="in all; as the file says by default")
     parser.add_argument("--storage", metavar="URL", help=f"of the study; SQLite in the store by default. {STORAGES}")
     parser.add_argument("--continue", dest="go_on", action="store_true", help="go on with a study, or join it")
@@ -65,9 +63,10 @@ STORAGES = "sqlite:///FILE, postgresql://USER@HOST/DB, journal:FILE or grpc://HO
 def run_sweep(arguments: argparse.Namespace) -> int:
     """``dupl sweep``."""
     from dupl.lab import overrides
+    from dupl.lab.sweep_tools import quiet_optuna
 
     _check(arguments)
-    with _quiet_optuna():
+    with quiet_optuna():
         from dupl.lab.sweep import load
 
         sweep = load(arguments.sweep, overrides.parse(arguments.set))
@@ -88,27 +87,6 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--lease {arguments.lease:g}: give at least 2 seconds")
     if arguments.seeds and arguments.confirm is None:
         raise UserError("--seeds belongs to --confirm: trials train with the recipe's own seed")
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    """Optuna, without its own messages.
-
-    Raises:
-        UserError: It is not installed.
-    """
-    try:
-        import optuna
-    except ModuleNotFoundError:
-        raise UserError("sweeps need Optuna: pip install 'dupl-lab[sweep]'") from None
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(before)
 
 
 def _search(arguments: argparse.Namespace, sweep: Sweep) -> int:
@@ -173,19 +151,8 @@ def preview(sweep: Sweep, arguments: argparse.Namespace) -> list[str]:
     store = RunStore(arguments.root)
     runs = store.runs()
     url = arguments.storage or default_url(sweep, arguments.root)
-    lines = [f"{sweep.name}: {sweep.title}", f"study {sweep.study} at {shown(url)}; base {sweep.base}", "", "goal"]
-    lines += [f"    {direction} {metric}" for metric, direction in sweep.goal]
-    lines += ["space"]
-    for p in sweep.space.values():
-        moved = "" if p.paths == (p.label,) else f"  ({', '.join(p.paths)})"
-        when = "".join(f", only where {k} is {' or '.join(map(str, v))}" for k, v in p.when.items())
-        lines.append(f"    {p.label}: {p.told()}{when}{moved}")
-    lines += ["constraints", *(f"    {one.text}" for one in sweep.constraints)] if sweep.constraints else []
-    for name, spec in (("sampler", sweep.sampler), ("pruner", sweep.pruner)):
-        told = ", ".join(f"{key}={value}" for key, value in spec.items() if key != "type")
-        lines.append(f"{name}: {spec['type']}" + (f" ({told})" if told else ""))
-    lines += ["search split", *_told(sweep.search), "report split", *(_told(sweep.report) or ["    data.val as it is"])]
-    lines.append("starts from")
+    lines = [f"{sweep.name}: {sweep.title}", f"study {sweep.study} at {shown(url)}; base {sweep.base}", ""]
+    lines += [*searched(sweep), "starts from"]
     known = {run.fingerprint: run for run in store.best(runs)}
     for i, start in enumerate(sweep.start_from):
         planned = sweep.run(start)
@@ -196,6 +163,24 @@ def preview(sweep: Sweep, arguments: argparse.Namespace) -> list[str]:
     each = pace.seconds(sweep.config.schedule.iterations, sweep.config.evaluation.interval) if pace else None
     hours = "hours unknown (no run like them in the store)" if each is None else f"{count * each / 3600:.2f} h at most"
     return [*lines, f"{count} trials of {sweep.evaluations} evaluations each: {hours}, one after the other"]
+
+
+def searched(sweep: Sweep) -> list[str]:
+    """What a sweep looks for, by which goal and means, on which data."""
+    lines = ["goal", *(f"    {direction} {metric}" for metric, direction in sweep.goal), "space"]
+    for p in sweep.space.values():
+        moved = "" if p.paths == (p.label,) else f"  ({', '.join(p.paths)})"
+        when = "".join(f", only where {k} is {' or '.join(map(str, v))}" for k, v in p.when.items())
+        lines.append(f"    {p.label}: {p.told()}{when}{moved}")
+    lines += ["constraints", *(f"    {one.text}" for one in sweep.constraints)] if sweep.constraints else []
+    for name, spec in (("sampler", sweep.sampler), ("pruner", sweep.pruner)):
+        told = ", ".join(f"{key}={value}" for key, value in spec.items() if key != "type")
+        lines.append(f"{name}: {spec['type']}" + (f" ({told})" if told else ""))
+    return [
+        *lines,
+        *("search split", *_told(sweep.search)),
+        *("report split", *(_told(sweep.report) or ["    data.val as it is"])),
+    ]
 
 
 def _told(changes: Mapping[str, Any]) -> list[str]:

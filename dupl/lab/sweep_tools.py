@@ -1,9 +1,11 @@
-"""Optuna's samplers and pruners by name."""
+"""Optuna without its own messages, and its samplers and pruners by name."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dupl.errors import UserError
@@ -35,6 +37,27 @@ PRUNERS: dict[str, dict[str, Any]] = {  # steps are evaluations, from 1 on
     "Wilcoxon": dict(p_threshold=0.05, n_startup_steps=1, min_images=20),
     "none": {},
 }
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Optuna, without its own messages.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    try:
+        import optuna
+    except ModuleNotFoundError:
+        raise UserError("sweeps need Optuna: pip install 'dupl-lab[sweep]'") from None
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 def read_sampler(spec: Mapping[str, Any], goal: Goal) -> dict[str, Any]:

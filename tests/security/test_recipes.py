@@ -105,6 +105,17 @@ def test_a_plan(home, capsys):
     assert not (home / "ran").exists()
 
 
+def test_a_sweep(home, capsys):
+    text = (CHECKOUT / "sweeps" / "demo.py").read_text()
+    Path("mine.py").write_text(text)
+    assert main(["show", "--no-exec", "--sweep", "mine.py"]) == 0
+    assert "maximize seg/best/mIoU" in capsys.readouterr().out
+    Path("evil.py").write_text(f"{text}trials = open('{home}/ran', 'w')\n")
+    assert main(["show", "--no-exec", "--sweep", "evil.py"]) == 2
+    assert f"{home / 'evil.py'}, line {len(text.splitlines()) + 1}" in capsys.readouterr().err
+    assert not (home / "ran").exists()
+
+
 class TestRuns:
     @pytest.fixture
     def run(self, home, trained):
@@ -134,9 +145,9 @@ def every(kind: str) -> list[str]:
     return [str(p) for p in sorted((CHECKOUT / kind).rglob("*.py"))]
 
 
-@pytest.mark.parametrize("path", [*every("experiments"), *every("ablations")])
+@pytest.mark.parametrize("path", [*every("experiments"), *every("ablations"), *every("sweeps")])
 def test_what_we_ship_reads_the_same_executed_or_not(path):
-    kind = "experiments" if "/experiments/" in path else "ablations"
+    kind = Path(path).relative_to(CHECKOUT).parts[0]
     executed = recipes.load(path, kind)
     with recipes.literals_only():
         read = recipes.load(path, kind)
