@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
-from workers import Side, Worker, machine
+from workers import Parent, Side, Worker, machine
 
 if TYPE_CHECKING:
     from dupl.data.voc import VOC
@@ -36,12 +36,6 @@ if TYPE_CHECKING:
 TARGET = 0.4  # of the released time, protocol and CRF together
 EVALUATE = "tools/eval_seg_voc.py"  # of the released repository
 WHOLE = 64  # pixels: at scales 1, 1.25 and 1.5 a multiple of a patch of 16
-
-
-class Parent(Worker):
-    """A worker that starts processes itself."""
-
-    daemon = False
 
 
 class FinalSide(Side):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,20 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
 from workers import Case, Side
 
 from dupl import recipes
 from dupl.data.base import ImageSet
 from dupl.data.classes import VOC_CLASSES
 from dupl.data.toy import Toy
-from dupl.data.views import normalize
+from dupl.data.views import TrainView, normalize
 from dupl.data.voc import VOC
 from dupl.engine.build import build_model
 from dupl.engine.checkpoints import convert
 from dupl.engine.evaluate import evaluate
+from dupl.engine.loop import PositionSampler
 from dupl.engine.memory import keep_memory
 from dupl.engine.optim import build_optimizer
 from dupl.lab import overrides, provenance
@@ -89,6 +93,7 @@ class Ours(Side):
         images: A folder in VOC layout; None: toy scenes.
         split: A list of that folder.
         weights: ImageNet weights of the backbone in timm's layout; None: random.
+        compiled: A backend of torch.compile for the networks' blocks.
     """
 
     def __init__(
@@ -99,6 +104,7 @@ class Ours(Side):
         images: str | None = None,
         split: str = "train",
         weights: str | None = None,
+        compiled: str | None = None,
     ) -> None:
         self.use(device, threads)
         if device == "cpu":
@@ -107,7 +113,7 @@ class Ours(Side):
         self.case = case
         self.source: ImageSet = VOC(images, split) if images else Toy(size=case.size)
         self.config = recipes.load("voc/dupl_released")
-        self.model = self._model(weights).train()
+        self.model = self._model(weights, compiled).train()
         # Rate 0: the optimiser does all its arithmetic, and every repetition starts from the same weights.
         schedule = {**self.config.schedule, "lr": 0.0}
         self.optimizer = build_optimizer(self.model, schedule, 1)
@@ -115,7 +121,7 @@ class Ours(Side):
         self.batch = self._batch()
         self._teach_heads()
 
-    def _model(self, weights: str | None) -> Any:
+    def _model(self, weights: str | None, compiled: str | None) -> Any:
         case = self.case
         changes: list[str] = [
             f"model.network.backbone.name={case.backbone}",
@@ -128,7 +134,7 @@ class Ours(Side):
             changes += ["model.students.type=SingleStudent", "model.discrepancy={'type': 'NoDiscrepancy'}"]
         config = overrides.apply(self.config, overrides.parse(c for c in changes if not c.endswith("=None")))
         config.model.network.backbone.options = dict(embed_dim=case.dim, depth=case.depth, num_heads=case.heads)
-        config.runtime.amp = "off"
+        config.runtime.update(amp="off", compile=compiled)
         return build_model(config, case.classes, torch.device(self.device))
 
     def _batch(self) -> dict[str, Any]:
@@ -207,6 +213,47 @@ class Ours(Side):
         self.model.perturb.ops = 0 if same_strong else self.ops
         terms = self.model.train_step({**self.batch, "clock": Clock(t, T)}, optim_wrapper=self.optimizer)
         return {k: float(v) for k, v in terms.items() if k == "loss" or k.startswith("L_")}
+
+    def flops(self) -> float:
+        """Operations of the matrix products and convolutions of a step in the last phase, both ways."""
+        with FlopCounterMode(display=False) as counter:
+            self.step()
+        return float(counter.get_total_flops())
+
+    def best_rate(self, amp: str) -> float:
+        """FLOP/s of one large matrix product in float32 or, with "bf16", bfloat16; the best of ten."""
+        side = 2048 if self.device == "cpu" else 8192
+        a, b = torch.randn(2, side, side, device=self.device, dtype=torch.bfloat16 if amp == "bf16" else torch.float32)
+        seconds = []
+        for _ in range(10):
+            self.settle()
+            begun = time.perf_counter()
+            a @ b
+            self.settle()
+            seconds.append(time.perf_counter() - begun)
+        return float(2 * side**3 / min(seconds))
+
+    def syncs(self, amp: str) -> int:
+        """How often a step makes the host wait for the GPU."""
+        self.model.amp = amp
+        torch.cuda.set_sync_debug_mode("warn")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            self.model.train_step({**self.batch, "clock": Clock(LAST, T)}, optim_wrapper=self.optimizer)
+        torch.cuda.set_sync_debug_mode("default")
+        return sum("synchroniz" in str(w.message) for w in caught)
+
+    def load(self, workers: int, seconds: float = 10.0) -> float:
+        """Images per second of the training loader, with the recipe's augmentation at the case's crop."""
+        view = TrainView(self.source, {**self.config.data.augment.to_dict(), "crop": self.case.size}, 0, False)
+        order = PositionSampler(len(view), self.case.batch, 0, 0, 1)
+        batches = iter(DataLoader(view, self.case.batch, sampler=order, num_workers=workers))
+        for _ in range(max(1, 3 * workers)):  # what was fetched ahead
+            next(batches)
+        begun, count = time.perf_counter(), 0
+        while (passed := time.perf_counter() - begun) < seconds:
+            count += len(next(batches)["image"])
+        return count / passed
 
     def breakdown(self, repeats: int, amp: str = "off") -> dict[str, float]:
         """Median seconds of each part of a step in the last phase."""

@@ -212,6 +212,12 @@ class Worker:
         self.close()
 
 
+class Parent(Worker):
+    """A worker that starts processes itself."""
+
+    daemon = False
+
+
 def _serve(pipe: Connection, factory: str, arguments: dict[str, Any]) -> None:
     module, _, name = factory.partition(":")
 

@@ -127,3 +127,26 @@ def test_a_missing_checkout_is_told(tmp_path):
     command = [sys.executable, str(FOLDER / "step.py"), "--case", "micro", "--reference", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode != 0 and "no train_final_voc.py there" in done.stderr
+
+
+def test_utilisation(tmp_path):
+    out = tmp_path / "use.json"
+    command = [sys.executable, str(FOLDER / "utilisation.py"), "--case", "micro", "--repeats", "1", "--threads", "1"]
+    command += ["--workers", "0", "--compile", "eager", "--json", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(out.read_text())
+    # 3 blocks of width 48 on 16 + 1 tokens, twice per image and more: between 0.1 and 10 GFLOP.
+    assert 1e8 < found["flops"] < 1e10 and found["images_per_second"] > 0
+    (variant,) = found["variants"]
+    assert (
+        variant["compile"] == "eager"
+        and variant["best_rate"] > 0
+        and set(variant["phases"])
+        == {
+            "first",
+            "second",
+            "last",
+        }
+    )
+    assert "fp32, compiled by eager" in done.stdout
