@@ -33,8 +33,8 @@ def add_show(commands: Any) -> None:
     parser.add_argument(
         "--no-exec",
         action="store_true",
-        help="recipes, plans and sweeps are Python and are executed, by this and by every other command that takes one; "
-        "with this option they are read as literals, and what is more than that is refused with its line",
+        help="recipes, plans and sweeps are Python and are executed, by this and by every other command that takes "
+        "one; with this option they are read as literals, and what is more than that is refused with its line",
     )
     recipe_options(parser)
 

@@ -39,7 +39,7 @@ class Grid:
 
     Attributes:
         title: Of the grid.
-        groups: Label, protocol and number of columns, in order.
+        groups: Label, split and protocol in words, and number of columns, in order.
         header: One text for each column; the first is of the labels.
         marks: How many columns after the first are check marks.
         rows: As many cells each.
@@ -131,6 +131,11 @@ def _measure(column: Column) -> str:
     return f"{column.metric} in percent, protocol {column.protocol}" + (f": {column.how}" if column.how else "")
 
 
+def _protocol(column: Column) -> str:
+    """How a column was measured, for its head; what the plan asks for where nothing was measured yet."""
+    return column.how or f"protocol {column.protocol}"
+
+
 def _main(table: Table, footnotes: Footnotes) -> Grid:
     outline = table.outline
     factors = outline.factors if len(outline.factors) <= MARKS else {}
@@ -142,7 +147,7 @@ def _main(table: Table, footnotes: Footnotes) -> Grid:
     compared = any(outline.against(row) is not None for row in outline.rows)
     for column in outline.columns:
         names = ["ours", *["paper", "ours − paper"] * printed[column.key], *["change"] * compared]
-        groups.append((column.label, f"{column.protocol}: {column.how}" if column.how else column.protocol, len(names)))
+        groups.append((column.label, _protocol(column), len(names)))
         header += names
     rows = []
     for row in outline.rows:
@@ -213,7 +218,7 @@ def _steps(
     heads: Sequence[tuple[Column, tuple[str, ...]]],
     rows: Sequence[tuple[Text, ...]],
 ) -> Grid:
-    groups = (("", "", len(lead)), *((column.label, column.protocol, len(names)) for column, names in heads))
+    groups = (("", "", len(lead)), *((column.label, _protocol(column), len(names)) for column, names in heads))
     return Grid(title, groups, (*lead, *(name for _, names in heads for name in names)), 0, tuple(rows))
 
 
@@ -234,13 +239,16 @@ def _effects(table: Table, footnotes: Footnotes) -> Grid:
 def _general(table: Table) -> list[str]:
     """What holds for every cell."""
     steps = [cell.step for cell in table.cells.values()] + list(table.effects.values())
-    over = {step.estimate.over for step in steps if step is not None and step.estimate is not None}
+    estimates = [step.estimate for step in steps if step is not None and step.estimate is not None]
+    over = {estimate.over for estimate in estimates}
     notes = ["ours: mean ± standard deviation over seeds (number of seeds)"]
     if over:
         notes.append(f"change: 95 % interval over {' or '.join(sorted(over))}")
         notes.append("*, **, ***: p < 0.05, 0.01, 0.001, corrected by Holm over the rows of a column")
     if "images" in over:
         notes.append("an interval over images alone says nothing of other seeds")
+    if any(estimate.seeds == 2 for estimate in estimates):
+        notes.append("intervals over two seeds are wide, and hold in 92 % of cases where seeds differ much: take three")
     if table.effects:
         notes.append("effect: mean over all pairs of rows that differ in that component alone")
     return [*notes, *[table.outline.reference] * bool(table.outline.reference)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from dupl.report.layout import SYMBOL, Document, Grid, Text
 
 SPECIAL = {
@@ -21,7 +23,6 @@ SPECIAL = {
     "*": "{*}",
     '"': "''",
 }
-WIDE = 80  # letters that fit into a text's width
 LONG = 40  # letters of a label that stay on one line
 
 
@@ -32,7 +33,12 @@ def latex(document: Document) -> str:
     notes = [rf"\textsuperscript{{{key}}}~{escape(text)}" for key, text in document.footnotes]
     notes += [escape(f"{label}: {what}") for label, what in document.measures]
     notes += [escape(note) for note in document.notes]
-    tables = [_table(grid, grid.title or document.title, notes * (k == 0)) for k, grid in enumerate(document.grids)]
+    name = re.sub(r"[^A-Za-z0-9]+", "-", dict(document.provenance).get("plan", "table")).strip("-")
+    tables = []
+    for k, grid in enumerate(document.grids):
+        caption = f"{document.title}: {grid.title[0].lower()}{grid.title[1:]}" if grid.title else document.title
+        label = f"tab:{name}" + (f"-{k + 1}" if k else "")
+        tables.append(_table(grid, caption, label, notes * (k == 0)))
     return packages + comments + "\n".join(tables)
 
 
@@ -51,32 +57,25 @@ def _plain(text: str) -> str:
     return "".join(SPECIAL.get(c, c) for c in text)
 
 
-def _table(grid: Grid, caption: str, notes: list[str]) -> str:
+def _table(grid: Grid, caption: str, label: str, notes: list[str]) -> str:
     lead, width = grid.groups[0][2], len(grid.header)
     shape = "".join(_shape(grid, k, lead) for k in range(width))
     top, rules, first = ["" if lead == 1 else rf"\multicolumn{{{lead}}}{{c}}{{}}"], [], lead + 1
-    for label, how, count in grid.groups[1:]:
-        name = escape(f"{label} ({how.partition(':')[0]})")
+    for owner, how, count in grid.groups[1:]:
+        name = rf"{escape(owner)} {{\scriptsize({escape(how)})}}"
         top.append(rf"\multicolumn{{{count}}}{{c}}{{{name}}}")
         rules.append(rf"\cmidrule(lr){{{first}-{first + count - 1}}}")
         first += count
     rows = [rf"{' & '.join(map(_cell, row))} \\" for row in grid.rows]
     body = [rf"\begin{{tabular}}{{{shape}}}", r"\toprule", rf"{' & '.join(top)} \\", "".join(rules)]
     body += [rf"{' & '.join(map(escape, grid.header))} \\", r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
-    if _letters(grid) > WIDE:
-        body = [r"\resizebox{\linewidth}{!}{%", *body, "}"]
+    body = [r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%", *body, "}"]
     below = []
     if notes:
         below = [r"\par\smallskip", r"\begin{minipage}{\linewidth}\footnotesize", "\\par\n".join(notes)]
         below.append(r"\end{minipage}")
-    lines = [r"\begin{table}[tbp]", r"\centering", rf"\caption{{{escape(caption)}}}", *body, *below, r"\end{table}"]
-    return "\n".join(lines) + "\n"
-
-
-def _letters(grid: Grid) -> int:
-    """How wide a grid is."""
-    rows = [grid.header, *([cell.text for cell in row] for row in grid.rows)]
-    return sum(min(LONG, max(map(len, column))) + 2 for column in zip(*rows, strict=True))
+    head = [r"\begin{table}[tbp]", r"\centering", rf"\caption{{{escape(caption)}}}\label{{{label}}}"]
+    return "\n".join([*head, *body, *below, r"\end{table}"]) + "\n"
 
 
 def _shape(grid: Grid, column: int, lead: int) -> str:

@@ -29,9 +29,7 @@ def escape(text: str) -> str:
 
 def _grid(grid: Grid) -> str:
     lead = grid.groups[0][2]
-    owners = [
-        f"{label} ({how.partition(':')[0]}): " if label else "" for label, how, n in grid.groups for _ in range(n)
-    ]
+    owners = [f"{label} ({how}): " if label else "" for label, how, n in grid.groups for _ in range(n)]
     header = [escape(owner + name) for owner, name in zip(owners, grid.header, strict=True)]
     marks = range(1, 1 + grid.marks)
     rule = [":-:" if k in marks else "---" if k < lead else "--:" for k in range(len(header))]

@@ -297,7 +297,14 @@ class TestLayout:
         texts = [cell.text for cell in grid.rows[0]]
         assert texts == ["Baseline", "", "", ours, "50.0", signed(summary.mean - 50), ""]
         assert [cell.text for cell in grid.rows[1]][:3] == ["+ first", "✓", ""]
-        assert grid.groups[1] == ("Seg.", "train: val, squashed", 4)
+        assert grid.groups[1] == ("Seg.", "val, squashed", 4)
+
+    @pytest.mark.parametrize(("seeds", "words"), [(1, "nothing of other seeds"), (2, "take three"), (3, None)])
+    def test_too_few_seeds_are_told(self, seeds, words):
+        notes = layout(filled(seeds=seeds).table()).notes
+        cautions = [note for note in notes if "other seeds" in note or "take three" in note]
+        assert len(cautions) == (words is not None)
+        assert words is None or words in cautions[0]
 
     def test_columns_that_say_nothing_are_left_out(self):
         store = filled(STEPS[:1])
@@ -360,6 +367,7 @@ class TestFormats:
             re.findall(r"\\begin\{(\w+)\}", text).count("table") == len(layout(nasty).grids) == text.count("\\toprule")
         )
         rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+        assert text.count("\\label{tab:plan") == len(layout(nasty).grids)
         widths = {len(re.findall(r"(?<!\\)&", line)) + 1 for line in rows if "multicolumn" not in line}
         assert widths == {len(grid.header) for grid in layout(nasty).grids}
 
