@@ -20,7 +20,7 @@ from dupl.errors import UserError
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 # What Pillow may take a file for, whatever its name; of others (EPS) some are programs, run by a further program.
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, MemoryError, Image.DecompressionBombError)
 _YES, _NO = {"1", "1.0", "true", "yes"}, {"", "0", "0.0", "false", "no"}
 
 
@@ -33,7 +33,8 @@ def _opened(path: Path, what: str) -> Iterator[Image.Image]:
     except FileNotFoundError:
         raise UserError(f"{what} not found: {path}; add the file or take its name off the list") from None
     except _UNREADABLE as error:
-        raise UserError(f"{what} cannot be read: {path} ({error}); replace the file") from None
+        reason = str(error) or "not enough memory for it"
+        raise UserError(f"{what} cannot be read: {path} ({reason}); replace the file") from None
 
 
 def read_image(path: str | Path, upright: bool = False) -> NDArray[np.uint8]:

@@ -80,7 +80,10 @@ def _checked(polygon: Any, height: int, width: int) -> list[float]:
     """Return a polygon that cannot harm the C code which draws it."""
     if not isinstance(polygon, list) or len(polygon) % 2 or any(type(value) not in (int, float) for value in polygon):
         raise ValueError("a polygon is no list of pairs of numbers")
-    points = np.array(polygon, np.float64).reshape(-1, 2)
+    try:
+        points = np.array(polygon, np.float64).reshape(-1, 2)
+    except OverflowError:
+        raise ValueError("a polygon holds a number of hundreds of digits") from None
     if not (np.abs(points) <= 2 * max(height, width) + 100).all():
         raise ValueError(f"a polygon lies far outside the image of {width} x {height} pixels")
     return polygon
