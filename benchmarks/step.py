@@ -110,11 +110,12 @@ class Bench:
         phases = {name: (t, count) for name, t, count in PHASES}
         whole = "schedule" in rows
         times: dict[str, tuple[list[float] | None, list[float]]] = {}
-        for name in ("second", "first") if whole else ("second",) if "step" in rows else ():
+        chosen = self.options.phases if whole else ["second"] if "step" in rows else []
+        for name in (n for n in ("second", "first") if n in chosen):
             self.check(name, phases[name][0])
             if whole:
                 times[name] = self.alternate("step", t=phases[name][0])
-        if "step" in rows or whole:
+        if "step" in rows or (whole and "last" in chosen):
             times["last"] = self.last_phase(variants="step" in rows)
         if whole:
             self.schedule(times)
@@ -198,10 +199,12 @@ class Bench:
         return times[0], times[1] or []
 
     def schedule(self, times: dict[str, tuple[list[float] | None, list[float]]]) -> None:
-        """Project the 20,000 iterations from the three phases."""
-        for name in ("first", "second"):
+        """The early phases; from all three, the 20,000 iterations."""
+        for name in (n for n in ("first", "second") if n in times):
             theirs, ours = times[name]
             self.add(Row(f"training step, {name} phase, fp32", "s", ours, theirs))
+        if len(times) < len(PHASES):
+            return
 
         def hours(side: int) -> float:
             return sum(n * statistics.median(times[name][side] or [0]) for name, _, n in PHASES) / 3600
@@ -323,6 +326,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--reference", metavar="PATH", help="a checkout of the released repository")
     parser.add_argument("--case", nargs="+", choices=list(CASES), default=["tiny"], help="default: tiny")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), help="what to measure; default: all")
+    names = [name for name, *_ in PHASES]
+    parser.add_argument("--phases", nargs="+", choices=names, default=names, help="of the row schedule; default: all")
     parser.add_argument("--repeats", type=int, help="measured repetitions; default: 5, ViT-B 3")
     parser.add_argument("--size", type=int, help="another crop, a multiple of 32; no targets then")
     parser.add_argument("--batch", type=int, help="another batch; no targets then")
