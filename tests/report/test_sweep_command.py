@@ -11,7 +11,9 @@ optuna = pytest.importorskip("optuna", reason="sweeps need Optuna")
 
 from dupl import recipes  # noqa: E402
 from dupl.cli import main  # noqa: E402
+from dupl.lab import plan as plans  # noqa: E402
 from dupl.lab import sweep as lab  # noqa: E402
+from dupl.lab.plan_file import merge  # noqa: E402
 from dupl.lab.run import Run  # noqa: E402
 
 GAMMA, FINAL, WARM = "model.noise_filter.gamma", "model.threshold.final", "warm-up"
@@ -73,6 +75,16 @@ def test_markdown_with_the_papers_table(store, capsys):
     assert "not run" in notes, "0.50 was not drawn"
     assert "−4.0" in rows["0.65"], "against the recipe's own value"
     assert "the sweep demo, one seed" in notes
+
+
+@pytest.mark.parametrize(("plan", "name"), [("table5a_threshold", FINAL), ("table5b_warmup", WARM)])
+def test_every_row_of_the_papers_tables_is_a_point_of_the_sweep(plan, name):
+    sweep = lab.load("dta_anf", {"data.train.root": "voc", "data.val.root": "voc"})
+    rows = plans.load(plan).expand(seeds=[0], sets=merge(sweep.set, sweep.search))
+    for row in rows:
+        point = {**sweep.start_from[0], name: type(sweep.start_from[0][name])(row.row)}
+        assert sweep.run(point).fingerprint == row.fingerprint
+    assert len(rows) == 4
 
 
 def test_page(store, tmp_path, capsys):
