@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import ast
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dupl.cli.shared import command, recipe_options, stderr
+from dupl.cli.shared import command, recipe_options, stderr, wandb_option
 from dupl.errors import RunError, UserError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def add_ablate(commands: Any) -> None:
     parser.add_argument("--root", type=Path, default=Path("runs"), help="the store; runs by default")
     parser.add_argument("--dry-run", action="store_true", help="print every run and the time to come; run nothing")
     recipe_options(parser)
+    wandb_option(parser, "track the runs, and put the finished table on wandb; by default")
     place = parser.add_argument_group("where")
     place.add_argument("--executor", choices=["local", "ray", "slurm"], default="local", help="local by default")
     place.add_argument("--jobs", type=int, metavar="N", help="runs at once; one per GPU (group) or machine by default")
@@ -58,6 +60,7 @@ def add_ablate(commands: Any) -> None:
 
 def run_ablate(arguments: argparse.Namespace) -> int:
     """``dupl ablate``."""
+    from dupl.cli.table_on_wandb import put_finished
     from dupl.lab import overrides
     from dupl.lab.execute.job import plan_jobs, write_configs
     from dupl.lab.execute.outlook import course_of
@@ -90,10 +93,23 @@ def run_ablate(arguments: argparse.Namespace) -> int:
         return 0
     assert executor is not None
     write_configs(planned, arguments.root)
-    return _carry_out(arguments, jobs, executor, courses)
+    began = _carry_out(arguments, _tracked(jobs, arguments.wandb), executor, courses)
+    if not arguments.rows:
+        put_finished(arguments, plan, planned, began)
+    return 0
+
+
+def _tracked(jobs: Sequence[Job], flag: str | None) -> list[Job]:
+    """The jobs, told whether to track their runs, where that was said."""
+    modes = {"off": "disabled"}
+    return [replace(job, env={**job.env, "WANDB_MODE": modes.get(flag, flag)}) if flag else job for job in jobs]
 
 
 def _check(arguments: argparse.Namespace) -> None:
+    if arguments.wandb:
+        from dupl.lab.track import choose
+
+        choose(arguments.wandb)
     for name, least in (("jobs", 1), ("gpus_per_run", 0), ("cpus_per_run", 1), ("retries", 0), ("max_failed", 0)):
         value = getattr(arguments, name)
         if value is not None and value < least:
@@ -224,7 +240,12 @@ def _runs(count: int) -> str:
 
 def _carry_out(
     arguments: argparse.Namespace, jobs: Sequence[Job], executor: Executor, courses: Mapping[str, Course]
-) -> int:
+) -> bool:
+    """Run the jobs to their end; whether any was begun.
+
+    Raises:
+        RunError: Some failed.
+    """
     from dupl.cli.board import Board
     from dupl.lab.execute.schedule import Rules, Schedule
 
@@ -241,7 +262,7 @@ def _carry_out(
         raise RunError(f"{why}, more than --max-failed {arguments.max_failed:g} allows: mend it and repeat the command")
     if failed:
         raise RunError(f"{failed} of {len(jobs)} runs failed: mend it and repeat the command, which runs them again")
-    return 0
+    return any(p.begun for p in schedule.progress)
 
 
 def outcome(progress: Sequence[Progress]) -> list[str]:

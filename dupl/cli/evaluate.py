@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dupl.cli.shared import RUN_OR_RECIPE, command, crf_options, progress_bar, recipe_options, stderr
+from dupl.cli.shared import RUN_OR_RECIPE, command, crf_options, progress_bar, recipe_options, stderr, wandb_option
 
 
 def add_eval(commands: Any) -> None:
@@ -50,16 +50,25 @@ def add_eval(commands: Any) -> None:
         "there, another CRF, backend or choice of students needs no pass through the network",
     )
     parser.add_argument("--out", type=Path, help="where the folder of results goes; inside the run by default")
+    wandb_option(parser, "put it on the run's wandb run too; by default where the run was tracked, and then")
     recipe_options(parser)
 
 
 def run_eval(arguments: argparse.Namespace) -> int:
     """``dupl eval``."""
+    from dupl.errors import UserError
+    from dupl.lab.run import Run
+    from dupl.lab.track_later import choose_later, log_evaluations
+
+    console, run = stderr(), Run(arguments.run_or_recipe)
+    if arguments.wandb not in (None, "off") and not run.exists():
+        raise UserError(f"--wandb {arguments.wandb} is for runs, and {run.path} is none: leave it out")
+    mode = choose_later(arguments.wandb, run.path).mode
+
     from dupl.engine.assess import Choice, assess
     from dupl.engine.restore import restore
     from dupl.report.tables import print_evaluation
 
-    console = stderr()
     restored = restore(arguments.run_or_recipe, arguments.checkpoint, arguments.set)
     choice = Choice(
         protocol=arguments.protocol,
@@ -77,4 +86,5 @@ def run_eval(arguments: argparse.Namespace) -> int:
         console.print(f"written to {one.folder}", soft_wrap=True)
     if choice.protocol == "final":
         console.print("this protocol does not classify: mAP and F1 are of --protocol train and cam", soft_wrap=True)
+    log_evaluations(run, [one.folder for one in written], mode, lambda line: console.print(line, soft_wrap=True))
     return 0

@@ -49,6 +49,7 @@ def add_report(commands: Any) -> None:
     parser.add_argument("--rows", nargs="+", metavar="KEY", help="which rows; all by default")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="which seeds; the plan's by default")
     recipe_options(parser)
+    parser.add_argument("--wandb", choices=["offline", "online"], help="put the table of a plan on wandb too")
     sweep = parser.add_argument_group("of a sweep")
     sweep.add_argument(
         "--storage", metavar="URL", help="of the study, as for dupl sweep; SQLite in the store by default"
@@ -61,6 +62,8 @@ def run_report(arguments: argparse.Namespace) -> int:
     if (Path(arguments.what) / "status.json").is_file():
         return _page(arguments)
     from dupl.cli.report_sweep import is_sweep, sweep_text
+    from dupl.cli.table_on_wandb import put
+    from dupl.lab.track import choose
     from dupl.report.page_plan import page
     from dupl.report.render import render
 
@@ -74,8 +77,14 @@ def run_report(arguments: argparse.Namespace) -> int:
         if not form:
             raise UserError(f"--out {arguments.out}: end it with {', '.join(FORMATS.values())}, or give --format")
     if is_sweep(arguments.what):
+        if arguments.wandb:
+            raise UserError(f"--wandb {arguments.wandb} is for plans, and {arguments.what} is a sweep")
         return _put(sweep_text(arguments, form), arguments.out)
+    if arguments.wandb:
+        choose(arguments.wandb)  # before the work: what cannot be is told at once
     made, runs, frame = tabulate(arguments, form)
+    if arguments.wandb:
+        put(made, arguments.root, arguments.wandb)
     if form == "html":
         text = page(made, pages(runs, arguments.pages), frame, arguments.out.parent if arguments.out else ".")
     elif arguments.pages:
@@ -101,8 +110,8 @@ def _page(arguments: argparse.Namespace) -> int:
 
     if arguments.format not in (None, "html"):
         raise UserError(f"--format {arguments.format} is for plans: the page of a run is HTML")
-    if arguments.rows or arguments.seeds or arguments.set:
-        raise UserError("--rows, --seeds and --set are for plans: a run is what it is")
+    if arguments.rows or arguments.seeds or arguments.set or arguments.wandb:
+        raise UserError("--rows, --seeds, --set and --wandb are for plans: a run is what it is")
     print(write(Path(arguments.what), arguments.out))
     return 0
 
@@ -197,9 +206,9 @@ def subsets_of(planned: list[PlannedRun]) -> dict[str, list[str]]:
     return {one["name"]: list(one["classes"]) for one in found if one.get("name")}
 
 
-def command_line(arguments: argparse.Namespace, form: str) -> str:
-    """The command that makes this table again."""
-    words = ["dupl", "report", arguments.what, "--format", form, "--root", str(arguments.root)]
+def command_line(arguments: argparse.Namespace, form: str, what: str = "") -> str:
+    """The command that makes this table again; the plan may be said, where ``arguments`` are another command's."""
+    words = ["dupl", "report", what or arguments.what, "--format", form, "--root", str(arguments.root)]
     for name in ("rows", "seeds", "set"):
         values = getattr(arguments, name)
         words += [f"--{name}", *map(str, values)] if values else []

@@ -38,13 +38,13 @@ def recipe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="PATH=VALUE", help=SET_HELP)
 
 
-def wandb_option(parser: argparse._ActionsContainer) -> None:
-    """``--wandb``, for every command that trains."""
+def wandb_option(parser: argparse._ActionsContainer, what: str = "track the run; by default") -> None:
+    """``--wandb``, for every command that trains, evaluates or makes a table; what it does may be said."""
     parser.add_argument(
         "--wandb",
         choices=["off", "offline", "online"],
-        help="track the run; by default as WANDB_MODE says, else online where an account is set up, else offline; "
-        "off where wandb is not installed",
+        help=f"{what} as WANDB_MODE says, else online where an account is set up, else offline; off where wandb is not "
+        "installed",
     )
 
 

@@ -43,7 +43,8 @@ def gpu() -> Finding:
         return Finding("gpu", "ok", f"{found}, CUDA {torch.version.cuda}")
     driver = shutil.which("nvidia-smi")
     if driver is None:
-        return Finding("gpu", "note", "none: the CPU trains", "enough for dupl demo; the paper's recipes need a GPU")
+        mend = "enough for demo/* and voc_animals; the paper's recipes need a machine with an NVIDIA GPU and its driver"
+        return Finding("gpu", "note", "none: the CPU trains", mend)
     listed = subprocess.run([driver, "-L"], capture_output=True, text=True, check=False).stdout.strip()
     if torch.version.cuda is None:
         mend = "install a build of torch with CUDA: pip install --force-reinstall torch torchvision"
@@ -84,12 +85,11 @@ def data(config: Config, split: str) -> Finding:
         source.image(0)
         source.tags(0)
     except (UserError, OSError) as error:
-        return Finding(
-            name, "fail" if needed else "note", " ".join(str(error).split()), "dupl data prepare, or another root"
-        )
+        mend = f"dupl data prepare makes VOC and COCO; elsewhere: --set data.{split}.root=DIR"
+        return Finding(name, "fail" if needed else "note", " ".join(str(error).split()), mend)
     masks = "with masks" if source.has_masks else "no masks"
     if split == "val" and not source.has_masks:
-        return Finding(name, "note", f"{len(source)} images, {masks}", "nothing is evaluated while training")
+        return Finding(name, "note", f"{len(source)} images, {masks}", "without masks nothing is evaluated in training")
     return Finding(name, "ok", f"{len(source)} images, {masks}")
 
 

@@ -20,10 +20,51 @@ from dupl.lab.run import Run
 from dupl.method.dupl import DuPL
 from dupl.method.noise_filter import Mixture
 from dupl.report.contact import contact_sheet
+from dupl.report.panel import Panel
 from dupl.structures import Clock
 
 FOLDER = "gallery"
 BINS = 48  # of a histogram of losses
+
+
+class Viewer:
+    """Looks at images as a model at work sees them, once in an iteration, however many ask.
+
+    Args:
+        model: At work.
+        source: The images; masks are shown where there are any.
+        settings: The recipe's ``evaluation``; of it size and cam_threshold.
+    """
+
+    def __init__(self, model: DuPL, source: ImageSet, settings: Any) -> None:
+        self.model, self.source, self.settings = model, source, settings
+        self.done = -1
+        self.seen: dict[int, tuple[Panel, list[dict[str, Any]]]] = {}
+
+    def look(self, count: int, done: int, last: int) -> tuple[list[Panel], list[list[dict[str, Any]]]]:
+        """Some images, evenly spread, at the clock of the iteration just done.
+
+        Args:
+            count: Of images.
+            done: Iterations that are done.
+            last: How many there are in all.
+
+        Returns:
+            A panel per image, and per image what `watched` finds of each student, with the percent of the image's
+            pixels that were ``filtered``.
+        """
+        if done != self.done:
+            self.done, self.seen = done, {}
+        chosen = choose(self.source, count)
+        if new := [i for i in chosen if i not in self.seen]:
+            size, threshold = self.settings.size, self.settings.cam_threshold
+            with watched(self.model) as losses:
+                panels = look(self.model, self.source, new, size, threshold, Clock(done - 1, last))
+            students = len(losses) // len(new)
+            for number, (i, panel) in enumerate(zip(new, panels, strict=True)):
+                mine = zip(losses[number * students : (number + 1) * students], panel.noisy, strict=False)
+                self.seen[i] = panel, [{**found, "filtered": 100 * float(out.mean())} for found, out in mine]
+        return [self.seen[i][0] for i in chosen], [self.seen[i][1] for i in chosen]
 
 
 class GalleryHook(Hook):
@@ -34,35 +75,26 @@ class GalleryHook(Hook):
 
     Args:
         run: The run's folder.
-        config: Its resolved recipe; of it ``evaluation`` (gallery, interval, size, cam_threshold).
-        model: At work.
-        source: The images; masks are shown where there are any.
+        settings: The recipe's ``evaluation``; of it gallery and interval.
+        viewer: Of the images.
         split: What the data set is called.
     """
 
     priority = "BELOW_NORMAL"
 
-    def __init__(self, run: Run, config: Config, model: DuPL, source: ImageSet, split: str) -> None:
-        self.run, self.settings, self.model, self.source, self.split = run, config.evaluation, model, source, split
+    def __init__(self, run: Run, settings: Any, viewer: Viewer, split: str) -> None:
+        self.run, self.settings, self.viewer, self.split = run, settings, viewer, split
 
     def after_iteration(self, runner: Any) -> None:
-        """Look where it is time, at the clock of the iteration just done; the first process alone does."""
+        """Look where it is time; the first process alone does."""
         done = runner.iter
         if runner.rank != 0 or (done % self.settings.interval and done != runner.max_iters):
             return
-        started, settings = time.monotonic(), self.settings
-        clock = Clock(done - 1, runner.max_iters)
-        chosen = choose(self.source, settings.gallery)
-        with watched(self.model) as losses:
-            panels = look(self.model, self.source, chosen, settings.size, settings.cam_threshold, clock)
-        sheet, described = contact_sheet(panels, self.source.classes)
-        students = len(losses) // len(panels)
-        for number, (image, panel) in enumerate(zip(described["images"], panels, strict=True)):
-            of_image = losses[number * students : (number + 1) * students]
-            image["losses"] = [
-                {**found, "filtered": 100 * float(out.mean())}
-                for found, out in zip(of_image, panel.noisy, strict=False)
-            ]
+        started = time.monotonic()
+        panels, losses = self.viewer.look(self.settings.gallery, done, runner.max_iters)
+        sheet, described = contact_sheet(panels, self.viewer.source.classes)
+        for image, of_image in zip(described["images"], losses, strict=True):
+            image["losses"] = of_image
         atomic_write(self.run.path / FOLDER / f"iter_{done:06d}.webp", sheet)
         facts = {"iter": done, "split": self.split, "seconds": round(time.monotonic() - started, 3)}
         self.run.write_json(f"{FOLDER}/iter_{done:06d}.json", {**facts, **described})

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,21 +12,17 @@ from mmengine.hooks import Hook
 from mmengine.visualization import BaseVisBackend
 from rich.console import Console
 
-from dupl import cells, recipes
-from dupl.data.base import ImageSet
 from dupl.engine.checkpoints import FOLDER, newest_valid
-from dupl.engine.gallery import watched
-from dupl.engine.pictures import choose, look
+from dupl.engine.gallery import Viewer
 from dupl.lab.run import Run
-from dupl.lab.track import identity, names
-from dupl.lab.tracker import Files, Histogram, Picture, Table, Tracker
+from dupl.lab.track import names
+from dupl.lab.track_files import csv_table, improve, named_best, settings
+from dupl.lab.tracker import Files, Histogram, Picture, Tracker
 from dupl.method.dupl import DuPL
 from dupl.report.panel import Panel, pane
-from dupl.structures import IGNORE, Clock
+from dupl.structures import IGNORE
 
 NOISE = 254  # label of pixels filtered as noise in the pictures' label maps
-LOWER = ("loss", "L_", "seconds", "memory_GiB")  # starts of scalars that are better when lower, beside OA
-HIGHER = ("mIoU", "mAP", "F1", "precision", "recall", "coverage")  # what is better when higher is called so
 PARTS = {"L_dis": "discrepancy", "DTA": "threshold", "ANF": "noise_filter", "L_reg": "consistency"}
 
 
@@ -37,14 +31,6 @@ def components(model: DuPL) -> list[str]:
     on = ["DS"] if len(model.students) > 1 else []
     on += [name for name, key in PARTS.items() if not getattr(model, key).null]
     return on + ([] if model.own_view.null else ["Diff. Aug"])
-
-
-def better(name: str) -> Callable[[float, float], float] | None:
-    """What keeps the better of two values of a scalar: max or min; None where neither is better."""
-    last = name.rsplit("/", 1)[-1]
-    if name.startswith(LOWER) or last == "OA" or last == "disagreement":
-        return min
-    return max if last.startswith(HIGHER) or last == "filter_precision" else None
 
 
 class Rows(BaseVisBackend):
@@ -75,15 +61,15 @@ class TrackHook(Hook):
         run: The run's folder.
         config: Its resolved recipe.
         model: At work.
-        source: The images of the pictures.
+        viewer: Of the images of the pictures.
         mode: "offline" or "online".
         console: For the one warning.
     """
 
     priority = "VERY_LOW"  # after whatever writes scalars and evaluations
 
-    def __init__(self, run: Run, config: Config, model: DuPL, source: ImageSet, mode: str, console: Console) -> None:
-        self.run, self.config, self.model, self.source, self.mode = run, config, model, source, mode
+    def __init__(self, run: Run, config: Config, model: DuPL, viewer: Viewer, mode: str, console: Console) -> None:
+        self.run, self.config, self.model, self.viewer, self.mode = run, config, model, viewer, mode
         self.console, self.rows = console, Rows()
         self.tracker: Tracker | None = None
         self.best: dict[str, float] = {}
@@ -94,28 +80,15 @@ class TrackHook(Hook):
         self._guard(self._begin)
 
     def _begin(self) -> None:
-        status = self.run.status
-        called = names(self.run.path.name, status.seed, components(self.model))
-        known = identity(self.run.path, status.fingerprint, called.project)
         for row in self.run.scalars():
-            self._improve({k: v for k, v in row.items() if isinstance(v, (int, float)) and k != "iter"})
-        facts = {"fingerprint": status.fingerprint, "folder": self.run.path.name, "versions": status.versions}
-        settings = {
-            **known,
-            "mode": self.mode,
-            "group": called.group,
-            "job_type": called.job_type,
-            "name": called.name,
-            "tags": list(called.tags),
-            "config": {**recipes.plain(self.config), "run": {**facts, "dirty": status.dirty}},
-            "commit": status.commit,
-            "files": [str(self.run.path / name) for name in ("config.py", "status.json", "git.diff")],
-            "code": str(Path(recipes.PACKAGE)),
-        }
-        self.tracker = Tracker(self.run.path, settings, self._tell)
+            improve(self.best, row)
+        called = names(self.run.path.name, self.run.status.seed, components(self.model))
+        known = settings(self.run, called, self.mode)
+        self.tracker = Tracker(self.run.path, known, self._tell)
         if self.best:
-            self.tracker.summary({f"best/{name}": value for name, value in self.best.items()})
-        self.console.print(f"wandb {self.mode}: {known['project']}, {called.name}, id {known['id']}", soft_wrap=True)
+            self.tracker.summary(named_best(self.best))
+        told = f"wandb {self.mode}: {known['project']}, {known['name']}, id {known['id']}"
+        self.console.print(told, soft_wrap=True, markup=False)
 
     def after_iteration(self, runner: Any) -> None:
         """Send the scalars of this iteration, and what an evaluation left."""
@@ -125,24 +98,20 @@ class TrackHook(Hook):
         if self.tracker is None:
             return
         row: dict[str, Any] = dict(self.rows.take())
-        improved = self._improve(row)
+        improved = improve(self.best, row)
         if done % self.config.evaluation.interval == 0 or done == last:
-            row |= tables(self.run.path / "evaluation" / f"iter_{done:06d}") | self._pictures(Clock(done - 1, last))
+            table = csv_table(self.run.path / "evaluation" / f"iter_{done:06d}" / "per_class.csv", 2)
+            row |= {} if table is None else {"classes/table": table}
+            row |= self._pictures(done, last)
         if row:
             self.tracker.log({"iter": done, **row})
         if improved:
-            self.tracker.summary({f"best/{name}": value for name, value in improved.items()})
+            self.tracker.summary(named_best(improved))
 
-    def _pictures(self, clock: Clock) -> dict[str, Any]:
-        settings = self.config.evaluation
-        chosen = choose(self.source, self._setting("pictures", 4))
-        with watched(self.model) as losses:
-            panels = look(self.model, self.source, chosen, settings.size, settings.cam_threshold, clock)
-        found = pictures(panels, self.source.classes)
-        students = len(losses) // len(panels) if panels else 0
-        if students:
-            found |= mixtures(panels, losses, students)
-        return found
+    def _pictures(self, done: int, last: int) -> dict[str, Any]:
+        panels, losses = self.viewer.look(self._setting("pictures", 4), done, last)
+        found = pictures(panels, self.viewer.source.classes)
+        return found | mixtures(panels, losses) if any(losses) else found
 
     def after_train(self, runner: Any) -> None:
         """End."""
@@ -167,16 +136,6 @@ class TrackHook(Hook):
     def _setting(self, name: str, default: Any) -> Any:
         return self.config.runtime.get("track", {}).get(name, default)
 
-    def _improve(self, row: Mapping[str, float]) -> dict[str, float]:
-        improved = {}
-        for name, value in row.items():
-            choice = better(name)
-            if choice is None or (value == 0 and name.startswith("L_")):  # a term that has not started
-                continue
-            if name not in self.best or choice(self.best[name], value) != self.best[name]:
-                improved[name] = self.best[name] = value
-        return improved
-
     def _guard(self, work: Callable[[], None]) -> None:
         try:
             work()
@@ -187,17 +146,6 @@ class TrackHook(Hook):
         if not self.told:
             self.told = True
             self.console.print(" ".join(what.split()), soft_wrap=True, highlight=False)
-
-
-def tables(folder: Path) -> dict[str, Table]:
-    """The table per class of an evaluation; nothing where there was none."""
-    file = folder / "per_class.csv"
-    if not file.is_file():
-        return {}
-    with open(file, newline="") as text:
-        columns, *rows = csv.reader(text)
-    plain = [[*map(cells.read, row[:2]), *(float(cell) if cell else None for cell in row[2:])] for row in rows]
-    return {"classes/table": Table(columns, plain)}
 
 
 def pictures(panels: Sequence[Panel], classes: Sequence[str]) -> dict[str, list[Picture]]:
@@ -223,24 +171,21 @@ def pictures(panels: Sequence[Panel], classes: Sequence[str]) -> dict[str, list[
     return found
 
 
-def mixtures(panels: Sequence[Panel], losses: Sequence[Mapping[str, Any]], students: int) -> dict[str, Any]:
+def mixtures(panels: Sequence[Panel], losses: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
     """The losses that the noise filter judged: a picture with the mixtures (Fig. 4), and each student's histogram.
 
     Args:
         panels: The images.
-        losses: What `watched` found, image by image and student by student.
-        students: How many there are.
+        losses: Of each image, what was found of each student; see `Viewer.look`.
     """
     from dupl.report.mixture import mixture_picture  # draws by matplotlib
 
-    told = []
-    for number, one in enumerate(losses):
-        panel, s = panels[number // students], number % students
-        told.append((f"{panel.name}, student {s + 1}", {**one, "filtered": 100 * float(panel.noisy[s].mean())}))
-    found: dict[str, Any] = {"noise/mixtures": [Picture(mixture_picture(told, students), "losses of labelled pixels")]}
-    for s in range(students):
-        first = next((one for one in losses[s::students] if one["counts"]), None)
-        if first is not None:
-            edges = np.linspace(first["low"], first["high"], len(first["counts"]) + 1)
-            found[f"noise/{s + 1}/losses"] = Histogram(first["counts"], edges.tolist())
-    return found
+    told, found = [], dict[str, Any]()
+    for panel, of_image in zip(panels, losses, strict=True):
+        for s, one in enumerate(of_image):
+            told.append((f"{panel.name}, student {s + 1}", one))
+            if one["counts"] and f"noise/{s + 1}/losses" not in found:  # of the first image that has any
+                edges = np.linspace(one["low"], one["high"], len(one["counts"]) + 1)
+                found[f"noise/{s + 1}/losses"] = Histogram(one["counts"], edges.tolist())
+    drawn = mixture_picture(told, max(map(len, losses)))
+    return {"noise/mixtures": [Picture(drawn, "losses of labelled pixels")], **found}

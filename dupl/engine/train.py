@@ -26,7 +26,7 @@ from dupl.engine import build
 from dupl.engine.checkpoints import CheckpointHook, newest_valid
 from dupl.engine.data_digest import record
 from dupl.engine.evaluate import PROTOCOL, Evaluation, evaluate, merge, metric_names
-from dupl.engine.gallery import GalleryHook, check_gallery
+from dupl.engine.gallery import GalleryHook, Viewer, check_gallery
 from dupl.engine.hooks import EvaluateHook, ProgressHook, ScalarHook, StopHook
 from dupl.engine.loop import PositionSampler, TrainLoop  # noqa: F401  (the runner finds TrainLoop by name)
 from dupl.engine.noise import noise_hook
@@ -87,10 +87,13 @@ def plan_batch(schedule: dict[str, Any], gpus: int) -> Batch:
 
 
 class Trainer(Runner):
-    """mmengine's Runner on a chosen device, with its log in the run's folder and not on the terminal."""
+    """mmengine's Runner on a chosen device, with its log in the run's folder and not on the terminal.
 
-    def __init__(self, *args: Any, device: torch.device, **kwargs: Any) -> None:
-        self.device = device
+    It is not given the recipe: it would write it into every checkpoint.
+    """
+
+    def __init__(self, *args: Any, device: torch.device, wrapper: dict[str, Any], **kwargs: Any) -> None:
+        self.device, self.wrapper = device, wrapper
         super().__init__(*args, **kwargs)
 
     def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **kwargs: Any) -> MMLogger:
@@ -103,7 +106,7 @@ class Trainer(Runner):
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
         """Keep the model where it was put, unless it is to be distributed."""
-        return super().wrap_model(model_wrapper_cfg, model) if self.distributed else model
+        return super().wrap_model(self.wrapper, model) if self.distributed else model
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Resume through the CPU; optimiser states follow their parameters."""
@@ -158,11 +161,12 @@ def train(
         if rank == 0:
             sets = {"train": view.source} if validation is None else {"train": view.source, "val": validation}
             record(run, config, sets, quiet)
+        viewer = Viewer(model, view.source if validation is None else validation, config.evaluation)
         tracked = None
         if wandb != "off" and rank == 0:
-            tracked = TrackHook(run, config, model, view.source if validation is None else validation, wandb, quiet)
+            tracked = TrackHook(run, config, model, viewer, wandb, quiet)
         data, place = (view, validation), (rank, world)
-        trainer = build_trainer(config, run, model, data, batch, place, launcher, quiet, device, tracked)
+        trainer = build_trainer(config, run, model, data, batch, place, launcher, quiet, device, viewer, tracked)
         if resume and (start := find_start(run, quiet)) is not None:
             trainer._resume, trainer._load_from = True, str(start)
         if rank == 0:
@@ -297,6 +301,7 @@ def build_trainer(
     launcher: str,
     console: Console,
     device: torch.device,
+    viewer: Viewer,
     tracked: TrackHook | None = None,
 ) -> Trainer:
     """The mmengine Runner of a run: its loader, optimiser, schedule and hooks."""
@@ -322,8 +327,7 @@ def build_trainer(
     if config.evaluation.get("quality"):
         hooks.append(quality_hook(run, config, model, view.source, place))  # type: ignore[arg-type]
     if config.evaluation.get("gallery"):
-        shown, split = (view.source, "train") if validation is None else (validation, "val")
-        hooks.append(GalleryHook(run, config, model, shown, split))  # type: ignore[arg-type]
+        hooks.append(GalleryHook(run, config.evaluation, viewer, "train" if validation is None else "val"))
     if (noise := noise_hook(run, runtime.log_interval, model)) is not None:  # type: ignore[arg-type]
         hooks.append(noise)
     backends: list[Any] = list(runtime.vis_backends)
@@ -337,9 +341,10 @@ def build_trainer(
     }
     if device.type == "cpu":
         wrapper["device_ids"] = None
-    return Trainer(
+    trainer = Trainer(
         model=model,
         device=device,
+        wrapper=wrapper,
         work_dir=str(run.path / "logs"),
         train_dataloader=loader,
         train_cfg=dict(type="TrainLoop", max_iters=schedule.iterations, accumulate=batch.accumulate, seed=runtime.seed),
@@ -350,9 +355,10 @@ def build_trainer(
         launcher=launcher,
         visualizer=dict(type="Visualizer", vis_backends=backends, save_dir=str(run.path / "logs")),
         randomness=dict(seed=runtime.seed),
-        cfg=dict(model_wrapper_cfg=wrapper),
         experiment_name=f"{run.path.name}-{os.getpid()}",
     )
+    trainer.visualizer.add_config(config)
+    return trainer
 
 
 def evaluation_hook(

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from dupl import recipes
 from dupl.errors import UserError
 from dupl.lab import track
 
@@ -69,7 +70,7 @@ def examine(root: Path, environ: Mapping[str, str] = os.environ) -> list[Finding
         root: Where runs go.
         environ: The environment.
     """
-    return [python(), *packages(), compiler(environ), crf(), git(), wandb(environ), disk(root)]
+    return [python(), *packages(), compiler(environ), crf(), git(), wandb(environ), disk(root), *data_sets()]
 
 
 def python() -> Finding:
@@ -131,7 +132,7 @@ def git() -> Finding:
     path = shutil.which("git")
     if path:
         return Finding("git", "ok", path)
-    return Finding("git", "note", "not found", "without git, runs do not record their commit")
+    return Finding("git", "note", "not found", "without it runs do not record their commit: apt install git")
 
 
 def wandb(environ: Mapping[str, str] = os.environ) -> Finding:
@@ -143,7 +144,26 @@ def wandb(environ: Mapping[str, str] = os.environ) -> Finding:
     if choice.mode == "online" and (reason := track.unreachable(environ)):
         mend = "runs go on offline: train with --wandb offline, and dupl sync later"
         return Finding("tracking", "note", f"online ({choice.why}), but no answer from {reason}", mend)
-    return Finding("tracking", "ok", f"{choice.mode} ({choice.why})")
+    live = choice.mode == "offline" and track.account(environ) is None
+    mend = "to watch runs live: wandb login; what is recorded until then is uploaded by dupl sync" if live else ""
+    return Finding("tracking", "ok", f"{choice.mode} ({choice.why})", mend)
+
+
+def data_sets() -> list[Finding]:
+    """The public data sets, where the recipes look for them unless told otherwise."""
+    found = []
+    for name, recipe in (("voc", "voc/dupl"), ("coco", "coco/dupl")):
+        try:
+            with recipes.literals_only():
+                root = Path(recipes.load(recipe).data.train.root)
+        except Exception:  # without mmengine, which is told above, or a recipe of that name in the current folder
+            continue
+        if root.is_dir():
+            found.append(Finding(f"data {name}", "ok", f"{root}; dupl data check {recipe} looks into it"))
+            continue
+        mend = f"for {recipe}: dupl data prepare {name} --root {root}, or --set data.train.root=DIR data.val.root=DIR"
+        found.append(Finding(f"data {name}", "note", f"no folder {root}", mend))
+    return found
 
 
 def disk(root: Path, need: int = 0) -> Finding:
@@ -163,5 +183,6 @@ def disk(root: Path, need: int = 0) -> Finding:
     if free < max(SCARCE, need):
         return Finding("disk", "fail", found, "free some space, or choose another folder by --work-dir")
     if free < SPARE + need:
-        return Finding("disk", "note", found, "enough for one run; keep_checkpoints=1 takes less")
+        mend = "not plenty: free some space, or --set runtime.keep_checkpoints=1, which takes less"
+        return Finding("disk", "note", found, mend)
     return Finding("disk", "ok", found)

@@ -7,7 +7,7 @@ import netrc
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.error import HTTPError
@@ -29,7 +29,7 @@ WANDB_MODES: dict[str, Mode] = {
 }
 PROJECT = "dupl"
 BACKENDS = {"TensorboardVisBackend": "tensorboard", "MLflowVisBackend": "mlflow", "AimVisBackend": "aim"}
-RECORD = "wandb.json"  # in a run's folder: the id that a resumed run goes on under
+RECORD = "wandb.json"  # in a run's folder: the id and names that a resumed run goes on under
 INSTALL = 'pip install "dupl-lab[track]"'
 
 
@@ -188,19 +188,20 @@ def names(folder: str, seed: int, tags: Sequence[str], environ: Mapping[str, str
     )
 
 
-def identity(folder: Path, stem: str, project: str) -> dict[str, str]:
-    """Id and project of a run on wandb: those it has, or new ones, kept in its folder.
+def identity(folder: Path, stem: str, called: Names) -> dict[str, Any]:
+    """Id and names of a run on wandb: those it began under, or new ones, kept in its folder.
 
     Args:
         folder: Of the run.
         stem: What a new id begins with.
-        project: Of a new run.
+        called: Names of a new run.
     """
-    run = Run(folder)
+    run, fresh = Run(folder), {**asdict(called), "tags": list(called.tags)}
     try:
         known = run.read_json(RECORD)
-        return {"id": str(known["id"]), "project": str(known["project"])}
+        mine = {name: known[name] for name in fresh if name in known}  # nothing else: a stranger may have written it
+        return {**fresh, **mine, "id": str(known["id"]), "project": str(known["project"])}
     except (UserError, KeyError, TypeError):  # none yet, or damaged: a new one is better than none
-        fresh = {"id": f"{stem}-{secrets.token_hex(3)}", "project": project}
+        fresh["id"] = f"{stem}-{secrets.token_hex(3)}"
         run.write_json(RECORD, fresh)
         return fresh

@@ -6,22 +6,16 @@ import json
 import os
 import pickle
 import queue
-import re
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from dupl.lab.track import PROJECT, identity
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 ROOM = 200  # records that may wait
 PATIENCE = {"offline": 30.0, "online": 90.0}  # seconds that the end of a run waits for the last records
@@ -87,10 +81,18 @@ class Tracker:
         folder: Of the run; the process keeps ``wandb/`` in it.
         settings: Arguments of ``wandb.init`` and: mode, files (copied with the run), code (a folder of modules).
         warn: Takes the one warning.
+        consolation: How it ends: what is not touched.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        warn: Callable[[str], None],
+        consolation: str = "training goes on",
+    ) -> None:
         self.warn, self.mode, self.told = warn, str(settings.get("mode", "offline")), False
+        self.consolation = consolation
         self.waiting: queue.Queue[Any] = queue.Queue(ROOM)
         self.process: subprocess.Popen[bytes] | None = None
         try:
@@ -166,41 +168,7 @@ class Tracker:
     def _tell(self, what: str) -> None:
         if not self.told:
             self.told = True
-            self.warn(f"wandb: {what} (training goes on)")
-
-
-def log_table(
-    frame: DataFrame,
-    plan: str,
-    folder: Path,
-    mode: str,
-    warn: Callable[[str], None],
-    environ: Mapping[str, str] = os.environ,
-) -> None:
-    """Put the finished table of a plan on wandb, as a run of job type "table" in the plan's group.
-
-    A further call for the same folder goes on with that run. As with runs, nothing raises.
-
-    Args:
-        frame: The table; its index is left out.
-        plan: Name of the plan.
-        folder: Where the run keeps its ``wandb/`` and its id, such as a folder of the plan in the store.
-        mode: "off", "offline" or "online", as `dupl.lab.track.choose` says.
-        warn: Takes the one warning.
-        environ: The environment.
-    """
-    if mode == "off":
-        return
-    stem, project = re.sub("[^A-Za-z0-9_.-]+", "-", plan), environ.get("WANDB_PROJECT") or PROJECT
-    try:
-        known = identity(folder, f"{stem}-table", project)
-    except OSError as error:
-        return warn(f"wandb: the table was not logged: {error}")
-    called = {"group": plan, "job_type": "table", "name": f"{plan}, table"}
-    tracker = Tracker(folder, {**known, **called, "mode": mode}, warn)
-    plain = frame.astype(object).where(frame.notna(), None)
-    tracker.log({"table": Table([str(c) for c in frame.columns], plain.to_numpy().tolist())})
-    tracker.close()
+            self.warn(f"wandb: {what} ({self.consolation})")
 
 
 def _start(folder: Path) -> subprocess.Popen[bytes]:

@@ -134,19 +134,27 @@ def table_chart(table: Table) -> Figure:
     figure = make_subplots(1, len(columns), shared_yaxes=True, horizontal_spacing=0.06)
     figure.update_layout(blank(130 + 34 * len(rows), hovermode="closest").layout)
     figure.update_layout(legend={"y": 1, "yanchor": "bottom", "traceorder": "normal"}, margin={"t": 50})
+    told = False
     for number, column in enumerate(columns, 1):
         cells = [table.cells[row.key, column.key] for row in rows]
         ours = [None if cell.summary is None else cell.summary.mean for cell in cells]
         spread = [0.0 if cell.summary is None else cell.summary.std or 0.0 for cell in cells]
-        style = {"mode": "markers", "showlegend": number == 1, "y": names}
+        style = {"mode": "markers", "y": names}
         bars = {"type": "data", "array": spread, "thickness": 1.5}
         figure.add_scatter(
             x=ours, error_x=bars, name="ours", marker={"color": "#3b7dd8", "size": 9}, **style, row=1, col=number
         )
-        paper = {"color": "#7f8792", "size": 10, "symbol": "line-ns-open", "line": {"width": 3}}
-        figure.add_scatter(x=[cell.paper for cell in cells], name="paper", marker=paper, **style, row=1, col=number)
+        figure.data[-1].update(showlegend=number == 1)
+        theirs = [cell.paper for cell in cells]
+        if any(value is not None for value in theirs):
+            paper = {"color": "#7f8792", "size": 10, "symbol": "line-ns-open", "line": {"width": 3}}
+            figure.add_scatter(x=theirs, name="paper", marker=paper, **style, row=1, col=number)
+            figure.data[-1].update(showlegend=not told)
+            told = True
         figure.update_xaxes(title={"text": f"{safe(column.label)} (%)"}, gridcolor="rgba(128,128,128,0.22)", col=number)
     figure.update_yaxes(autorange="reversed", type="category", automargin=True, gridcolor="rgba(128,128,128,0.22)")
+    if not told:  # what is ours needs no legend
+        figure.update_layout(showlegend=False, margin={"t": 20})
     return figure
 
 

@@ -33,7 +33,8 @@ def page(
     data: dict[str, Any] = {"plots": {}, "tables": {}}
     sections = [_table(arranged), *(_grid(n, arranged) for n in range(1, len(arranged.grids)))]
     data["plots"]["table"] = table_chart(table).to_plotly_json()
-    body = plot("table", "Ours: mean and standard deviation over seeds; a bar: the paper")
+    paper = "; a bar: the paper" * any(cell.paper is not None for cell in table.cells.values())
+    body = plot("table", f"Ours: mean and standard deviation over seeds{paper}")
     body += f'<div class="grid">{"".join(_course(table, runs, frame, data))}</div>'
     sections.append(Section("charts", "Charts", body))
     if runs:

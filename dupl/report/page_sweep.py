@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl.report.ablation import Table
-from dupl.report.frame import Section, document, facts, note, plot, text, tile
+from dupl.report.frame import Section, document, facts, link, note, plot, text, tile
 from dupl.report.layout import NONE, layout
 from dupl.report.page import NAME
 from dupl.report.render_html import STYLE, grid_html, symbols
@@ -205,8 +204,8 @@ def _trials(report: SweepReport, folder: Path, data: Data) -> Section:
     outline, rows = report.outline, []
     for _, row in report.trials.sort_values("number").iterrows():
         own = Path(row["folder"]) / NAME if row["folder"] else None
-        link = Path(os.path.relpath(own, folder)).as_posix() if own is not None and own.exists() else None
-        cells: list[dict[str, Any]] = [{"value": int(row["number"]), "text": str(row["number"]), "link": link}]
+        address = link(own, folder) if own is not None and own.exists() else None
+        cells: list[dict[str, Any]] = [{"value": int(row["number"]), "text": str(row["number"]), "link": address}]
         cells.append({"value": row["state"], "text": row["state"]})
         for goal, shown in enumerate(values_of(report, row)):
             cells.append({"value": None if shown == NONE else float(row["values"][goal]), "text": shown})

@@ -33,11 +33,17 @@ def render(table: Table, form: str) -> str:
 
 
 def tidy(table: Table) -> str:
-    """One line for each cell, and for each effect of a component; figures unrounded, empty where there is none."""
+    """The lines of a table as CSV; empty where there is no figure."""
     text = io.StringIO()
     writer = csv.DictWriter(text, TIDY, restval="", lineterminator="\n")
     writer.writeheader()
-    outline = table.outline
+    writer.writerows({key: cells.written(value) for key, value in line.items()} for line in lines(table))
+    return text.getvalue()
+
+
+def lines(table: Table) -> list[dict[str, object]]:
+    """One line for each cell, and for each effect of a component, with keys of `TIDY`; figures unrounded."""
+    found, outline = list[dict[str, object]](), table.outline
     for column in outline.columns:
         shared = dict(plan=outline.name, column=column.key, metric=column.metric, protocol=column.protocol)
         shared["how"] = column.how
@@ -53,16 +59,12 @@ def tidy(table: Table) -> str:
             line["fingerprints"] = " ".join(cell.fingerprints)
             step = cell.step
             line["notes"] = "; ".join(filter(None, [*cell.notes, "" if step is None else step.note, row.note]))
-            writer.writerow(_safe(line | _figures(step)))
+            found.append(line | _figures(step))
         for (factor, key), step in table.effects.items():
             if key == column.key:
                 lead = {**shared, "row": f"effect of {factor}", "label": step.label, "notes": step.note}
-                writer.writerow(_safe(lead | _figures(step)))
-    return text.getvalue()
-
-
-def _safe(line: dict[str, object]) -> dict[str, object]:
-    return {key: cells.written(value) for key, value in line.items()}
+                found.append(lead | _figures(step))
+    return found
 
 
 def _figures(step: Step | None) -> dict[str, object]:

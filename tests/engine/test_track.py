@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from dupl.cli import main
 from dupl.engine import track
 from dupl.lab import tracker
 from dupl.lab.run import Run
+from dupl.lab.track_files import better
 from dupl.method.dupl import DuPL
 from dupl.report.panel import Panel
 
@@ -128,9 +130,9 @@ class TestFile:
         for name in {name for row in rows for name in row} - {"iter"}:
             values = [row[name] for row in rows if row.get(name) is not None]
             assert summary[name] == pytest.approx(values[-1], rel=1e-12), name
-            if (better := track.better(name)) is not None:
+            if (choice := better(name)) is not None:
                 begun = [value for value in values if value != 0 or not name.startswith("L_")]
-                assert summary[f"best/{name}"] == pytest.approx(reduce(better, begun), rel=1e-12), name
+                assert summary[f"best/{name}"] == pytest.approx(reduce(choice, begun), rel=1e-12), name
 
     def test_tables_per_class(self, tracked, history):
         for done in (8, 16, 24):
@@ -207,7 +209,7 @@ class TestTraining:
         helpers.assert_same_run(tmp_path / "run", trained)
 
     def test_nor_pictures_that_fail(self, tiny, tmp_path, monkeypatch, capsys):
-        monkeypatch.setattr(track, "look", lambda *_: 1 / 0)
+        monkeypatch.setattr(track, "pictures", lambda *_: 1 / 0)
         sets = ["--set", "schedule.iterations=4", "evaluation.interval=2"]
         assert main(["train", tiny, "--work-dir", str(tmp_path / "run"), "--wandb", "offline", *sets]) == 0
         told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("wandb:")]
@@ -215,6 +217,61 @@ class TestTraining:
 
     def test_off_leaves_no_trace(self, trained):
         assert not (trained / "wandb").exists() and not (trained / "wandb.json").exists()
+
+
+class TestEvaluation:
+    """``dupl eval`` of a tracked run goes on with its wandb run, in a stretch of its own."""
+
+    @pytest.fixture
+    def copy(self, tracked, tmp_path, monkeypatch):
+        monkeypatch.setenv("WANDB_MODE", "offline")
+        shutil.copytree(tracked, tmp_path / "run", ignore=shutil.ignore_patterns("offline-run-*"))
+        return tmp_path / "run"
+
+    def test_figures_carry_the_protocol(self, copy):
+        assert main(["eval", str(copy), "--protocol", "final", "--no-crf"]) == 0
+        assert main(["eval", str(copy), "--protocol", "cam", "--wandb", "offline"]) == 0
+        logs = sorted(copy.glob("wandb/offline-run-*/*.wandb"), key=lambda log: log.stat().st_mtime)
+        assert len(logs) == 2
+        for log, protocol in zip(logs, ("final", "cam"), strict=True):
+            records = read(log)
+            run = next(r["run"] for r in records if r["type"] == "run")
+            known = json.loads((copy / "wandb.json").read_text())
+            assert (run["run_id"], run["run_group"], run["job_type"], run["resume"]) == (
+                *(known["id"], "table4", "full"),
+                True,
+            )
+            assert run["tags"] == ["DS", "L_dis", "DTA", "ANF", "L_reg"]
+            (folder,) = (copy / "evaluation").glob(f"val_{protocol}*_best")
+            facts = json.loads((folder / "metrics.json").read_text())
+            lead = f"val/{facts['name'].replace('.', '_')}"
+            (item,) = (r["history"]["item"] for r in records if r["type"] == "history")
+            assert item["iter"] == facts["iter"]
+            for name, value in facts["metrics"].items():
+                assert value is None or item[f"{lead}/{name}"] == pytest.approx(value, rel=1e-12)
+            table = json.loads(next(copy.glob(f"wandb/*/files/{item[f'{lead}/classes.path']}")).read_text())
+            assert len(table["data"]) == len((folder / "per_class.csv").read_text().splitlines()) - 1
+            assert item[f"{lead}/pictures.count"] == 1
+            (found,) = read(log, "--summary")
+            last = [row for row in Run(copy).scalars() if "loss" in row][-1]
+            assert found["summary"]["loss"] == pytest.approx(last["loss"]), "a stretch is whole by itself"
+            assert found["summary"][f"{lead}/{'seg' if protocol == 'final' else 'cam'}/best/mIoU"] > 0
+        assert f"{lead}/cam/1/best_threshold" in item and f"{lead}/thresholds.path" in item
+
+    def test_a_wandb_that_dies_costs_nothing(self, copy, monkeypatch, capsys):
+        monkeypatch.setattr(tracker, "START", "import sys; sys.exit(3)")
+        assert main(["eval", str(copy)]) == 0
+        told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("wandb:")]
+        assert len(told) == 1 and told[0].endswith("(the evaluation is written)")
+        assert list((copy / "evaluation").glob("val_train*_best/metrics.json"))
+
+    def test_off_and_runs_that_were_not_tracked(self, copy, capsys):
+        assert main(["eval", str(copy), "--wandb", "off"]) == 0
+        (copy / "wandb.json").unlink()
+        assert main(["eval", str(copy)]) == 0
+        assert not list(copy.glob("wandb/offline-run-*"))
+        assert main(["eval", "demo/toy", "--checkpoint", "x.pth", "--wandb", "offline"]) == 2
+        assert "--wandb offline is for runs" in capsys.readouterr().err
 
 
 class TestBest:
@@ -236,7 +293,7 @@ class TestBest:
         ],
     )
     def test_which_way_is_better(self, name, choice):
-        assert track.better(name) is choice
+        assert better(name) is choice
 
 
 def test_what_is_not_finite_is_left_out():

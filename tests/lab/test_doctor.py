@@ -78,13 +78,34 @@ class TestMachine:
         monkeypatch.setattr(doctor.os, "access", lambda *_: False)
         assert doctor.disk(tmp_path).state == "fail"
 
+    def test_data_sets(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "data" / "coco14").mkdir(parents=True)
+        found = by_name(doctor.data_sets())
+        assert (found["data voc"].state, found["data coco"].state) == ("note", "ok")
+        assert "dupl data prepare voc --root data/voc12" in found["data voc"].mend
+
     def test_tracking(self, tmp_path, monkeypatch):
         environ = {"HOME": str(tmp_path)}
         monkeypatch.setattr(track, "installed", lambda: True)
         assert doctor.wandb(environ).found == "offline (no account is set up)"
+        assert "wandb login" in doctor.wandb(environ).mend
+        assert doctor.wandb({**environ, "WANDB_API_KEY": "k", "WANDB_MODE": "offline"}).mend == ""
         assert doctor.wandb({**environ, "WANDB_MODE": "nonsense"}).state == "fail"
         far = {**environ, "WANDB_API_KEY": "k", "WANDB_BASE_URL": "http://127.0.0.1:9"}
         assert (doctor.wandb(far).state, "dupl sync" in doctor.wandb(far).mend) == ("note", True)
+
+
+def test_whatever_lacks_says_how_to_mend_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    nothing = {"PATH": str(tmp_path), "HOME": str(tmp_path), "WANDB_MODE": "nonsense"}
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(doctor, "_version", lambda name: None)
+    monkeypatch.setattr(doctor.os, "access", lambda *_: False)
+    found = doctor.examine(tmp_path, nothing)
+    lacking = [one for one in found if one.state != "ok"]
+    assert {"torch", "wandb", "compiler", "git", "tracking", "disk", "data voc"} <= {one.name for one in lacking}
+    assert [one.name for one in lacking if not one.mend] == []
 
 
 class TestCommand:

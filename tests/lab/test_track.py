@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import signal
@@ -19,7 +20,7 @@ import pytest
 
 from dupl.cli import main
 from dupl.errors import UserError
-from dupl.lab import track, tracker, uploads, wandb_writer
+from dupl.lab import track, track_files, track_later, tracker, uploads, wandb_writer
 from dupl.lab.run import Run
 from dupl.lab.tracker import Histogram, Picture, Table, Tracker
 
@@ -121,12 +122,25 @@ class TestNames:
         environ = {"WANDB_RUN_GROUP": "g", "WANDB_JOB_TYPE": "j", "WANDB_NAME": "n"}
         assert track.names("f", 0, [], environ) == track.Names("dupl", "g", "j", "n", ())
 
-    def test_an_id_stays(self, tmp_path):
-        first = track.identity(tmp_path, "abc", "dupl")
+    def test_id_and_names_stay(self, tmp_path):
+        called = track.names("folder", 0, ["DS"], {"DUPL_PLAN": "table4", "DUPL_ROW": "full"})
+        first = track.identity(tmp_path, "abc", called)
         assert first["id"].startswith("abc-")
-        assert track.identity(tmp_path, "abc", "other") == first
+        assert (first["group"], first["job_type"], first["name"], first["tags"]) == (
+            *("table4", "full", "full, seed 0"),
+            ["DS"],
+        )
+        by_hand = track.names("folder", 0, [], {"WANDB_PROJECT": "other"})
+        assert track.identity(tmp_path, "abc", by_hand) == first, "it stays in its plan, whoever goes on with it"
         (tmp_path / track.RECORD).write_text("{}")
-        assert track.identity(tmp_path, "abc", "other")["project"] == "other"
+        assert track.identity(tmp_path, "abc", by_hand)["project"] == "other"
+
+    def test_of_a_record_nothing_else_is_taken(self, tmp_path):
+        """It may lie in a folder that somebody else made, and what it says becomes arguments of wandb.init."""
+        record = {"id": "x", "project": "p", "code": "/home", "dir": "/", "entity": "other"}
+        (tmp_path / track.RECORD).write_text(json.dumps(record))
+        found = track.identity(tmp_path, "abc", track.names("f", 0, [], {}))
+        assert found == {"id": "x", "project": "p", "group": None, "job_type": "train", "name": "f, seed 0", "tags": []}
 
 
 def stretch(run, time="20260101_000000", name="abc", online=False, done=False):
@@ -395,18 +409,72 @@ class TestFailures:
 def test_a_plans_table(tmp_path, monkeypatch):
     sent = []
     monkeypatch.setattr(
-        tracker,
+        track_later,
         "Tracker",
-        lambda folder, settings, warn: (
+        lambda folder, settings, warn, consolation: (
             sent.append(settings) or SimpleNamespace(log=sent.append, close=lambda: sent.append("end"))
         ),
     )
     frame = pd.DataFrame({"row": ["full"], "M": [1.5], "CAM": [np.nan]}, index=[7])
     for _ in range(2):
-        tracker.log_table(frame, "my plan", tmp_path, "offline", sent.append, {"WANDB_PROJECT": "p"})
-    tracker.log_table(frame, "my plan", tmp_path, "off", sent.append)
+        track_later.log_table(frame, "my plan", tmp_path, "offline", sent.append, {"WANDB_PROJECT": "p"})
+    track_later.log_table(frame, "my plan", tmp_path, "off", sent.append)
     first, row, end, again = sent[:4]
     assert (first["group"], first["job_type"], first["project"]) == ("my plan", "table", "p")
     assert first["id"].startswith("my-plan-table-") and again["id"] == first["id"]
     assert (row, end) == ({"table": Table(["row", "M", "CAM"], [["full", 1.5, None]])}, "end")
     assert len(sent) == 6
+
+
+class TestLater:
+    """Evaluations after training."""
+
+    def test_only_where_it_was_tracked_unless_asked_for(self, there, nobody, tmp_path):
+        assert track_later.choose_later(None, tmp_path, {**nobody, "WANDB_MODE": "online"}).mode == "off"
+        assert track_later.choose_later("offline", tmp_path, nobody).mode == "offline"
+        (tmp_path / track.RECORD).write_text("{}")
+        assert track_later.choose_later(None, tmp_path, nobody).mode == "offline"
+        assert track_later.choose_later(None, tmp_path, {**nobody, "WANDB_MODE": "disabled"}).mode == "off"
+
+    def test_a_row_is_named_by_split_and_protocol(self, tmp_path):
+        run = Run(tmp_path)
+        facts = {"split": "val", "name": "cam-1-1.5-t0.4", "protocol": "CAMs", "iter": 30}
+        metrics = {"cam/1/mIoU": 50.5, "cam/1/OA": None}
+        run.write_json("metrics.json", {**facts, "metrics": metrics, "best_threshold": {"cam/1": {"threshold": 0.3}}})
+        run.write_csv("per_class.csv", ["map", "class", "IoU"], [("cam/1", "=cat", 1.5), ("cam/1", "dog", None)])
+        row = track_files.evaluation_row(tmp_path)
+        assert row == {
+            "iter": 30,
+            "val/cam-1-1_5-t0_4/iter": 30,
+            "val/cam-1-1_5-t0_4/cam/1/mIoU": 50.5,
+            "val/cam-1-1_5-t0_4/cam/1/best_threshold": 0.3,
+            "val/cam-1-1_5-t0_4/classes": Table(
+                ["map", "class", "IoU"], [["cam/1", "=cat", 1.5], ["cam/1", "dog", None]]
+            ),
+        }
+
+    def test_a_run_at_work_is_left_alone(self, tmp_path):
+        run, told = Run.create(tmp_path / "run", "", "abc", [], 0), []
+        run.update(state="running")
+        track_later.log_evaluations(run, [], "offline", told.append)
+        assert told == ["wandb: the run is still at work: its evaluation is not put there"]
+        assert not (run.path / track.RECORD).exists()
+
+    def test_nothing_raises(self, tmp_path):
+        told = []
+        run = Run.create(tmp_path / "run", "model = dict()", "abc", [], 0)
+        run.update(state="finished")
+        track_later.log_evaluations(run, [tmp_path / "none"], "offline", told.append)
+        (line,) = told
+        assert "holds no metrics.json" in line and line.endswith("(the evaluation is written)")
+        (tmp_path / "file").write_text("")
+        track_later.log_table(pd.DataFrame({"a": [1]}), "plan", tmp_path / "file", "offline", told.append, {})
+        assert told[1].startswith("wandb: the table was not logged: ")
+
+
+def test_last_and_best():
+    rows = [{"iter": 1, "loss": 3.0, "L_seg": 0.0, "lr": 1.0}, {"iter": 2, "loss": 4.0, "L_seg": 2.0, "x": None}]
+    assert track_files.summary(rows) == {
+        **{"iter": 2, "loss": 4.0, "L_seg": 2.0, "lr": 1.0},
+        **{"best/loss": 3.0, "best/L_seg": 2.0},
+    }
