@@ -58,7 +58,7 @@ def read_image(path: str | Path, upright: bool = False) -> NDArray[np.uint8]:
             raise ValueError("its pixels are floats of unknown range: save it with 8 or 16 bits")
         if "transparency" in turned.info:
             turned = turned.convert("RGBA")
-        return np.array(turned.convert("RGB"))
+        return np.array(turned if turned.mode == "RGB" else turned.convert("RGB"))
 
 
 def read_mask(path: str | Path) -> NDArray[np.uint8]:

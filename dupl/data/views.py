@@ -205,4 +205,4 @@ class PhotoView(Dataset[PhotoSample]):
 def normalize(image: NDArray[np.uint8]) -> Tensor:
     """Return an RGB image (H, W, 3) with ImageNet mean and deviation taken out, float32 (3, H, W)."""
     planes = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float()
-    return torch.addcmul(_SHIFT, planes, _GAIN)
+    return torch.addcmul(_SHIFT, planes, _GAIN, out=planes)

@@ -136,7 +136,7 @@ def fit_mixture(
     on each variance, a stop when the mean log-likelihood moves by less than ``tol``. They run on a histogram.
 
     Args:
-        losses: (B, N), at least 0.
+        losses: (B, N), at least 0; what is not finite is left out.
         chosen: Which of them to fit, bool (B, N).
         min_pixels: An image needs more than this many chosen losses.
         bins: Of the histogram between an image's smallest and largest chosen loss.
@@ -147,6 +147,8 @@ def fit_mixture(
     Returns:
         The mixtures; where ``fitted`` is False the numbers mean nothing but are finite.
     """
+    finite = losses.isfinite()  # others are the guard's to tell, and no place in a histogram
+    losses, chosen = torch.where(finite, losses, 0), chosen & finite
     h = _Histogram.of(losses, chosen, bins)
     size = h.count.sum(1)
     share = (h.count / size[:, None].clamp(min=1))[:, None]
