@@ -44,12 +44,10 @@ def fingerprint(config: Config | Mapping[str, Any]) -> str:
     """
     values = plain(config)
     for path in IGNORED:
-        *parents, last = path.split(".")
-        node = values
-        for key in parents:
-            node = node.get(key) if isinstance(node, dict) else None
+        section, _, key = path.rpartition(".")
+        node = values.get(section) if section else values
         if isinstance(node, dict):
-            node.pop(last, None)
+            node.pop(key, None)
     return hashlib.sha256(canonical(values).encode()).hexdigest()[:12]
 
 
@@ -62,7 +60,7 @@ def canonical(value: Any) -> str:
     Raises:
         UserError: As `fingerprint`.
     """
-    return json.dumps(_canonical(plain(value)), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return json.dumps(_canonical(plain(value)), sort_keys=True, separators=(",", ":"))
 
 
 def _canonical(value: Any) -> Any:

@@ -145,7 +145,7 @@ def _read(values: dict[str, Any], name: str, path: Path) -> tuple[Plan, dict[str
         rows=rows,
         kind=kind,
         compare=compare,
-        heading=values.get("vary", {}).get("label", "") if kind == "vary" else "",
+        heading=values["vary"].get("label", "") if kind == "vary" else "",
         reference=values.get("reference", ""),
     )
     return plan, factors

@@ -212,7 +212,6 @@ def marginal_weights(has: Sequence[Collection[str]], factor: str) -> list[float]
     place = {frozenset(row): k for k, row in enumerate(has)}
     pairs = [(k, place[row - {factor}]) for row, k in place.items() if factor in row and row - {factor} in place]
     weights = [0.0] * len(has)
-    for on, off in pairs:
-        weights[on] += 1 / len(pairs)
-        weights[off] -= 1 / len(pairs)
+    for on, off in pairs:  # no row is in two of them
+        weights[on], weights[off] = 1 / len(pairs), -1 / len(pairs)
     return weights if pairs else None

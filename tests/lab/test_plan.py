@@ -15,7 +15,7 @@ from dupl.errors import UserError
 from dupl.lab import overrides
 from dupl.lab.fingerprint import fingerprint
 from dupl.lab.overrides import ABSENT
-from dupl.lab.plan import expand, load
+from dupl.lab.plan import Column, expand, load
 from dupl.lab.plan_file import merge
 
 BASE = """
@@ -127,6 +127,29 @@ class TestTypedRows:
         assert plan.seeds == (3, 4)
         assert recipes.names("ablations") == ["plan"]
 
+    def test_what_is_not_said(self, home):
+        plan = plan_of(
+            home,
+            "factors = dict(A=dict(with_={'model.a.x': 3}), B=dict(without={'model.a.x': 1}))\n"
+            "rows = dict(r=dict(has=[]), s=dict(has=['A', 'B']))",
+            "columns = dict(Seg=dict(metric='seg/best/mIoU'))\n",
+        )
+        assert plan.columns == (Column("Seg", "Seg", "seg/best/mIoU", "train"),)
+        assert plan.factors == {"A": "A", "B": "B"}
+        assert (plan.seeds, plan.set, plan.heading, plan.reference) == ((0,), {}, "", "")
+        assert (plan.title, plan.doc) == ("plan", "")
+        first, second = plan.rows
+        assert (first.paper, first.note, first.base, first.alike) == ({}, "", "", "")
+        assert (first.label, second.label) == ("Baseline", "+ A + B")
+        assert plan_of(home, "reference = 'R'\nrows = dict(r=dict())").reference == "R"
+        (row,) = plan_of(home, "rows = dict(r=dict())").rows
+        assert (row.key, row.label, row.has, row.overrides) == ("r", "r", (), {})
+
+    def test_factors_that_say_the_same_of_one_value_go_together(self, home):
+        text = "factors = dict(A=dict(without={'model.a.x': 3}), B=dict(without={'model.a.x': 3}))\n"
+        rows = configs(plan_of(home, text + "rows = dict(r=dict(has=[]), s=dict(has=['A', 'B']))"))
+        assert [config.model.a.x for config in rows.values()] == [3, 1]
+
 
 class TestLeaveOneOut:
     def test_the_full_model_and_each_factor_gone_with_what_needs_it(self, home):
@@ -159,6 +182,10 @@ class TestFactorial:
         assert [row.key for row in plan.rows] == ["none", "C", "A", "A+C", "A+B", "full"]
         assert plan.compare == "full"
 
+    def test_what_is_switched_off_is_not_said(self, home):
+        plan = plan_of(home, FACTORS + ROWS + "leave_one_out = False\nfactorial = False")
+        assert (plan.kind, len(plan.rows)) == ("rows", 3)
+
     def test_factors_not_named_stay_on(self, home):
         plan = plan_of(home, FACTORS + "factorial = ['C']")
         assert [(row.key, row.has, row.label) for row in plan.rows] == [
@@ -181,6 +208,7 @@ class TestVary:
             ("3", "three", {"Seg": 2.5}),
         ]
         assert (plan.kind, plan.heading, plan.factors) == ("vary", "x", {})
+        assert plan_of(home, "vary = dict(paths=['model.rate'], values=[0.1])").heading == ""
 
     def test_it_is_compared_with_the_row_that_is_the_base(self, home):
         text = "vary = dict(paths=['model.rate'], values=[0.1, 0.5])\n"
@@ -246,7 +274,7 @@ class TestExpand:
             (dict(seeds=[1, 1]), "each once"),
             (dict(seeds=[-1]), "from 0"),
             (dict(seeds=[True]), "whole numbers"),
-            (dict(sets={"runtime.seed": 3}), "--seeds"),
+            (dict(sets={"runtime.seed": 3}), "^sets: .*--seeds"),
             (dict(sets={"model.ratee": 3}), r"did you mean model.rate\?"),
             (dict(sets={"model.c": {"type": "NoC"}, "schedule.lr": 0.2}, rows=["none"]), None),
         ],
@@ -277,6 +305,19 @@ class TestTwins:
         message = refused(home, self.TWO % (", alike='a'", ", alike='a'"))
         assert "rows a and c are not alike: they differ in model.rate" in message
 
+    def test_who_says_so_and_of_whom(self, home):
+        text = "rows = dict(a=dict(%s), b=dict(set={'runtime.workers': 7}%s), c=dict(set={'runtime.workers': 8}%s))"
+        for said in (
+            ("alike='c'", ", alike='c'", ""),
+            ("", ", alike='a'", ", alike='a'"),
+            ("alike='b'", "", ", alike='b'"),
+        ):
+            runs = plan_of(home, text % said).expand()
+            assert len(runs) == 3 and len({run.fingerprint for run in runs}) == 1
+        assert "rows b and c are the same run" in refused(home, text % ("alike='b'", "", ", alike='a'"))
+        both = "rows = dict(a=dict(), b=dict(set={'model.rate': 0.1, 'schedule.lr': 0.2}, alike='a'))"
+        assert refused(home, both).endswith("they differ in model.rate, schedule.lr")
+
     def test_sets_that_make_them_so(self, home):
         plan = plan_of(home, "rows = dict(a=dict(), c=dict(set={'model.rate': 0.1}))")
         with pytest.raises(UserError, match="rows a and c are the same run"):
@@ -288,7 +329,10 @@ class TestMistakes:
         ("text", "message"),
         [
             ("row = dict()", "a plan has no key 'row': did you mean rows?"),
-            ("rows = [1]", "rows is [1]: write a dict"),
+            ("rows = [1]", ": rows is [1]: write a dict"),
+            ("rows = dict(a=dict(label=3))", ": rows.a.label is 3: write a string"),
+            ("leave_one_out = 'A'", ": leave_one_out is 'A': write True or a list"),
+            ("rows = dict(a=dict(paper=dict(Seg=True)))", "rows.a.paper.Seg is True: write a number"),
             ("rows = dict(a=3)", "rows.a is 3: write a dict of label, "),
             ("rows = dict(a=dict(papr=dict(Seg=1)))", "rows.a has no key 'papr': did you mean paper?"),
             ("rows = dict(a=dict(paper=dict(Sg=1)))", "rows.a.paper: no column 'Sg': did you mean Seg?"),
@@ -313,8 +357,31 @@ class TestMistakes:
                 "rows = dict(r=dict(has=[]))",
                 "factors A and B both change model.a.x: make them one",
             ),
+            (
+                "factors = dict(A=dict(with_={'model.aa': 3}))\nrows = dict(r=dict(has=['A']))",
+                "factors.A.with_: override model.aa",
+            ),
+            (
+                "factors = dict(A=dict(without={'model.a.x': 3}), B=dict(without={'model.a': dict(type='X')}))\n"
+                "rows = dict(r=dict(has=[]))",
+                "factors A and B both change model.a.x: make them one",
+            ),
+            (
+                "factors = dict(A=dict(without={'model.a.x': 3}), B=dict(without={'model.a.x': 4}))\n"
+                "rows = dict(r=dict(has=[]))",
+                "factors A and B both change model.a.x: make them one",
+            ),
+            (
+                "factors = dict(A=dict(with_={'model.a.x': 3}), B=dict(with_={'model.a.y': 3}),"
+                " C=dict(with_={'model.rate': 0.1}, needs=['A', 'B']))\nrows = dict(r=dict(has=['C']))",
+                "rows.r.has: C needs A, B",
+            ),
             ("set = {'model.rates': 3}\nrows = dict(a=dict())", "did you mean model.rate?"),
-            ("set = {'runtime.seed': 3}\nrows = dict(a=dict())", "runtime.seed is set by the plan's seeds"),
+            ("set = {'runtime.seed': 3}\nrows = dict(a=dict())", ": set: runtime.seed is set by the plan's seeds"),
+            (
+                "set = dict(runtime=dict(seed=3))\nrows = dict(a=dict())",
+                ": set: runtime.seed is set by the plan's seeds",
+            ),
             ("rows = dict(a=dict(set={'runtime.seed': 1}))", "row a: set: runtime.seed is set by"),
             ("rows = dict(a=dict(set={'model.rates': 3}))", "row a: override model.rates"),
             ("rows = dict(a=dict(set={'model.rate': 'high'}))", "row a: override model.rate: 'high' is a string"),

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torchvision.transforms.v2 import functional as tv
 
 from dupl.method import equations
 from dupl.method.component import Component
 from dupl.method.consistency import ConfidentConsistency, Evidence, FilteredConsistency, NoConsistency
 from dupl.method.discrepancy import LogCosineDiscrepancy, NoDiscrepancy, OnePlusCosine
-from dupl.method.network import SubNet
+from dupl.method.network import DilatedHead, SubNet
+from dupl.method.own_view import OwnView
+from dupl.method.pixels import denormalise, normalise
 from dupl.method.segmentation import BalancedCrossEntropy, CrossEntropy
 from dupl.method.students import DualStudent, SingleStudent
 from dupl.method.threshold import CosineDescent, FixedThreshold, PerClassCosineDescent
@@ -238,3 +242,89 @@ def test_consistency_sums_over_students_and_pulls_the_strong_view_only(part: Com
 def test_wrong_confidence_is_named() -> None:
     with pytest.raises(ValueError, match="consistency.confidence is 1.5"):
         ConfidentConsistency(confidence=1.5)
+
+
+# What is not set
+
+
+def test_what_is_not_set_is_as_documented() -> None:
+    assert Component().start == 0
+    assert [(part.over, part.start) for part in (LogCosineDiscrepancy(), OnePlusCosine())] == [
+        ("image", 0),
+        ("channel", 0),
+    ]
+    assert (CosineDescent().initial, CosineDescent().final, CosineDescent().start) == (0.7, 0.55, 0)
+    per_class = PerClassCosineDescent()
+    assert (per_class.initial, per_class.final, per_class.start) == (0.7, [0.55], 2000)
+    assert FixedThreshold().value == 0.7
+    assert (ConfidentConsistency().confidence, ConfidentConsistency().start) == (0.9, 8000)
+    head = DilatedHead(6, 3)
+    assert [head[i].weight.shape for i in (0, 2, 4)] == [(512, 6, 3, 3), (512, 512, 3, 3), (3, 512, 1, 1)]
+    assert [(head[i].padding, head[i].dilation) for i in (0, 2)] == [((5, 5), (5, 5))] * 2
+    assert all(head[i].bias is None for i in (0, 2, 4))
+
+
+def test_limits_are_allowed() -> None:
+    for value in (0, 1):
+        assert FixedThreshold(value).value == CosineDescent(value, value).final == value
+        assert PerClassCosineDescent(value, value).final == [value]
+        assert ConfidentConsistency(value).confidence == value
+
+
+def test_a_pixel_as_sure_as_the_confidence_is_not_surer() -> None:
+    P = torch.tensor([0.0, -math.inf, -math.inf]).view(1, 3, 1, 1)
+    label = torch.full((1, 1, 1), IGNORE)
+    _, mask = ConfidentConsistency(confidence=1).target(Evidence(P, P, label, label, label))
+    assert not mask.any()
+
+
+def test_classifiers_start_as_a_convolution_does(network: dict[str, Any]) -> None:
+    """Uniform within 1 / sqrt(D), and the two of them apart."""
+    net = SubNet(num_classes=401, **network)
+    for weight in (net.classifier.weight, net.aux_classifier.weight):
+        assert 0.99 * 32**-0.5 < float(weight.detach().abs().max()) <= 32**-0.5
+    assert not torch.equal(net.classifier.weight, net.aux_classifier.weight)
+    assert net.classifier.bias is None and net.aux_classifier.bias is None
+
+
+def test_own_view_as_documented_and_its_limits() -> None:
+    part = OwnView()
+    assert (part.flip, part.scale, part.jitter, part.hue) == (0.5, (0.75, 1.25), 0.8, 0.1)
+    assert part.ranges.tolist() == [0.4, 0.4, 0.2]
+    for name, most in dict(flip=1, jitter=1, brightness=1, contrast=1, saturation=1, hue=0.5).items():
+        OwnView(**{name: 0})
+        OwnView(**{name: most})
+        for wrong in (-0.01, most + 0.01):
+            with pytest.raises(ValueError, match=f"own_view.{name} is"):
+                OwnView(**{name: wrong})
+    OwnView(scale=(1, 1))
+    for scale in ((0, 1), (1, 0.5), (1,), (0.5, 1, 2)):
+        with pytest.raises(ValueError, match="own_view.scale"):
+            OwnView(scale=scale)
+
+
+def test_own_views_are_drawn_alike_in_every_version() -> None:
+    """Of numpy's generator for (seed, 2, student): flip, scale, place; jitter, its order, its factors, hue."""
+    part, size = OwnView(), (16, 24)
+    seeds, images = range(7, 13), torch.rand(6, 3, *size, generator=torch.Generator().manual_seed(0))
+    sights = part(normalise(images), torch.tensor([[0, 16, 0, 24]] * 6), seeds, 2)
+    jitters = set()
+    for student, sight in enumerate(sights):
+        for i, seed in enumerate(seeds):
+            rng = np.random.default_rng([seed, 2, student])
+            sign = np.array([1.0, -1.0 if rng.random() < 0.5 else 1.0])
+            scale = rng.uniform(0.75, 1.25)
+            place = rng.random(2) * (1 - scale) * size
+            start = np.array([0, 0 if sign[1] > 0 else 24])
+            assert sight.warp.gain[i].tolist() == pytest.approx((sign / scale).tolist())
+            assert sight.warp.shift[i].tolist() == pytest.approx((start - sign * place / scale).tolist())
+            picture = (images[i] * 255).round().to(torch.uint8)
+            jittered, order = rng.random() < 0.8, rng.permutation(4)
+            factors = [*(1 + rng.uniform(-1, 1, 3) * [0.4, 0.4, 0.2]).tolist(), rng.uniform(-0.1, 0.1)]
+            steps = (tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation, tv.adjust_hue)
+            for step in order if jittered else ():
+                picture = steps[step](picture, factors[step])
+            seen = sight.warp.images(picture[None].repeat(6, 1, 1, 1).float())[i].round() / 255
+            assert torch.allclose(denormalise(sight.images[i]), seen, atol=1e-6)
+            jitters.add(bool(jittered))
+    assert jitters == {True, False}

@@ -200,6 +200,16 @@ def test_masked_mean() -> None:
     assert float(equations.masked_mean(values, nowhere)) == 0
 
 
+def test_a_single_labelled_pixel_is_its_own_mean() -> None:
+    P = torch.zeros(1, 2, 1, 3).log_softmax(1)
+    for label in (0, 1):
+        Y = torch.tensor([[[label, IGNORE, IGNORE]]])
+        assert float(equations.cross_entropy(P, Y)) == pytest.approx(math.log(2))
+        assert float(equations.balanced_cross_entropy(P, Y)) == pytest.approx(math.log(2) / 2)
+    values = torch.arange(6.0)
+    assert float(equations.masked_mean(values, values == 5)) == 5
+
+
 # Eq. 5
 
 

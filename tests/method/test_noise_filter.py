@@ -321,3 +321,39 @@ def test_no_gradient_leaves_the_filter() -> None:
 def test_wrong_settings_are_named(wrong: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         MixtureFilter(**wrong)
+
+
+def test_what_is_not_set_is_as_documented() -> None:
+    part = MixtureFilter()
+    assert (part.gamma, part.eta, part.start) == (0.9, 1.0, 8000)
+    assert (part.fit_on, part.min_loss) == ("all", 0.1)
+    assert part.em == dict(min_pixels=1000, bins=8192, max_iter=10, tol=1e-2, reg_covar=5e-4)
+    assert MixtureFilter(eta=0).eta == 0
+
+
+def test_who_watches_is_told_losses_what_was_fitted_and_the_mixture() -> None:
+    seen: list[tuple[Any, ...]] = []
+    part = anf(fit_on="foreground")
+    part.watch = lambda *facts: seen.append(facts)
+    losses = two_bumps(2000, 0)
+    part.noisy(losses, ones(losses))
+    ((told, chosen, mixture),) = seen
+    assert told is losses and torch.equal(chosen, losses > 0.1)
+    assert mixture.mean[0].tolist() == pytest.approx([0.5, 4.5], abs=0.05)
+
+
+@pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+def test_a_start_far_from_the_end_gets_there() -> None:
+    """Skewed losses: k-means needs many of its steps, and EM stops before its last one."""
+    rng = np.random.default_rng(0)
+    losses = torch.from_numpy(rng.gamma(0.7, 1.0, (1, 6000)) + 0.11)
+    for steps in (1, 3, 30):
+        mixture = GaussianMixture(2, max_iter=steps, tol=1e-2, reg_covar=5e-4, random_state=0)
+        mixture.fit(losses[0, :, None].numpy())
+        order = mixture.means_[:, 0].argsort()
+        ours = fit_mixture(
+            losses, ones(losses).bool(), min_pixels=10, bins=8192, max_iter=steps, tol=1e-2, reg_covar=5e-4
+        )
+        assert ours.mean[0].tolist() == pytest.approx(mixture.means_[order, 0].tolist(), rel=2e-3)
+        assert ours.variance[0].tolist() == pytest.approx(mixture.covariances_[order, 0, 0].tolist(), rel=4e-3)
+        assert ours.weight[0].tolist() == pytest.approx(mixture.weights_[order].tolist(), rel=4e-3)

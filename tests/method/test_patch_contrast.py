@@ -122,6 +122,7 @@ def test_the_sum_over_students() -> None:
 
 
 def test_start_null_partner_and_wrong_box() -> None:
+    assert (PatchTokenContrast().start, PatchTokenContrast().box) == (0, "patches")
     view, maps = student(0)
     given_ = [view], [maps], Present.of(torch.ones(1, 1)), torch.tensor([[0, 32, 0, 32]]), 0.25, torch.tensor([0.6])
     late = PatchTokenContrast(start=5)

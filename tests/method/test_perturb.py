@@ -148,3 +148,29 @@ def test_the_label_twin_has_the_geometry_of_the_image() -> None:
 def test_wrong_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="perturbation"):
         StrongPerturbation(**wrong)
+
+
+def test_what_is_not_set_is_as_released_and_the_limits_are_allowed() -> None:
+    phi = StrongPerturbation()
+    assert (phi.ops, phi.magnitude, phi.flip, phi.scale) == (5, 10, 1.0, 0.75)
+    StrongPerturbation(ops=0, magnitude=0, flip=0, scale=2)
+    StrongPerturbation(magnitude=30, flip=1, scale=0.1)
+    for wrong in (dict(magnitude=-1), dict(flip=-0.1), dict(scale=2.1)):
+        with pytest.raises(ValueError, match="perturbation"):
+            StrongPerturbation(**wrong)
+
+
+def test_a_seed_draws_the_same_operations_in_every_version() -> None:
+    """First the operations, with replacement, then the flip, of numpy's generator for (seed, 1)."""
+    images, phi = batch(2), StrongPerturbation(flip=0.5, scale=1.0)
+    strong = phi(images, [7, 8])
+    for i, seed in enumerate((7, 8)):
+        rng = np.random.default_rng([seed, 1])
+        picture = (images[i] * 255).round().to(torch.uint8)
+        for name in rng.choice(list(COLOUR), size=5):
+            operation, low, high = COLOUR[name]
+            picture = operation(picture, low + (high - low) / 3)
+        flipped = rng.random() < 0.5
+        assert bool(strong.flipped[i]) == flipped
+        expected = picture.float() / 255
+        assert torch.allclose(strong.images[i], expected.flip(-1) if flipped else expected, atol=1e-6)

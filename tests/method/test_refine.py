@@ -242,3 +242,10 @@ def test_inside_and_an_empty_box() -> None:
     s = scene(1) | dict(boxes=torch.tensor([[5, 5, 0, 14]] * 3))
     answer = label(PixelAdaptiveRefinement(dilations=[1], iterations=1), s)
     assert (answer.y == IGNORE).all() and (answer.hard == IGNORE).all()
+
+
+def test_what_is_not_set_is_as_released() -> None:
+    refine = PixelAdaptiveRefinement()
+    assert (refine.iterations, refine.w1, refine.downscale) == (10, 0.3, 2)
+    assert len(refine.shifts) == 48 and max(refine.shifts) == (24, 24)
+    assert float(refine.distance.sum()) == pytest.approx(0.01) and refine.gain == pytest.approx(1.01**10)

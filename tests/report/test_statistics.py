@@ -149,17 +149,18 @@ class TestHolm:
         assert holm([0.2, None, 0.6, 0.7]) == [pytest.approx(0.6), None, 1.0, 1.0]
         assert holm([None]) == [None] and holm([]) == []
 
-    @given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
-    def test_between_the_plain_value_and_bonferroni_and_in_order(self, p):
-        found = holm(p)
-        for plain, corrected in zip(p, found, strict=True):
-            assert plain <= corrected <= min(1, plain * len(p))
-        order = np.argsort(p, kind="stable")
-        assert all(found[a] <= found[b] for a, b in itertools.pairwise(order))
-
     def test_stars(self):
         told = {None: "", 0.05: "", 0.049: "*", 0.01: "*", 0.009: "**", 0.001: "**", 0.0009: "***"}
         assert {p: stars(p) for p in told} == told
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
+def test_holm_is_between_the_plain_value_and_bonferroni_and_in_order(p):
+    found = holm(p)
+    for plain, corrected in zip(p, found, strict=True):
+        assert plain <= corrected <= min(1, plain * len(p))
+    order = np.argsort(p, kind="stable")
+    assert all(found[a] <= found[b] for a, b in itertools.pairwise(order))
 
 
 class TestMarginal:
@@ -278,6 +279,55 @@ class TestContrast:
         found = Draws.of(simulated(0), Metric("seg", "best", "OA"), 50)
         blank = Draws(np.nan, found.resampled * np.nan, found.left_out * np.nan, found.images)
         assert contrast([{0: found}, {0: blank}], [-1, 1]) is None
+
+    def test_the_level_is_that_of_the_interval(self):
+        one, other = draws()[0], draws(0.1, first=50)[0]
+        rows = [{0: one}, {0: other}]
+        usual, tight = contrast(rows, [-1, 1]), contrast(rows, [-1, 1], level=0.8)
+        ratio = stats.t.ppf(0.9, 29) / stats.t.ppf(0.975, 29)
+        assert (tight.high - tight.low) / (usual.high - usual.low) == pytest.approx(ratio)
+        assert (tight.value, tight.p) == (usual.value, pytest.approx(usual.p))
+        gains = [4.0, 2.0, 7.0]
+        found = contrast_over_seeds(
+            [dict.fromkeys(range(3), 1.0), {s: 1 + g for s, g in enumerate(gains)}], [-1, 1], 0.8
+        )
+        assert (found.low, found.high) == pytest.approx(tuple(stats.ttest_1samp(gains, 0).confidence_interval(0.8)))
+        assert (found.seeds, found.images) == (3, 0)
+
+    def test_a_difference_that_nothing_varies_is_sure(self):
+        row = draws(seeds=2)
+        shifted = {s: Draws(d.value + 5, d.resampled + 5, d.left_out + 5, d.images) for s, d in row.items()}
+        found = contrast([row, shifted], [-1, 1])
+        assert (found.value, found.low, found.high) == pytest.approx((5, 5, 5)) and found.p == 0
+        assert contrast_over_seeds([{0: 1.0, 1: 2.0}, {0: 2.0, 1: 3.0}], [-1, 1]).p == 0
+
+    def test_p_is_never_below_what_is_computed(self):
+        row = draws()[0]
+        rng = np.random.default_rng(0)
+        noise = [rng.normal(0, 1e-4, len(part)) for part in (row.resampled, row.left_out)]
+        far = Draws(row.value + 50, row.resampled + 50 + noise[0], row.left_out + 50 + noise[1], row.images)
+        assert contrast([{0: row}, {0: far}], [-1, 1]).p == 1e-12
+
+    def test_how_much_has_to_be_defined(self):
+        """Half of the resamples, and two images."""
+        one, other = (dict(value=v, resampled=np.arange(8.0) * v, left_out=np.arange(6.0) * v) for v in (1.0, 2.0))
+
+        def found(resamples: int, images: int):
+            rows = []
+            for facts in (one, other):
+                resampled, left = facts["resampled"].copy(), facts["left_out"].copy()
+                resampled[resamples:], left[images:] = np.nan, np.nan
+                rows.append({0: Draws(facts["value"], resampled, left, tuple("abcdef"))})
+            return contrast(rows, [-1, 1])
+
+        assert found(4, 6) is not None and found(3, 6) is None
+        assert found(8, 2) is not None and found(8, 1) is None
+
+    def test_weights_are_one_for_each_row(self):
+        with pytest.raises(ValueError, match="zip"):
+            contrast([draws(), draws()], [-1, 1, 0])
+        with pytest.raises(ValueError, match="zip"):
+            contrast_over_seeds([{0: 1.0, 1: 2.0}] * 2, [-1, 1, 0])
 
     def test_other_images_are_refused(self):
         other = Draws.of(simulated(0, images=29), MIOU, 50)
