@@ -2,10 +2,10 @@
 
     python benchmarks/fuzz.py --run runs/demo --minutes 60 --seed 1 --at fuzz
 
-Damages whole files of each kind, reads them as the product does, and counts answers and refusals. Anything else (another
-error, a message of several lines, 20 seconds of CPU) is kept in the folder with its traceback. All kinds get the same CPU
-time. --run is a finished run, whose files are further kinds; its evaluations are read as pages and stores read them.
-A crash of the interpreter leaves what it was reading in the folder.
+Damages sound files of each kind, reads them as the product does, counts answers and refusals. Anything else (another
+error, a message of several lines, 20 seconds of CPU) is kept in the folder with its traceback. All kinds get the same
+time. --run is a finished run, whose files are further kinds: pages and tables read them. Where the interpreter crashes,
+what it was reading lies in the folder.
 """
 
 from __future__ import annotations

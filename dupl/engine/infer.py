@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from dupl import cells
 from dupl.atomic import atomic_write
@@ -24,6 +25,8 @@ from dupl.method.cam import Present
 from dupl.method.dupl import DuPL
 from dupl.report.figures import heatmap, overlay, save_palette_png
 
+MOST = 1 << 28  # values of maps at the size of a photo that are held at once, for each student
+LARGEST = 6000  # side of a photo in pixels, beyond which its pictures are reduced
 UNFIT = re.compile(r"[/\\\0]")  # for the name of a file; a class may be called so
 
 
@@ -72,16 +75,39 @@ def infer_image(
     present = Present.of(wanted.cpu()).to(device)
     answer = model.predict(x, present) if wanted.any() else answer
     shape = image.shape[:2]
-    probability = torch.stack(
-        [F.interpolate(answer[s][1], shape, mode="bilinear", align_corners=False).softmax(1) for s in chosen]
-    ).mean(0)
+    labels = np.empty(shape, np.uint8)
+    for rows, logits in strips([answer[s][1] for s in chosen], shape):
+        mean = torch.stack([one.softmax(1) for one in logits]).mean(0)
+        labels[rows] = mean.argmax(1)[0].to(torch.uint8).cpu().numpy()
     cams: dict[str, NDArray[np.float32]] = {}
     if wanted.any():
         mains = [maps.main for s in chosen if (maps := answer[s][2]) is not None]
         heat = F.interpolate(torch.stack(mains).mean(0), shape, mode="bilinear", align_corners=False)[0]
         cams = {classes[int(c) + 1]: heat[m].cpu().numpy() for m, c in enumerate(present.index[0])}
-    labels = probability.argmax(1)[0].to(torch.uint8).cpu().numpy()
     return Inference(labels, scores[0].cpu().numpy(), cams)
+
+
+def strips(maps: Sequence[Tensor], size: Sequence[int]) -> Iterator[tuple[slice, list[Tensor]]]:
+    """Maps (1, C, h, w) enlarged to a height and width, bilinear, in strips of rows that hold no more than ``MOST``.
+
+    Yields:
+        Which rows, and those of each map, (1, C, rows, W). A photo of usual size is one strip.
+    """
+    height, width = size
+    step = max(1, MOST // (maps[0].shape[1] * width))
+    if step >= height:
+        yield slice(0, height), [F.interpolate(m, tuple(size), mode="bilinear", align_corners=False) for m in maps]
+        return
+    for start in range(0, height, step):
+        rows = slice(start, min(start + step, height))
+        found = []
+        for m in maps:
+            h = m.shape[-2]
+            at = ((torch.arange(rows.start, rows.stop, device=m.device) + 0.5) * (h / height) - 0.5).clamp(0, h - 1)
+            low = at.long()
+            tall = m[:, :, low].lerp(m[:, :, (low + 1).clamp(max=h - 1)], (at - low)[:, None])
+            found.append(F.interpolate(tall, (len(at), width), mode="bilinear", align_corners=False))
+        yield rows, found
 
 
 def find_images(paths: Sequence[Path]) -> list[Path]:
@@ -164,10 +190,12 @@ def infer(
         given = tags[file.stem] if tags is not None else None
         found = infer_image(model, image, classes, size, given, student)
         save_palette_png(found.labels, out / "masks" / f"{file.stem}.png")
-        Image.fromarray(overlay(image, found.labels, classes)).save(out / "overlays" / f"{file.stem}.jpg", quality=92)
+        every = -(-max(image.shape) // LARGEST)
+        shown, labels = image[::every, ::every], found.labels[::every, ::every]
+        Image.fromarray(overlay(shown, labels, classes)).save(out / "overlays" / f"{file.stem}.jpg", quality=92)
         for name, heat in found.cams.items():
             place = out / "cams" / f"{file.stem}_{UNFIT.sub('-', name)}.jpg"
-            Image.fromarray(heatmap(image, heat)).save(place, quality=92)
+            Image.fromarray(heatmap(shown, heat[::every, ::every])).save(place, quality=92)
         scores = ";".join(f"{found.scores[list(classes).index(c) - 1]:.3f}" for c in found.cams)
         table.append([file.name, ";".join(found.cams), scores])
         if progress is not None:

@@ -137,7 +137,7 @@ def test_a_crop_against_a_loop(size: tuple[int, int], crop: int, scale: float, s
     y0, y1, x0, x1 = place.box
     for axis, (first, last) in enumerate(((y0, y1), (x0, x1))):
         scaled = max(1, int(scale * size[axis]))
-        assert place.scaled[axis] == scaled and last - first == min(scaled, crop) and 0 <= first and last <= crop
+        assert place.scaled[axis] == scaled and last - first == min(scaled, crop) and first >= 0 and last <= crop
         assert 0 <= place.corner[axis] <= max(scaled - crop, 0)
     mask = default_rng(seed).integers(0, 200, size, np.uint8)
     shown = place.mask(mask)
