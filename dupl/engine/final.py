@@ -16,7 +16,7 @@ from dupl.data.base import ImageSet
 from dupl.data.views import PhotoSample, PhotoView, normalize
 from dupl.engine import build, crf
 from dupl.engine.kept import KeptLabels, KeptLogits
-from dupl.engine.memory import keep_memory
+from dupl.engine.memory import keep_memory, require
 from dupl.engine.protocols import Labelled, Labels, Part, Protocol, Who, resize
 from dupl.errors import RunError, UserError
 from dupl.method.dupl import DuPL
@@ -121,7 +121,12 @@ class Final(Protocol):
 
     def answer(self, model: DuPL, source: ImageSet, sample: PhotoSample) -> tuple[Labelled, crf.Job]:
         """Labels before the CRF, and what the CRF needs."""
-        maps = self.probabilities(model, sample["image"], source.names[sample["index"]])
+        name = source.names[sample["index"]]
+        if next(model.parameters()).device.type == "cpu":  # a GPU tells by itself
+            held = 2 * len(self.scales) + 2 + len(model.students)
+            advice = "smaller photos, fewer evaluation.final.scales, or OMP_NUM_THREADS=1 (one photo at a time)"
+            require(held, len(source.classes), sample["image"].shape[:2], f"photo {name}", advice)
+        maps = self.probabilities(model, sample["image"], name)
         found = Labelled(sample["index"], sample["mask"])
         self.keep(found, source, self.plain, [m.max(0).indices.to(torch.uint8).cpu().numpy() for m in maps])
         tags = sample["tags"]

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Subset
 from dupl.data.base import ImageSet
 from dupl.data.views import EvalView
 from dupl.engine import build
+from dupl.engine.memory import require
 from dupl.engine.metrics import ThresholdTally
 from dupl.errors import UserError
 from dupl.method.cam import Maps, Present, label_by_threshold
@@ -160,6 +161,9 @@ class Squashed(Protocol):
             for row, (index, mask) in enumerate(zip(batch["index"], batch["mask"], strict=True)):
                 found = Labelled(index, None, {}, batch["tags"][row], scores[row])
                 if mask is not None:
+                    if device.type == "cpu":  # a GPU tells by itself
+                        held, what = 3 * len(answer) + 1, f"mask of image {source.names[index]}"
+                        require(held, len(source.classes), mask.shape, what, "smaller photos and masks")
                     found.mask = mask.numpy()
                     found.labels[self.name] = self.label(found.mask, batch["tags"][row : row + 1], answer, row)
                 yield found
