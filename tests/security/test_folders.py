@@ -29,9 +29,14 @@ FILES = [
 
 @pytest.fixture(scope="module")
 def copy(trained, tmp_path_factory):
-    """A copy of a run; files changed by a test are put back."""
+    """A run's last evaluation, with one image in its gallery; files changed by a test are put back."""
     folder = tmp_path_factory.mktemp("theirs") / "run"
-    shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("*.pth"))
+    shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("*.pth", "iter_000008*", "iter_000016*"))
+    gallery = folder / "gallery" / "iter_000024.json"
+    facts = json.loads(gallery.read_text())
+    gallery.write_text(json.dumps({**facts, "images": facts["images"][:1]}))
+    rows = (folder / "scalars.jsonl").read_text().splitlines(keepends=True)
+    (folder / "scalars.jsonl").write_text("".join(rows[-2:]))
     return folder
 
 
