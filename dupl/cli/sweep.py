@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dupl.cli.ablate import run_ablate
 from dupl.cli.shared import command, progress_bar, recipe_options, stderr
 from dupl.errors import RunError, UserError
 
@@ -218,7 +217,7 @@ def outcome(sweep: Sweep, study: Study) -> list[str]:
 def _confirm(arguments: argparse.Namespace, sweep: Sweep) -> int:
     """Trains the chosen points on the report split by a plan that is written once, and prints its table."""
     from dupl.atomic import atomic_write
-    from dupl.cli.report import run_report
+    from dupl.cli import build_parser
     from dupl.lab.sweep_confirm import confirm_file, confirm_text
     from dupl.lab.sweep_study import open_study
 
@@ -235,12 +234,21 @@ def _confirm(arguments: argparse.Namespace, sweep: Sweep) -> int:
             return 0
         atomic_write(path, text.encode())
         stderr().print(f"chosen points are written to {path}", soft_wrap=True, markup=False)
-    shared: dict[str, Any] = dict(rows=None, seeds=arguments.seeds, root=arguments.root, set=[])
-    place: dict[str, Any] = dict(executor="local", cpus_per_run=None, address=None, cluster=None, slurm=[])
-    kept = {name: getattr(arguments, name) for name in ("jobs", "gpus", "gpus_per_run", "retries", "max_failed")}
-    code = run_ablate(
-        argparse.Namespace(plan=str(path), dry_run=arguments.dry_run, lease=arguments.lease, **shared, **place, **kept)
-    )
+    words = [str(path), *_words(arguments, "root", "seeds")]
+    more = _words(arguments, "jobs", "gpus", "gpus_per_run", "retries", "max_failed", "lease")
+    ablate = build_parser().parse_args(["ablate", *words, *more, *["--dry-run"] * arguments.dry_run])
+    code = ablate.run(ablate)
     if code or arguments.dry_run:
-        return code
-    return run_report(argparse.Namespace(what=str(path), format=None, out=None, pages=False, **shared))
+        return int(code)
+    report = build_parser().parse_args(["report", *words])
+    return int(report.run(report))
+
+
+def _words(arguments: argparse.Namespace, *names: str) -> list[str]:
+    """Options that were given, as another command takes them."""
+    words = []
+    for name in names:
+        if (value := getattr(arguments, name)) is not None:
+            values = value if isinstance(value, list) else [value]
+            words += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return words
