@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -26,6 +28,7 @@ from dupl.errors import RunError, UserError
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; exit code 0, 1 (the run failed), 2 (bad input) or 130 (interrupted)."""
     arguments = build_parser().parse_args(argv)
+    watch_for_hangs()
     try:
         return int(arguments.run(arguments) or 0)
     except UserError as error:
@@ -43,6 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"dupl: {error}", file=sys.stderr)
         return 1
+
+
+def watch_for_hangs() -> None:
+    """Make ``kill -USR1 PID`` write the stacks of all threads to standard error, and so does a crash in C code."""
+    if sys.__stderr__ is None or not hasattr(faulthandler, "register"):
+        return
+    faulthandler.register(signal.SIGUSR1, sys.__stderr__, all_threads=True)
+    if not faulthandler.is_enabled():
+        faulthandler.enable(sys.__stderr__)
 
 
 def build_parser() -> argparse.ArgumentParser:

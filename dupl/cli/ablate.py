@@ -56,6 +56,13 @@ def add_ablate(commands: Any) -> None:
     failing.add_argument("--retries", type=int, default=2, metavar="N", help="of a run that failed; 2 by default")
     failing.add_argument("--max-failed", type=float, default=0.3, metavar="SHARE", help="stop beyond; 0.3 by default")
     failing.add_argument("--lease", type=float, default=60.0, metavar="SECONDS", help="of a dead worker; 60 by default")
+    failing.add_argument(
+        "--hang-after",
+        type=float,
+        default=30.0,
+        metavar="MINUTES",
+        help="kill a run that gives no sign of life, the stacks of its threads in its log; 30 by default, 0: never",
+    )
 
 
 def run_ablate(arguments: argparse.Namespace) -> int:
@@ -116,6 +123,8 @@ def _check(arguments: argparse.Namespace) -> None:
             raise UserError(f"--{name.replace('_', '-')} {value}: give at least {least}")
     if arguments.lease < 2:
         raise UserError(f"--lease {arguments.lease:g}: give at least 2 seconds")
+    if arguments.hang_after < 0:
+        raise UserError(f"--hang-after {arguments.hang_after:g}: give minutes, or 0 for never")
     others = {"address": "ray", "cluster": "slurm", "slurm": "slurm"}
     for name, executor in others.items():
         if getattr(arguments, name) and arguments.executor != executor:
@@ -250,7 +259,8 @@ def _carry_out(
     from dupl.lab.execute.schedule import Rules, Schedule
 
     console = stderr()
-    rules = Rules(retries=arguments.retries, max_failed=arguments.max_failed, ttl=arguments.lease)
+    hang = 60 * arguments.hang_after
+    rules = Rules(retries=arguments.retries, max_failed=arguments.max_failed, ttl=arguments.lease, hang=hang)
     with Board(console, courses, executor.slots) as board:
         schedule = Schedule(jobs, executor, rules, board)
         why = schedule.run()

@@ -118,7 +118,7 @@ def iterations(p: Progress) -> str:
 def note(p: Progress) -> str:
     """Where somebody else's run is, or what went wrong."""
     if p.state == "elsewhere":
-        return f"on {p.where}" if p.where else "by hand"
+        return p.where
     if p.state != "finished" and p.errors:
         return f"attempt {len(p.errors)} failed: {p.errors[-1]}"
     return ""

@@ -54,6 +54,13 @@ def add_sweep(commands: Any) -> None:
     failing.add_argument("--retries", type=int, default=2, metavar="N", help="of a run that failed; 2 by default")
     failing.add_argument("--max-failed", type=float, default=0.3, metavar="SHARE", help="stop beyond; 0.3 by default")
     failing.add_argument("--lease", type=float, default=60.0, metavar="SECONDS", help="of a dead worker; 60 by default")
+    failing.add_argument(
+        "--hang-after",
+        type=float,
+        default=30.0,
+        metavar="MINUTES",
+        help="kill a run that gives no sign of life, the stacks of its threads in its log; 30 by default, 0: never",
+    )
 
 
 STORAGES = "sqlite:///FILE, postgresql://USER@HOST/DB, journal:FILE or grpc://HOST:PORT"
@@ -84,6 +91,8 @@ def _check(arguments: argparse.Namespace) -> None:
             raise UserError(f"--{name.replace('_', '-')} {value}: give at least {least}")
     if arguments.lease < 2:
         raise UserError(f"--lease {arguments.lease:g}: give at least 2 seconds")
+    if arguments.hang_after < 0:
+        raise UserError(f"--hang-after {arguments.hang_after:g}: give minutes, or 0 for never")
     if arguments.seeds and arguments.confirm is None:
         raise UserError("--seeds belongs to --confirm: trials train with the recipe's own seed")
 
@@ -101,9 +110,10 @@ def _search(arguments: argparse.Namespace, sweep: Sweep) -> int:
     if (found := len(study.get_trials(deepcopy=False))) and not arguments.go_on:
         raise UserError(f"study {sweep.study} has {found} trials at {shown(url)}: add --continue to go on or to join")
     executors = places(arguments)
+    _prove_masks(sweep)
     prepare(sweep, study, arguments.root, wanted, arguments.lease)
     console.print(f"study {sweep.study} at {shown(url)}", soft_wrap=True, markup=False)
-    rules = Rules(retries=arguments.retries, ttl=arguments.lease)
+    rules = Rules(retries=arguments.retries, ttl=arguments.lease, hang=60 * arguments.hang_after)
     with progress_bar("trials", console) as progress:
 
         def tell(news: News) -> None:
@@ -120,6 +130,19 @@ def _search(arguments: argparse.Namespace, sweep: Sweep) -> int:
     if why is not None:
         raise RunError(f"{why}, more than --max-failed {arguments.max_failed:g} allows: mend it, then --continue")
     return 0
+
+
+def _prove_masks(sweep: Sweep) -> None:
+    """Looks for the masks that trials are judged by, before any is trained."""
+    from dupl import data  # noqa: F401  (registers the data sets)
+    from dupl.recipes import plain
+    from dupl.registry import DATASETS
+
+    if not DATASETS.build(plain(sweep.config.data.val)).has_masks:
+        raise UserError(
+            f"{sweep.name}: the images of the search split have no masks to judge trials by: add masks to data.train, or "
+            "say another split by search = dict(set={...})"
+        )
 
 
 def _done(study: Study) -> tuple[int, int]:
@@ -235,7 +258,7 @@ def _confirm(arguments: argparse.Namespace, sweep: Sweep) -> int:
         atomic_write(path, text.encode())
         stderr().print(f"chosen points are written to {path}", soft_wrap=True, markup=False)
     words = [str(path), *_words(arguments, "root", "seeds")]
-    more = _words(arguments, "jobs", "gpus", "gpus_per_run", "retries", "max_failed", "lease")
+    more = _words(arguments, "jobs", "gpus", "gpus_per_run", "retries", "max_failed", "lease", "hang_after")
     ablate = build_parser().parse_args(["ablate", *words, *more, *["--dry-run"] * arguments.dry_run])
     code = ablate.run(ablate)
     if code or arguments.dry_run:

@@ -74,11 +74,15 @@ def run_train(arguments: argparse.Namespace) -> int:
 
     from dupl.engine.pictures import draw
     from dupl.engine.train import train
+    from dupl.lab.run import Run
 
     folder = arguments.work_dir or default_folder(arguments.recipe, config)
     console = stderr()
-    run = train(config, folder, resume=arguments.resume, launcher=arguments.launcher, wandb=wandb, console=console)
-    if run is not None:
-        for picture in draw(run, config):
-            console.print(f"look at {picture}", soft_wrap=True)
+
+    def picture(run: Run) -> None:
+        for path in draw(run, config):
+            console.print(f"look at {path}", soft_wrap=True)
+
+    launcher = arguments.launcher
+    train(config, folder, resume=arguments.resume, launcher=launcher, wandb=wandb, console=console, at_end=picture)
     return 0

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +12,9 @@ from mmengine.config import Config
 
 from dupl.data.base import ImageSet
 from dupl.engine.memory import keep_memory
-from dupl.errors import RunError, UserError
+from dupl.errors import UserError
 from dupl.method.dupl import DuPL
 from dupl.registry import COMPONENTS, DATASETS
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-DISK = (*FULL, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE)  # what becomes of a disk while one writes to it
 
 
 def build_dataset(config: Config, split: str) -> ImageSet:
@@ -123,27 +117,6 @@ def _build(registry: Any, arguments: dict[str, Any], where: str) -> Any:
 def worker_apart(_: int) -> None:
     """Start-up of a loader's worker: out of its parent's process group, so that Ctrl-C does not end it first."""
     os.setpgrp()
-
-
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    """A mistake that a loader's worker finds is told in the one line it was, and so is a disk that takes no more.
-
-    Raises:
-        UserError: The mistake.
-        RunError: The disk is full, or cannot be written any more.
-    """
-    try:
-        yield
-    except UserError as error:
-        raise UserError(str(error).strip().rsplit("UserError: ", 1)[-1]) from error
-    except (OSError, RuntimeError) as error:
-        number = getattr(error, "errno", None)
-        if number not in DISK and "PytorchStreamWriter" not in str(error):
-            raise
-        what = "disk full" if number in FULL else "the disk could not be written"
-        said = " ".join(str(error).split())[:200]
-        raise RunError(f"{what} ({said}): mend it, then repeat the command (dupl train with --resume)") from error
 
 
 def machine(device: torch.device, world: int) -> str:

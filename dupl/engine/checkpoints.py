@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import torch
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 
+from dupl.atomic import sync_folder
 from dupl.errors import UserError
 from dupl.lab.run import Run
 
@@ -25,7 +28,9 @@ NAME = re.compile(r"iter_(\d+)\.pth")
 class CheckpointHook(Hook):
     """Writes ``checkpoints/iter_N.pth`` every ``interval`` iterations and at the end; keeps the newest ``keep``.
 
-    It acts after the evaluation of the same iteration, so that a resumed run repeats neither.
+    It acts after the evaluation of the same iteration, so that a resumed run repeats neither. A checkpoint made at a
+    stop, between the intervals, goes as soon as there is a later one, so that a run that was stopped leaves the files
+    of one that was not. Each holds the run's scalars and status too, in case their files are damaged.
 
     Args:
         run: The run's folder.
@@ -64,13 +69,17 @@ class CheckpointHook(Hook):
         with draft(folder / name) as part:
             runner.save_checkpoint(str(folder), part.name, meta=meta, by_epoch=False)
         self.run.update(iteration=runner.iter, seconds=self.seconds_before + runner.train_loop.spent)
-        for _, old in saved(self.run.path)[self.keep :]:
-            old.unlink(missing_ok=True)
+        newest, *older = saved(self.run.path)
+        regular = [file for file in older if file[0] % self.interval == 0]
+        for file in {*older} - {*regular[: self.keep - 1]}:
+            file[1].unlink(missing_ok=True)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Leave only what loads with ``weights_only=True``: tensors and plain Python values."""
         checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
-        checkpoint["meta"] = plain(checkpoint["meta"])
+        status = json.dumps({**asdict(self.run.status), "iteration": runner.iter})
+        kept = {"status": status, "scalars": self.run.scalars_text()}
+        checkpoint["meta"] = plain(checkpoint["meta"] | kept)
         checkpoint["param_schedulers"] = plain(checkpoint["param_schedulers"])
 
 
@@ -92,6 +101,7 @@ def draft(final: Path) -> Iterator[Path]:
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(part, final)
+        sync_folder(final.parent)
     finally:
         part.unlink(missing_ok=True)
 

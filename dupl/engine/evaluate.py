@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from dupl.data.base import ImageSet
-from dupl.engine import build
 from dupl.engine.metrics import ClassTable, Tally, summarise, tag_scores
 from dupl.engine.protocols import Labelled, Protocol, Squashed, Who
+from dupl.engine.trouble import plain_errors
 from dupl.errors import UserError
 from dupl.lab.run import Run
+from dupl.lab.signs import sign
 from dupl.method.dupl import DuPL
 
 Progress = Callable[[int, int], None]
@@ -160,8 +161,9 @@ def evaluate_by(
     guessed: list[Labelled] = []
     training = model.training
     model.eval()
-    with build.plain_errors():
+    with plain_errors(protocol.smaller, workers):
         for done, found in enumerate(protocol.stream(model, source, mine, workers), 1):
+            sign()
             for name, labels in found.labels.items() if found.mask is not None else ():
                 _count(tallies[name], found, labels, source)
             if found.scores is not None:

@@ -63,6 +63,7 @@ class Final(Protocol):
         self.scales, self.over, self.size = tuple(chosen["scales"]), chosen["over_scales"], chosen["size"]
         if self.over not in ("max", "sum") or not self.scales:
             raise UserError('evaluation.final needs scales, and over_scales "max" or "sum"')
+        self.smaller = f"OMP_NUM_THREADS=1 on a CPU, smaller evaluation.final.scales (now {self.scales}) on a GPU"
         self.who, self.refine, self.backend, self.present_only = who, refine, backend, present_only
         self.kept = dict(kept or {})
         self.logits: KeptLogits | None = None

@@ -39,12 +39,14 @@ class ScalarHook(Hook):
     Args:
         run: The run's folder.
         interval: In iterations.
+        say: Told in one line of rows that a resumed run had lost.
     """
 
     priority = "NORMAL"
 
-    def __init__(self, run: Run, interval: int) -> None:
-        self.run, self.interval = run, interval
+    def __init__(self, run: Run, interval: int, say: Callable[[str], object] = lambda _: None) -> None:
+        self.run, self.interval, self.say = run, interval, say
+        self.known = ""
         self.sums: dict[str, Tensor] = {}
         self.count: dict[str, int] = {}
         self.last: dict[str, float] = {}
@@ -52,8 +54,10 @@ class ScalarHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Drop rows beyond the checkpoint that training resumes from, all where it starts anew."""
-        if runner.rank == 0 and (self.run.path / "scalars.jsonl").exists():
-            self.run.truncate_scalars(runner.iter)
+        if runner.rank != 0 or not (self.known or (self.run.path / "scalars.jsonl").exists()):
+            return
+        if lost := self.run.truncate_scalars(runner.iter, self.known):
+            self.say(f"scalars.jsonl was damaged: {lost} rows are restored from the checkpoint")
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Add up; write where the interval ends."""
@@ -101,7 +105,8 @@ class ScalarHook(Hook):
         }
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Go on with the unfinished interval."""
+        """Go on with the unfinished interval; know the rows before it."""
+        self.known = checkpoint.get("meta", {}).get("scalars", "")
         scalars = checkpoint.get("scalars", {"sums": {}, "count": {}})
         self.sums = {n: torch.tensor(v, dtype=torch.float64) for n, v in scalars["sums"].items()}
         self.count = dict(scalars["count"])

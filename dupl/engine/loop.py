@@ -12,7 +12,9 @@ from mmengine.registry import LOOPS
 from mmengine.runner import BaseLoop
 from torch.utils.data import DataLoader, Sampler
 
+from dupl.engine.trouble import workers_of
 from dupl.errors import RunError
+from dupl.lab.signs import sign
 from dupl.structures import Clock
 
 ADVICE = (
@@ -93,13 +95,15 @@ class TrainLoop(BaseLoop):
         runner.optim_wrapper.initialize_count_status(runner.model, self._iter * steps, self._max_iters * steps)
         self.dataloader.sampler.start_at(self._iter)
         batches = iter(self.dataloader)
-        while self._iter < self._max_iters and not self.stop_training:
-            runner.model.train()
-            torch.manual_seed(hash((self.seed, self._iter)) & (2**63 - 1))
-            self.begun = time.monotonic()
-            self.run_iter(next(batches))
-            self.spent = self.seconds()
-            runner.call_hook("after_iteration")
+        with workers_of(batches):
+            while self._iter < self._max_iters and not self.stop_training:
+                runner.model.train()
+                torch.manual_seed(hash((self.seed, self._iter)) & (2**63 - 1))
+                self.begun = time.monotonic()
+                self.run_iter(next(batches))
+                self.spent = self.seconds()
+                sign()
+                runner.call_hook("after_iteration")
         runner.call_hook("after_train_epoch")
         runner.call_hook("after_train")
         return runner.model

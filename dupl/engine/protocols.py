@@ -100,10 +100,12 @@ class Protocol(ABC):
     Attributes:
         name: For files: one word that no other protocol, and no other setting of this one, has.
         parts: The evaluations it makes in one pass by their names, its own last.
+        smaller: The setting that makes it take less memory, and its value now.
     """
 
     name: str
     parts: dict[str, Part]
+    smaller: str = ""
 
     @abstractmethod
     def stream(self, model: DuPL, source: ImageSet, indices: Sequence[int], workers: int) -> Iterator[Labelled]:
@@ -135,6 +137,8 @@ class Squashed(Protocol):
     def __init__(self, settings: Mapping[str, Any], who: Who, threshold: float | None = None) -> None:
         self.size, self.batch, self.who = settings["size"], settings["batch_size"], who
         self.threshold = settings["cam_threshold"] if threshold is None else threshold
+        most = f"evaluation.batch_size=1 (now {self.batch})"
+        self.smaller = most if self.batch > 1 else f"a smaller evaluation.size (now {self.size})"
         if not 0 <= self.threshold <= 1:
             raise UserError(f"a threshold on CAMs lies in [0, 1], not at {self.threshold:g}")
         self.name = f"{self.word}-{self.size}-t{self.threshold:g}{who.suffix}"

@@ -20,6 +20,7 @@ from dupl.data.views import EvalView
 from dupl.engine.label_counts import LabelCounts, Quality
 from dupl.errors import UserError
 from dupl.lab.run import Run
+from dupl.lab.signs import sign
 from dupl.method.cam import Present
 from dupl.method.dupl import DuPL
 from dupl.report.class_grid import class_grid
@@ -52,6 +53,7 @@ def judge(model: DuPL, source: ImageSet, indices: Sequence[int], size: int, cloc
     model.eval()
     found = Quality([], np.zeros(2, np.int64))
     for i in indices:
+        sign()
         sample = view[i]
         if sample["mask"] is None:
             continue

@@ -15,12 +15,13 @@ from dupl.data.classes import VOC_CLASSES
 from dupl.data.files import FORMATS
 from dupl.data.voc import VOC
 from dupl.engine.assess import Choice, digest
-from dupl.engine.build import plain_errors
 from dupl.engine.evaluate import Progress
 from dupl.engine.final import Final
 from dupl.engine.kept import KeptLabels
 from dupl.engine.restore import Restored
+from dupl.engine.trouble import plain_errors
 from dupl.errors import UserError
+from dupl.lab.signs import sign
 
 LAYOUT = Path("results/VOC2012/Segmentation/comp6_test_cls")  # comp6: trained on more than VOC's own images
 ARCHIVE = "results.tgz"
@@ -61,9 +62,10 @@ def submit(
     made_of |= {"protocol": protocol.name, **protocol.parts[protocol.name].facts}
     kept = KeptLabels(out / LAYOUT, made_of, "{image}.png", note=out / "submission.json", replace=False)
     protocol.kept = {protocol.name: kept}
-    with plain_errors():
-        stream = protocol.stream(model, source, range(len(source)), restored.config.runtime.workers)
-        for done, _ in enumerate(stream, 1):
+    workers = restored.config.runtime.workers
+    with plain_errors(protocol.smaller, workers):
+        for done, _ in enumerate(protocol.stream(model, source, range(len(source)), workers), 1):
+            sign()
             if progress is not None:
                 progress(done, len(source))
     check(out, source)

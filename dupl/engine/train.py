@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from dupl import recipes
 from dupl.data.base import ImageSet
 from dupl.data.views import TrainView
 from dupl.engine import build
-from dupl.engine.checkpoints import CheckpointHook, newest_valid
+from dupl.engine.checkpoints import CheckpointHook, load, newest_valid
 from dupl.engine.data_digest import record
 from dupl.engine.evaluate import PROTOCOL, Evaluation, evaluate, merge, metric_names
 from dupl.engine.gallery import GalleryHook, Viewer, check_gallery
@@ -33,11 +34,12 @@ from dupl.engine.noise import noise_hook
 from dupl.engine.optim import WarmupPoly, build_optimizer
 from dupl.engine.quality import check_masks, check_quality, quality_hook
 from dupl.engine.track import TrackHook
+from dupl.engine.trouble import plain_errors, without_alarm
 from dupl.errors import RunError, UserError
 from dupl.lab.fingerprint import fingerprint
 from dupl.lab.lock import hold
 from dupl.lab.overrides import diff
-from dupl.lab.run import Run
+from dupl.lab.run import Damaged, Run, Status
 from dupl.report.marks import marks, starts
 
 
@@ -122,6 +124,7 @@ def train(
     command: Sequence[str] | None = None,
     wandb: str = "off",
     console: Console | None = None,
+    at_end: Callable[[Run], object] = lambda _: None,
 ) -> Run | None:
     """Train, evaluate on the way, and leave a run folder.
 
@@ -133,6 +136,7 @@ def train(
         command: The command line, for the record.
         wandb: "off", "offline" or "online": whether a wandb run is kept beside the files.
         console: Where to report; standard error where None.
+        at_end: Called in the first process before the run counts as finished, so that a kill leaves nothing of it out.
 
     Returns:
         The run, in the first process only.
@@ -149,10 +153,15 @@ def train(
     quiet = console if rank == 0 else Console(quiet=True)
     view, validation = read_data(config)
     batch = plan_batch(config.schedule, world)
-    model = build.build_model(config, len(view.source.classes), device)
+    smaller = what_is_smaller(config, batch)
+    with plain_errors(smaller):
+        model = build.build_model(config, len(view.source.classes), device)
     if validation is not None:
         check_evaluation(config, validation.classes, len(model.students))
     with hold(folder, lambda line: quiet.print(line, soft_wrap=True, markup=False)) if rank == 0 else nullcontext():
+        if rank == 0:
+            Run(folder).clear_drafts()
+            mend(config, folder, resume, command or sys.argv, quiet)
         run = open_run(config, folder, resume, command or sys.argv, rank)
         precision = {"off": "float32", "cam": "bfloat16 in CAM passes", "bf16": "bfloat16"}[model.amp]
         quiet.print(f"{run.path}: {len(view)} images, {batch}, {precision} on {device}", soft_wrap=True)
@@ -172,11 +181,11 @@ def train(
         if rank == 0:
             run.update(state="running", iterations=config.schedule.iterations, machine=build.machine(device, world))
         try:
-            with build.plain_errors():
+            with plain_errors(smaller, config.runtime.workers):
                 trainer.train()
         except BaseException as error:
             if rank == 0:
-                with suppress(OSError):  # a full disk does not take this either, and is told below
+                with suppress(OSError), without_alarm():  # a full disk does not take this either, and is told below
                     run.update(state="failed", error=f"{type(error).__name__}: {error}")
             _close(trainer)
             raise
@@ -186,8 +195,67 @@ def train(
             raise RunError(f"stopped at iteration {trainer.iter}, which is saved: go on with --resume")
         if rank != 0:
             return None
+        try:
+            at_end(run)
+        except Exception:  # training is done, whatever becomes of the rest; a signal may still find it undone
+            run.update(state="finished", iteration=trainer.iter)
+            raise
         run.update(state="finished", iteration=trainer.iter)
         return run
+
+
+def what_is_smaller(config: Config, batch: Batch) -> str:
+    """What makes a step take less memory, with the values now."""
+    tries = []
+    if batch.per_gpu > 1:
+        tries.append(f"schedule.accumulate={2 * batch.accumulate} (now {batch.accumulate}: the batch in more parts)")
+    tries.append(f"a smaller schedule.batch_size (now {config.schedule.batch_size})")
+    if crop := config.data.augment.get("crop"):
+        tries.append(f"a smaller data.augment.crop (now {crop})")
+    if config.runtime.amp in ("off", "cam"):
+        tries.append(f"runtime.amp=bf16 (now {config.runtime.amp})")
+    return f"{', '.join(tries)} by --set, in another folder as another run"
+
+
+def mend(config: Config, folder: Path, resume: bool, command: Sequence[str], console: Console) -> None:
+    """Restore a damaged status.json or config.py of the run, in the first process alone.
+
+    The status is that of the newest checkpoint that loads; without one, that of a run which begins.
+
+    Raises:
+        UserError: Only ``resume`` restores; or the folder holds another run.
+    """
+    run, name = Run(folder), fingerprint(config)
+    if not run.exists():
+        return
+    try:
+        status = run.status
+    except Damaged as damage:
+        if not resume:
+            raise UserError(f"{damage}; --resume restores it from the newest checkpoint") from None
+        start, _ = newest_valid(folder)
+        meta = load(start).get("meta", {}) if start is not None else {}
+        if {meta.get("fingerprint", name), _written(run) or name} != {name}:
+            raise UserError(f"{damage}, and the folder is of another run: choose another by --work-dir") from None
+        (folder / "status.json").unlink()
+        text = run.config_path.read_text() if _written(run) else recipes.to_text(config)
+        status = Run.create(folder, text, name, list(command), config.runtime.seed).status
+        known = {field.name for field in fields(Status)} - {"state", "layout"}
+        before = {key: value for key, value in json.loads(meta.get("status", "{}")).items() if key in known}
+        run.update(state="interrupted", **{"iteration": meta.get("iter", 0), **before})
+        source = start.name if start is not None else "the command: there is no checkpoint"
+        console.print(f"status.json was damaged: restored from {source}", soft_wrap=True, highlight=False)
+    if status.fingerprint == name and _written(run) is None:
+        run.write_text("config.py", recipes.to_text(config))
+        console.print("config.py was damaged: written anew", soft_wrap=True, highlight=False)
+
+
+def _written(run: Run) -> str | None:
+    """The fingerprint of config.py; None where it cannot be read."""
+    try:
+        return fingerprint(recipes.read(run.config_path))
+    except (UserError, OSError):
+        return None
 
 
 def find_start(run: Run, console: Console) -> Path | None:
@@ -317,7 +385,7 @@ def build_trainer(
     )
     optimizer = build_optimizer(model, schedule, batch.accumulate)
     decay = WarmupPoly(optimizer, schedule.iterations, schedule.warmup, schedule.warmup_ratio, schedule.power)
-    scalars = ScalarHook(run, runtime.log_interval)
+    scalars = ScalarHook(run, runtime.log_interval, lambda line: console.print(line, soft_wrap=True, highlight=False))
     hooks = [StopHook(), scalars, ProgressHook(scalars, console)]
     hooks.append(CheckpointHook(run, runtime.checkpoint_interval, runtime.keep_checkpoints))
     if validation is not None:

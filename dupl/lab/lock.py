@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import socket
+import struct
 import sys
 import threading
 import time
@@ -27,7 +28,8 @@ FILE = ".lock"
 TTL = 60.0  # seconds that the file of a holder on another host may stay unchanged
 BEATS = 4  # renewals in that time
 WIDTH = 400  # bytes of the file, so that each renewal is one write
-BUSY = (errno.EACCES, errno.EAGAIN)
+TAKEN = (errno.EACCES, errno.EAGAIN)
+BUSY = "is at work on this run"  # said to whoever is refused
 
 _held: set[tuple[int, int]] = set()  # files held by this process, which the system would not keep from itself
 
@@ -83,6 +85,60 @@ def hold(
         os.close(handle)
 
 
+class Watch:
+    """Whether somebody is at work on a run, without taking its lock; ask again and again.
+
+    Args:
+        ttl: As `hold` has it.
+        clock: In seconds, of this observer alone.
+    """
+
+    def __init__(self, ttl: float = TTL, clock: Callable[[], float] = time.monotonic) -> None:
+        self.ttl, self.clock = ttl, clock
+        self.seen: dict[Path, tuple[dict[str, Any], float, float]] = {}
+
+    def __call__(self, folder: str | Path) -> str | None:
+        """Who is, in words; None where nobody is.
+
+        Of a holder on another host, nobody knows before its file stayed unchanged for ``ttl``, over several calls.
+        Time between two calls counts as a beat at most, lest an observer that slept takes all others for dead.
+        """
+        path = Path(folder) / FILE
+        try:
+            if _place(os.stat(path)) in _held:  # which to open and close the file would give away
+                return _who({"host": socket.gethostname(), "pid": os.getpid()})
+            handle = os.open(path, os.O_RDONLY)
+        except OSError:
+            self.seen.pop(path, None)
+            return None
+        try:
+            note, locked = _read(handle), _locked(handle)
+        finally:
+            os.close(handle)
+        if locked or not note:
+            return _who(note) if locked else None
+        if note.get("host") == socket.gethostname():
+            gone = locked is False or not (isinstance(note.get("pid"), int) and alive.exists(note["pid"]))
+            return None if gone else _who(note)
+        now = self.clock()
+        before, age, looked = self.seen.get(path, (note, 0.0, now))
+        age = age + min(now - looked, self.ttl / BEATS) if before == note else 0.0
+        self.seen[path] = note, age, now
+        return _who(note) if age < self.ttl else None
+
+
+def _locked(handle: int) -> bool | None:
+    """Whether another process on this host, or on a disk that knows locks, holds a file; None where nobody can tell."""
+    if sys.platform != "linux":
+        return None
+    asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    try:
+        kind = struct.unpack("hhqqi4x", fcntl.fcntl(handle, fcntl.F_GETLK, asked))[0]
+    except OSError:
+        return None
+    return bool(kind != fcntl.F_UNLCK)
+
+
 def _open(path: Path) -> tuple[int, bool]:
     """The file, locked, and whether the system knows locks there."""
     while True:
@@ -93,7 +149,7 @@ def _open(path: Path) -> tuple[int, bool]:
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            if error.errno in BUSY:
+            if error.errno in TAKEN:
                 note = _read(handle)
                 os.close(handle)
                 raise _busy(path, note) from None
@@ -160,7 +216,7 @@ def _write(handle: int, note: dict[str, Any]) -> None:
 
 
 def _busy(path: Path, note: dict[str, Any]) -> UserError:
-    return UserError(f"{path.parent}: {_who(note)} is at work on this run: wait for it, or stop it")
+    return UserError(f"{path.parent}: {_who(note)} {BUSY}: wait for it, or stop it")
 
 
 def _who(note: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 State = Literal["created", "running", "finished", "failed", "interrupted"]
 ENDED = ("finished", "failed", "interrupted")
+LAYOUT = 1  # of a run's folder; it rises when this version's files could not be read by the one before
+DRAFTED = ("config.py", "status.json", "scalars.jsonl", "data.json", "git.diff", "evaluation/iter_*/*", "gallery/*")
+
+
+class Damaged(UserError):
+    """A file of a run that cannot be read, though it is there."""
 
 
 def folder_name(recipe: str | Path, config: Config | Mapping[str, Any]) -> str:
@@ -56,6 +63,7 @@ class Status:
             code is no checkout.
         versions: Versions of Python and of the packages that matter; None where one is not installed.
         error: Why the run failed, in one line.
+        layout: Of the run's files; a status without it is of layout 1.
     """
 
     state: State
@@ -75,6 +83,7 @@ class Status:
     dirty: bool | None = None
     versions: dict[str, str | None] | None = None
     error: str | None = None
+    layout: int = LAYOUT
 
     def __post_init__(self) -> None:
         if self.state not in get_args(State):
@@ -145,14 +154,23 @@ class Run:
         """The status as it stands on disk.
 
         Raises:
-            UserError: The folder holds no run, or its status cannot be read.
+            UserError: The folder holds no run, or one of a newer version.
+            Damaged: Its status cannot be read.
         """
-        values = self.read_json("status.json")
-        names = {field.name for field in fields(Status)}
+        path = self.path / "status.json"
         try:
-            return Status(**{key: value for key, value in values.items() if key in names})
+            values = self.read_json("status.json")
+            names = {field.name for field in fields(Status)}
+            layout = values.get("layout", 1)
+            if type(layout) is not int or layout < 1:
+                raise ValueError(f"layout is {layout!r}")
+            if layout <= LAYOUT:
+                return Status(**{key: value for key, value in {**values, "layout": LAYOUT}.items() if key in names})
         except (AttributeError, TypeError, ValueError) as error:
-            raise UserError(f"{self.path / 'status.json'} is damaged: {error}") from None
+            raise Damaged(f"{path} is damaged: {error}") from None
+        raise UserError(
+            f"{path} is of layout {layout}, this version knows up to {LAYOUT}: update dupl (pip install -U dupl-lab)"
+        )
 
     def update(self, **changes: Any) -> Status:
         """Changes fields of the status on disk, all at once, and returns it.
@@ -192,29 +210,59 @@ class Run:
                 file.truncate(file.read().rfind(b"\n") + 1)  # cuts off what a killed process had begun
             file.write(line.encode())
 
+    def scalars_text(self) -> str:
+        """The lines of scalars.jsonl as they are, "" before the first; a last one without its end is not one yet."""
+        try:
+            data = (self.path / "scalars.jsonl").read_bytes()
+        except FileNotFoundError:
+            return ""
+        return data[: data.rfind(b"\n") + 1].decode(errors="replace")
+
     def scalars(self) -> list[dict[str, Any]]:
-        """The rows of scalars.jsonl, [] before the first; a last line without its end is not one yet.
+        """The rows of scalars.jsonl, [] before the first.
 
         Raises:
-            UserError: A line is damaged.
+            Damaged: A line is.
         """
         path = self.path / "scalars.jsonl"
-        try:
-            *lines, _ = path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return []
+        *lines, _ = self.scalars_text().split("\n")
         rows = []
         for number, line in enumerate(lines, 1):
             try:
                 rows.append(dict(json.loads(line)))
             except (TypeError, ValueError, RecursionError):
-                raise UserError(f"{path}, line {number} is damaged: no JSON object") from None
+                raise Damaged(f"{path}, line {number} is damaged: no JSON object") from None
         return rows
 
-    def truncate_scalars(self, after_iteration: int) -> None:
-        """Drops the rows after an iteration, which a resumed run will write again."""
-        rows = [row for row in self.scalars() if row.get("iter", 0) <= after_iteration]
-        self.write_text("scalars.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    def clear_drafts(self) -> None:
+        """Removes what a killed process had begun to write; for the one process that writes to the run."""
+        for pattern in DRAFTED:
+            folder, _, name = pattern.rpartition("/")
+            for draft in self.path.glob(f"{folder}/.{name}.*".lstrip("/")):
+                if len(draft.suffix) == 33:  # as atomic_write names them
+                    draft.unlink(missing_ok=True)
+
+    def truncate_scalars(self, after_iteration: int, known: str = "") -> int:
+        """Drops the rows after an iteration, which a resumed run will write again.
+
+        Args:
+            after_iteration: The last one to keep.
+            known: The file's text as it was then; it is written where rows of it are missing or damaged.
+
+        Returns:
+            How many rows had to be written anew.
+        """
+        wanted = known.splitlines()
+        try:
+            rows = [json.dumps(row) for row in self.scalars() if row.get("iter", 0) <= after_iteration]
+        except Damaged:
+            if known or after_iteration == 0:
+                rows = []
+            else:
+                raise
+        lost = sum(1 for row, line in zip_longest(rows[: len(wanted)], wanted) if row != line)
+        self.write_text("scalars.jsonl", "".join(f"{row}\n" for row in (wanted if lost else rows)))
+        return lost
 
     def write_text(self, name: str, text: str) -> Path:
         """Writes a file of the run, whole or not at all, and returns its path."""
@@ -245,7 +293,8 @@ class Run:
         """Reads a JSON file of the run.
 
         Raises:
-            UserError: It is missing or damaged.
+            UserError: It is missing.
+            Damaged: It cannot be read.
         """
         path = self.path / name
         try:
@@ -253,7 +302,7 @@ class Run:
         except FileNotFoundError:
             raise UserError(f"{self.path} holds no {name}: is it the folder of a run?") from None
         except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"{path} is damaged: {error}") from None
+            raise Damaged(f"{path} is damaged: {error}") from None
 
 
 def _jsonable(value: Any) -> Any:

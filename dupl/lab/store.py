@@ -15,6 +15,7 @@ from dupl.lab import frames, pace
 from dupl.lab.alive import at_work, exists
 from dupl.lab.evaluations import Damage
 from dupl.lab.execute.lease import FOLDER, TTL, Leases
+from dupl.lab.lock import Watch, hold
 from dupl.lab.stored import ACTIVE, StoredRun, open_run
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ class RunStore:
             if at_work(now.status, now.written) is None:
                 return f"it is {now.state} on {now.status.host}, and whether it still is cannot be seen from here"
             return f"process {now.status.pid} is at work on it"
+        if who := Watch()(path):
+            return f"{who} holds it"
         leases = _leases(path)
         claim = leases.last(stored.fingerprint) if leases is not None else None
         if claim is not None and claim.held and (claim.host != socket.gethostname() or exists(claim.pid)):
@@ -182,8 +185,9 @@ class RunStore:
             if lease is None:
                 raise UserError(f"{stored.path} is kept: a worker just took it")
         try:
-            trash.mkdir(exist_ok=True)
-            os.rename(stored.path, gone)
+            with hold(stored.path):
+                trash.mkdir(exist_ok=True)
+                os.rename(stored.path, gone)
         finally:
             if lease is not None:
                 lease.end("interrupted")

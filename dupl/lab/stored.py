@@ -126,7 +126,7 @@ def open_run(folder: str | Path) -> StoredRun | None:
     try:
         status = run.status
     except UserError as error:
-        raise UserError(str(error).removeprefix(f"{run.path}/")) from None
+        raise type(error)(str(error).removeprefix(f"{run.path}/")) from None
     if bad := [name for name, kind in KINDS.items() if not _sound(getattr(status, name), kind)]:
         raise UserError(f"status.json is damaged: {bad[0]} is {getattr(status, bad[0])!r}")
     if not os.path.isfile(run.config_path):

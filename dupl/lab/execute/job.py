@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dupl import recipes
 from dupl.atomic import atomic_write
 from dupl.lab.evaluations import read_evaluations
-from dupl.lab.run import Run, folder_name
+from dupl.lab.run import Damaged, Run, folder_name
 
 if TYPE_CHECKING:
     from dupl.lab.plan import PlannedRun
@@ -40,11 +40,14 @@ class Step:
         """Whether the run's folder holds what this step leaves.
 
         Raises:
-            UserError: The folder holds a damaged status.
+            UserError: The folder holds a run of a newer version.
         """
         run = Run(folder)
         if self.protocol == "train":
-            return run.exists() and run.status.state == "finished"
+            try:
+                return run.exists() and run.status.state == "finished"
+            except Damaged:  # which the command mends
+                return False
         found = [one.metrics or {} for one in read_evaluations(folder)[0] if one.protocol == self.protocol]
         return any(set(self.metrics) <= metrics.keys() for metrics in found)
 
@@ -75,7 +78,7 @@ class Job:
         """The first step that is not done; None where all are.
 
         Raises:
-            UserError: The folder holds a damaged status.
+            UserError: The folder holds a run of a newer version.
         """
         return next((step for step in self.steps if not step.done(folder)), None)
 

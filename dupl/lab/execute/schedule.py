@@ -21,7 +21,9 @@ from dupl.lab.alive import at_work
 from dupl.lab.execute.executor import Executor, Handle
 from dupl.lab.execute.job import Job
 from dupl.lab.execute.lease import TTL, Claim, Leases
-from dupl.lab.execute.worker import Order, place_of, stop_file
+from dupl.lab.execute.worker import HANG, Order, place_of, stop_file
+from dupl.lab.lock import Watch
+from dupl.lab.run import Damaged
 from dupl.lab.stored import ACTIVE, StoredRun, open_run
 
 JobState = Literal["waiting", "queued", "running", "elsewhere", "finished", "failed", "interrupted"]
@@ -39,7 +41,7 @@ class Progress:
             the loop's end).
         folder: Of the run.
         errors: Why attempts failed since the loop began, everybody's.
-        where: Host of who is at work on it.
+        where: Who else is at work on it, in words.
         begun: Whether anything had to be done since the loop began.
         run: As last read, None before it is created.
         over: Digest of the claim that was found stale; "" where none was.
@@ -64,6 +66,7 @@ class Rules:
         max_failed: Share of the jobs, 0 to 1, that may fail; with more the loop ends.
         ttl: Seconds after which the lease of a dead worker ends.
         grace: Seconds that a run has to save a checkpoint when it is told to stop.
+        hang: Seconds without a sign of life after which a run is killed, with the stacks of its threads in its log.
         poll: Seconds between looks.
     """
 
@@ -71,6 +74,7 @@ class Rules:
     max_failed: float = 0.3
     ttl: float = TTL
     grace: float = 600.0
+    hang: float = HANG
     poll: float = 1.0
 
 
@@ -97,6 +101,7 @@ class Schedule:
         self.first = {job.fingerprint: len(self.leases[job.root].claims(job.fingerprint)) for job in jobs}
         self.handles: dict[str, tuple[str, Handle]] = {}
         self.broken: dict[str, list[str]] = {}
+        self.by_hand = Watch()
         self.stopping: str | None = None
 
     def run(self) -> str | None:
@@ -167,11 +172,13 @@ class Schedule:
         if ended and ended[1] and self.stopping is None and all(claim.ticket != ended[0] for claim in claims):
             self.broken.setdefault(job.fingerprint, []).append(ended[1])
         ticket, handle = self.handles.get(job.fingerprint, (None, None))
-        p.folder, p.where = place_of(job, last), last.host if last else ""
+        p.folder, p.where = place_of(job, last), f"on {last.host}" if last and last.host else ""
         p.over = last.digest if last is not None and stale else ""
         try:
             p.run = open_run(p.folder)
             done = job.todo(p.folder) is None
+        except Damaged:
+            p.run, done = None, False  # the command mends it, or says why it cannot
         except UserError as error:
             p.state, p.errors = "failed", [str(error)]
             return
@@ -184,8 +191,8 @@ class Schedule:
             p.state = "queued"
             if stale and last is not None and last.ticket == ticket:  # its worker hangs
                 handle.kill()
-        elif not stale and by_hand(p.run):
-            p.state = "elsewhere"
+        elif not stale and (who := self.by_hand(p.folder) or named(p.run)):
+            p.state, p.where = "elsewhere", f"is being trained by {who}"
         elif hopeless or len(p.errors) > self.rules.retries:
             p.state = "failed"
         else:
@@ -214,14 +221,16 @@ class Schedule:
 
     def _start(self, p: Progress) -> None:
         """Orders a job that nobody has."""
-        order = Order(uuid.uuid4().hex, ttl=self.rules.ttl, over=p.over, grace=self.rules.grace)
+        order = Order(uuid.uuid4().hex, ttl=self.rules.ttl, over=p.over, grace=self.rules.grace, hang=self.rules.hang)
         self.handles[p.job.fingerprint] = order.ticket, self.executor.submit(p.job, order)
         p.state, p.begun = "queued", True
 
 
-def by_hand(run: StoredRun | None) -> bool:
-    """Whether a process on this host is at work on a run without a lease, as `dupl train` is."""
-    return run is not None and run.state in ACTIVE and at_work(run.status, run.written) is True
+def named(run: StoredRun | None) -> str | None:
+    """The process of this host that is at work on a run by its status; None where there is none."""
+    if run is None or run.state not in ACTIVE or at_work(run.status, run.written) is not True:
+        return None
+    return f"process {run.status.pid} on {run.status.host}"
 
 
 class Signals:

@@ -8,7 +8,9 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -19,11 +21,15 @@ from typing import Any
 from dupl.errors import UserError
 from dupl.lab.execute.job import PLACE, TETHER, Job, Step
 from dupl.lab.execute.lease import FOLDER, TTL, Claim, Lease, Leases, Outcome
-from dupl.lab.run import Run
+from dupl.lab.lock import BUSY
+from dupl.lab.run import Damaged, Run
+from dupl.lab.signs import VARIABLE
 
 LOG = "logs/ablate.log"  # in a run's folder
 TICKET = "DUPL_TICKET"  # environment variable by which the processes of an order are known
 TICK = 0.25  # seconds between looks at the command, the lease and the wish to stop
+HANG = 1800.0  # seconds without a sign of life after which a command hangs
+DUMP = 10.0  # seconds that it then has to write the stacks of its threads
 BAD_INPUT = 2  # exit code of `dupl` where the user has to mend something
 
 
@@ -39,6 +45,7 @@ class Order:
         cores: That it may use; all where empty.
         env: Environment variables for the commands.
         grace: Seconds that a command has to stop when asked to.
+        hang: Seconds without a sign of life after which a command is killed.
     """
 
     ticket: str
@@ -48,6 +55,7 @@ class Order:
     cores: tuple[int, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     grace: float = 600.0
+    hang: float = HANG
 
 
 @dataclass(frozen=True)
@@ -134,9 +142,15 @@ def _bring_on(job: Job, order: Order, folder: Path, lease: Lease, stop: Stop) ->
     """Carries out the steps that are not done, one after the other."""
     began = iteration_of(folder)
     while (step := job.todo(folder)) is not None:
-        code = _execute(step, job, order, folder, lease, stop)
+        try:
+            code = _execute(step, job, order, folder, lease, stop)
+        except Hung as hung:
+            _settle(folder, "failed", str(hung))
+            return End("failed", str(hung))
         if code is None or not lease.keep():
             return End("interrupted")  # the run is somebody else's now, who may be writing its status
+        if code == BAD_INPUT and any(BUSY in line for line in _said(folder)):
+            return End("interrupted")  # somebody trains it by hand, which is no failure
         if job.todo(folder) != step:
             continue
         state, error = _what_happened(folder, step, code)
@@ -155,7 +169,10 @@ def _execute(step: Step, job: Job, order: Order, folder: Path, lease: Lease, sto
     env = {**os.environ, **job.env, **order.env, TICKET: order.ticket}
     told = None
     (folder / LOG).parent.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOG, "ab") as log:
+    with open(folder / LOG, "ab") as log, tempfile.NamedTemporaryFile(prefix="dupl-signs-") as signs:
+        env[VARIABLE] = signs.name
+        watched = [Path(signs.name), *(folder / name for name in (LOG, "scalars.jsonl", "status.json"))]
+        pulse = Pulse(watched, order.hang)
         log.write(f"== {datetime.now(timezone.utc).isoformat(timespec='seconds')} {shlex.join(words)}\n".encode())
         log.flush()
         child = subprocess.Popen(
@@ -174,6 +191,12 @@ def _execute(step: Step, job: Job, order: Order, folder: Path, lease: Lease, sto
                     told = lease.clock()
                 if told is not None and lease.clock() - told > order.grace:
                     child.kill()
+                if pulse.stopped():
+                    _dump(order.ticket, folder / LOG)
+                    raise Hung(
+                        f"no sign of life for {order.hang / 60:.3g} min: killed at iteration {iteration_of(folder)}; "
+                        f"{LOG} has the stacks of its threads"
+                    )
                 with suppress(subprocess.TimeoutExpired):
                     return child.wait(TICK)
             return None
@@ -184,32 +207,103 @@ def _execute(step: Step, job: Job, order: Order, folder: Path, lease: Lease, sto
             kill_marked(order.ticket)
 
 
-def kill_marked(ticket: str) -> None:
-    """Kills what is left on this host of the processes of an order, where /proc tells which they are."""
+class Hung(Exception):
+    """A command gave no sign of life for too long."""
+
+
+class Pulse:
+    """Whether a command still gets on: whether one of some files still changes.
+
+    Args:
+        files: Which; they need not be there.
+        limit: Seconds without a change that are too many; 0 is no limit.
+        clock: In seconds.
+    """
+
+    def __init__(self, files: Sequence[Path], limit: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.files, self.limit, self.clock = files, limit, clock
+        self.every = min(5.0, limit / 10)
+        self.seen, self.looked, self.age = self._look(), clock(), 0.0
+
+    def stopped(self) -> bool:
+        """Whether it does not. Time between two looks counts as a little at most, lest a machine that slept kills."""
+        now = self.clock()
+        if self.limit <= 0 or now - self.looked < self.every:
+            return False
+        found = self._look()
+        self.age = self.age + min(now - self.looked, 4 * self.every) if found == self.seen else 0.0
+        self.seen, self.looked = found, now
+        return self.age >= self.limit
+
+    def _look(self) -> list[tuple[int, int]]:
+        found = []
+        for file in self.files:
+            with suppress(OSError):
+                stat = file.stat()
+                found.append((stat.st_mtime_ns, stat.st_size))
+        return found
+
+
+def _dump(ticket: str, log: Path) -> None:
+    """Has the processes of an order write the stacks of their threads, as far as they listen to SIGUSR1."""
+    with suppress(OSError):
+        begun = size = log.stat().st_size
+        asked = [pid for pid in marked(ticket) if _catches(pid, signal.SIGUSR1)]
+        for pid in asked:
+            os.kill(pid, signal.SIGUSR1)
+        end, still = time.monotonic() + DUMP, 0
+        while asked and time.monotonic() < end and (still < 4 or size == begun):
+            time.sleep(TICK)
+            before, size = size, log.stat().st_size
+            still = still + 1 if before == size else 0
+
+
+def _catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal, that would end it else."""
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        caught = next(line.split()[1] for line in lines if line.startswith("SigCgt:"))
+        return bool(int(caught, 16) >> (number - 1) & 1)
+    return False
+
+
+def marked(ticket: str) -> Iterator[int]:
+    """The processes of an order on this host, where /proc tells which they are."""
     mark = f"{TICKET}={ticket}".encode()
     for environment in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
             if ticket and mark in environment.read_bytes().split(b"\0"):
-                os.kill(int(environment.parent.name), signal.SIGKILL)
+                yield int(environment.parent.name)
+
+
+def kill_marked(ticket: str) -> None:
+    """Kills what is left on this host of the processes of an order."""
+    for pid in marked(ticket):
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def iteration_of(folder: Path) -> int:
     """Iterations that a run has behind it and would not repeat."""
     run = Run(folder)
-    return run.status.iteration if run.exists() else 0
+    with suppress(Damaged):
+        return run.status.iteration if run.exists() else 0
+    return 0
 
 
 def _settle(folder: Path, state: str, error: str | None = None) -> None:
     """Says in the status what became of a run whose process could not say so itself."""
     run = Run(folder)
-    if run.exists() and run.status.state in ("created", "running"):
-        run.update(state=state, error=error)
+    with suppress(Damaged):
+        if run.exists() and run.status.state in ("created", "running"):
+            run.update(state=state, error=error)
 
 
 def _what_happened(folder: Path, step: Step, code: int) -> tuple[str, str]:
     """The state of a run whose command left its step undone, and why it did, in one line."""
-    run = Run(folder)
-    status = run.status if run.exists() else None
+    run, status = Run(folder), None
+    with suppress(Damaged):
+        status = run.status if run.exists() else None
     state = status.state if status else "created"
     if status and state == "failed" and status.error:
         return state, status.error
@@ -219,9 +313,15 @@ def _what_happened(folder: Path, step: Step, code: int) -> tuple[str, str]:
     if code < 0:
         name = signal.Signals(-code).name
         return state, f"killed by {name}" + (": out of memory?" if name == "SIGKILL" else "")
-    lines = [line.strip() for line in (folder / LOG).read_text(errors="replace").splitlines()[-50:] if line.strip()]
-    said = lines[-1] if lines and not lines[-1].startswith("== ") else "nothing said"
-    return state, f"{said.removeprefix('dupl: ')} (exit code {code})"
+    said = _said(folder)[-1:] or ["nothing said"]
+    return state, f"{said[0].removeprefix('dupl: ')} (exit code {code})"
+
+
+def _said(folder: Path) -> list[str]:
+    """The last lines that the last command wrote to the run's log."""
+    lines = (folder / LOG).read_text(errors="replace").splitlines()[-50:]
+    begun = max((i for i, line in enumerate(lines) if line.startswith("== ")), default=-1)
+    return [line.strip() for line in lines[begun + 1 :] if line.strip()]
 
 
 def encode(job: Job, order: Order) -> str:

@@ -1,0 +1,131 @@
+"""What becomes of a run through no fault of its recipe, told in one line that says what to do."""
+
+from __future__ import annotations
+
+import errno
+import re
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from dupl.errors import RunError, UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK = (*FULL, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE)  # what becomes of a disk while one writes to it
+LACK = re.compile(r"out of memory|can't allocate memory|not enough memory|bad_alloc|ALLOC_FAILED|Cannot allocate")
+WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+|unknown)\) (?:is killed by signal: (\w[\w ]*)|exited)")
+AGAIN = "repeat the command (dupl train with --resume)"
+
+
+@contextmanager
+def plain_errors(smaller: str = "", workers: int = 0) -> Iterator[None]:
+    """One line instead of a traceback, for what is nobody's mistake in the code.
+
+    A mistake that a loader's worker finds is told in the line it was.
+
+    Args:
+        smaller: What takes less memory here, in words that follow "try".
+        workers: Of the loader, as ``runtime.workers`` has it.
+
+    Raises:
+        UserError: The mistake.
+        RunError: The disk is full, or cannot be written any more; memory ran out; a loader's worker was killed.
+    """
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error).strip().rsplit("UserError: ", 1)[-1]) from error
+    except (OSError, EOFError, RuntimeError, MemoryError) as error:
+        if (line := disk(error) or memory(error, smaller, workers) or loader(error, workers)) is None:
+            raise
+        raise RunError(line) from error
+
+
+def disk(error: BaseException) -> str | None:
+    """The line on a disk that takes no more; None for another error."""
+    number = getattr(error, "errno", None)
+    if number not in DISK and "PytorchStreamWriter" not in str(error):
+        return None
+    what = "disk full" if number in FULL else "the disk could not be written"
+    return f"{what} ({_short(error, 200)}): mend it, then {AGAIN}"
+
+
+def memory(error: BaseException, smaller: str, workers: int) -> str | None:
+    """The line on memory that ran out; None for another error."""
+    on_gpu = isinstance(error, torch.OutOfMemoryError)
+    lacking = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+    if not (on_gpu or lacking or LACK.search(str(error))):
+        return None
+    where = "GPU" if on_gpu or re.search("CUDA|CUBLAS|CUDNN", str(error)) else "CPU"
+    tries = [smaller] if smaller else []
+    if workers and where == "CPU":
+        tries.append(f"runtime.workers=0 (now {workers})")
+    advice = f"try {', '.join(tries)}; or " if tries else ""
+    return f"out of memory on the {where} ({_short(error, 160)}): {advice}free memory and {AGAIN}"
+
+
+def loader(error: BaseException, workers: int) -> str | None:
+    """The line on a loader's worker that was killed; None for another error."""
+    if (found := WORKER.search(str(error))) is None:
+        lost = workers and isinstance(error, (ConnectionError, EOFError))  # what a worker leaves, before it is missed
+        return loader(RuntimeError("DataLoader worker (pid unknown) exited"), workers) if lost else None
+    how = f"killed by signal {found[2].strip()}" if found[2] else "gone"
+    where = "shared memory" if found[2] and found[2].startswith("Bus error") else "memory, or shared memory,"
+    fewer = (
+        f"--set runtime.workers={workers // 2} (now {workers}; it changes no result)" if workers else "fewer workers"
+    )
+    return (
+        f"a worker of the data loader (process {found[1].strip()}) is {how}: {where} may have run out; free some "
+        f"(df -h /dev/shm; docker run --shm-size), or try {fewer}, and {AGAIN}"
+    )
+
+
+@contextmanager
+def workers_of(batches: object) -> Iterator[None]:
+    """End a loader's workers in the end; and name the one that was killed, where the loader has not noticed yet.
+
+    Args:
+        batches: The loader's iterator.
+
+    Raises:
+        RuntimeError: A worker was killed, as the loader itself says it.
+    """
+    try:
+        yield
+    except (ConnectionError, EOFError) as error:
+        time.sleep(0.2)  # its end may come after what it leaves; the loader's alarm may say so meanwhile
+        codes = {worker.pid: worker.exitcode for worker in getattr(batches, "_workers", ())}
+        if (killed := next((pid for pid, code in codes.items() if code), None)) is None:
+            raise
+        how = signal.strsignal(-codes[killed]) if codes[killed] < 0 else f"exit code {codes[killed]}"
+        raise RuntimeError(f"DataLoader worker (pid {killed}) is killed by signal: {how}. ") from error
+    finally:
+        with without_alarm():
+            if (end := getattr(batches, "_shutdown_workers", None)) is not None:
+                end()
+
+
+@contextmanager
+def without_alarm() -> Iterator[None]:
+    """Without torch's alarm on workers that end, which raises an error in whatever is being done."""
+    try:
+        before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    except ValueError:  # not in the main thread, where it does not sound
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def _short(error: BaseException, length: int) -> str:
+    """The first of what an error says; of one that a worker passed on, the last line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    said = lines[-1] if lines[0].startswith("Caught ") else " ".join(lines)
+    return said if len(said) <= length else f"{said[:length]}…"
