@@ -78,6 +78,17 @@ class TestBeforehand:
         text = said(capsys, lab.sweep(), *words, code=2)
         assert message in text and len(text.strip().splitlines()) == 1
 
+    def test_a_search_split_without_masks(self, capsys, lab):
+        for split in ("train", "val"):
+            (lab.folder / split / "images").mkdir(parents=True)
+            (lab.folder / split / "tags.csv").write_text("image,tags\na.jpg,cat\nb.jpg,dog\n")
+            for name in ("a", "b"):
+                (lab.folder / split / "images" / f"{name}.jpg").touch()
+        data = {f"data.{split}": dict(type="TaggedFolder", root=split) for split in ("train", "val")}
+        file = lab.sweep(set=data, search=dict(count=1))
+        assert "the images of the search split have no masks" in said(capsys, file, code=2)
+        assert not list(lab.root.glob("*/status.json"))
+
     def test_an_unknown_sweep(self, capsys):
         assert "did you mean demo" in said(capsys, "demoo", code=2)
 

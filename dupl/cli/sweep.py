@@ -140,8 +140,8 @@ def _prove_masks(sweep: Sweep) -> None:
 
     if not DATASETS.build(plain(sweep.config.data.val)).has_masks:
         raise UserError(
-            f"{sweep.name}: the images of the search split have no masks to judge trials by: add masks to data.train, or "
-            "say another split by search = dict(set={...})"
+            f"{sweep.name}: the images of the search split have no masks to judge trials by: add masks to data.train, "
+            "or say another split by search = dict(set={...})"
         )
 
 

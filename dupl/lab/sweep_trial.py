@@ -195,8 +195,8 @@ class Attempt:
         values = [hours if metric == HOURS else last.get(metric) for metric, _ in self.sweep.goal]
         for (metric, _), value in zip(self.sweep.goal, values, strict=True):
             if value is None:
-                known = ", ".join(sorted(last)) or "none"
-                return self._end("failed", f"its last evaluation has no {metric}, only {known}", progress)
+                known = f"only {', '.join(sorted(last))}" if last else "nor anything else: has the search split masks?"
+                return self._end("failed", f"its last evaluation has no {metric}, {known}", progress)
             if not math.isfinite(value):
                 return self._end("failed", f"its {metric} is no number", progress)
         self._measure(progress)
