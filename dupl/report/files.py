@@ -24,6 +24,8 @@ SHEET: dict[str, Any] = dict(iter=int, cell=int, columns=list, images=list, lege
 COLUMN: dict[str, Any] = dict(kind=str, student=int)
 FACTS: dict[str, Any] = dict(seconds=NUMBER, data=dict)
 IMAGE: dict[str, Any] = dict(name=str, tags=list, size=list, filled=list)
+LOSSES: dict[str, Any] = dict(low=NUMBER, high=NUMBER, gamma=NUMBER, eta=NUMBER, filtered=NUMBER, fitted=bool)
+SERIES = dict(counts=0, weight=2, mean=2, variance=2)  # further numbers of LOSSES, and how many; 0: any
 
 
 @dataclass(frozen=True)
@@ -182,12 +184,21 @@ def _sheet(path: Path) -> dict[str, Any]:
     parts = [(described, SHEET)]
     for name, shape in (("images", IMAGE), ("columns", COLUMN)):
         parts += [(one, shape) for one in described.get(name) or ()]
-    for value, shape in parts:
+    losses = [entry for one in described.get("images") or () for entry in one.get("losses") or ()]
+    for value, shape in parts + [(entry, LOSSES) for entry in losses]:
         if bad := _other(value, shape):
             raise ValueError(bad)
+    for name, count in SERIES.items():
+        for series in (entry.get(name) for entry in losses):
+            if not isinstance(series, list) or len(series) != (count or len(series)) or not all(map(_sound, series)):
+                raise ValueError(f"{name} of losses is {str(series)[:60]}")
     if bad := _other(described, {"seconds": NUMBER}, optional=True):
         raise ValueError(bad)
     return {**described, "sheet": path.with_suffix(".webp").read_bytes()}
+
+
+def _sound(value: Any) -> bool:
+    return isinstance(value, NUMBER) and abs(value) < MOST
 
 
 def _other(value: Any, shape: dict[str, Any], optional: bool = False) -> str:
