@@ -122,6 +122,44 @@ class TestDryRun:
         assert "the same run as one\n" in out
 
 
+class TestProcesses:
+    """A recipe that says per_gpu asks for the processes that make its batch."""
+
+    @pytest.fixture
+    def asked(self, monkeypatch):
+        """Processes of the trainings that were planned."""
+        found = []
+        command = lambda config, processes=1: found.append(processes) or (sys.executable, "-c", "")  # noqa: E731
+        monkeypatch.setattr(jobs_of, "train_command", command)
+        return found
+
+    @pytest.mark.parametrize(
+        ("options", "processes"),
+        [
+            ([], 1),
+            (["--set", "schedule.per_gpu=4"], 1),
+            (["--set", "schedule.per_gpu=2"], 2),
+            (["--set", "schedule.per_gpu=1", "schedule.accumulate=2"], 2),
+            (["--set", "schedule.per_gpu=2", "schedule.allow_other_batch=True"], 1),
+            (["--set", "schedule.per_gpu=2", "--gpus-per-run", "3"], 3),
+        ],
+    )
+    def test_are_started_by_torchrun(self, plan, asked, capsys, options, processes):
+        printed(capsys, plan, "--dry-run", "--gpus", "none", *options)
+        assert set(asked) == {processes}
+
+    def test_gpus_that_are_not_there(self, plan, capsys):
+        assert main(["ablate", plan, "--gpus", "0", "--set", "schedule.per_gpu=2"]) == 2
+        assert "2 GPUs per run, of 1" in capsys.readouterr().err
+
+    def test_rows_that_ask_for_different_numbers(self, plan, capsys):
+        text = Path(plan).read_text()
+        rows = "rows = dict(one={'set': {'schedule.per_gpu': 4}}, two={'set': {'schedule.per_gpu': 2}})\n"
+        Path(plan).write_text(text[: text.index("vary")] + rows)
+        assert main(["ablate", plan, "--dry-run"]) == 2
+        assert "rows ask for 1 and 2 GPUs" in capsys.readouterr().err
+
+
 class TestRunning:
     def test_it_runs_what_is_not_done_and_skips_the_rest(self, plan, toy, capsys):
         out = printed(capsys, plan, "--rows", "low", "--jobs", "2")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dupl.cli.shared import command, recipe_options, stderr, wandb_option
+from dupl.cli.shared import GPUS_PER_RUN, command, recipe_options, stderr, wandb_option
 from dupl.errors import RunError, UserError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def add_ablate(commands: Any) -> None:
     place.add_argument("--executor", choices=["local", "ray", "slurm"], default="local", help="local by default")
     place.add_argument("--jobs", type=int, metavar="N", help="runs at once; one per GPU (group) or machine by default")
     place.add_argument("--gpus", nargs="+", metavar="ID", help="which GPUs, or none; all that are visible by default")
-    place.add_argument("--gpus-per-run", type=int, metavar="N", help="more than one: by torchrun; 1 by default")
+    place.add_argument("--gpus-per-run", type=int, metavar="N", help=GPUS_PER_RUN)
     place.add_argument("--cpus-per-run", type=int, metavar="N", help="cores of one run on Ray (1) or Slurm (4)")
     place.add_argument("--address", help="of a Ray cluster; RAY_ADDRESS or this machine by default")
     place.add_argument("--cluster", choices=["slurm", "local"], help="which of submitit's; what it finds by default")
@@ -69,7 +69,7 @@ def run_ablate(arguments: argparse.Namespace) -> int:
     """``dupl ablate``."""
     from dupl.cli.table_on_wandb import put_finished
     from dupl.lab import overrides
-    from dupl.lab.execute.job import plan_jobs, write_configs
+    from dupl.lab.execute.job import plan_jobs, processes_asked, write_configs
     from dupl.lab.execute.outlook import course_of
     from dupl.lab.plan import load
     from dupl.lab.store import RunStore
@@ -78,6 +78,8 @@ def run_ablate(arguments: argparse.Namespace) -> int:
     console = stderr()
     plan = load(arguments.plan)
     planned = plan.expand(arguments.rows, arguments.seeds, overrides.parse(arguments.set))
+    if arguments.gpus_per_run is None:
+        arguments.gpus_per_run = processes_asked(run.config for run in planned)
     store = RunStore(arguments.root)
     runs = store.runs()
     for path, reason in store.damaged:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 RUN_OR_RECIPE = "a run's folder, or a recipe (with --checkpoint), which is executed as Python; a run's config never is"
+GPUS_PER_RUN = "more than one: by torchrun; by default as many as schedule.per_gpu makes the recipe's batch of, or 1"
 SET_HELP = "replace values of the recipe: path=value, for example model.noise_filter.gamma=0.95"
 
 

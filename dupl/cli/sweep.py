@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dupl.cli.shared import command, progress_bar, recipe_options, stderr
+from dupl.cli.shared import GPUS_PER_RUN, command, progress_bar, recipe_options, stderr
 from dupl.errors import RunError, UserError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def add_sweep(commands: Any) -> None:
     place = parser.add_argument_group("where")
     place.add_argument("--jobs", type=int, metavar="N", help="runs at once; one per GPU (group) or machine by default")
     place.add_argument("--gpus", nargs="+", metavar="ID", help="which GPUs, or none; all that are visible by default")
-    place.add_argument("--gpus-per-run", type=int, metavar="N", help="more than one: by torchrun; 1 by default")
+    place.add_argument("--gpus-per-run", type=int, metavar="N", help=GPUS_PER_RUN)
     failing = parser.add_argument_group("when something fails")
     failing.add_argument("--retries", type=int, default=2, metavar="N", help="of a run that failed; 2 by default")
     failing.add_argument("--max-failed", type=float, default=0.3, metavar="SHARE", help="stop beyond; 0.3 by default")
@@ -98,6 +98,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _search(arguments: argparse.Namespace, sweep: Sweep) -> int:
+    from dupl.lab.execute.job import processes_asked
     from dupl.lab.execute.schedule import Rules
     from dupl.lab.sweep_run import carry_out, prepare
     from dupl.lab.sweep_study import default_url, open_storage, open_study, shown
@@ -109,6 +110,8 @@ def _search(arguments: argparse.Namespace, sweep: Sweep) -> int:
     study = open_study(sweep, storage, create=True)
     if (found := len(study.get_trials(deepcopy=False))) and not arguments.go_on:
         raise UserError(f"study {sweep.study} has {found} trials at {shown(url)}: add --continue to go on or to join")
+    if arguments.gpus_per_run is None:
+        arguments.gpus_per_run = processes_asked([sweep.config])
     executors = places(arguments)
     _prove_masks(sweep)
     prepare(sweep, study, arguments.root, wanted, arguments.lease)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl import recipes
 from dupl.atomic import atomic_write
+from dupl.errors import UserError
 from dupl.lab.evaluations import read_evaluations
 from dupl.lab.run import Damaged, Run, folder_name
 
@@ -128,6 +129,27 @@ def plan_jobs(
             env={"DUPL_PLAN": run.plan, "DUPL_ROW": rows[0]},
         )
     return list(jobs.values())
+
+
+def processes_asked(configs: Iterable[Any]) -> int | None:
+    """How many processes recipes ask for by their `schedule.per_gpu`: those that make their batch.
+
+    Returns:
+        More than one; None where they say nothing, or one is enough.
+
+    Raises:
+        UserError: They ask for different numbers.
+    """
+    asked = set()
+    for config in configs:
+        schedule = config.get("schedule", {})
+        share = (schedule.get("per_gpu") or 0) * schedule.get("accumulate", 1)
+        if share > 0 and not schedule.get("allow_other_batch") and schedule.batch_size % share == 0:
+            asked.add(schedule.batch_size // share)
+    if len(asked) > 1:
+        numbers = " and ".join(map(str, sorted(asked)))
+        raise UserError(f"by schedule.per_gpu rows ask for {numbers} GPUs: run them apart by --rows")
+    return next((number for number in asked if number > 1), None)
 
 
 def train_command(config: Path, processes: int = 1) -> tuple[str, ...]:
