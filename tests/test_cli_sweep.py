@@ -70,6 +70,7 @@ class TestBeforehand:
             (["--storage", "mysql://a/b"], "write sqlite:///FILE"),
             (["--lease", "1"], "at least 2 seconds"),
             (["--seeds", "1"], "belongs to --confirm"),
+            (["--trials", "4", "--confirm", "1"], "give one of them"),
             (["--set", "toy.q=1"], "has no 'q'"),
             (["--confirm", "1"], "has no study"),
         ],
@@ -121,6 +122,20 @@ class TestSearch:
         rows = [[line for line in text.splitlines() if line.startswith("|")] for text in (table, again)]
         assert len(rows[0]) > 2 and rows[0] == rows[1]
         assert plan.read_text() == before
+
+    def test_the_points_of_a_front_are_confirmed(self, capsys, lab):
+        goals = [dict(metric="seg/best/mIoU"), dict(metric="gpu_hours")]
+        starts = [
+            {},
+            {"toy.x": 0.3, "toy.y": 0.6},
+            {"toy.x": 0.9},
+        ]  # all take the same time: the second beats the others
+        file = lab.sweep(goal=goals, sampler=dict(type="NSGA-II"), start_from=starts)
+        said(capsys, file, "--trials", "3", "--jobs", "2")
+        table = said(capsys, file, "--confirm", "2", "--seeds", "0", "--jobs", "2")
+        rows = [line for line in table.partition("Changes")[0].splitlines() if line.startswith("| T")]
+        assert [row.split(":")[0] for row in rows] == ["| The paper's point | 74.3 (1) |  |", "| Trial 1"]
+        assert "gpu_hours" not in table
 
     def test_too_many_failures_end_it(self, capsys, lab):
         file = lab.sweep(toy=dict(broken_from=0.0))

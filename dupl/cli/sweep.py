@@ -93,6 +93,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--lease {arguments.lease:g}: give at least 2 seconds")
     if arguments.hang_after < 0:
         raise UserError(f"--hang-after {arguments.hang_after:g}: give minutes, or 0 for never")
+    if arguments.trials and arguments.confirm:
+        raise UserError("--confirm comes after the search and --trials belongs to it: give one of them")
     if arguments.seeds and arguments.confirm is None:
         raise UserError("--seeds belongs to --confirm: trials train with the recipe's own seed")
 

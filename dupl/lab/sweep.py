@@ -148,7 +148,7 @@ def _read(values: dict[str, Any], name: str, doc: str, sets: dict[str, Any]) -> 
     report = _report(values.get("report", {}))
     search = _search(values.get("search", {"share": 0.1}), base)
     config = overrides.apply(base, search)
-    if canonical(config.data.val) == canonical(overrides.apply(base, report).data.val):
+    if canonical(overrides.apply(base, report).data.val) in _parts(config.data.val):
         raise UserError("search: it is the data of the report, which would choose by what it is judged by")
     space, goal = read_space(values["space"]), read_goal(values["goal"])
     prove(space, config)
@@ -229,6 +229,15 @@ def _search(spec: dict[str, Any], base: Config) -> dict[str, Any]:
         "data.train": {**part, "held": False, "split": "train"},
         "data.val": {**part, "held": True, "split": "search"},
     }
+
+
+def _parts(data: Any) -> list[str]:
+    """A data set and the sets that it is a part of, as texts that are equal where the sets are."""
+    data, found = recipes.plain(data), []
+    while isinstance(data, dict):
+        found.append(canonical(data))
+        data = data.get("of")
+    return found
 
 
 def _report(spec: dict[str, Any]) -> dict[str, Any]:

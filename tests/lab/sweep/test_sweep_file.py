@@ -143,6 +143,14 @@ class TestFile:
             (dict(start_from=[{"toy.x": 2.0}]), "outside"),
             (dict(constraints=["toy.x < 0.5"]), "start_from: .* breaks toy.x < 0.5"),
             (dict(search=dict(set={})), "is the data of the report"),
+            (
+                dict(
+                    search=dict(
+                        set={"data.val": dict(type="Part", of=dict(type="Toy", split="val"), held=True, count=9)}
+                    )
+                ),
+                "is the data of the report",
+            ),
             (dict(search=dict(share=0.1, count=3)), "hold out"),
             (dict(trials=0), "at least 1"),
             (dict(trails=4), "did you mean trials"),
