@@ -68,7 +68,7 @@ def _busy(run: Run, log: Path) -> bool:
         if status.state != "running":
             return False
         working = at_work(status, (run.path / "status.json").stat().st_mtime)
-        return time.time() - log.stat().st_mtime < LATELY if working is None else working
+        return abs(time.time() - log.stat().st_mtime) < LATELY if working is None else working  # clocks may be set back
     except (UserError, OSError):  # not a run of ours, or one without a status
         return False
 

@@ -213,7 +213,8 @@ def main() -> None:
         try:
             undisturbed, recipe = root / "undisturbed", str(root / "tiny.py")
             begun = time.monotonic()
-            assert commands.start("train", recipe, "--work-dir", undisturbed).wait() == 0
+            first = commands.start("train", recipe, "--work-dir", undisturbed)
+            assert first.wait() == 0, first.lines()
             seconds = time.monotonic() - begun
             ordeal = Ordeal(commands, recipe, undisturbed, root, random.Random(arguments.seed), seconds)
 

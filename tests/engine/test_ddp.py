@@ -92,6 +92,36 @@ def test_two_processes_learn_as_one(by_torchrun, trained):
     assert two["lr"] == one["lr"]
 
 
+def test_two_processes_are_one_that_accumulates(by_torchrun, commands, tiny, tmp_path, helpers):
+    """Images, their augmentation and all random draws are the same: the two gradients that are added up are equal."""
+    folder = tmp_path / "run"
+    child = commands.start("train", tiny, "--work-dir", folder, "--set", "schedule.accumulate=2")
+    assert child.wait() == 0, child.lines()
+    states = [
+        torch.load(run / "checkpoints" / "iter_000024.pth", weights_only=True)["state_dict"]
+        for run in (folder, by_torchrun[0])
+    ]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert helpers.evaluations(folder).keys() == helpers.evaluations(by_torchrun[0]).keys()
+    for name, text in helpers.evaluations(folder).items():
+        assert text == helpers.evaluations(by_torchrun[0])[name], name
+    for one, two in zip(helpers.rows(folder), helpers.rows(by_torchrun[0]), strict=True):
+        assert one == pytest.approx(two, rel=1e-5, abs=1e-7)
+
+
+def test_how_far_two_processes_are_from_one_with_the_whole_batch(by_torchrun, trained):
+    """Means over the pixels of a batch are means over each part of it: close, and not equal."""
+    pairs = [
+        (one, two)
+        for one, two in zip(Run(trained).scalars(), Run(by_torchrun[0]).scalars(), strict=True)
+        if "loss" in one
+    ]
+    for one, two in pairs:
+        assert two["loss"] == pytest.approx(one["loss"], rel=0.05)
+    assert pairs[0][0]["L_cls"] == pytest.approx(pairs[0][1]["L_cls"], rel=1e-5)
+    assert any(one["L_ptc"] != pytest.approx(two["L_ptc"], rel=1e-4) for one, two in pairs)
+
+
 def test_parts_of_an_evaluation_merge_into_the_whole(tiny, trained):
     restored = restore(str(trained), "last", [])
     source = build.build_dataset(restored.config, "val")

@@ -18,7 +18,7 @@ import pytest
 
 from dupl.errors import UserError
 from dupl.lab import lock
-from dupl.lab.lock import FILE, hold
+from dupl.lab.lock import BUSY, FILE, Watch, hold
 
 HOLDER = """
 import sys, time
@@ -118,6 +118,61 @@ def test_it_beats(tmp_path):
         end = time.monotonic() + 5
         while json.loads((tmp_path / FILE).read_text())["beat"] < 2:
             assert time.monotonic() < end
+
+
+class TestWatch:
+    def test_it_sees_the_holder_and_does_not_disturb_it(self, holder, tmp_path):
+        watch = Watch()
+        for _ in range(3):
+            assert watch(tmp_path).startswith(f"process {holder.pid} on {socket.gethostname()}, since ")
+        with pytest.raises(UserError, match="is at work"):
+            hold(tmp_path).__enter__()
+        os.kill(holder.pid, signal.SIGSTOP)
+        assert watch(tmp_path) is not None
+        holder.kill()
+        holder.wait()
+        assert (tmp_path / FILE).exists()
+        assert watch(tmp_path) is None
+
+    def test_nobody(self, tmp_path):
+        assert Watch()(tmp_path) is None
+        assert Watch()(tmp_path / "none") is None
+        (tmp_path / FILE).write_text("")
+        assert Watch()(tmp_path) is None
+
+    def test_this_process_keeps_its_own_lock(self, tmp_path):
+        child = "import sys; from dupl.lab.lock import hold; hold(sys.argv[1]).__enter__()"
+        with hold(tmp_path):
+            assert Watch()(tmp_path) == f"process {os.getpid()} on {socket.gethostname()}"
+            done = subprocess.run([sys.executable, "-c", child, str(tmp_path)], capture_output=True, text=True)
+            assert BUSY in done.stderr
+
+    def test_a_killed_holder_whose_number_another_process_has_now(self, tmp_path):
+        leave(tmp_path, host=socket.gethostname(), pid=os.getpid())
+        assert Watch()(tmp_path) is None, "no lock is held, whoever has the number"
+
+    def test_where_the_system_knows_no_locks_the_number_decides(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(lock, "_locked", lambda handle: None)
+        leave(tmp_path, host=socket.gethostname())
+        for alive in (True, False):
+            monkeypatch.setattr(lock.alive, "exists", lambda pid, alive=alive: alive)
+            assert (Watch()(tmp_path) is not None) == alive
+
+    def test_another_host_is_watched_by_ones_own_clock(self, tmp_path):
+        now = [1e9]
+        watch = Watch(ttl=60, clock=lambda: now[0])
+        leave(tmp_path)
+        assert watch(tmp_path) == "process 7 on elsewhere, since 2026-01-01T00:00:00+00:00"
+        for beat in range(20):  # at work
+            now[0] += 15
+            leave(tmp_path, beat=beat)
+            assert watch(tmp_path) is not None
+        now[0] += 10_000  # the observer slept
+        assert watch(tmp_path) is not None
+        for _ in range(3):
+            now[0] += 15
+            seen = watch(tmp_path)
+        assert seen is None
 
 
 @pytest.mark.parametrize("left", ["", "{", "[" * 100_000, "[]", '{"host": 3}', "\xff"])

@@ -1,5 +1,6 @@
-"""A trainer in twenty lines: it writes a run folder, and fails, dies or dawdles as its config tells it."""
+"""A trainer in twenty lines: it writes a run folder, and fails, dies, hangs or dawdles as its config tells it."""
 
+import faulthandler
 import os
 import runpy
 import signal
@@ -8,9 +9,19 @@ import time
 from pathlib import Path
 
 from dupl.lab.run import Run
+from dupl.lab.signs import sign
 
+faulthandler.register(signal.SIGUSR1)
 config, run, asked = Path(sys.argv[1]), Run(sys.argv[2]), []
-want = {"iterations": 3, "pace": 0.01, "crash_at": 0, "crashes": 0, "code": 1, "kill": False} | runpy.run_path(config)
+want = {
+    "iterations": 3,
+    "pace": 0.01,
+    "crash_at": 0,
+    "crashes": 0,
+    "code": 1,
+    "kill": False,
+    "hang_at": 0,
+} | runpy.run_path(config)
 want.setdefault("journal", str(config.parent / "journal"))
 journal = os.open(want["journal"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 if not run.exists():
@@ -26,6 +37,10 @@ for iteration in range(
         os.write(journal, f"{config.stem} crash\n".encode())
         print("dupl: said before it died", flush=True)
         sys.exit(os.kill(os.getpid(), signal.SIGKILL) if want["kill"] else want["code"])
+    if iteration == want["hang_at"] and f"{config.stem} hang\n" not in Path(want["journal"]).read_text():
+        os.write(journal, f"{config.stem} hang\n".encode())
+        time.sleep(600)
+    sign()
     run.append_scalars({"iter": iteration, "L_seg": 1 / iteration})
     run.update(iteration=iteration, seconds=iteration * want["pace"])
     if asked:
