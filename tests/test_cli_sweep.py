@@ -125,11 +125,7 @@ class TestSearch:
 
     def test_the_points_of_a_front_are_confirmed(self, capsys, lab):
         goals = [dict(metric="seg/best/mIoU"), dict(metric="gpu_hours")]
-        starts = [
-            {},
-            {"toy.x": 0.3, "toy.y": 0.6},
-            {"toy.x": 0.9},
-        ]  # all take the same time: the second beats the others
+        starts = [{}, {"toy.x": 0.3, "toy.y": 0.6}, {"toy.x": 0.9}]  # of the same time: the second beats them
         file = lab.sweep(goal=goals, sampler=dict(type="NSGA-II"), start_from=starts)
         said(capsys, file, "--trials", "3", "--jobs", "2")
         table = said(capsys, file, "--confirm", "2", "--seeds", "0", "--jobs", "2")

@@ -7,6 +7,7 @@ from dupl.errors import UserError
 from dupl.lab.sweep import load
 from dupl.lab.sweep_space import changes, grid, point, read_space, suggest
 
+VAL = dict(type="Toy", split="val")  # of the recipe
 NUMBER = dict(type="float", low=0.0, high=1.0)
 WARM = dict(type="int", low=2, high=8, step=2, paths=["a.start", "b.start"])
 PART = dict(type="categorical", paths=["part"], choices={"A": dict(type="A", z=1.0), "none": dict(type="None")})
@@ -143,14 +144,7 @@ class TestFile:
             (dict(start_from=[{"toy.x": 2.0}]), "outside"),
             (dict(constraints=["toy.x < 0.5"]), "start_from: .* breaks toy.x < 0.5"),
             (dict(search=dict(set={})), "is the data of the report"),
-            (
-                dict(
-                    search=dict(
-                        set={"data.val": dict(type="Part", of=dict(type="Toy", split="val"), held=True, count=9)}
-                    )
-                ),
-                "is the data of the report",
-            ),
+            (dict(search=dict(set={"data.val": dict(type="Part", of=VAL, count=9)})), "is the data of the report"),
             (dict(search=dict(share=0.1, count=3)), "hold out"),
             (dict(trials=0), "at least 1"),
             (dict(trails=4), "did you mean trials"),
