@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dupl.errors import UserError
-from dupl.report.plots import blank, hue, mark, safe
+from dupl.report.plots import GRID, blank, hue, label_of, mark, safe
 from dupl.report.tables import read_evaluation
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dupl.report.ablation import Table
 
 Runs = Mapping[str, Sequence[str]]
+PAPER = {"color": "#7f8792", "size": 10, "symbol": "line-ns-open", "line": {"width": 3}}  # the mark of its numbers
 
 
 def present(frame: DataFrame, runs: Runs, what: str = "") -> dict[str, list[str]]:
@@ -66,10 +67,10 @@ def course_chart(frame: DataFrame, metric: str, runs: Runs, marks: Mapping[str, 
         colour, x = hue(label, number), part["iteration"].tolist()
         if part["runs"].max() > 1:
             outline = {"x": x + x[::-1], "y": part["high"].tolist() + part["low"].tolist()[::-1]}
-            figure.add_scatter(**outline, fill="toself", opacity=0.2, line_width=0, fillcolor=colour, mode="lines")
+            figure.add_scatter(**outline, fill="toself", opacity=0.12, line_width=0, fillcolor=colour, mode="lines")
             figure.data[-1].update(showlegend=False, hoverinfo="skip")
         line = {"color": colour, "width": 2}
-        figure.add_scatter(x=x, y=part["mean"].tolist(), name=safe(label), mode="lines+markers", line=line)
+        figure.add_scatter(x=x, y=part["mean"].tolist(), name=label_of(label), mode="lines+markers", line=line)
     figure.update_xaxes(title={"text": "iteration"}, rangemode="tozero", tickformat=",d")
     figure.update_yaxes(hoverformat=".1f")
     mark(figure, marks or {}, float(table["iteration"].max()))
@@ -126,35 +127,35 @@ def trade_chart(over: DataFrame, iou: DataFrame) -> Figure:
 
 
 def table_chart(table: Table) -> Figure:
-    """Return a plan's table as a chart: of each row the mean with its standard deviation, beside the paper's number."""
+    """Return a plan's table as a chart: of each row its runs, their mean and standard deviation, the paper's number."""
     from plotly.subplots import make_subplots
 
     columns, rows = table.outline.columns, table.outline.rows
-    names = [safe(row.label) for row in rows]
+    names = [label_of(row.label) for row in rows]
     figure = make_subplots(1, len(columns), shared_yaxes=True, horizontal_spacing=0.06)
     figure.update_layout(blank(130 + 34 * len(rows), hovermode="closest").layout)
     figure.update_layout(legend={"y": 1, "yanchor": "bottom", "traceorder": "normal"}, margin={"t": 50})
-    told = False
+    blue, style = "#3b7dd8", {"mode": "markers", "row": 1}
+    told: set[str] = set()
     for number, column in enumerate(columns, 1):
         cells = [table.cells[row.key, column.key] for row in rows]
-        ours = [None if cell.summary is None else cell.summary.mean for cell in cells]
+        single = [(name, seed, v) for name, cell in zip(names, cells, strict=True) for seed, v in cell.values.items()]
+        means = [None if cell.summary is None else cell.summary.mean for cell in cells]
         spread = [0.0 if cell.summary is None else cell.summary.std or 0.0 for cell in cells]
-        style = {"mode": "markers", "y": names}
+        runs = {"x": [v for *_, v in single], "y": [n for n, *_ in single], "text": [f"seed {s}" for _, s, _ in single]}
         bars = {"type": "data", "array": spread, "thickness": 1.5}
-        figure.add_scatter(
-            x=ours, error_x=bars, name="ours", marker={"color": "#3b7dd8", "size": 9}, **style, row=1, col=number
-        )
-        figure.data[-1].update(showlegend=number == 1)
-        theirs = [cell.paper for cell in cells]
-        if any(value is not None for value in theirs):
-            paper = {"color": "#7f8792", "size": 10, "symbol": "line-ns-open", "line": {"width": 3}}
-            figure.add_scatter(x=theirs, name="paper", marker=paper, **style, row=1, col=number)
-            figure.data[-1].update(showlegend=not told)
-            told = True
-        figure.update_xaxes(title={"text": f"{safe(column.label)} (%)"}, gridcolor="rgba(128,128,128,0.22)", col=number)
-    figure.update_yaxes(autorange="reversed", type="category", automargin=True, gridcolor="rgba(128,128,128,0.22)")
-    if not told:  # what is ours needs no legend
-        figure.update_layout(showlegend=False, margin={"t": 20})
+        drawn: dict[str, dict[str, Any]] = {
+            "a run": {**runs, "marker": {"color": blue, "size": 7, "opacity": 0.6, "symbol": "circle-open"}},
+            "mean, standard deviation": {"x": means, "error_x": bars, "marker": {"color": blue, "size": 9}},
+            "paper": {"x": [cell.paper for cell in cells], "marker": PAPER},
+        }
+        for name, trace in drawn.items():
+            if any(x is not None for x in trace["x"]):
+                figure.add_scatter(**{"y": names, **trace, **style}, name=name, showlegend=name not in told, col=number)
+                told.add(name)
+        figure.update_xaxes(title={"text": f"{safe(column.label)} (%)"}, gridcolor=GRID, col=number)
+    order = {"categoryorder": "array", "categoryarray": names, "autorange": "reversed"}
+    figure.update_yaxes(**order, type="category", automargin=True, gridcolor=GRID)
     return figure
 
 

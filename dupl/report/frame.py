@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from dupl.report.symbols import typeset
+
 HERE = Path(__file__).parent
 # What a page may load: nothing from elsewhere, and no script but its own, whatever the names on it are.
 POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -47,7 +49,7 @@ def plot(key: str, title: str, about: str = "") -> str:
     """Return the place of a chart, which the page's data holds under ``plots`` by this key; the rest is plain text."""
     below = f"<p>{text(about)}</p>" if about else ""
     place = f'<div data-plot="{text(key)}"></div>'
-    return f'<figure class="card"><figcaption>{text(title)}</figcaption>{below}{place}</figure>'
+    return f'<figure class="card"><figcaption>{typeset(title, text)}</figcaption>{below}{place}</figure>'
 
 
 def tile(label: str, value: str, below: str = "") -> str:
@@ -94,7 +96,7 @@ def document(
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
         f"<style>{_asset('page.css')}{style}</style></head><body>"
         f'<nav><div>{links}</div><button id="theme" type="button" title="light or dark">◐</button></nav>'
-        f'<header><p class="lead">{text(lead)}</p><h1>{text(title)}</h1>{head}</header><main>{bodies}</main>'
+        f'<header><p class="lead">{text(lead)}</p><h1>{typeset(title, text)}</h1>{head}</header><main>{bodies}</main>'
         "<noscript><p class='missing'>Charts, tables and pictures of this page need JavaScript.</p></noscript>"
         f'<script type="application/json" id="data">{packed}</script>'
         f"<script>{_plotly()}</script><script>{script}</script></body></html>\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +12,6 @@ from dupl.report.statistics import Estimate, stars
 MARKS = 8  # more factors than this stand in words
 NONE = "–"
 INTERVAL, P = "ours, 95 % interval", "p (Holm)"
-SYMBOL = re.compile(r"\b(L|tau|lambda|gamma|eta)_([A-Za-z0-9]+)\b")  # as a label spells the paper's symbols
 
 
 @dataclass(frozen=True)

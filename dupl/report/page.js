@@ -96,9 +96,10 @@
       return make("th", { scope: "col" }, [button]);
     });
     const cells = (row) => row.map((cell, column) => {
-      const item = make(column ? "td" : "th", { textContent: cell.text, title: column ? "" : cell.text });
+      const shown = cell.link ? make("a", { href: cell.link, textContent: cell.text })
+        : column ? cell.text : make("span", { textContent: cell.text });
+      const item = make(column ? "td" : "th", { title: column ? "" : cell.text }, [shown]);
       if (!column) item.scope = "row";
-      if (cell.link) item.replaceChildren(make("a", { href: cell.link, textContent: cell.text }));
       if (cell.share !== undefined && cell.share !== null) {
         item.className = "share";
         item.style.setProperty("--share", `${cell.share}%`);

@@ -21,9 +21,10 @@ KNOWN = {
     "cls/mAP": ("Classification, mAP", "%"),
     "cls/F1": ("Classification, F1", "%"),
     "noise/means": ("Noise filter: mean losses of the mixtures", "loss"),
-    "noise/apart": ("Noise filter: images on which it acts", "share of images"),
-    "noise/share": ("Noise filter: labelled pixels it takes out", "share"),
+    "noise/apart": ("Noise filter: images on which it acts", "% of images"),
+    "noise/share": ("Noise filter: labelled pixels it takes out", "% of labelled pixels"),
 }
+SHARES = ("noise/apart", "noise/share")  # shown in percent
 QUALITY = "Pseudo-labels of training images"
 
 
@@ -36,12 +37,14 @@ class Chart:
         unit: What the values are.
         names: Key of each line by its label.
         smooth: Whether noise is worth smoothing.
+        factor: Of all values: 100 for shares in percent.
     """
 
     title: str
     unit: str
     names: dict[str, str]
     smooth: bool = False
+    factor: float = 1
 
 
 def charts(keys: Sequence[str]) -> dict[str, Chart]:
@@ -57,7 +60,7 @@ def charts(keys: Sequence[str]) -> dict[str, Chart]:
         name, label = _place(key)
         if name not in found:
             title, unit = _title(name)
-            found[name] = Chart(title, unit, {}, smooth=name == "loss")
+            found[name] = Chart(title, unit, {}, smooth=name == "loss", factor=100 if name in SHARES else 1)
         found[name].names[label] = key
     order = ("seg/mIoU-", "seg/mIoU", "cam/mIoU-", "cam/mIoU", "cam/OA", "seg/OA", "loss", "pixels", "tau_h", "noise")
     rank = {name: next((i for i, start in enumerate(order) if name.startswith(start)), 99) for name in found}
@@ -116,7 +119,7 @@ def section(run: RunFiles, data: dict[str, Any]) -> Section:
         if name == "pixels":
             drawn = share_chart(rows, chart.names, starts)
         else:
-            drawn = line_chart(rows, chart.names, chart.unit, starts, chart.smooth)
+            drawn = line_chart(rows, chart.names, chart.unit, starts, chart.smooth, chart.factor)
         data["plots"][f"curve-{number}"] = drawn.to_plotly_json()
         body += plot(f"curve-{number}", chart.title)
     missing = "" if any("/mIoU" in key for key in keys) else note(NEVER)

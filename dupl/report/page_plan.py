@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+CHARTS = "#charts .grid { grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); }"
+
+
 def page(
     table: Table, runs: Sequence[PlannedRun] = (), frame: DataFrame | None = None, folder: str | Path = "."
 ) -> str:
@@ -33,8 +36,7 @@ def page(
     data: dict[str, Any] = {"plots": {}, "tables": {}}
     sections = [_table(arranged), *(_grid(n, arranged) for n in range(1, len(arranged.grids)))]
     data["plots"]["table"] = table_chart(table).to_plotly_json()
-    paper = "; a bar: the paper" * any(cell.paper is not None for cell in table.cells.values())
-    body = plot("table", f"Ours: mean and standard deviation over seeds{paper}")
+    body = plot("table", "Every run, and each row over its seeds")
     body += f'<div class="grid">{"".join(_course(table, runs, frame, data))}</div>'
     sections.append(Section("charts", "Charts", body))
     if runs:
@@ -42,7 +44,7 @@ def page(
     sources = facts({name: f"<code>{text(value)}</code>" for name, value in arranged.provenance})
     sections.append(Section("sources", "Where it comes from", sources))
     measures = facts({label: symbols(what) for label, what in arranged.measures})
-    return document(arranged.title, "dupl plan", measures, sections, data, STYLE)
+    return document(arranged.title, "dupl plan", measures, sections, data, STYLE + CHARTS)
 
 
 def _table(arranged: Document) -> Section:

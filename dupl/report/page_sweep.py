@@ -121,10 +121,8 @@ def _best(report: SweepReport) -> Section:
 
 def _html(grid: Grid) -> str:
     heads = "".join(f'<th scope="col">{symbols(head)}</th>' for head in grid[0])
-    rows = "".join(
-        f'<tr><th scope="row">{symbols(row[0])}</th>{"".join(f"<td>{text(cell)}</td>" for cell in row[1:])}</tr>'
-        for row in grid[1]
-    )
+    cells = (("".join(f"<td>{text(cell)}</td>" for cell in row[1:]), row[0]) for row in grid[1])
+    rows = "".join(f'<tr><th scope="row"><span>{symbols(name)}</span></th>{others}</tr>' for others, name in cells)
     table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
     return f'<div class="scroll" tabindex="0">{table}</div>'
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dupl.report.curves import series
+from dupl.report.symbols import typeset
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -20,6 +21,11 @@ GRID, MARK, KEPT, NOISE = "rgba(128,128,128,0.22)", "#8a8f98", "#7d93ad", "#d43d
 def safe(text: Any) -> str:
     """Return a text so that plotly, which knows a few tags of HTML, shows it as it is."""
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def label_of(text: Any) -> str:
+    """Return a label for plotly, the paper's symbols typeset."""
+    return typeset(text, safe)
 
 
 def hue(label: str, number: int) -> str:
@@ -46,7 +52,7 @@ def blank(height: int, unit: str = "", **layout: Any) -> Figure:
             "hovermode": "x unified",
             "legend": {"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0},
             "xaxis": axis,
-            "yaxis": {**axis, "title": {"text": safe(unit)}},
+            "yaxis": {**axis, "title": {"text": label_of(unit)}},
             **layout,
         }
     )
@@ -80,7 +86,7 @@ def line_chart(
         figure.add_scatter(
             x=x,
             y=[factor * value for _, value in line.points],
-            name=safe(line.label),
+            name=label_of(line.label),
             mode="lines" if crowded else "lines+markers",
             line={
                 "color": STUDENTS.get(line.student) or hue(line.label, number),
@@ -127,7 +133,7 @@ def mark(figure: Figure, marks: Mapping[str, int], last: float) -> None:
             yref="paper",
             yanchor="bottom",
             xanchor="left" if iteration < 0.7 * last else "right",
-            text=safe(", ".join(names)),
+            text=label_of(", ".join(names)),
             showarrow=False,
             font={"size": 11},
         )

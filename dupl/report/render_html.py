@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 
 from dupl.report.frame import text
-from dupl.report.layout import SYMBOL, Grid, Text
+from dupl.report.layout import Grid, Text
 from dupl.report.statistics import Estimate
+from dupl.report.symbols import typeset
 
-GREEK = {"L": "L", "tau": "τ", "lambda": "λ", "gamma": "γ", "eta": "η"}
 STYLE = """
 header, main { max-width: 1480px; }
 nav { padding-inline: max(1rem, calc(50vw - 724px)); }
@@ -33,7 +33,7 @@ ol.notes { list-style: lower-alpha; }
 
 def symbols(plain: str) -> str:
     """Plain text as HTML; the paper's symbols (L_dis, tau_h) as it prints them."""
-    return SYMBOL.sub(lambda m: f"{GREEK[m[1]]}<sub>{m[2]}</sub>", text(plain))
+    return typeset(plain, text)
 
 
 def grid_html(grid: Grid) -> str:
@@ -43,7 +43,7 @@ def grid_html(grid: Grid) -> str:
     starts = set(itertools.accumulate(count for _, _, count in grid.groups[:-1]))
     rows = []
     for row in grid.rows:
-        cells = [f'<th scope="row">{_text(row[0])}</th>']
+        cells = [f'<th scope="row"><span>{_text(row[0])}</span></th>']
         for k, cell in enumerate(row[1:], 1):
             names = [_place(grid, k, starts), *["strong"] * cell.strong]
             drawn = _whisker(cell.estimate, min(ends), max(ends)) if cell.estimate is not None else ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from dupl.report.layout import SYMBOL, Document, Grid, Text
+from dupl.report.layout import Document, Grid, Text
+from dupl.report.symbols import SYMBOL
 
 SPECIAL = {
     **{c: f"\\{c}" for c in "&%$#_{}"},

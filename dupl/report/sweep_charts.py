@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dupl.report.plots import GRID, HUES, MARK, NOISE, STUDENTS, blank, safe
+from dupl.report.plots import GRID, HUES, MARK, NOISE, STUDENTS, blank, label_of, safe
 from dupl.report.sweep import SweepReport
 from dupl.report.sweep_trials import Axis, SweepOutline, complete, goal_values
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE = STUDENTS[1], STUDENTS[2]
 SCALE = "Viridis"
+COLOURS = {"best": HUES[0], "complete": BLUE, "pruned": ORANGE, "failed": NOISE}  # of a trial; others are at work
 
 
 def unit(metric: str) -> str:
@@ -36,7 +37,7 @@ def points_of(outline: SweepOutline, trials: DataFrame) -> list[str]:
     """What stands beside each trial's point."""
     lines = []
     for _, row in trials.iterrows():
-        params = (f"{safe(a.label)} {told(a, row[a.column])}" for a in outline.axes if a.column in trials)
+        params = (f"{label_of(a.label)} {told(a, row[a.column])}" for a in outline.axes if a.column in trials)
         lines.append("<br>".join([f"trial {row['number']}, {row['state']}", *params]))
     return lines
 
@@ -105,7 +106,7 @@ def course_chart(report: SweepReport, frame: DataFrame) -> Figure | None:
         state = "best" if trial["number"] == best else trial["state"]
         if own.empty:
             continue
-        colour = {"best": HUES[0], "pruned": ORANGE, "failed": NOISE}.get(state, BLUE)
+        colour = COLOURS.get(state, MARK)
         figure.add_scatter(
             x=own["iteration"].tolist(),
             y=own["value"].tolist(),
@@ -147,7 +148,7 @@ def slice_chart(report: SweepReport, axis: Axis, goal: int = 0) -> Figure:
     start = known[known["number"] == outline.start]
     star = {"symbol": "star-open", "size": 15, "color": NOISE, "line": {"width": 2}}
     _points(figure, values_on(axis, start), goal_values(start, goal), "start", star, points_of(outline, start))
-    figure.update_xaxes(title={"text": safe(axis.label)}, **scale_of(axis))
+    figure.update_xaxes(title={"text": label_of(axis.label)}, **scale_of(axis))
     return figure
 
 
@@ -171,7 +172,7 @@ def scale_of(axis: Axis) -> dict[str, Any]:
 
 def importance_chart(report: SweepReport, metric: str) -> Figure:
     """Return the shares of the parameters by each evaluator, with their spread over bootstraps."""
-    labels = {axis.name: safe(axis.label) for axis in report.outline.axes}
+    labels = {axis.name: label_of(axis.label) for axis in report.outline.axes}
     found = [one for one in report.importances if one.metric == metric]
     order = list(dict.fromkeys(one.axis for one in found))
     figure = blank(130 + 46 * len(order), hovermode="y unified", barmode="group", bargap=0.3)

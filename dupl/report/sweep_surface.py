@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dupl.report.plots import MARK, NOISE, blank, safe
+from dupl.report.plots import MARK, NOISE, blank, label_of, safe
 from dupl.report.sweep import SweepReport
 from dupl.report.sweep_charts import SCALE, points_of, scale_of, told, unit, values_on
 from dupl.report.sweep_trials import Axis, complete, goal_values
@@ -20,7 +20,7 @@ FINE = 60  # points of a contour's grid in each direction
 
 def contour_chart(report: SweepReport, one: Axis, other: Axis, goal: int = 0) -> Figure:
     """Return the first goal over two numeric parameters: interpolated between the trials, and nothing beyond them."""
-    figure = blank(330, safe(other.label), hovermode="closest", showlegend=False)
+    figure = blank(330, other.label, hovermode="closest", showlegend=False)
     known = complete(report.outline, report.trials).dropna(subset=[one.column, other.column])
     z = goal_values(known, goal)
     surface = _between(one, other, known, z)
@@ -41,7 +41,7 @@ def contour_chart(report: SweepReport, one: Axis, other: Axis, goal: int = 0) ->
         figure.add_scatter(
             x=values_on(one, top), y=values_on(other, top), mode="markers", marker=star, hoverinfo="skip"
         )
-    figure.update_xaxes(title={"text": safe(one.label)}, **scale_of(one))
+    figure.update_xaxes(title={"text": label_of(one.label)}, **scale_of(one))
     figure.update_yaxes(**scale_of(other))
     return figure
 
@@ -108,7 +108,7 @@ def parallel_chart(report: SweepReport) -> Figure:
         for at, text in scale.ticks:
             figure.add_annotation(x=place, y=at, text=safe(text), showarrow=False, xanchor="left", xshift=4)
     figure.update_annotations(font={"size": 10})
-    names = [safe(scale.label).replace("/mIoU", "<br>mIoU") for scale in scales]  # room on a phone
+    names = [label_of(scale.label).replace("/mIoU", "<br>mIoU") for scale in scales]  # room on a phone
     figure.update_xaxes(tickvals=list(range(len(scales))), ticktext=names, side="top", range=[-0.2, len(scales) - 0.55])
     figure.update_xaxes(gridcolor=MARK, fixedrange=True)
     figure.update_yaxes(visible=False, range=[-0.06, 1.06], fixedrange=True)

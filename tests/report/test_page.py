@@ -166,7 +166,7 @@ class TestCharts:
             ("&lt;i&gt;", (2,), (50.0,)),
             ("two", (4,), (70.0,)),
         ]
-        assert [note.text for note in chart.layout.annotations] == ["L_seg, ANF"]
+        assert [note.text for note in chart.layout.annotations] == ["L<sub>seg</sub>, ANF"]
 
     def test_bars_leave_out_what_was_never_predicted(self):
         nan = math.nan

@@ -59,9 +59,25 @@ def test_charts_hold_the_rows(page):
     plots = data_of(page)["plots"]
     assert set(plots) == {"table", "course-M", "course-Seg"}
     lines = [trace for trace in plots["course-M"]["data"] if trace.get("showlegend") is not False]
-    assert [line["name"] for line in lines] == ["Baseline", "+ DS + L_dis", "+ DTA + ANF + L_reg"]
+    assert [line["name"] for line in lines] == [
+        *("Baseline", "+ DS + L<sub>dis</sub>", "+ DTA + ANF + L<sub>reg</sub>")
+    ]
     assert all(line["x"] == [15, 30, 45, 60, 75, 90] for line in lines)
-    assert plots["table"]["data"][1]["x"] == [63.2, 67.3, 73.5], "the paper"
+    drawn = [trace for trace in plots["table"]["data"] if trace.get("xaxis", "x") == "x"]
+    assert [trace["name"] for trace in drawn] == ["a run", "mean, standard deviation", "paper"]
+    assert drawn[2]["x"] == [63.2, 67.3, 73.5]
+    runs = data_of(page)["tables"]["runs"]["rows"]
+    column = data_of(page)["tables"]["runs"]["heads"].index("M")
+    assert sorted(drawn[0]["x"]) == sorted(row[column]["value"] for row in runs if row[column]["value"] is not None)
+
+
+def test_a_chart_without_the_papers_numbers_has_no_mark_of_them(store, tmp_path):
+    text = Path(FIXTURES / "plan.py").read_text()
+    bare = tmp_path / "bare.py"
+    bare.write_text(re.sub(r" paper=dict\(.*?\),?", "", text).replace('"../../', f'"{FIXTURES.parents[1]}/'))
+    assert main(["report", str(bare), "--root", str(store), "--out", str(tmp_path / "bare.html")]) == 0
+    names = [trace["name"] for trace in data_of(tmp_path / "bare.html")["plots"]["table"]["data"]]
+    assert set(names) == {"a run", "mean, standard deviation"}
 
 
 def test_it_needs_nothing_else(page, tags):

@@ -1,0 +1,20 @@
+"""The paper's symbols as it prints them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+SYMBOL = re.compile(r"\b(L|tau|lambda|gamma|eta)_([A-Za-z0-9]+)\b")  # as a label spells them
+GREEK = {"L": "L", "tau": "τ", "lambda": "λ", "gamma": "γ", "eta": "η"}
+
+
+def typeset(plain: Any, escape: Callable[[Any], str]) -> str:
+    """Return plain text as HTML with its symbols (L_dis, tau_h) typeset.
+
+    Args:
+        plain: The text.
+        escape: Makes plain text HTML that shows it as it is.
+    """
+    return SYMBOL.sub(lambda m: f"{GREEK[m[1]]}<sub>{m[2]}</sub>", escape(plain))
