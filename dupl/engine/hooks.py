@@ -106,7 +106,7 @@ class ScalarHook(Hook):
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Go on with the unfinished interval; know the rows before it."""
-        self.known = checkpoint.get("meta", {}).get("scalars", "")
+        self.known = str(checkpoint.get("meta", {}).get("scalars", ""))
         scalars = checkpoint.get("scalars", {"sums": {}, "count": {}})
         self.sums = {n: torch.tensor(v, dtype=torch.float64) for n, v in scalars["sums"].items()}
         self.count = dict(scalars["count"])

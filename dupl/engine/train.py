@@ -241,7 +241,7 @@ def mend(config: Config, folder: Path, resume: bool, command: Sequence[str], con
         text = run.config_path.read_text() if _written(run) else recipes.to_text(config)
         status = Run.create(folder, text, name, list(command), config.runtime.seed).status
         known = {field.name for field in fields(Status)} - {"state", "layout"}
-        before = {key: value for key, value in json.loads(meta.get("status", "{}")).items() if key in known}
+        before = {key: value for key, value in json.loads(str(meta.get("status", "{}"))).items() if key in known}
         run.update(state="interrupted", **{"iteration": meta.get("iter", 0), **before})
         source = start.name if start is not None else "the command: there is no checkpoint"
         console.print(f"status.json was damaged: restored from {source}", soft_wrap=True, highlight=False)

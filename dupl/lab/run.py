@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 State = Literal["created", "running", "finished", "failed", "interrupted"]
 ENDED = ("finished", "failed", "interrupted")
 LAYOUT = 1  # of a run's folder; it rises when this version's files could not be read by the one before
-DRAFTED = ("config.py", "status.json", "scalars.jsonl", "data.json", "git.diff", "evaluation/iter_*/*", "gallery/*")
+WORDS = ("config.py", "status.json", "scalars.jsonl", "data.json", "git.diff")
+DRAFTED = (*WORDS, "evaluation/iter_*/*", "gallery/*", "*.png")  # what training writes by way of drafts
 
 
 class Damaged(UserError):

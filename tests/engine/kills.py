@@ -193,7 +193,7 @@ def same(a: Any, b: Any) -> bool:
 
 def load(name: str) -> Any:
     """A conftest.py as a module."""
-    spec = importlib.util.spec_from_file_location("loaded", Path(__file__).parent / name)
+    spec = importlib.util.spec_from_file_location("loaded", (Path(__file__).parent / name).resolve())
     module = sys.modules["loaded"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

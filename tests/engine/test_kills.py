@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from dupl.cli import main
+from dupl.lab.run import Run
+
 
 @pytest.fixture(scope="module")
 def kills():
@@ -25,6 +28,25 @@ def test_five_kills(kills, commands, tiny, trained, tmp_path):
     ordeal = kills.Ordeal(commands, tiny, trained, tmp_path, random.Random(5), seconds=2)
     ordeal.run(5)
     assert len(ordeal.kills) == 5
+
+
+def test_killed_while_the_last_pictures_are_drawn(kills, tiny, trained, tmp_path, monkeypatch):
+    """The run does not count as finished before, so that `--resume` draws them."""
+    folder, seen = tmp_path / "run", []
+    shutil.copytree(trained, folder)
+    Run(folder).update(state="interrupted")
+
+    def killed(run, _):
+        seen.append(run.status.state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dupl.engine.pictures.draw", killed)
+    assert main(["train", tiny, "--work-dir", str(folder), "--resume"]) == 130
+    monkeypatch.setattr("dupl.engine.pictures.draw", lambda run, _: seen.append(run.status.state) or [])
+    assert main(["train", tiny, "--work-dir", str(folder), "--resume"]) == 0
+    assert seen == ["running", "running"]
+    assert kills.differences(folder, trained) == []
+    assert main(["train", tiny, "--work-dir", str(folder), "--resume"]) == 2
 
 
 def test_differences_are_found(kills, trained, tmp_path):
