@@ -247,4 +247,4 @@ class TestPage:
     def test_what_belongs_to_plans_is_refused(self, capsys, store):
         run = next(store.iterdir())
         assert "--format csv is for plans" in refused(capsys, run, "--format", "csv")
-        assert "--seeds and --set are for plans" in refused(capsys, run, "--seeds", 1)
+        assert "--seeds, --set and --wandb are for plans" in refused(capsys, run, "--seeds", 1)
