@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -167,15 +168,16 @@ def run(words: Sequence[str]) -> None:
 
 
 def seconds(work: Callable[[], Any]) -> float:
-    """Wall time of some work."""
-    start = time.perf_counter()
+    """CPU time of some work and of the commands it runs: what it takes on a machine with nothing else to do."""
+    before = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     work()
-    return time.perf_counter() - start
+    after = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(b.ru_utime + b.ru_stime - a.ru_utime - a.ru_stime for a, b in zip(before, after, strict=True))
 
 
 def tell(rows: Sequence[tuple[str, float, str]]) -> None:
     """A table of what took how long."""
-    print("| what | seconds | |\n|---|---|---|")
+    print("| what | seconds of CPU | |\n|---|---|---|")
     for what, spent, more in rows:
         print(f"| {what} | {spent:.2f} | {more} |")
 
@@ -219,7 +221,8 @@ trials = {trials}
 
 def make_study(folder: Path, trials: int) -> None:
     """A sweep's file and its study, with as many trials as asked for: 80 % complete, 15 % pruned, 5 % failed."""
-    import optuna
+    from optuna.distributions import FloatDistribution
+    from optuna.trial import TrialState, create_trial
 
     from dupl.lab.sweep import load, open_study
     from dupl.lab.sweep_tools import quiet_optuna
@@ -230,7 +233,8 @@ def make_study(folder: Path, trials: int) -> None:
     with quiet_optuna():
         sweep = load(file)
         study = open_study(sweep, root=folder / "runs", create=True)
-        draw, space = random.Random(0), {name: p.distribution for name, p in sweep.space.items()}
+        draw = random.Random(0)
+        space = {p.name: FloatDistribution(p.low, p.high, log=p.log) for p in sweep.space.values()}
         made = []
         for number in range(trials - len(study.get_trials(deepcopy=False))):
             params = {
@@ -242,8 +246,8 @@ def make_study(folder: Path, trials: int) -> None:
             state = "COMPLETE" if how < 0.8 else "PRUNED" if how < 0.95 else "FAIL"
             steps = 6 if state == "COMPLETE" else 3
             made.append(
-                optuna.trial.create_trial(
-                    state=optuna.trial.TrialState[state],
+                create_trial(
+                    state=TrialState[state],
                     value=score if state == "COMPLETE" else None,
                     params=params,
                     distributions=space,
@@ -261,6 +265,7 @@ def studies(folder: Path, trials: int) -> None:
         place = folder / str(count)
         rows.append((f"{count:,} trials written", seconds(lambda p=place, c=count: make_study(p, c)), ""))
         rows += [(f"{what}, {count:,} trials", spent, more) for what, spent, more in study_times(place, count)]
+        print("".join(f"{what}: {spent:.2f}\n" for what, spent, _ in rows[-7:]), file=sys.stderr, flush=True)
     tell(rows)
 
 
