@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
 from dupl.method import equations
+from dupl.method.backbone import Backbone
 from dupl.method.component import Component
 from dupl.method.consistency import ConfidentConsistency, Evidence, FilteredConsistency, NoConsistency
 from dupl.method.discrepancy import LogCosineDiscrepancy, NoDiscrepancy, OnePlusCosine
@@ -22,6 +27,7 @@ from dupl.method.own_view import OwnView
 from dupl.method.pixels import denormalise, normalise
 from dupl.method.segmentation import BalancedCrossEntropy, CrossEntropy
 from dupl.method.students import DualStudent, SingleStudent
+from dupl.method.supervised import Supervised
 from dupl.method.threshold import CosineDescent, FixedThreshold, PerClassCosineDescent
 from dupl.registry import COMPONENTS
 from dupl.structures import IGNORE, Clock, View
@@ -131,6 +137,16 @@ def test_who_teaches_whom(network: dict[str, Any]) -> None:
         assert torch.allclose(view.aux_scores, net.aux_classifier(view.aux_features.amax((2, 3))), atol=1e-5)
 
 
+def test_each_student_may_see_its_own_images(network: dict[str, Any]) -> None:
+    two = DualStudent(network, num_classes=4).eval()
+    first, second = torch.randn(2, 1, 3, 32, 32)
+    shared, own = two(first), two([first, second])
+    assert torch.equal(own[0].logits, shared[0].logits) and not torch.allclose(own[1].logits, shared[1].logits)
+    assert torch.equal(own[1].logits, two[1](second).logits)
+    with pytest.raises(ValueError, match="zip"):
+        two([first])
+
+
 def test_pooling_by_mean_makes_scores_the_mean_of_the_evidence(network: dict[str, Any]) -> None:
     net = SubNet(4, **network, pooling="avg")
     view = net(torch.randn(2, 3, 32, 32))
@@ -176,6 +192,12 @@ def test_discrepancy_stops_the_gradient_and_starts_when_told(kind: type, over: s
         kind(over="patch")
 
 
+def test_values_are_float32_before_the_start_too() -> None:
+    view = views_of(torch.randn(1, 2, 2, 2, dtype=torch.bfloat16))
+    for part in (OnePlusCosine(start=5), OnePlusCosine()):
+        assert part(view * 2, Clock(1, 9)).dtype == torch.float32
+
+
 def test_no_discrepancy() -> None:
     assert float(NoDiscrepancy()(views_of(torch.randn(1, 2, 2, 2)), Clock(0, 1))) == 0
 
@@ -193,7 +215,9 @@ def test_segmentation_sums_over_students() -> None:
     ):
         assert float(part(P, Y)) == pytest.approx(float(loss(P[0], Y[0]) + loss(P[1], Y[1])))
         assert float(part(P[:1], Y[:1])) == pytest.approx(float(loss(P[0], Y[0])))
-        assert float(part([], [])) == 0
+        assert isinstance(part([], []), Tensor) and float(part([], [])) == 0
+        with pytest.raises(ValueError, match="zip"):
+            part(P, Y[:1])
 
 
 # L_reg
@@ -237,6 +261,7 @@ def test_consistency_sums_over_students_and_pulls_the_strong_view_only(part: Com
     value.backward()
     assert all(s.P_strong.grad.any() and s.P.grad is None for s in students)
     assert float(part([])) == 0 and float(NoConsistency()(students)) == 0
+    assert isinstance(part([]), Tensor)
 
 
 def test_wrong_confidence_is_named() -> None:
@@ -328,3 +353,38 @@ def test_own_views_are_drawn_alike_in_every_version() -> None:
             assert torch.allclose(denormalise(sight.images[i]), seen, atol=1e-6)
             jitters.add(bool(jittered))
     assert jitters == {True, False}
+
+
+# The counterpart, and weights
+
+
+def test_what_the_counterpart_shows(network: dict[str, Any], batch: Callable[..., dict[str, Any]]) -> None:
+    kinds = dict(
+        students="SingleStudent",
+        discrepancy="NoDiscrepancy",
+        threshold="FixedThreshold",
+        noise_filter="TrustAll",
+        consistency="NoConsistency",
+        segmentation="CrossEntropy",
+        patch_contrast="NoPatchContrast",
+        refine="NoRefinement",
+        perturb="StrongPerturbation",
+    )
+    model = Supervised(4, network=network, **{part: dict(type=kind) for part, kind in kinds.items()}).eval()
+    samples = batch([[0, 2], [1]], 0)
+    cams, labels, noisy, P = model.inspect(
+        **{key: samples[key] for key in ("images", "tags", "present", "boxes", "clock")}
+    )
+    ((_, logits, maps),) = model.predict(samples["images"], samples["present"])
+    assert torch.equal(cams[0].main, maps.main) and len(cams) == 1 and labels == noisy == []
+    pixels = F.interpolate(logits, size=(32, 32), mode="bilinear", align_corners=False).log_softmax(1)
+    assert len(P) == 1 and torch.allclose(P[0], pixels, atol=1e-6)
+
+
+def test_what_only_a_classifier_has_is_left_out_of_weights(tmp_path: Path) -> None:
+    options = dict(img_size=32, patch_size=8, embed_dim=32, depth=1, num_heads=2)
+    donor = timm.create_model("vit_tiny_patch16_224", num_classes=10, **options)
+    extra = {f"{name}.weight": torch.zeros(4) for name in ("head_dist", "fc_norm")}
+    torch.save(donor.state_dict() | extra, tmp_path / "weights.pth")
+    made = Backbone("vit_tiny_patch16_224", weights=str(tmp_path / "weights.pth"), aux_block=-1, options=options)
+    assert torch.equal(made.vit.cls_token, donor.cls_token)

@@ -81,8 +81,7 @@ def test_patch_labels_by_hand() -> None:
 def student(seed: int, patch: int = 8, grid: int = 4) -> tuple[View, Maps]:
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(1, 6, grid, grid, generator=generator)
-    coarse = torch.rand(1, 1, grid, grid, generator=generator)
-    aux = coarse.repeat_interleave(patch, 2).repeat_interleave(patch, 3)
+    aux = torch.rand(1, 1, patch * grid, patch * grid, generator=generator)
     return View(features, features, *[torch.zeros(1, 1)] * 3), Maps(torch.zeros_like(aux), aux)
 
 
@@ -95,7 +94,7 @@ def value_of(box: list[int], kind: str, students: int = 1) -> float:
 
 def expected(patches: list[int], seed: int = 0) -> float:
     view, maps = student(seed)
-    aux = maps.aux[0, 0, 4::8, 4::8]  # constant in each patch
+    aux = sum(maps.aux[0, 0, y::8, x::8] for y in (3, 4) for x in (3, 4)) / 4  # bilinear: around each patch's centre
     labels = torch.full((1, 4, 4), IGNORE)
     y0, y1, x0, x1 = patches
     for y, x in np.ndindex(4, 4):
@@ -129,5 +128,10 @@ def test_start_null_partner_and_wrong_box() -> None:
     assert float(late(*given_, Clock(4, 10))) == 0 and float(late(*given_, Clock(5, 10))) > 0
     assert float(PatchTokenContrast(start=1)([view], [], *given_[2:], NOW)) == 0, "no maps are needed before the start"
     assert NoPatchContrast().null and float(NoPatchContrast()(*given_, NOW)) == 0
+    half = View(*[part.bfloat16() for part in (view.features, view.aux_features)], *[torch.zeros(1, 1)] * 3)
+    for part in (PatchTokenContrast(start=5), NoPatchContrast()):
+        assert part([half], [], *given_[2:], NOW).dtype == torch.float32
+    with pytest.raises(ValueError, match="zip"):
+        PatchTokenContrast()([view, view], *given_[1:], NOW)
     with pytest.raises(ValueError, match="patch_contrast.box"):
         PatchTokenContrast(box="metres")
