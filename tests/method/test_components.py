@@ -18,7 +18,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
 from dupl.method import equations
-from dupl.method.backbone import Backbone
+from dupl.method.backbone import Backbone, PointwiseLinear
 from dupl.method.component import Component
 from dupl.method.consistency import ConfidentConsistency, Evidence, FilteredConsistency, NoConsistency
 from dupl.method.discrepancy import LogCosineDiscrepancy, NoDiscrepancy, OnePlusCosine
@@ -388,3 +388,13 @@ def test_what_only_a_classifier_has_is_left_out_of_weights(tmp_path: Path) -> No
     torch.save(donor.state_dict() | extra, tmp_path / "weights.pth")
     made = Backbone("vit_tiny_patch16_224", weights=str(tmp_path / "weights.pth"), aux_block=-1, options=options)
     assert torch.equal(made.vit.cls_token, donor.cls_token)
+
+
+def test_a_linear_layer_of_the_backbone_is_a_linear_layer() -> None:
+    layer = PointwiseLinear(4, 5)
+    for shape in ((4,), (3, 4), (2, 3, 4), (2, 2, 3, 4)):
+        x = torch.randn(shape)
+        assert torch.allclose(layer(x), F.linear(x, layer.weight, layer.bias), atol=1e-6)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(torch.randn(2, 3, 4)).dtype == torch.bfloat16
+    assert layer.double()(torch.randn(2, 3, 4, dtype=torch.float64)).dtype == torch.float64

@@ -115,6 +115,13 @@ def test_discrepancy_sees_directions_only(seed: int, gain: float) -> None:
 
 
 @pytest.mark.parametrize("one_way", [equations.discrepancy, equations.discrepancy_one_plus])
+def test_discrepancy_is_over_the_last_axis(one_way: Callable[[Tensor, Tensor], Tensor]) -> None:
+    f_1, f_2 = draw((2, 3, 7), 0), draw((2, 3, 7), 1)
+    value = one_way(f_1, f_2)
+    assert value.shape == (2, 3) and torch.allclose(value[1], one_way(f_1[1], f_2[1]))
+
+
+@pytest.mark.parametrize("one_way", [equations.discrepancy, equations.discrepancy_one_plus])
 def test_symmetric_stops_the_gradient_of_the_other_student(one_way: Callable[[Tensor, Tensor], Tensor]) -> None:
     f_1, f_2 = (draw((2, 3, 6), seed).requires_grad_() for seed in (0, 1))
     value = equations.symmetric(one_way, f_1, f_2)

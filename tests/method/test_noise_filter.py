@@ -357,3 +357,17 @@ def test_a_start_far_from_the_end_gets_there() -> None:
         assert ours.mean[0].tolist() == pytest.approx(mixture.means_[order, 0].tolist(), rel=2e-3)
         assert ours.variance[0].tolist() == pytest.approx(mixture.covariances_[order, 0, 0].tolist(), rel=4e-3)
         assert ours.weight[0].tolist() == pytest.approx(mixture.weights_[order].tolist(), rel=4e-3)
+
+
+def test_images_of_other_ranges_are_fitted_each_by_itself() -> None:
+    small, large = two_bumps(2000, 0) / 100, two_bumps(2000, 1) * 100
+    both = torch.cat([small, large, torch.zeros(1, 2000)])
+    chosen = torch.cat([ones(small), ones(large), torch.zeros(1, 2000)]).bool()
+    how = dict(min_pixels=10, bins=256, max_iter=10, tol=1e-2, reg_covar=1e-6)
+    together = fit_mixture(both, chosen, **how)
+    for i in range(2):
+        alone = fit_mixture(both[i : i + 1], chosen[i : i + 1], **how)
+        for name in ("weight", "mean", "variance", "fitted"):
+            assert torch.equal(getattr(together, name)[i], getattr(alone, name)[0])
+    assert together.fitted.tolist() == [True, True, False]
+    assert together.mean[0].tolist() == pytest.approx([0.005, 0.045], rel=0.05)
