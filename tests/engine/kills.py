@@ -102,6 +102,7 @@ class Ordeal:
         after = self.chance.randrange(6)  # of what is waited for, that many pass
         seen: set[str] = set()
         while True:
+            time.sleep(0.0005)
             now = time.monotonic()
             if moment in patterns:
                 seen |= {str(f) for pattern in patterns[moment] for f in folder.glob(pattern)}

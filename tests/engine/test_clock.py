@@ -75,14 +75,14 @@ def test_a_run_at_work_is_seen_as_such_whatever_its_files_are_dated(tmp_path, mo
 
 def test_no_lease_is_lost_by_the_clock(tmp_path, jumping):
     """Leases go by a clock that nobody sets: the holder's beats and the observer's patience are seconds that passed."""
-    holder = Leases(tmp_path).take("a", "one", "f", 1.0)
+    holder = Leases(tmp_path).take("a", "one", "f", 0.6)
     observer = Leases(tmp_path)
-    end = time.monotonic() + 3
+    end = time.monotonic() + 1.5
     while time.monotonic() < end:
         assert holder.keep()
         claim = observer.last("a")
         assert not observer.stale("a", claim)
-        assert observer.take("a", "two", "f", 1.0) is None
+        assert observer.take("a", "two", "f", 0.6) is None
         time.sleep(0.05)
 
 

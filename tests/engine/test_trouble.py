@@ -103,7 +103,7 @@ class TestTraining:
 
         return lack
 
-    @pytest.mark.parametrize("error", [torch.OutOfMemoryError(GPU), RuntimeError(CPU), MemoryError()])
+    @pytest.mark.parametrize("error", [torch.OutOfMemoryError(GPU), RuntimeError(CPU)])
     def test_out_of_memory(self, tiny, trained, tmp_path, helpers, monkeypatch, capsys, lack, error):
         folder = tmp_path / "run"
         lack(12, error)
