@@ -280,6 +280,23 @@ class TestContrast:
         blank = Draws(np.nan, found.resampled * np.nan, found.left_out * np.nan, found.images)
         assert contrast([{0: found}, {0: blank}], [-1, 1]) is None
 
+    def test_two_seeds_by_hand(self):
+        one, other = draws(seeds=2), draws(0.1, seeds=2, first=50)
+        other = {
+            s: Draws(d.value + 12 * s, d.resampled + 12 * s, d.left_out + 12 * s, d.images) for s, d in other.items()
+        }
+        value, drawn, left = (
+            np.array([getattr(other[s], what) - getattr(one[s], what) for s in (0, 1)])
+            for what in ("value", "resampled", "left_out")
+        )
+        covariance = (np.cov(drawn) * 30 / 29 + np.cov(left) * 29**2 / 30) / 2
+        between, images = value.var(ddof=1) / 2, covariance[0, 1]
+        variance = between + images
+        assert variance > covariance.mean() and images > 0
+        half = variance**0.5 * np.prod(stats.t.ppf(0.975, [1, 29]) ** (np.array([between, images]) / variance))
+        found = contrast([one, other], [-1, 1])
+        assert (found.value, found.high - found.value) == pytest.approx((value.mean(), half))
+
     def test_the_level_is_that_of_the_interval(self):
         one, other = draws()[0], draws(0.1, first=50)[0]
         rows = [{0: one}, {0: other}]
