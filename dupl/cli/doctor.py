@@ -63,7 +63,9 @@ def _with_torch(arguments: argparse.Namespace) -> list[Finding]:
         from dupl.engine import doctor
     except Exception as error:  # broken installations fail in many ways
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        mend = "reinstall torch and torchvision from one channel, then the rest: pip install -e ."
+        mend = "reinstall torch and torchvision from one channel, then the rest: pip install . in the checkout"
+        if isinstance(error, ModuleNotFoundError):
+            mend = "pip install . in the checkout installs all, torch and torchvision too"
         return [Finding("training code", "fail", reason, mend)]
     found = doctor.examine_torch()
     if arguments.recipe is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,7 +54,8 @@ def stderr() -> Console:
     """Where progress and messages go; results go to standard output."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, force_jupyter=False)
+    notebook = "ipykernel" in sys.modules  # says it is a terminal, and keeps every state of a progress bar
+    return Console(stderr=True, highlight=False, force_jupyter=False, force_terminal=False if notebook else None)
 
 
 def resolved(recipe: str | Path, sets: Sequence[str], read: Callable[[str | Path], Config] | None = None) -> Config:

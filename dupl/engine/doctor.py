@@ -74,7 +74,8 @@ def device(config: Config) -> Finding:
         chosen = build.choose_device(config.runtime.device)
     except UserError as error:
         return Finding("device", "fail", str(error), "--set runtime.device=cpu, or mend the GPU")
-    return Finding("device", "ok", f"{chosen}, precision {build.precision(config.runtime.amp, chosen)}")
+    words = {"off": "float32", "cam": "bfloat16 in CAM passes", "bf16": "bfloat16"}
+    return Finding("device", "ok", f"{chosen}, {words[build.precision(config.runtime.amp, chosen)]}")
 
 
 def data(config: Config, split: str) -> Finding:

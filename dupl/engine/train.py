@@ -398,7 +398,7 @@ def build_trainer(
         hooks.append(GalleryHook(run, config.evaluation, viewer, "train" if validation is None else "val"))
     if (noise := noise_hook(run, runtime.log_interval, model)) is not None:  # type: ignore[arg-type]
         hooks.append(noise)
-    backends: list[Any] = list(runtime.vis_backends)
+    backends: list[Any] = [dict(one) for one in runtime.vis_backends]  # mmengine adds to them
     if tracked is not None:
         hooks.append(tracked)
         backends.append(tracked.rows)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl.errors import UserError
-from dupl.report.plots import GRID, blank, hue, label_of, mark, safe
+from dupl.report.plots import GRID, MARK, blank, hue, label_of, mark, safe
 from dupl.report.tables import read_evaluation
 
 if TYPE_CHECKING:
@@ -102,13 +102,13 @@ def class_table(counts: DataFrame, label_map: str, measure: str, runs: Runs) -> 
 
 
 def trade_chart(over: DataFrame, iou: DataFrame) -> Figure:
-    """Return OA rate against IoU, a dot per class and label.
+    """Return OA rate against IoU, a dot per class and label; a thin line joins the dots of a class.
 
     Args:
         over: `class_table` of "OA".
         iou: The same of "IoU".
     """
-    figure = blank(420, "IoU (%)", hovermode="closest")
+    figure = blank(460, "IoU (%)", hovermode="closest")
     for number, label in enumerate(over.columns):
         known = over[label].notna() & iou[label].notna()
         figure.add_scatter(
@@ -118,11 +118,16 @@ def trade_chart(over: DataFrame, iou: DataFrame) -> Figure:
             name=safe(label),
             mode="markers+text",
             textposition="top center",
-            textfont={"size": 10},
+            textfont={"size": 10, "color": hue(str(label), number)},
             marker={"size": 9, "color": hue(str(label), number)},
             hovertemplate="%{text}: OA %{x:.1f}, IoU %{y:.1f}<extra></extra>",
         )
-    figure.update_xaxes(title={"text": "OA rate (%)"}, range=[-4, 104])
+    for name in over.index:
+        ends = [(x, y) for x, y in zip(over.loc[name], iou.loc[name], strict=True) if x == x and y == y]
+        if len(ends) > 1:
+            figure.add_scatter(x=[x for x, _ in ends], y=[y for _, y in ends], mode="lines", hoverinfo="skip")
+            figure.data[-1].update(line={"color": MARK, "width": 1}, showlegend=False, opacity=0.6)
+    figure.update_xaxes(title={"text": "OA rate (%)"})
     return figure
 
 

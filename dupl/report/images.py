@@ -94,6 +94,8 @@ def cut(shot: Mapping[str, Any], name: str) -> dict[str, bytes]:
 def side_by_side(shots: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:
     """Return runs' pictures of images as an HTML table: a row per image and run, image and truth once.
 
+    What is of one kind and student stands below each other, also where a run has fewer students.
+
     Args:
         shots: The last entry of each run's gallery by label.
         names: Images, of which those that no gallery holds are left out.
@@ -101,18 +103,26 @@ def side_by_side(shots: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -
     Raises:
         UserError: No gallery holds any of them.
     """
-    rows = []
-    for name in names:
-        for number, (label, shot) in enumerate(shots.items()):
-            panes = cut(shot, name)
-            shown = {what: data for what, data in panes.items() if number == 0 or what.startswith(PAINTED)}
-            lead = "<td></td>" * (len(panes) - len(shown))
-            pictures = "".join(
-                f'<td>{text(what)}<br><img alt="" width="110" src="{data_uri(data, "png")}"></td>'
-                for what, data in shown.items()
-            )
-            if panes:
-                rows.append(f"<tr><th>{text(name)}<br>{text(label)}</th>{lead}{pictures}</tr>")
-    if not rows:
+    found = [(name, label, cut(shot, name)) for name in names for label, shot in shots.items()]
+    found = [(name, label, panes) for name, label, panes in found if panes]
+    if not found:
         raise UserError("the galleries hold none of these images: train with a larger evaluation.gallery")
-    return f"<table>{''.join(rows)}</table>"
+    columns = sorted({what for *_, panes in found for what in panes}, key=_place)
+    rows, known = [], set()
+    for name, label, panes in found:
+        cells = [
+            f'<td><img alt="{text(what)}" width="100" src="{data_uri(panes[what], "png")}"></td>'
+            if what in panes and (name not in known or what.startswith(PAINTED))
+            else "<td></td>"
+            for what in columns
+        ]
+        known.add(name)
+        rows.append(f"<tr><th>{text(name)}<br>{text(label)}</th>{''.join(cells)}</tr>")
+    heads = "".join(f'<th style="text-align: center; white-space: nowrap">{text(what)}</th>' for what in columns)
+    return f'<table style="font-size: 0.85em"><tr class="heads"><th></th>{heads}</tr>{"".join(rows)}</table>'
+
+
+def _place(what: str) -> tuple[int, str]:
+    """Order of what the panes of an image show: as the method goes, then by student."""
+    kinds = ("Image", "Truth", *PAINTED)
+    return next((k for k, kind in enumerate(kinds) if what.startswith(kind)), len(kinds)), what

@@ -153,7 +153,7 @@ def rate_bars(rates: Mapping[str, Sequence[float]], classes: Sequence[str], unit
         figure.add_bar(
             y=[safe(classes[c]) for c in shown],
             x=[None if math.isnan(values[c]) else round(values[c], 3) for c in shown],
-            name=safe(label),
+            name=label_of(label),
             orientation="h",
             marker={"color": hue(label, number)},
         )

@@ -12,8 +12,8 @@ from PIL import Image
 
 from dupl.cli import main
 from dupl.data.toy import Toy
-from dupl.engine import build
-from dupl.engine.gallery import BINS, watched
+from dupl.engine import build, gallery
+from dupl.engine.gallery import BINS, Viewer, watched
 from dupl.engine.pictures import choose, look
 from dupl.engine.restore import restore
 from dupl.report.contact import CELL, contact_sheet
@@ -74,6 +74,20 @@ def test_losses_are_those_that_the_filter_fitted(trained):
     for entry, kept in zip(found, stored, strict=True):
         assert kept["mean"] == pytest.approx(entry["mean"], rel=1e-4)
         assert 0 <= kept["filtered"] <= 100
+
+
+def test_what_one_has_looked_at_the_next_is_given(trained, monkeypatch):
+    restored = restore(str(trained), "last", [])
+    source, asked = build.build_dataset(restored.config, "val"), []
+    viewer = Viewer(restored.model(source.classes), source, restored.config.evaluation)
+    monkeypatch.setattr(gallery, "look", lambda *a: asked.append(a[2]) or look(*a))
+    panels, losses = viewer.look(2, 24, 24)
+    more, all_losses = viewer.look(3, 24, 24)
+    assert asked == [choose(source, 2), [i for i in choose(source, 3) if i not in choose(source, 2)]]
+    assert [more[0], more[-1]] == panels and [all_losses[0], all_losses[-1]] == losses
+    assert [panel.name for panel in more] == [source.names[i] for i in choose(source, 3)]
+    viewer.look(2, 25, 25)
+    assert asked[2:] == [choose(source, 2)], "another iteration is looked at anew"
 
 
 def test_before_the_filter_acts_there_are_no_losses(trained):

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dupl import recipes
 from dupl.cli import main
 from dupl.engine import track
 from dupl.lab import tracker
@@ -96,8 +97,6 @@ class TestFile:
         assert [end["exit_code"] for end in ends] == [130, 0]
 
     def test_the_config_is_the_resolved_recipe(self, tracked, stretches):
-        from dupl import recipes
-
         run = next(r["run"] for r in stretches[-1] if r["type"] == "run")
         config = {k: v for k, v in run["config"]["update"].items() if k != "_wandb"}
         said = config.pop("run")
@@ -214,6 +213,13 @@ class TestTraining:
         assert main(["train", tiny, "--work-dir", str(tmp_path / "run"), "--wandb", "offline", *sets]) == 0
         told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("wandb:")]
         assert told == ["wandb: ZeroDivisionError: division by zero (training goes on)"]
+
+    def test_other_backends_get_the_resolved_recipe(self, tiny, tmp_path):
+        sets = ["schedule.iterations=2", "evaluation.gallery=0", 'runtime.vis_backends=[{"type": "LocalVisBackend"}]']
+        assert main(["train", tiny, "--work-dir", str(tmp_path / "run"), "--set", *sets]) == 0
+        (told,) = (tmp_path / "run" / "logs").rglob("vis_data/config.py")
+        config = recipes.plain(recipes.load(tmp_path / "run" / "config.py"))
+        assert recipes.plain(recipes.load(told)) == config
 
     def test_off_leaves_no_trace(self, trained):
         assert not (trained / "wandb").exists() and not (trained / "wandb.json").exists()

@@ -50,10 +50,11 @@ def test_classes_are_means_over_runs():
     assert found["one"].to_dict() == {"cat": 15.0, "dog": 40.0}, "a run that never predicts it does not count"
     assert math.isnan(found["other"]["dog"])
     chart = trade_chart(found, class_table(table, "cam/1", "IoU", RUNS))
-    assert [(trace.name, trace.x, trace.y) for trace in chart.data] == [
+    assert [(trace.name, trace.x, trace.y) for trace in chart.data if trace.name] == [
         ("one", (15.0, 40.0), (60.0, 1.0)),
         ("other", (5.0,), (90.0,)),
     ]
+    assert [(t.x, t.y) for t in chart.data if not t.name] == [((15.0, 5.0), (60.0, 90.0))], "a class of both is joined"
     with pytest.raises(UserError, match="several evaluations of one run"):
         class_table(pd.concat([table, table]), "cam/1", "OA", RUNS)
 
@@ -100,6 +101,8 @@ def test_side_by_side():
     html = side_by_side({"first": shot(200), "second": shot(200)}, ["<i>", "elsewhere"])
     assert html.count("<tr>") == 2
     assert html.count("<img") == 3 + 1, "image and truth once"
+    cells = [row.count("<td>") for row in html.split("<tr>")[1:]]
+    assert cells == [3, 3] and html.count("Prediction 1</th>") == 1, "what belongs together stands below each other"
     assert "<i>" not in html
     with pytest.raises(UserError, match="larger evaluation.gallery"):
         side_by_side({"first": shot(200)}, ["elsewhere"])
