@@ -306,6 +306,7 @@ def test_a_pixel_as_sure_as_the_confidence_is_not_surer() -> None:
 def test_classifiers_start_as_a_convolution_does(network: dict[str, Any]) -> None:
     """Uniform within 1 / sqrt(D), and the two of them apart."""
     net = SubNet(num_classes=401, **network)
+    assert net.head[0].weight.shape == (16, 32, 3, 3) and net.head[4].weight.shape == (401, 16, 1, 1)
     for weight in (net.classifier.weight, net.aux_classifier.weight):
         assert 0.99 * 32**-0.5 < float(weight.detach().abs().max()) <= 32**-0.5
     assert not torch.equal(net.classifier.weight, net.aux_classifier.weight)
