@@ -15,6 +15,7 @@ import importlib.util
 import json
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -80,7 +81,8 @@ class Ordeal:
         moment, name = self.chance.choice(MOMENTS), self.chance.choice(SIGNALS)
         child = self.commands.start("train", self.recipe, "--work-dir", folder, "--resume")
         if not self.wait(child, folder, moment):
-            assert "dupl: " not in (child.lines() or [""])[-1], child.lines()
+            last = (child.lines() or [""])[-1]  # the kill before may have come after the end
+            assert "dupl: " not in last or "this very run, finished" in last, child.lines()
             return True
         os.kill(child.pid, getattr(signal, name.partition("+")[0]))
         if "+" in name:
@@ -132,9 +134,11 @@ def where(folder: Path, saved: bool) -> str:
         return "writing a checkpoint or best weights"
     drafts = [f for pattern in (".*.*.*", "*/.*", "evaluation/*/.*") for f in folder.glob(pattern) if f.is_file()]
     if drafts:
-        return "writing " + drafts[0].name.strip(".").rpartition(".")[0].replace("iter_0000", "").lstrip("0123456789.")
+        return "writing " + re.sub(r"iter_\d+", "gallery", drafts[0].name.strip(".").rpartition(".")[0])
     if not (folder / "status.json").exists():
         return "before there was a run"
+    if json.loads((folder / "status.json").read_text())["state"] == "finished":
+        return "finished, not yet gone"
     return "training" if (folder / "scalars.jsonl").exists() else "starting"
 
 
