@@ -25,7 +25,7 @@ from dupl.method.cam import Present
 from dupl.method.dupl import DuPL
 from dupl.report.figures import heatmap, overlay, save_palette_png
 
-MOST = 1 << 28  # values of maps at the size of a photo that are held at once, for each student
+MOST = 1 << 28  # values of a student's maps at the size of a photo; beyond, an eighth of it is held at once
 LARGEST = 6000  # side of a photo in pixels, beyond which its pictures are reduced
 UNFIT = re.compile(r"[/\\\0]")  # for the name of a file; a class may be called so
 
@@ -88,16 +88,17 @@ def infer_image(
 
 
 def strips(maps: Sequence[Tensor], size: Sequence[int]) -> Iterator[tuple[slice, list[Tensor]]]:
-    """Maps (1, C, h, w) enlarged to a height and width, bilinear, in strips of rows that hold no more than ``MOST``.
+    """Maps (1, C, h, w) enlarged to a height and width, bilinear, whole or, beyond ``MOST``, in strips of rows.
 
     Yields:
-        Which rows, and those of each map, (1, C, rows, W). A photo of usual size is one strip.
+        Which rows, and those of each map, (1, C, rows, W).
     """
     height, width = size
-    step = max(1, MOST // (maps[0].shape[1] * width))
-    if step >= height:
+    row = maps[0].shape[1] * width
+    if row * height <= MOST:
         yield slice(0, height), [F.interpolate(m, tuple(size), mode="bilinear", align_corners=False) for m in maps]
         return
+    step = max(1, MOST // 8 // row)
     for start in range(0, height, step):
         rows = slice(start, min(start + step, height))
         found = []
