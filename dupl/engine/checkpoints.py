@@ -50,6 +50,7 @@ class CheckpointHook(Hook):
         if runner.rank == 0:
             for part in (self.run.path / FOLDER).glob(".*.part"):
                 part.unlink()
+            self.prune(runner.iter)  # a kill may have come between a checkpoint and this
 
     def after_iteration(self, runner: Any) -> None:
         """Save where it is time."""
@@ -69,7 +70,11 @@ class CheckpointHook(Hook):
         with draft(folder / name) as part:
             runner.save_checkpoint(str(folder), part.name, meta=meta, by_epoch=False)
         self.run.update(iteration=runner.iter, seconds=self.seconds_before + runner.train_loop.spent)
-        newest, *older = saved(self.run.path)
+        self.prune(runner.iter)
+
+    def prune(self, iteration: int) -> None:
+        """Remove what the checkpoint of an iteration makes superfluous; later ones are none of its business."""
+        older = [file for file in saved(self.run.path) if file[0] < iteration]
         regular = [file for file in older if file[0] % self.interval == 0]
         for file in {*older} - {*regular[: self.keep - 1]}:
             file[1].unlink(missing_ok=True)

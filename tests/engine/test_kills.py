@@ -49,6 +49,16 @@ def test_killed_while_the_last_pictures_are_drawn(kills, tiny, trained, tmp_path
     assert main(["train", tiny, "--work-dir", str(folder), "--resume"]) == 2
 
 
+def test_killed_between_the_last_checkpoint_and_the_removal_of_an_old_one(kills, tiny, trained, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    Run(folder).update(state="running", iteration=20)
+    for iteration in (13, 15):
+        shutil.copy(folder / "checkpoints" / "iter_000020.pth", folder / "checkpoints" / f"iter_0000{iteration}.pth")
+    assert main(["train", tiny, "--work-dir", str(folder), "--resume"]) == 0
+    assert kills.differences(folder, trained) == []
+
+
 def test_differences_are_found(kills, trained, tmp_path):
     """The comparison itself: nothing between a run and its copy, and each kind of change."""
     copy = tmp_path / "copy"
