@@ -72,7 +72,7 @@ class TestRecipe:
     def test_of_one_that_can_be_trained(self, tiny, tmp_path):
         found = self.examine(tiny, tmp_path)
         assert {one.state for one in found.values()} <= {"ok", "note"}
-        assert found["device"].found == "cpu, precision off"
+        assert found["device"].found == "cpu, float32"
 
     def test_of_one_that_cannot(self, tiny, tmp_path, monkeypatch):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
