@@ -15,13 +15,13 @@ set = {
     "evaluation.interval": 48,
     "model.segmentation.start": 80,
     "model.patch_contrast.start": 80,
-    "model.noise_filter.start": 148,
-    "model.consistency.start": 148,
+    "model.noise_filter.start": 150,
+    "model.consistency.start": 150,
 }
 space = {
     "model.threshold.final": dict(type="float", label="tau_h(T)", low=0.4, high=0.7),
     "warm-up": dict(
-        type="int", low=80, high=224, step=4, paths=["model.noise_filter.start", "model.consistency.start"]
+        type="int", low=80, high=225, step=5, paths=["model.noise_filter.start", "model.consistency.start"]
     ),
     "model.noise_filter.gamma": dict(type="float", label="gamma", low=0.5, high=0.99),
     "model.noise_filter.eta": dict(type="float", label="eta", low=0.25, high=2.0),

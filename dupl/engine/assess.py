@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from dupl.engine.protocols import Cam, Protocol, Squashed, Who
 from dupl.engine.quality import spread
 from dupl.engine.restore import Restored
 from dupl.errors import UserError
+from dupl.lab.fingerprint import canonical
 from dupl.lab.run import Run
 from dupl.report.confusion import confusion_picture
 from dupl.report.figures import picture_page
@@ -102,6 +105,8 @@ def assess(
 ) -> list[Assessment]:
     """Evaluate a checkpoint and write ``DATA_PROTOCOL_CHECKPOINT/`` for the protocol and each of its parts.
 
+    Where that folder holds an evaluation of other weights, data or settings of the model, ``-2`` and so on is added.
+
     Of the final protocol label maps are kept in that folder (``labels``, ``crf``); a repeated command goes on from
     them, if weights, settings and data are the same. Logits, where they are kept, lie in a folder of their own, for
     every backend, CRF and student.
@@ -126,9 +131,10 @@ def assess(
     data = config.data[split].to_dict()
     label = split if data.get("split", split) == split else f"{split}-{data['split']}"
     parent = out or restored.folder / "evaluation"
-    folders = {name: parent / f"{label}_{name}_{restored.name}" for name in protocol.parts}
+    made_of = {"weights": digest(restored.checkpoint), "amp": model.amp, "data": data}
+    of = {name: identity(made_of | part.facts, config.model.to_dict()) for name, part in protocol.parts.items()}
+    folders = {name: own_place(parent / f"{label}_{name}_{restored.name}", of[name]) for name in protocol.parts}
     if isinstance(protocol, Final):
-        made_of = {"weights": digest(restored.checkpoint), "amp": model.amp, "data": data}
         for name, part in protocol.parts.items():
             folder = folders[name] / ("labels" if name == protocol.plain else "crf")
             protocol.kept[name] = KeptLabels(folder, made_of | part.facts)
@@ -142,6 +148,7 @@ def assess(
     for name, part in protocol.parts.items():
         facts = {"protocol": part.title, "name": name, "students": list(choice.students) or "all", **part.facts}
         facts |= {"checkpoint": str(restored.checkpoint), "iter": restored.iteration, "split": label, "data": data}
+        facts |= {"cam_scales": list(model.cam_scales), "of": of[name]}
         subset = subset_of(settings.get("subset"), source.classes)
         curves = Curves(protocol.curves, subset) if isinstance(protocol, Cam) else None
         heading = f"{label}, {restored.title}"
@@ -211,6 +218,24 @@ def write(run: Run, evaluation: Evaluation, heading: str, facts: dict[str, Any],
         named = {title_of(name): line for name, line in lines.items()}
         path, what = run.path / "thresholds.png", f"CAM over thresholds: {heading}"
         threshold_picture(THRESHOLDS, named, path, what, protocol, f"{curves.metric} (%)", facts["cam_threshold"])
+
+
+def identity(made_of: dict[str, Any], model: dict[str, Any]) -> str:
+    """What an evaluation is of: weights, data, protocol and the model's settings, 16 hexadecimal digits."""
+    return hashlib.sha256(canonical({"made_of": made_of, "model": model}).encode()).hexdigest()[:16]
+
+
+def own_place(folder: Path, of: str) -> Path:
+    """The folder, or the first of it with -2, -3 ... that holds no evaluation of something else."""
+    for k in count(1):
+        place = folder if k == 1 else folder.with_name(f"{folder.name}-{k}")
+        try:
+            told = json.loads((place / "metrics.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return place  # nothing that could be read is there
+        if isinstance(told, dict) and told.get("of", of) == of:
+            return place
+    raise AssertionError
 
 
 def digest(file: Path) -> str:

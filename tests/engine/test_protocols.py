@@ -378,13 +378,14 @@ class TestEval:
 
     def test_other_weights_are_never_mixed_in(self, run, trained, tmp_path, capsys):
         argv, out = run
-        for source in ("best.pth", "iter_000020.pth"):  # the same name, other weights
+        for place, source in enumerate(("best.pth", "iter_000020.pth")):  # the same name, other weights
             (tmp_path / "some.pth").write_bytes((trained / "checkpoints" / source).read_bytes())
             assert (
                 main([*argv[:4], "--no-crf", "--student", "1", "--checkpoint", str(tmp_path / "some.pth"), *argv[4:]])
                 == 0
             )
-            (folder,) = out.iterdir()
+            folder = sorted(out.iterdir())[place]
+            assert len(list(out.iterdir())) == place + 1 and folder.name.endswith(("some", "some-2")[place])
             labels = [np.asarray(Image.open(f)) for f in sorted((folder / "labels/1").iterdir())]
             restored = restore(str(trained), str(trained / "checkpoints" / source), argv[argv.index("--set") + 1 :])
             data = build.build_dataset(restored.config, "val")
@@ -392,6 +393,15 @@ class TestEval:
             stream = protocol.stream(restored.model(data.classes), data, range(4), 0)
             wanted = {f.index: f.labels[protocol.name]["seg/1"] for f in stream}
             assert all(np.array_equal(labels[i], wanted[i]) for i in range(4)), source
+
+    def test_other_settings_of_the_model_have_a_place_of_their_own(self, run, capsys):
+        argv, out = run
+        cam = [*argv[:2], "--protocol", "cam", *argv[4:]]
+        for more, places in (([], 1), (["model.cam_scales=[1.0]"], 2), ([], 2), (["model.cam_scales=[1.0]"], 2)):
+            assert main([*cam, *more]) == 0
+            assert sorted(f.name for f in out.iterdir()) == ["val_cam-32-t0.5_best", "val_cam-32-t0.5_best-2"][:places]
+        scales = [json.loads((f / "metrics.json").read_text())["cam_scales"] for f in sorted(out.iterdir())]
+        assert len(scales[0]) > 1 and scales[1] == [1.0]
 
     def test_the_curve_is_written(self, run, capsys):
         argv, out = run
