@@ -78,11 +78,9 @@ def commands(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def no_pictures():
+def no_pictures(monkeypatch):
     """A finished run draws for a second; that has a test of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dupl.engine.pictures.draw", lambda *_: [])
-        yield
+    monkeypatch.setattr("dupl.engine.pictures.draw", lambda *_: [])
 
 
 def until(condition, seconds: float = 300) -> None:
