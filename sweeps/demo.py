@@ -1,8 +1,8 @@
 """The demo's search: where tau_h ends, when ANF and L_reg start, ANF's gamma, on embedded scenes.
 
 Goal: the better student's segmentation, on scenes that neither training nor the report sees (another seed).
-Cost: 20 trials of `demo/ablation` at four fifths of its length, two at once, on two CPU cores, under half an hour; the
-    median pruner stops the poor ones.
+Cost: 20 trials of `demo/ablation`, two at once, on two CPU cores, under half an hour; the median pruner stops the poor
+    ones.
 
     dupl sweep demo --jobs 2
     dupl sweep demo --confirm 3
@@ -10,18 +10,11 @@ Cost: 20 trials of `demo/ablation` at four fifths of its length, two at once, on
 
 base = "demo/ablation"
 goal = dict(metric="seg/best/mIoU", direction="maximize")
-set = {
-    "schedule.iterations": 240,
-    "evaluation.interval": 48,
-    "model.segmentation.start": 80,
-    "model.patch_contrast.start": 80,
-    "model.noise_filter.start": 150,
-    "model.consistency.start": 150,
-}
+set = {"evaluation.interval": 60}
 space = {
     "model.threshold.final": dict(type="float", label="tau_h(T)", low=0.4, high=0.7),
     "warm-up": dict(
-        type="int", low=80, high=225, step=5, paths=["model.noise_filter.start", "model.consistency.start"]
+        type="int", low=100, high=280, step=5, paths=["model.noise_filter.start", "model.consistency.start"]
     ),
     "model.noise_filter.gamma": dict(type="float", label="gamma", low=0.5, high=0.99),
     "model.noise_filter.eta": dict(type="float", label="eta", low=0.25, high=2.0),
