@@ -1,7 +1,7 @@
 """Table 4 on photos of animals, a part of VOC: what each component adds, with DeiT-tiny, from tags only.
 
 Other photos, network, resolution and length than the paper's, and the released forms of the components.
-Protocol: the evaluation of training time (160 x 160, single scale, no CRF) on 100 photos of VOC's val, mIoU over 7
+Protocol: the evaluation of training time (160 x 160, squashed, no CRF) on 100 photos of VOC's val, mIoU over 7
     classes, the better student of each, last iteration.
 Cost: 6 rows x 3 seeds = 18 runs of `voc_animals`, whose full model takes about 38 minutes on two CPU cores.
 

@@ -2,7 +2,7 @@
 
 Another data set, network and length than the paper's: it shows the platform at work, and which of the paper's steps
     show at this size.
-Protocol: the evaluation of training time (64 x 64, single scale, no CRF), the better student of each, last iteration.
+Protocol: the evaluation of training time (64 x 64, squashed, no CRF), the better student of each, last iteration.
 Cost: 6 rows x 3 seeds = 18 runs of `demo/ablation`.
 
     dupl ablate demo_table4

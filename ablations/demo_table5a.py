@@ -1,7 +1,7 @@
 """Table 5a on embedded scenes: where the high threshold tau_h ends, on two CPU cores.
 
 Another data set, network and length than the paper's.
-Protocol: the evaluation of training time (64 x 64, single scale, no CRF), the better student of each, last iteration.
+Protocol: the evaluation of training time (64 x 64, squashed, no CRF), the better student of each, last iteration.
 Cost: 4 rows x 3 seeds = 12 runs of `demo/ablation`, 3 of which demo_table4 has too (0.55).
 
     dupl ablate demo_table5a

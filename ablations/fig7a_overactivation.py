@@ -3,7 +3,7 @@
 tau_h stays at 0.5, so that more wrong pseudo-labels teach; ANF and L_reg are off. The figure has the over-activation
     rate FP / (TP + FP) per class, which every evaluation writes (per_class.csv); the column OA is its mean over the
     classes of student 1's CAMs.
-Protocol: the evaluation of training time (448 x 448, single scale, no CRF), last iteration. The paper's number, 58.9
+Protocol: the evaluation of training time (448 x 448, squashed, no CRF), last iteration. The paper's number, 58.9
     for the baseline's Seg., does not say its protocol.
 Cost: 2 runs of 20k iterations with one seed, one of them of one network; the same two as fig2_confirmation_bias.
 

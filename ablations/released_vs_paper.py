@@ -4,7 +4,7 @@ From `voc/dupl`: each of the released code's forms alone, then all of them, whic
     rows go the other way: where the paper is silent or only hints, both recipes follow the released code, and these
     rows take the paper's words alone. docs/fidelity.md lists the differences; the published numbers came from the
     released code.
-Protocol: the evaluation of training time (448 x 448, single scale, no CRF), the better student of each, last iteration.
+Protocol: the evaluation of training time (448 x 448, squashed, no CRF), the better student of each, last iteration.
 Cost: 15 runs of 20k iterations with one seed. The full model took 6.8 h on two RTX 3090 with the released code.
 
     dupl ablate released_vs_paper

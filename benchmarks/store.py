@@ -62,7 +62,7 @@ def template(folder: Path, evaluations: int) -> Run:
     run = Run.create(folder, recipes.to_text(config), fingerprint(config), ["dupl", "train", "voc_animals"], 0)
     draw, data = random.Random(0), {"type": "VOC", "split": "val100"}
     for k in range(1, evaluations + 1):
-        facts = {"protocol": "single scale, squashed", "data": data, "iter": 200 * k}
+        facts = {"protocol": "squashed, no CRF", "data": data, "iter": 200 * k}
         evaluation(run, f"evaluation/iter_{200 * k:06d}", facts, MAPS, draw)
     for crf in (False, True):
         name = FINAL.format("-crf-torch" if crf else "")

@@ -41,7 +41,7 @@ def evaluate(run: Run, quality: float, seed: int, folder: str = "evaluation/iter
         for name, tally in tallies.items():
             found = rng.random(mask.shape) < quality + hardness - 0.05 * (name[-1] == "2")
             tally.add(i, mask, np.where(found, mask, rng.integers(0, 4, mask.shape)))
-    facts = {"protocol": "single scale, squashed", "iter": 420, "data": {"split": "val"}, "seconds": 1.0, **facts}
+    facts = {"protocol": "squashed, no CRF", "iter": 420, "data": {"split": "val"}, "seconds": 1.0, **facts}
     run.write_json(f"{folder}/metrics.json", {**facts, "metrics": summarise(tallies)})
     images = [
         (name, f"photo{i:03}", CLASSES[c], tp, fp, fn)
@@ -128,7 +128,7 @@ class TestTable:
             assert float(line["mean"]) == pytest.approx(sum(told) / 2)
             assert float(line["std"]) == pytest.approx(abs(told[0] - told[1]) / 2**0.5)
             assert (line["n"], line["seeds"], line["protocol"]) == ("2", "0 1", "train")
-            assert line["how"] == "val, single scale, squashed"
+            assert line["how"] == "val, squashed, no CRF"
 
     def test_steps_have_intervals_over_seeds_and_images(self, capsys, plan, store):
         found = cells(capsys, plan, "--root", store)

@@ -79,8 +79,16 @@ def run_eval(arguments: argparse.Namespace) -> int:
         threshold=arguments.threshold,
         keep_logits=arguments.keep_logits,
     )
-    with progress_bar(f"evaluate {arguments.split}", console) as progress:
-        written = assess(restored, arguments.split, choice, out=arguments.out, progress=progress)
+    try:
+        with progress_bar(f"evaluate {arguments.split}", console) as progress:
+            written = assess(restored, arguments.split, choice, out=arguments.out, progress=progress)
+    except KeyboardInterrupt:
+        if choice.protocol == "final":
+            console.print("label maps made so far are kept: the same command goes on from them", soft_wrap=True)
+        raise
+    if written[0].recalled:
+        which = f"the label maps of {written[0].recalled} images are those of an earlier command"
+        console.print(f"{which}; of the others they were made now", soft_wrap=True)
     for one in written:
         print_evaluation(one.evaluation.metrics, one.evaluation.class_rows(), one.title)
         console.print(f"written to {one.folder}", soft_wrap=True)

@@ -109,13 +109,11 @@ def crf_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--crf",
         action=argparse.BooleanOptionalAction,
-        default=True,
         help="the dense CRF of the final protocol; its label maps are kept, and a repeated command goes on from them",
     )
     parser.add_argument(
         "--crf-backend",
         choices=["torch", "pydensecrf"],
-        default="torch",
-        help="torch, or the reference, which needs pip install 'dupl-lab[crf]'",
+        help="torch (by default), or the reference, which needs pip install 'dupl-lab[crf]'",
     )
     parser.add_argument("--present-only", action="store_true", help="the CRF chooses among the image's tags only")

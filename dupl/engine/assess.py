@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -38,8 +39,8 @@ class Choice:
     Attributes:
         protocol: One of ``PROTOCOLS``.
         students: Of "1", "2", ..., "best", "mean"; nothing is everyone.
-        refine: Whether to run the CRF.
-        backend: Of the CRF.
+        refine: Whether to run the CRF; None is the protocol's own way.
+        backend: Of the CRF; None is "torch".
         present_only: The CRF chooses among background and the image's tags.
         threshold: On CAMs; None is the recipe's.
         keep_logits: Whether to keep the students' logits, from which another CRF goes on without the network.
@@ -47,37 +48,38 @@ class Choice:
 
     protocol: str = "train"
     students: tuple[str, ...] = ()
-    refine: bool = True
-    backend: str = "torch"
+    refine: bool | None = None
+    backend: str | None = None
     present_only: bool = False
     threshold: float | None = None
     keep_logits: bool = False
 
-    def build(self, settings: dict[str, Any], students: int) -> Protocol:
+    def build(self, settings: dict[str, Any], students: int, cam_scales: Sequence[float] = ()) -> Protocol:
         """The protocol, without kept label maps.
 
         Args:
             settings: The recipe's ``evaluation``.
             students: Of the model.
+            cam_scales: Of the model, for the title.
 
         Raises:
             UserError: A wrong setting, or an option that the protocol does not have.
         """
         who = Who.of(self.students, students)
         if self.protocol != "final":
-            if self.present_only:
-                raise UserError(f"--present-only belongs to --protocol final, not to {self.protocol}")
-            if self.keep_logits:
-                raise UserError(f"--keep-logits belongs to --protocol final, not to {self.protocol}")
-            return {"train": Squashed, "cam": Cam}[self.protocol](settings, who, self.threshold)
+            asked = {"--crf": self.refine, "--crf-backend": self.backend, "--present-only": self.present_only}
+            for option in (name for name, given in (asked | {"--keep-logits": self.keep_logits}).items() if given):
+                raise UserError(f"{option} belongs to --protocol final, not to {self.protocol}")
+            return {"train": Squashed, "cam": Cam}[self.protocol](settings, who, self.threshold, cam_scales)
         if self.threshold is not None:
             raise UserError("--threshold belongs to CAMs: use it with --protocol cam or train")
-        if self.present_only and not self.refine:
+        if self.present_only and self.refine is False:
             raise UserError("--present-only restricts the CRF: it cannot go with --no-crf")
-        if self.refine:
-            crf.require(self.backend)
-        refine = crf.CRF.of(settings.get("crf") or {}) if self.refine else None
-        return Final(settings.get("final") or {}, who, refine, self.backend, self.present_only)
+        backend, refine = self.backend or "torch", None
+        if self.refine is not False:
+            crf.require(backend)
+            refine = crf.CRF.of(settings.get("crf") or {})
+        return Final(settings.get("final") or {}, who, refine, backend, self.present_only)
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,13 @@ class Assessment:
         folder: Of its files.
         title: Data, protocol and checkpoint.
         evaluation: What was found.
+        recalled: Images whose label maps an earlier command made.
     """
 
     folder: Path
     title: str
     evaluation: Evaluation
+    recalled: int = 0
 
 
 def assess(
@@ -127,7 +131,7 @@ def assess(
     if not source.has_masks:
         raise UserError(NO_MASKS)
     model = restored.model(source.classes)
-    protocol = choice.build(settings, len(model.students))
+    protocol = choice.build(settings, len(model.students), model.cam_scales)
     data = config.data[split].to_dict()
     label = split if data.get("split", split) == split else f"{split}-{data['split']}"
     parent = out or restored.folder / "evaluation"
@@ -156,7 +160,8 @@ def assess(
         write(Run(folders[name]), found[name], title, facts, curves)
         if shown := panels(protocol, name, model, source, spread(PICTURES, len(source))):
             picture_page(shown, source.classes, folders[name] / "pictures.png", title, part.title)
-        written.append(Assessment(folders[name], f"{heading}: {part.title}", found[name]))
+        recalled = protocol.recalled if isinstance(protocol, Final) else 0
+        written.append(Assessment(folders[name], f"{heading}: {part.title}", found[name], recalled))
     return written
 
 

@@ -39,6 +39,6 @@ def demo(config: Config, folder: Path, *, resume: bool, wandb: str = "off", cons
         train(config, folder, resume=resume, command=sys.argv, wandb=wandb, console=console)
     metrics, rows = read_evaluation(run.path / "evaluation" / f"iter_{config.schedule.iterations:06d}")
     as_shipped = fingerprint(config) == fingerprint(recipes.load("demo/toy"))
-    print_evaluation(metrics, rows, "toy validation scenes, single scale", CEILING if as_shipped else None)
+    print_evaluation(metrics, rows, "toy validation scenes, no CRF", CEILING if as_shipped else None)
     drawn = draw(run, config, CAPTION)
     console.print(f"{time.monotonic() - started:.0f} s in all; look at {' and '.join(map(str, drawn))}", soft_wrap=True)

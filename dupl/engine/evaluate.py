@@ -21,7 +21,7 @@ from dupl.lab.signs import sign
 from dupl.method.dupl import DuPL
 
 Progress = Callable[[int, int], None]
-PROTOCOL = "single scale, squashed"  # of training time
+PROTOCOL = "squashed, no CRF"  # of training time
 NO_MASKS = "evaluation needs masks, and the data set has none: training and inference work without"
 
 

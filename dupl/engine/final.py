@@ -46,6 +46,7 @@ class Final(Protocol):
         sizes: Of the name, what the logits depend on.
         logits: Kept logits, which are used instead of the network where they are there.
         keep_logits: Whether to keep those that the network makes.
+        recalled: Images whose label maps were there, and were not made again.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Final(Protocol):
             raise UserError('evaluation.final needs scales, and over_scales "max" or "sum"')
         self.smaller = f"OMP_NUM_THREADS=1 on a CPU, smaller evaluation.final.scales (now {self.scales}) on a GPU"
         self.who, self.refine, self.backend, self.present_only = who, refine, backend, present_only
-        self.kept = dict(kept or {})
+        self.kept, self.recalled = dict(kept or {}), 0
         self.logits: KeptLogits | None = None
         self.keep_logits = False
         scales = [f"{s:g}" for s in self.scales]
@@ -89,6 +90,7 @@ class Final(Protocol):
             if labels is None:
                 todo.append(i)
             else:
+                self.recalled += 1
                 yield Labelled(i, source.mask(i), labels)
         device = next(model.parameters()).device
         if device.type == "cpu":

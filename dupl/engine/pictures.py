@@ -125,7 +125,7 @@ def run_curves(config: Config, run: Run) -> Path | None:
         rows,
         names,
         path,
-        title=f"{run.path.name}: {PROTOCOL} to {config.evaluation.size} px, no CRF",
+        title=f"{run.path.name}: {PROTOCOL}, {config.evaluation.size} px",
         ylabel=f"{metric} on val (%)",
         marks=marks(config),
     )

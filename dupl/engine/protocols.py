@@ -129,12 +129,15 @@ class Squashed(Protocol):
         settings: Of the recipe's ``evaluation``: size, cam_threshold, batch_size.
         who: Whose maps.
         threshold: Instead of cam_threshold.
+        scales: Of the CAMs, as the model has them; for the title.
     """
 
     word = "train"
     kinds: tuple[str, ...] = ("seg", "cam")
 
-    def __init__(self, settings: Mapping[str, Any], who: Who, threshold: float | None = None) -> None:
+    def __init__(
+        self, settings: Mapping[str, Any], who: Who, threshold: float | None = None, scales: Sequence[float] = ()
+    ) -> None:
         self.size, self.batch, self.who = settings["size"], settings["batch_size"], who
         self.threshold = settings["cam_threshold"] if threshold is None else threshold
         most = f"evaluation.batch_size=1 (now {self.batch})"
@@ -143,11 +146,10 @@ class Squashed(Protocol):
             raise UserError(f"a threshold on CAMs lies in [0, 1], not at {self.threshold:g}")
         self.name = f"{self.word}-{self.size}-t{self.threshold:g}{who.suffix}"
         facts = {"size": self.size, "cam_threshold": self.threshold}
-        self.parts = {self.name: Part(f"{self.how()} squashed to {self.size} px, no CRF", facts)}
-
-    def how(self) -> str:
-        """What is done to the image."""
-        return f"single scale (CAM: multi-scale, above {self.threshold:g}),"
+        at = f"of scale{'s' * (len(scales) > 1)} {', '.join(f'{s:g}' for s in scales)} " if scales else ""
+        cams = f"CAM {at}of the image's tags above {self.threshold:g}"
+        logits = "Seg of one scale, " if "seg" in self.kinds else ""
+        self.parts = {self.name: Part(f"squashed to {self.size} px, no CRF; {logits}{cams}", facts)}
 
     def stream(self, model: DuPL, source: ImageSet, indices: Sequence[int], workers: int) -> Iterator[Labelled]:
         """As the base says."""
@@ -203,18 +205,17 @@ class Cam(Squashed):
         settings: As there.
         who: As there.
         threshold: As there.
+        scales: As there.
     """
 
     word = "cam"
     kinds = ("cam",)
 
-    def __init__(self, settings: Mapping[str, Any], who: Who, threshold: float | None = None) -> None:
-        super().__init__(settings, who, threshold)
+    def __init__(
+        self, settings: Mapping[str, Any], who: Who, threshold: float | None = None, scales: Sequence[float] = ()
+    ) -> None:
+        super().__init__(settings, who, threshold, scales)
         self.curves: dict[str, ThresholdTally] = {}
-
-    def how(self) -> str:
-        """What is done to the image."""
-        return f"multi-scale CAM of the image's tags above {self.threshold:g},"
 
     def label(
         self, mask: Labels, tags: Tensor, answer: list[tuple[Tensor, Tensor, Maps | None]], row: int

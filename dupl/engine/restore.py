@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,11 +39,12 @@ class Restored:
 
     @property
     def title(self) -> str:
-        """The checkpoint, for people."""
+        """The checkpoint, for people: "best, iteration 900", or the file where it is none of the run's own."""
+        own = self.checkpoint.parent == self.folder / FOLDER
+        name = self.name if own else "/".join(self.checkpoint.parts[-2:])
         if self.iteration is None:
-            return self.name
-        word = "" if self.name == self.checkpoint.stem and self.name.startswith("iter_") else f"{self.name}, "
-        return f"{word}iteration {self.iteration}"
+            return name
+        return f"{'' if own and name.startswith('iter_') else f'{name}, '}iteration {self.iteration}"
 
     def classes(self) -> tuple[str, ...]:
         """Class names, background first, from the recipe's data, which need not be there where they are fixed."""
@@ -81,7 +83,10 @@ def restore(run_or_recipe: str, checkpoint: str | None, sets: Sequence[str]) -> 
     if checkpoint not in (None, "best", "last"):
         file = Path(str(checkpoint))
         inside = run.path / FOLDER / file.with_suffix(".pth").name
-        if of_run and not file.exists() and len(file.parts) == 1 and inside.is_file():
+        if of_run and not file.exists() and len(file.parts) == 1:
+            if not inside.is_file():
+                there = ", ".join(sorted(f.stem for f in inside.parent.glob("[!.]*.pth"))) or "none"
+                raise UserError(f"no checkpoint {checkpoint}: it is no file, and {run.path} has {there}")
             file = inside
         name = Path(run_or_recipe).with_suffix("").as_posix().replace("/", "-")
         return Restored(config, file, run.path if of_run else Path("evaluation") / name, file.stem, iteration_of(file))
@@ -113,5 +118,9 @@ def prove_recipe(name: str) -> None:
         inside = sorted(child.name for child in path.iterdir() if Run(child).exists())
         more = f"; runs in it: {', '.join(inside[:5])}" + ", ..." * (len(inside) > 5) if inside else ""
         raise UserError(f"{path} holds no run (no status.json){more}")
-    close = f" ({hint.partition('(')[2]}" if "did you mean" in hint else "; `dupl runs` and `dupl show` list them"
+    beside = [child.name for child in path.parent.iterdir() if Run(child).exists()] if path.parent.is_dir() else []
+    if runs := difflib.get_close_matches(path.name, beside, 1):
+        close = f" (did you mean the run {path.parent / runs[0]}?)"
+    else:
+        close = f" ({hint.partition('(')[2]}" if "did you mean" in hint else "; `dupl runs` and `dupl show` list them"
     raise UserError(f"{name} is neither a run's folder nor a recipe{close}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -165,9 +166,22 @@ def _evaluation(folder: Path) -> Evaluated:
     if any(len(row) != 7 or row[0].count("/") != 1 for row in rows):
         raise ValueError("per_class.csv has other columns, or maps called otherwise")
     trained = folder.name.startswith("iter_")
-    who = f"iteration {facts['iter']:,}" if trained else f"{facts.get('split')}, {Path(facts['checkpoint']).stem}"
     iteration = int(facts["iter"]) if trained else None
+    who = f"iteration {iteration:,}" if trained else _assessed(folder, facts)
     return Evaluated(f"{who}: {facts.get('protocol')}", iteration, facts, metrics, rows, _confusion(folder))
+
+
+def _assessed(folder: Path, facts: Mapping[str, Any]) -> str:
+    """What an evaluation by ``dupl eval`` is of, in words that no other of the run has."""
+    checkpoint = Path(facts["checkpoint"]).stem
+    words = [str(facts.get("split")), checkpoint]
+    if facts.get("iter") is not None and not checkpoint.startswith("iter_"):
+        words.append(f"iteration {facts['iter']}")
+    if isinstance(chosen := facts.get("students"), list):
+        words.append(f"student {' and '.join(map(str, chosen))}")
+    if again := re.search(rf"_{re.escape(checkpoint)}-(\d+)$", folder.name):  # of other weights or settings
+        words.append(f"evaluation {again[1]}")
+    return ", ".join(words)
 
 
 def _confusion(folder: Path) -> dict[str, list[list[int]]]:

@@ -79,10 +79,15 @@ def summary_table(metrics: Mapping[str, float], reference: Mapping[str, float] |
 
 
 def class_table(rows: Iterable[Sequence[Any]]) -> Table:
-    """IoU per class of every label map, from label map, class, IoU, ... as in per_class.csv."""
+    """IoU per class of every label map, from label map, class, IoU, ... as in per_class.csv.
+
+    Classes that no map has a number for, as in a set of some of the classes, are told below.
+    """
     cells: dict[str, dict[str, str]] = {}
     for name, class_name, iou, *_ in rows:
         cells.setdefault(class_name, {})[name] = figure(iou)
+    absent = [name for name, row in cells.items() if set(row.values()) == {figure(math.nan)}]
+    cells = {name: row for name, row in cells.items() if name not in absent}
     maps = sorted({name for row in cells.values() for name in row})
     table = Table()
     table.add_column("class", no_wrap=True)
@@ -91,6 +96,8 @@ def class_table(rows: Iterable[Sequence[Any]]) -> Table:
         table.add_column(f"{KINDS[kind]} {who}", justify="right", no_wrap=True)
     for class_name, row in cells.items():
         table.add_row(class_name, *(row.get(name, "–") for name in maps))
+    if absent:
+        table.caption, table.caption_justify = f"in no image: {', '.join(absent)}", "left"
     return table
 
 

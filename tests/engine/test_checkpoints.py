@@ -242,7 +242,10 @@ class TestRestore:
         assert restore(str(trained), None, []).name == "best"
         assert restore(str(trained), "best", []).checkpoint == trained / "checkpoints" / "best.pth"
         assert restore(str(trained), "last", []).checkpoint == trained / "checkpoints" / "iter_000024.pth"
-        assert restore(str(trained), "x/y.pth", []).name == "y"
+        other = restore(str(trained), "x/best.pth", [])
+        assert (other.name, other.title) == ("best", "x/best.pth"), "not taken for the run's own best"
+        with pytest.raises(UserError, match=r"no checkpoint iter_000021: it is no file, and .* has best, iter_000020,"):
+            restore(str(trained), "iter_000021", [])
         named = restore(str(trained), "iter_000020", [])
         assert (named.checkpoint, named.title) == (trained / "checkpoints" / "iter_000020.pth", "iteration 20")
         assert restore(str(trained), None, ["evaluation.size=64"]).config.evaluation.size == 64
@@ -256,6 +259,7 @@ class TestRestore:
         (tmp_path / "mine" / "status.json").write_text("{}")
         for name, told in (
             ("runs/nope", "runs/nope is neither a run's folder nor a recipe; `dupl runs` and `dupl show` list them"),
+            (str(trained.with_name(f"{trained.name}s")), rf"\(did you mean the run {trained}\?\)$"),
             ("voc/dulp", r"neither a run's folder nor a recipe \(did you mean voc/dupl"),
             (str(tmp_path), r"holds no run \(no status.json\); runs in it: mine$"),
             (str(trained / "checkpoints" / "best.pth"), "give one of these, and --checkpoint .*best.pth"),

@@ -106,7 +106,7 @@ def test_means_of_students_average_probabilities_and_maps(toy):
 def test_files_of_an_evaluation_agree(trained):
     folder = trained / "evaluation" / "iter_000024"
     facts = json.loads((folder / "metrics.json").read_text())
-    assert facts["protocol"] == "single scale, squashed"
+    assert facts["protocol"] == "squashed, no CRF"
     assert (facts["size"], facts["iter"], facts["data"]["split"]) == (32, 24, "val")
     tables = {
         name: list(csv.DictReader((folder / f"{name}.csv").read_text().splitlines()))

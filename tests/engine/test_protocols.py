@@ -285,6 +285,8 @@ class TestNames:
             (Choice("final", threshold=0.3), "--threshold belongs to CAMs"),
             (Choice("cam", present_only=True), "--present-only belongs to --protocol final"),
             (Choice("train", keep_logits=True), "--keep-logits belongs to --protocol final"),
+            (Choice("cam", backend="pydensecrf"), "--crf-backend belongs to --protocol final, not to cam"),
+            (Choice("train", refine=True), "--crf belongs to --protocol final, not to train"),
             (Choice("final", refine=False, present_only=True), "cannot go with --no-crf"),
         ],
     )
@@ -331,13 +333,23 @@ class TestEval:
         monkeypatch.setattr(final_module, "patch_logits", spy)
         (out / self.NAMES[1] / "crf/2/p1.png").unlink()
         (out / self.NAMES[1] / "crf/1/p3.png").write_bytes(b"half")
+        capsys.readouterr()
         assert main(argv) == 0
+        assert "the label maps of 2 images are those of an earlier command" in " ".join(capsys.readouterr().err.split())
         assert len(seen) == 2 * 2, "two images, two students"
         assert tables == [{f.name: f.read_text() for f in (out / name).glob("*.csv")} for name in self.NAMES]
         assert main([*argv[:4], "--no-crf", *argv[4:]]) == 0
         assert len(seen) == 4, "without the CRF nothing is left to do"
         assert main([*argv, "evaluation.crf.srgb=13"]) == 0
         assert {f.name for f in out.iterdir()} == {*self.NAMES, "val_final-1-1.5-1.25-crf-torch-srgb13_best"}
+
+    def test_interrupted_it_says_that_the_same_command_goes_on(self, run, capsys, monkeypatch):
+        def stop(*_, **__):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(assess, "evaluate_by", stop)
+        assert main(run[0]) == 130
+        assert "the same command goes on from them" in " ".join(capsys.readouterr().err.split())
 
     def test_kept_logits_stand_for_the_network(self, run, trained, monkeypatch):
         argv, out = run
@@ -369,7 +381,7 @@ class TestEval:
     def test_the_checkpoint_is_named(self, run, trained, capsys):
         argv, out = run
         assert main(["eval", str(trained), "--checkpoint", "iter_000020", *argv[4:]]) == 0
-        assert "val, iteration 20: single scale" in " ".join(capsys.readouterr().out.split())
+        assert "val, iteration 20: squashed" in " ".join(capsys.readouterr().out.split())
         assert json.loads((out / "val_train-32-t0.5_iter_000020/metrics.json").read_text())["iter"] == 20
         assert main([*argv[:2], "--protocol", "cam", *argv[4:]]) == 0
         reached = json.loads((out / "val_cam-32-t0.5_best/metrics.json").read_text())["iter"]

@@ -72,7 +72,7 @@ def folder(tmp_path_factory):
     rows += [{"iter": t, **{f"{m}/mIoU": 10.0 + t for m in MAPS}} for t in (8, 16)]
     atomic_write(path / "scalars.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
     for t in (8, 16):
-        facts = {"protocol": "single scale, squashed", "size": 32, "iter": t, "data": {"type": "Toy", "split": "val"}}
+        facts = {"protocol": "squashed, no CRF", "size": 32, "iter": t, "data": {"type": "Toy", "split": "val"}}
         evaluation(path / "evaluation" / f"iter_{t:06d}", facts)
         sheet, described = contact_sheet([panel(EVIL, 10 * t), panel("second", 40)], CLASSES)
         for image in described["images"]:
@@ -109,10 +109,25 @@ class TestPage:
         text = " ".join(tags(page).text)
         for fact in ("<b>run", "0123456789ab", "c0ffee", "with uncommitted changes", "torch 2.9", "1 x NVIDIA H200"):
             assert fact in text
-        for fact in ("single scale, squashed, 32 px, Toy val", "2026-01-02 03:04 to 2026-01-02 03:05 UTC", "61.5"):
+        for fact in ("squashed, no CRF, 32 px, Toy val", "2026-01-02 03:04 to 2026-01-02 03:05 UTC", "61.5"):
             assert fact in text
         assert "8.0 s" in text
         assert "61.5% of the time" in text, "8 s of 13: 4 s of evaluation, 1 s of gallery"
+
+    def test_evaluations_afterwards_can_be_told_apart(self, folder, tmp_path):
+        run = tmp_path / "run"
+        shutil.copytree(folder, run)
+        facts = {"protocol": "p", "metrics": {}, "split": "val", "checkpoint": "x/best.pth", "iter": 16}
+        for name, more in (("", {"students": "all"}), ("-2", {"students": ["1"]}), ("-student-2", {"iter": None})):
+            where = run / "evaluation" / (f"val_cam_best{name}" if name != "-student-2" else "val_cam-student-2_best")
+            atomic_write(where / "metrics.json", json.dumps(facts | more).encode())
+            shutil.copy(run / "evaluation/iter_000008/per_class.csv", where)
+        found = {e.title for e in read_run(run).evaluations if e.iteration is None and e.title.endswith(": p")}
+        assert found == {
+            "val, best, iteration 16: p",
+            "val, best, iteration 16, student 1, evaluation 2: p",
+            "val, best: p",
+        }
 
     def test_a_bare_run_says_what_is_missing(self, tmp_path, tags):
         status = dict(state="running", fingerprint="0", command=["python", "train.py"], seed=0)
