@@ -198,6 +198,13 @@ class TestMissing:
         assert row.count("–<sup>a</sup>") == 4
         assert "<sup>a</sup> not run  " in lines
 
+    def test_nothing_finished_is_told_with_the_command(self, capsys, plan, store, tmp_path):
+        assert main(["report", str(plan), "--root", str(tmp_path)]) == 0
+        told = capsys.readouterr().err
+        assert told == f"no run of {plan} has finished in {tmp_path}: dupl ablate {plan} trains them\n"
+        assert main(["report", str(plan), "--root", str(store)]) == 0
+        assert "has finished" not in capsys.readouterr().err
+
     def test_damaged_counts_leave_the_mean(self, capsys, plan, store, tmp_path):
         runs = fill(tmp_path, load(plan))
         for seed in (0, 1):

@@ -81,7 +81,9 @@ def test_stored_without_outputs(path):
 def test_runs_on_a_store(name, tmp_path):
     more = {"STORAGE": study(tmp_path)} if name == "sweep_sensitivity" else {}
     outputs = execute(name, STORE=STORE, **SETTINGS[name], **more)
-    charts = [output["data"][PLOTLY] for output in outputs if PLOTLY in output.get("data", {})]
+    drawn = [output["data"] for output in outputs if PLOTLY in output.get("data", {})]
+    assert all("<div" in data["text/html"] for data in drawn), "exported to HTML it shows them too"
+    charts = [data[PLOTLY] for data in drawn]
     assert len(charts) >= CHARTS[name]
     assert all(chart["data"] for chart in charts), "no chart is empty"
     assert not [o for o in outputs if "Warning" in str(o.get("text", o.get("data", {}).get("text/plain", "")))]

@@ -6,10 +6,13 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dupl.cli.shared import command, stderr
 from dupl.errors import UserError
+
+if TYPE_CHECKING:
+    from dupl.lab.store import RunStore
 
 MOST = 20  # runs on a page, unless they are named
 
@@ -23,6 +26,7 @@ def add_dashboard(commands: Any) -> None:
         "runs side by side: a workspace on wandb where an account is set up, else a page",
         "  dupl dashboard                                  runs/dashboard.html, or the workspace of project dupl\n"
         "  dupl dashboard runs/A runs/B --local            a page of two runs\n"
+        "  dupl dashboard --local --plan demo_table4       a page of a plan's runs, named by row\n"
         "  dupl dashboard --plan table4_components         a workspace of a plan's runs, grouped by row\n"
         "  dupl dashboard --spec workspace.json            what would be sent to wandb, and nothing is\n",
     )
@@ -32,7 +36,9 @@ def add_dashboard(commands: Any) -> None:
     parser.add_argument("--out", type=Path, help="the page's file; dashboard.html in the store by default")
     parser.add_argument("--entity", help="of the workspace: a user or a team; the account's own by default")
     parser.add_argument("--project", help="of the workspace; WANDB_PROJECT or dupl by default")
-    parser.add_argument("--plan", help="show this plan's runs in the workspace, grouped by row")
+    parser.add_argument(
+        "--plan", help="show this plan's runs: in the workspace grouped by row, on the page named by row"
+    )
     parser.add_argument("--spec", type=Path, metavar="FILE", help="write the workspace as JSON instead of sending it")
 
 
@@ -45,8 +51,8 @@ def run_dashboard(arguments: argparse.Namespace) -> int:
     named = arguments.runs or arguments.out
     online = not arguments.local and not named and track.installed() and track.account() is not None
     if arguments.spec is None and not online:
-        if arguments.plan or arguments.entity or arguments.project:
-            raise UserError("--plan, --entity and --project are for a workspace: wandb login first, or give --spec")
+        if arguments.entity or arguments.project:
+            raise UserError("--entity and --project are for a workspace: wandb login first, or give --spec")
         print(_page(arguments))
         return 0
     project = arguments.project or os.environ.get("WANDB_PROJECT") or track.PROJECT
@@ -69,10 +75,29 @@ def _page(arguments: argparse.Namespace) -> Path:
     from dupl.lab.store import RunStore
     from dupl.report.dashboard import write
 
-    folders = arguments.runs
-    if not folders:
+    folders, names = arguments.runs, None
+    if arguments.plan:
+        if folders:
+            raise UserError("--plan names the runs: leave out their folders")
+        names = _planned(arguments.plan, RunStore(arguments.root))
+        folders = list(names)
+    elif not folders:
         found = sorted(RunStore(arguments.root).best(), key=lambda stored: stored.written, reverse=True)
         if len(found) > MOST:
             stderr().print(f"the {MOST} newest of {len(found)} runs; name others by their folders")
         folders = [stored.path for stored in found[:MOST]]
-    return write(folders, [asdict(board) for board in BOARDS], arguments.out or arguments.root / "dashboard.html")
+    out = arguments.out or arguments.root / "dashboard.html"
+    return write(folders, [asdict(board) for board in BOARDS], out, names)
+
+
+def _planned(name: str, store: RunStore) -> dict[Path, tuple[str, int]]:
+    """The folders of a plan's runs in its order, with row and seed."""
+    from dupl.lab.plan import load
+
+    plan = load(name)
+    labels = {row.key: row.label for row in plan.rows}
+    there = {stored.fingerprint: stored.path for stored in store.best()}
+    found = {there[run.fingerprint]: (labels[run.row], run.seed) for run in plan.expand() if run.fingerprint in there}
+    if not found:
+        raise UserError(f"{store.root} has no run of {name}: dupl ablate {name} trains them")
+    return found

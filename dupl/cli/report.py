@@ -83,6 +83,9 @@ def run_report(arguments: argparse.Namespace) -> int:
     if arguments.wandb:
         choose(arguments.wandb)  # before the work: what cannot be is told at once
     made, runs, frame = tabulate(arguments, form)
+    if not any(run.state == "finished" for run in runs):
+        none = f"no run of {arguments.what} has finished in {arguments.root}"
+        stderr().print(f"{none}: dupl ablate {arguments.what} trains them", soft_wrap=True, markup=False)
     if arguments.wandb:
         put(made, arguments.root, arguments.wandb)
     if form == "html":

@@ -166,7 +166,8 @@ def train(
         precision = {"off": "float32", "cam": "bfloat16 in CAM passes", "bf16": "bfloat16"}[model.amp]
         quiet.print(f"{run.path}: {len(view)} images, {batch}, {precision} on {device}", soft_wrap=True)
         if late := starts(config.model).keys() - marks(config).keys():
-            quiet.print(f"{', '.join(sorted(late))} after the end, iteration {config.schedule.iterations}")
+            end = config.schedule.iterations
+            quiet.print(f"not in this run, since they start after its end, iteration {end}: {', '.join(sorted(late))}")
         if rank == 0:
             sets = {"train": view.source} if validation is None else {"train": view.source, "val": validation}
             record(run, config, sets, quiet)

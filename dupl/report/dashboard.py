@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,38 @@ from dupl.errors import UserError
 from dupl.report.files import RunFiles, read_run
 from dupl.report.frame import Section, document, link, note, plot, text
 from dupl.report.page import NAME
-from dupl.report.plots import HUES, blank, hue, line_chart, rate_bars, safe
+from dupl.report.plots import HUES, blank, hue, label_of, line_chart, rate_bars
 from dupl.report.tables import figure, title_of
 
 MAPS = (("seg/1", 2), ("cam/1", 5))  # what is shown per class, and its column in per_class.csv
 MEASURES = {2: "IoU per class", 5: "OA rate per class"}
-DASHES = ("solid", "dash", "dot")
+DASHES = {"solid": "", "dash": "9 9", "dot": "3 3"}  # of plotly, and as SVG has them
+LEGEND = 6  # names below a chart; more are named once, below the table of runs
 
 
-def write(folders: Sequence[Path], boards: Sequence[Mapping[str, Any]], out: Path) -> Path:
+@dataclass(frozen=True)
+class Shown:
+    """A run and how its lines are drawn."""
+
+    run: RunFiles
+    colour: str
+    dash: str
+
+
+def write(
+    folders: Sequence[Path],
+    boards: Sequence[Mapping[str, Any]],
+    out: Path,
+    names: Mapping[Path, tuple[str, int]] | None = None,
+) -> Path:
     """Write the page of some runs.
 
     Args:
         folders: Of the runs, at least one.
         boards: Sections as plain data: name, charts and bars (title, keys, unit), table, versus, differences.
         out: The file.
+        names: Row of a plan and seed by folder: a row has a colour, a seed a dash. Otherwise a run is called by recipe,
+            fingerprint and seed.
 
     Returns:
         The file.
@@ -36,13 +54,20 @@ def write(folders: Sequence[Path], boards: Sequence[Mapping[str, Any]], out: Pat
     """
     if not folders:
         raise UserError("no runs to show: train some, or name their folders")
-    runs: dict[str, RunFiles] = {}
-    for run in map(read_run, folders):
-        name = label(run)
-        runs[name if name not in runs else f"{name} in {run.path}"] = run
+    runs: dict[str, Shown] = {}
+    rows, seeds = (
+        ([*dict.fromkeys(found)] for found in zip(*(names or {}).values(), strict=True)) if names else ([], [])
+    )
+    for number, (folder, run) in enumerate(zip(folders, map(read_run, folders), strict=True)):
+        name, colour, dash = label(run), number, number // len(HUES)
+        if names:
+            row, seed = names[folder]
+            name, colour, dash = f"{row}, seed {seed}", rows.index(row), seeds.index(seed)
+        shown = Shown(run, hue("", colour), list(DASHES)[dash % len(DASHES)])
+        runs[name if name not in runs else f"{name} in {run.path}"] = shown
     data: dict[str, Any] = {"plots": {}, "tables": {}}
     sections = [_section(board, runs, data) for board in boards]
-    head = f"<p>{len(runs)} runs</p>{_list(runs, data, out)}"
+    head = f"<p>{len(runs)} runs</p>{_list(runs, data, out)}{_key(runs) if len(runs) > LEGEND else ''}"
     atomic_write(out, document("Dashboard", "dupl dashboard", head, sections, data).encode())
     return out
 
@@ -52,10 +77,10 @@ def label(run: RunFiles) -> str:
     return f"{run.recipe} {str(run.status.get('fingerprint'))[:6]} (seed {run.status.get('seed')})"
 
 
-def _list(runs: Mapping[str, RunFiles], data: dict[str, Any], out: Path) -> str:
+def _list(runs: Mapping[str, Shown], data: dict[str, Any], out: Path) -> str:
     """The table of runs, each linked to its own page where it has one."""
     rows = []
-    for name, run in runs.items():
+    for name, run in ((name, shown.run) for name, shown in runs.items()):
         page = run.path / NAME
         there = {"link": link(page, out.resolve().parent)} if page.is_file() else {}
         done, best = run.status.get("iteration") or 0, {k: _best(run, k) for k in ("seg/best/mIoU", "cam/best/mIoU")}
@@ -69,13 +94,23 @@ def _list(runs: Mapping[str, RunFiles], data: dict[str, Any], out: Path) -> str:
     return '<div class="scroll"><table data-table="runs"></table></div>'
 
 
+def _key(runs: Mapping[str, Shown]) -> str:
+    """Each run's line, as the charts draw it, and name: the legend of them all."""
+    entries = []
+    for name, shown in runs.items():
+        stroke = f'stroke="{shown.colour}" stroke-width="3" stroke-dasharray="{DASHES[shown.dash]}"'
+        line = f'<svg width="28" height="8"><line x1="0" y1="4" x2="28" y2="4" {stroke}/></svg>'
+        entries.append(f'<span style="white-space:nowrap;margin-right:1.2em">{line} {text(name)}</span>')
+    return f"<p>{' '.join(entries)}</p>"
+
+
 def _best(run: RunFiles, key: str) -> float | None:
     """The highest value that a scalar ever had; None where it never had one."""
     values = [row[key] for row in run.rows if row.get(key) is not None]
     return max(values) if values else None
 
 
-def _section(board: Mapping[str, Any], runs: Mapping[str, RunFiles], data: dict[str, Any]) -> Section:
+def _section(board: Mapping[str, Any], runs: Mapping[str, Shown], data: dict[str, Any]) -> Section:
     key, body, number = str(board["name"]).lower(), "", 0
     drawn = [(c["title"], _lines(c, runs)) for c in board.get("charts", ())]
     drawn += [(c["title"], _bars(c, runs)) for c in board.get("bars", ())]
@@ -101,28 +136,38 @@ def title_of_metric(key: str) -> str:
     return f"{'CAM' if kind == 'cam' else kind.capitalize()} {metric}, {who}"
 
 
-def _lines(chart: Mapping[str, Any], runs: Mapping[str, RunFiles]) -> Any:
+def _lines(chart: Mapping[str, Any], runs: Mapping[str, Shown]) -> Any:
     """A line for each run and key; None where there is nothing to draw."""
     rows: list[dict[str, Any]] = []
-    names = {}
-    for number, (name, run) in enumerate(runs.items()):
+    names: dict[str, str] = {}
+    styles: dict[str, tuple[str, str]] = {}
+    for number, (name, shown) in enumerate(runs.items()):
         for key in chart["keys"]:
             short = f"{name}, {key.rsplit('/', 1)[-1]}" if len(chart["keys"]) > 1 else name
             names[short] = f"run{number}:{key}"
-            rows += [{"iter": row["iter"], names[short]: row[key]} for row in run.rows if row.get(key) is not None]
+            colour = shown.colour if len(chart["keys"]) == 1 else hue("", len(styles))
+            styles[label_of(short)] = colour, shown.dash
+            rows += [
+                {"iter": row["iter"], names[short]: row[key]} for row in shown.run.rows if row.get(key) is not None
+            ]
     if not rows:
         return None
     made = line_chart(rows, names, chart.get("unit", ""), smooth=chart["title"].startswith("L"))
-    for number, trace in enumerate(made.data):
-        trace.line.dash = DASHES[number // len(HUES) % len(DASHES)]
-    return made
+    for trace in made.data:
+        trace.line.color, trace.line.dash = styles[trace.name]
+    return _unlabelled(made, len(runs))
 
 
-def _bars(chart: Mapping[str, Any], runs: Mapping[str, RunFiles]) -> Any:
+def _unlabelled(made: Any, runs: int) -> Any:
+    """A chart without its legend, where the page has one for all."""
+    return made.update_layout(showlegend=False, margin={"b": 30}) if runs > LEGEND else made
+
+
+def _bars(chart: Mapping[str, Any], runs: Mapping[str, Shown]) -> Any:
     """A bar for each run, of the best value of a key that begins with "best/"."""
-    values = {name: _best(run, chart["keys"][0].removeprefix("best/")) for name, run in runs.items()}
-    known = {safe(name): value for name, value in values.items() if value is not None}
-    colours = [hue("", number) for number, value in enumerate(values.values()) if value is not None]
+    values = {name: _best(shown.run, chart["keys"][0].removeprefix("best/")) for name, shown in runs.items()}
+    known = {label_of(name): value for name, value in values.items() if value is not None}
+    colours = [runs[name].colour for name, value in values.items() if value is not None]
     if not known:
         return None
     made = blank(90 + 26 * len(known), "", hovermode="y")
@@ -132,23 +177,23 @@ def _bars(chart: Mapping[str, Any], runs: Mapping[str, RunFiles]) -> Any:
     return made
 
 
-def _points(x: str, y: str, runs: Mapping[str, RunFiles]) -> Any:
+def _points(x: str, y: str, runs: Mapping[str, Shown]) -> Any:
     """A point for each run, of the last values of two keys."""
     made, found = blank(320, title_of_metric(y) + " (%)", hovermode="closest"), 0
-    for number, (name, run) in enumerate(runs.items()):
-        rows = [row for row in run.rows if row.get(x) is not None and row.get(y) is not None]
+    for name, shown in runs.items():
+        rows = [row for row in shown.run.rows if row.get(x) is not None and row.get(y) is not None]
         if rows:
             found += 1
-            mark = {"size": 10, "color": hue("", number)}
-            made.add_scatter(x=[rows[-1][x]], y=[rows[-1][y]], mode="markers", name=safe(name), marker=mark)
+            mark = {"size": 10, "color": shown.colour}
+            made.add_scatter(x=[rows[-1][x]], y=[rows[-1][y]], mode="markers", name=label_of(name), marker=mark)
     made.update_xaxes(title={"text": title_of_metric(x) + " (%)"}, hoverformat=".2f")
-    return made if found else None
+    return _unlabelled(made, len(runs)) if found else None
 
 
-def _classes(name: str, column: int, runs: Mapping[str, RunFiles]) -> Any:
+def _classes(name: str, column: int, runs: Mapping[str, Shown]) -> Any:
     """Bars per class of the last evaluation in training, one for each run."""
     found: dict[str, dict[str, float]] = {}
-    for run_name, run in runs.items():
+    for run_name, run in ((name, shown.run) for name, shown in runs.items()):
         for row in run.trained[-1].rows if run.trained else []:
             if row[0] == name and not math.isnan(float(row[column])):
                 found.setdefault(run_name, {})[str(row[1])] = float(row[column])
@@ -156,12 +201,15 @@ def _classes(name: str, column: int, runs: Mapping[str, RunFiles]) -> Any:
     if not classes:
         return None
     rates = {run: [values.get(c, math.nan) for c in classes] for run, values in found.items()}
-    return rate_bars(rates, classes, "%")
+    made = rate_bars(rates, classes, "%")
+    for trace in made.data:
+        trace.marker.color = next(shown.colour for name, shown in runs.items() if label_of(name) == trace.name)
+    return _unlabelled(made, len(runs))
 
 
-def _differences(runs: Mapping[str, RunFiles]) -> str:
+def _differences(runs: Mapping[str, Shown]) -> str:
     """The settings in which the runs differ, as a table."""
-    flat = {name: dict(_leaves(run.config, "")) for name, run in runs.items()}
+    flat = {name: dict(_leaves(shown.run.config, "")) for name, shown in runs.items()}
     paths = sorted({path for values in flat.values() for path in values})
     rows = []
     for path in paths:

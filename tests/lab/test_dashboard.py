@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -97,10 +99,24 @@ class TestCommand:
         assert main(["dashboard", "--root", str(trained.parent), "--out", str(tmp_path / "page.html")]) == 0
         assert capsys.readouterr().out.strip() == str(tmp_path / "page.html")
         assert "<title>Dashboard</title>" in (tmp_path / "page.html").read_text()
-        assert main(["dashboard", "--plan", "table4"]) == 2
+        assert main(["dashboard", "--entity", "me"]) == 2
         assert "wandb login first" in capsys.readouterr().err
         assert main(["dashboard", "--root", str(tmp_path / "nothing")]) == 2
         assert "no runs to show" in capsys.readouterr().err
+
+    def test_a_page_of_a_plans_runs(self, tmp_path, capsys):
+        fixtures = Path(__file__).parents[1] / "fixtures"
+        words = ["dashboard", "--local", "--plan", str(fixtures / "plan.py"), "--out", str(tmp_path / "page.html")]
+        assert main([*words, "--root", str(fixtures / "store")]) == 0
+        page = (tmp_path / "page.html").read_text()
+        places = [
+            page.index(name) for name in ("Baseline, seed 0", "L_dis, seed 0", "L_reg, seed 0", "Baseline, seed 1")
+        ]
+        assert places == sorted(places), "in the plan's order"
+        assert main([*words, "--root", str(tmp_path)]) == 2
+        assert re.search(r"has no run of .*plan\.py: dupl ablate .*plan\.py trains them", capsys.readouterr().err)
+        assert main([*words, str(fixtures / "store" / "L_dis-0")]) == 2
+        assert "--plan names the runs" in capsys.readouterr().err
 
     def test_with_one_it_is_sent(self, monkeypatch, capsys):
         monkeypatch.setenv("WANDB_API_KEY", "k" * 40)

@@ -83,6 +83,30 @@ def test_only_settings_that_differ(runs, tmp_path):
     assert "There is one run." in page
 
 
+def test_a_row_has_a_colour_and_a_seed_a_dash(tmp_path):
+    names = {}
+    for row in ("one", "+ L_dis", "three", "four"):
+        for seed in (0, 3):
+            values = [10.0, 20.0] if (row, seed) != ("one", 3) else [None]  # a run without values shifts no colour
+            names[make(tmp_path / f"{row}-{seed}", seed, values, 0.1)] = (row, seed)
+    found, page = data(dashboard.write(list(names), BOARDS, tmp_path / "page.html", names))
+    seg, best, versus, iou, *_ = found["plots"].values()
+    styles = {trace["name"]: (trace["line"]["color"], trace["line"]["dash"]) for trace in seg["data"]}
+    assert len(styles) == 7
+    assert {dash for name, (_, dash) in styles.items() if name.endswith("seed 0")} == {"solid"}
+    assert {dash for name, (_, dash) in styles.items() if name.endswith("seed 3")} == {"dash"}
+    for row in ("+ L<sub>dis</sub>", "three", "four"):
+        assert styles[f"{row}, seed 0"][0] == styles[f"{row}, seed 3"][0]
+    assert len({colour for colour, _ in styles.values()}) == 4
+    for chart in (versus, iou):
+        assert {t["name"]: t["marker"]["color"] for t in chart["data"]}.items() >= {
+            (name, colour) for name, (colour, _) in styles.items()
+        }
+    assert best["data"][0]["marker"]["color"] == [colour for colour, _ in styles.values()]
+    assert not any(chart["layout"]["showlegend"] for chart in (seg, versus, iou)), "one legend for all"
+    assert page.count("<line ") == 8 and page.count("+ L_dis, seed 3") >= 1
+
+
 def test_what_cannot_be_shown_is_said(tmp_path):
     with pytest.raises(UserError, match="no runs to show"):
         dashboard.write([], BOARDS, tmp_path / "page.html")
