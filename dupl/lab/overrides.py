@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dupl.errors import UserError
 from dupl.lab.fingerprint import canonical
+from dupl.literals import value_of
 from dupl.recipes import plain
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def parse(texts: Iterable[str]) -> dict[str, Any]:
     """Reads overrides as typed on a command line; of several for one path the last counts.
 
     Args:
-        texts: Each "path=value"; the value is a Python literal, or else taken as the string it is.
+        texts: Each "path=value"; the value is a literal as recipes have them (``dict(type="X")`` too), or else taken
+            as the string it is.
 
     Returns:
         The values by path.
@@ -44,7 +46,7 @@ def parse(texts: Iterable[str]) -> dict[str, Any]:
         if not equals or not path.strip():
             raise UserError(f"override {text!r}: write path=value, such as schedule.lr=1e-4")
         try:
-            overrides[path.strip()] = ast.literal_eval(value)
+            overrides[path.strip()] = value_of(ast.parse(value.strip(), mode="eval").body)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             overrides[path.strip()] = value
     return overrides
