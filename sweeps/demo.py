@@ -1,8 +1,7 @@
 """The demo's search: where tau_h ends, when ANF and L_reg start, ANF's gamma, on embedded scenes.
 
 Goal: the better student's segmentation, on scenes that neither training nor the report sees (another seed).
-Cost: 20 trials of `demo/ablation`, two at once, on two CPU cores, under half an hour; the median pruner stops the poor
-    ones.
+Cost: 20 trials of `demo/ablation`, two at once, on two CPU cores, 32 minutes; the median pruner stops the poor ones.
 
     dupl sweep demo --jobs 2
     dupl sweep demo --confirm 3

@@ -137,6 +137,29 @@ class TestPage:
             assert word in text
         assert "never evaluated in training" in text
 
+    @pytest.mark.parametrize(
+        ("change", "told"),
+        [
+            (lambda losses: losses.pop("mean"), "mean of losses is None"),
+            (lambda losses: losses.update(variance=[1.0]), "variance of losses is [1.0]"),
+            (lambda losses: losses.update(counts=[1, "many"]), "counts of losses is [1, 'many']"),
+            (lambda losses: losses.update(weight=[0.5, 10**60]), "weight of losses is [0.5, 1"),
+            (lambda losses: losses.pop("eta"), "eta is None"),
+        ],
+    )
+    def test_a_damaged_mixture_leaves_its_gallery_out(self, folder, tmp_path, change, told):
+        run = tmp_path / "run"
+        shutil.copytree(folder, run)
+        file = run / "gallery/iter_000016.json"
+        shot = json.loads(file.read_text())
+        change(shot["images"][1]["losses"][0])
+        file.write_text(json.dumps(shot))
+        found = read_run(run)
+        assert [shot["iter"] for shot in found.gallery] == [8]
+        (problem,) = found.problems
+        assert problem.startswith("gallery/iter_000016.json cannot be read: ") and told in problem
+        assert "iter_000016.json cannot be read" in write(run).read_text()
+
     def test_damage_is_told(self, folder, tmp_path, tags):
         run = tmp_path / "run"
         shutil.copytree(folder, run)
