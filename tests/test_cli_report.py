@@ -201,7 +201,12 @@ class TestMissing:
     def test_nothing_finished_is_told_with_the_command(self, capsys, plan, store, tmp_path):
         assert main(["report", str(plan), "--root", str(tmp_path)]) == 0
         told = capsys.readouterr().err
-        assert told == f"no run of {plan} has finished in {tmp_path}: dupl ablate {plan} trains them\n"
+        assert (
+            told
+            == f"no run of this table has finished in {tmp_path}: dupl ablate {plan} --root {tmp_path} trains them\n"
+        )
+        assert main(["report", str(plan), "--root", str(store), "--rows", "ANF", "--set", "schedule.lr=0.5"]) == 0
+        assert f"dupl ablate {plan} --root {store} --rows ANF --set schedule.lr=0.5 trains" in capsys.readouterr().err
         assert main(["report", str(plan), "--root", str(store)]) == 0
         assert "has finished" not in capsys.readouterr().err
 

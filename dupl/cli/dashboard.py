@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dupl.cli.shared import command, stderr
+from dupl.cli.shared import command, recipe_options, stderr
 from dupl.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,6 +39,11 @@ def add_dashboard(commands: Any) -> None:
     parser.add_argument(
         "--plan", help="show this plan's runs: in the workspace grouped by row, on the page named by row"
     )
+    parser.add_argument("--rows", nargs="+", metavar="KEY", help="of the plan, on the page; all by default")
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, metavar="N", help="of the plan, on the page; its own by default"
+    )
+    recipe_options(parser)
     parser.add_argument("--spec", type=Path, metavar="FILE", help="write the workspace as JSON instead of sending it")
 
 
@@ -48,6 +53,8 @@ def run_dashboard(arguments: argparse.Namespace) -> int:
 
     from dupl.lab import dashboard, track
 
+    if not arguments.plan and (arguments.rows or arguments.seeds or arguments.set):
+        raise UserError("--rows, --seeds and --set choose among the runs of a plan: add --plan")
     named = arguments.runs or arguments.out
     online = not arguments.local and not named and track.installed() and track.account() is not None
     if arguments.spec is None and not online:
@@ -79,7 +86,7 @@ def _page(arguments: argparse.Namespace) -> Path:
     if arguments.plan:
         if folders:
             raise UserError("--plan names the runs: leave out their folders")
-        names = _planned(arguments.plan, RunStore(arguments.root))
+        names = _planned(arguments, RunStore(arguments.root))
         folders = list(names)
     elif not folders:
         found = sorted(RunStore(arguments.root).best(), key=lambda stored: stored.written, reverse=True)
@@ -90,14 +97,23 @@ def _page(arguments: argparse.Namespace) -> Path:
     return write(folders, [asdict(board) for board in BOARDS], out, names)
 
 
-def _planned(name: str, store: RunStore) -> dict[Path, tuple[str, int]]:
+def _planned(arguments: argparse.Namespace, store: RunStore) -> dict[Path, tuple[str, int]]:
     """The folders of a plan's runs in its order, with row and seed."""
+    from dupl.cli.report import train_line
+    from dupl.lab import overrides
     from dupl.lab.plan import load
 
-    plan = load(name)
+    plan = load(arguments.plan)
     labels = {row.key: row.label for row in plan.rows}
+    planned = plan.expand(arguments.rows, arguments.seeds, overrides.parse(arguments.set))
     there = {stored.fingerprint: stored.path for stored in store.best()}
-    found = {there[run.fingerprint]: (labels[run.row], run.seed) for run in plan.expand() if run.fingerprint in there}
+    found: dict[Path, tuple[str, int]] = {}
+    for run in planned:
+        if run.fingerprint in there:
+            found.setdefault(there[run.fingerprint], (labels[run.row], run.seed))
+    line = train_line(arguments, arguments.plan)
     if not found:
-        raise UserError(f"{store.root} has no run of {name}: dupl ablate {name} trains them")
+        raise UserError(f"{store.root} has none of these runs of {arguments.plan}: {line} trains them")
+    if missing := len({run.fingerprint for run in planned} - there.keys()):
+        stderr().print(f"{missing} more of the plan were not begun: {line}", soft_wrap=True, markup=False)
     return found

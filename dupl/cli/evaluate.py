@@ -16,7 +16,7 @@ def add_eval(commands: Any) -> None:
         "eval",
         run_eval,
         "evaluate a run, or a recipe with a checkpoint (of ours, of the released code, of ToCo)",
-        "  dupl eval runs/RUN                                    as in training: squashed, one scale, no CRF\n"
+        "  dupl eval runs/RUN                                    as in training: squashed, no CRF\n"
         "  dupl eval runs/RUN --protocol final                   multi-scale, flip, dense CRF; without it beside\n"
         "  dupl eval runs/RUN --protocol final --no-crf --student best\n"
         "  dupl eval runs/RUN --protocol final --crf-backend pydensecrf --present-only\n"
@@ -86,9 +86,10 @@ def run_eval(arguments: argparse.Namespace) -> int:
         if choice.protocol == "final":
             console.print("label maps made so far are kept: the same command goes on from them", soft_wrap=True)
         raise
-    if written[0].recalled:
-        which = f"the label maps of {written[0].recalled} images are those of an earlier command"
-        console.print(f"{which}; of the others they were made now", soft_wrap=True)
+    if recalled := written[0].recalled:
+        others = len(written[0].evaluation.names) - recalled
+        more = f"; those of {others} were made now" if others else ""
+        console.print(f"the label maps of {recalled} images are those of an earlier command{more}", soft_wrap=True)
     for one in written:
         print_evaluation(one.evaluation.metrics, one.evaluation.class_rows(), one.title)
         console.print(f"written to {one.folder}", soft_wrap=True)

@@ -84,8 +84,8 @@ def run_report(arguments: argparse.Namespace) -> int:
         choose(arguments.wandb)  # before the work: what cannot be is told at once
     made, runs, frame = tabulate(arguments, form)
     if not any(run.state == "finished" for run in runs):
-        none = f"no run of {arguments.what} has finished in {arguments.root}"
-        stderr().print(f"{none}: dupl ablate {arguments.what} trains them", soft_wrap=True, markup=False)
+        none = f"no run of this table has finished in {arguments.root}"
+        stderr().print(f"{none}: {train_line(arguments)} trains them", soft_wrap=True, markup=False)
     if arguments.wandb:
         put(made, arguments.root, arguments.wandb)
     if form == "html":
@@ -212,7 +212,19 @@ def subsets_of(planned: list[PlannedRun]) -> dict[str, list[str]]:
 def command_line(arguments: argparse.Namespace, form: str, what: str = "") -> str:
     """The command that makes this table again; the plan may be said, where ``arguments`` are another command's."""
     words = ["dupl", "report", what or arguments.what, "--format", form, "--root", str(arguments.root)]
+    return shlex.join(words + chosen(arguments))
+
+
+def train_line(arguments: argparse.Namespace, plan: str = "") -> str:
+    """The command that trains what arguments choose; the plan may be said, where it is not their ``what``."""
+    root = ["--root", str(arguments.root)] if arguments.root != Path("runs") else []
+    return shlex.join(["dupl", "ablate", plan or arguments.what, *root, *chosen(arguments)])
+
+
+def chosen(arguments: argparse.Namespace) -> list[str]:
+    """The options that say which runs of a plan."""
+    words = []
     for name in ("rows", "seeds", "set"):
         values = getattr(arguments, name)
         words += [f"--{name}", *map(str, values)] if values else []
-    return shlex.join(words)
+    return words

@@ -29,6 +29,7 @@ from dupl.report.tables import title_of
 from dupl.report.thresholds import threshold_picture
 
 PROTOCOLS = ("train", "final", "cam")
+LOGITS_NOTE = "made_of.json"
 PICTURES = 8  # images of a picture page
 
 
@@ -136,17 +137,20 @@ def assess(
     label = split if data.get("split", split) == split else f"{split}-{data['split']}"
     parent = out or restored.folder / "evaluation"
     made_of = {"weights": digest(restored.checkpoint), "amp": model.amp, "data": data}
-    of = {name: identity(made_of | part.facts, config.model.to_dict()) for name, part in protocol.parts.items()}
+    made_of["model"] = identity(config.model.to_dict())
+    of = {name: identity(made_of | part.facts) for name, part in protocol.parts.items()}
     folders = {name: own_place(parent / f"{label}_{name}_{restored.name}", of[name]) for name in protocol.parts}
     if isinstance(protocol, Final):
         for name, part in protocol.parts.items():
             folder = folders[name] / ("labels" if name == protocol.plain else "crf")
-            protocol.kept[name] = KeptLabels(folder, made_of | part.facts)
-        sizes = {"scales": protocol.scales, "size": protocol.size}
-        kept = parent / f"{label}_{protocol.sizes.replace('final', 'logits')}_{restored.name}"
-        note = kept / "made_of.json"
-        if choice.keep_logits or Kept.fits(kept, made_of | sizes, note):
-            protocol.logits, protocol.keep_logits = KeptLogits(kept, made_of | sizes, note), choice.keep_logits
+            protocol.kept[name] = KeptLabels(folder, made_of | part.facts | {"of": of[name]})
+        logits_of = made_of | {"scales": protocol.scales, "size": protocol.size}
+        logits_of |= {"of": identity(logits_of)}
+        kept = f"{label}_{protocol.sizes.replace('final', 'logits')}_{restored.name}"
+        place = own_place(parent / kept, logits_of["of"])
+        note = place / LOGITS_NOTE
+        if choice.keep_logits or Kept.fits(place, logits_of, note):
+            protocol.logits, protocol.keep_logits = KeptLogits(place, logits_of, note), choice.keep_logits
     found = evaluate_by(protocol, model, source, settings, workers=config.runtime.workers, progress=progress)
     written = []
     for name, part in protocol.parts.items():
@@ -225,22 +229,27 @@ def write(run: Run, evaluation: Evaluation, heading: str, facts: dict[str, Any],
         threshold_picture(THRESHOLDS, named, path, what, protocol, f"{curves.metric} (%)", facts["cam_threshold"])
 
 
-def identity(made_of: dict[str, Any], model: dict[str, Any]) -> str:
-    """What an evaluation is of: weights, data, protocol and the model's settings, 16 hexadecimal digits."""
-    return hashlib.sha256(canonical({"made_of": made_of, "model": model}).encode()).hexdigest()[:16]
+def identity(made_of: dict[str, Any]) -> str:
+    """What something was made of, 16 hexadecimal digits."""
+    return hashlib.sha256(canonical(made_of).encode()).hexdigest()[:16]
 
 
 def own_place(folder: Path, of: str) -> Path:
-    """The folder, or the first of it with -2, -3 ... that holds no evaluation of something else."""
+    """The folder, or the first of it with -2, -3 ... that holds no results, label maps or logits of something else."""
     for k in count(1):
         place = folder if k == 1 else folder.with_name(f"{folder.name}-{k}")
-        try:
-            told = json.loads((place / "metrics.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            return place  # nothing that could be read is there
-        if isinstance(told, dict) and told.get("of", of) == of:
+        if all(_of(place / name, of) == of for name in ("metrics.json", "labels.json", "crf.json", LOGITS_NOTE)):
             return place
     raise AssertionError
+
+
+def _of(file: Path, otherwise: str) -> object:
+    """What a file of an evaluation says it is of; ``otherwise`` where it is not there, damaged, or does not say."""
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return otherwise
+    return told.get("of", otherwise) if isinstance(told, dict) else otherwise
 
 
 def digest(file: Path) -> str:

@@ -80,7 +80,9 @@ class Final(Protocol):
             self.name += f"-crf-{backend}" + "-present" * present_only + refine.suffix()
             among = " among the image's tags only" * present_only
             facts = {"final": chosen, "crf": asdict(refine), "backend": backend, "present_only": present_only}
-            self.parts[self.name] = Part(f"{how}, dense CRF{among} ({backend})", facts)
+            self.parts[self.name] = Part(
+                f"{how}, dense CRF{among} ({backend}{refine.suffix().replace('-', ', ')})", facts
+            )
 
     def stream(self, model: DuPL, source: ImageSet, indices: Sequence[int], workers: int) -> Iterator[Labelled]:
         """As the base says; label maps that are kept come first."""

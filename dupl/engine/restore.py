@@ -40,7 +40,7 @@ class Restored:
     @property
     def title(self) -> str:
         """The checkpoint, for people: "best, iteration 900", or the file where it is none of the run's own."""
-        own = self.checkpoint.parent == self.folder / FOLDER
+        own = self.checkpoint.parent.resolve() == (self.folder / FOLDER).resolve()
         name = self.name if own else "/".join(self.checkpoint.parts[-2:])
         if self.iteration is None:
             return name

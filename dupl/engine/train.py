@@ -167,7 +167,8 @@ def train(
         quiet.print(f"{run.path}: {len(view)} images, {batch}, {precision} on {device}", soft_wrap=True)
         if late := starts(config.model).keys() - marks(config).keys():
             end = config.schedule.iterations
-            quiet.print(f"not in this run, since they start after its end, iteration {end}: {', '.join(sorted(late))}")
+            names = ", ".join(sorted(name.removesuffix(" starts") for name in late))
+            quiet.print(f"not in this run, which ends at iteration {end} before they start: {names}")
         if rank == 0:
             sets = {"train": view.source} if validation is None else {"train": view.source, "val": validation}
             record(run, config, sets, quiet)

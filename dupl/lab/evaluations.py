@@ -12,6 +12,8 @@ from typing import Any
 
 TRAINING = re.compile(r"iter_(\d+)")  # folder of an evaluation that training made
 ASSESSED = re.compile(r"(?P<split>.+?)_(?P<name>(?:train|final|cam)-[^_]+)_(?P<checkpoint>.+)")  # that `dupl eval` made
+AGAIN = re.compile(r"-\d+$")  # of a further evaluation with other weights or settings
+FORMERLY = {"single scale, squashed": "squashed, no CRF"}  # titles of earlier versions
 Damage = list[tuple[Path, str]]
 
 
@@ -84,6 +86,7 @@ def _read(folder: str) -> Evaluation:
     metrics = {str(key): math.nan if value is None else float(value) for key, value in facts["metrics"].items()}
     seconds = None if facts.get("seconds") is None else float(facts["seconds"])
     title = str(facts.get("protocol", ""))
+    title = FORMERLY.get(title, title)
     if "name" not in facts:
         iteration = _count(facts["iter"])
         split = _split(facts.get("data"))
@@ -94,7 +97,8 @@ def _read(folder: str) -> Evaluation:
     reached = facts.get("iter", match and match[1])
     reached = None if reached is None else _count(reached)
     protocol = _protocol(name, "crf" in facts, bool(facts.get("present_only")))
-    rank = (False, facts.get("students") == "all", checkpoint == "best", reached or 0, written)
+    alone = Path(folder).name.endswith(f"_{checkpoint}")  # else -2: of other weights or settings than the run's own
+    rank = (False, alone, facts.get("students") == "all", checkpoint == "best", reached or 0, written)
     split = str(facts["split"])
     return Evaluation(Path(folder), protocol, name, title, split, checkpoint, reached, seconds, metrics, rank=rank)
 
@@ -117,7 +121,8 @@ def _guess(folder: Path, split: str) -> Evaluation:
         return Evaluation(folder, "train", "", "", split, "", None, None, {}, rank=(True, int(match[1])))
     match = ASSESSED.fullmatch(folder.name)
     split, name, checkpoint = match.groups() if match else ("", "", "")
-    rank = (False, "-student-" not in name, checkpoint == "best", math.inf)
+    alone = not AGAIN.search(checkpoint)
+    rank = (False, alone, "-student-" not in name, checkpoint == "best", math.inf)
     protocol = _protocol(name, "-crf-" in name, "-present" in name)
     return Evaluation(folder, protocol, name, "", split, checkpoint, None, None, {}, rank=rank)
 

@@ -18,7 +18,13 @@ from dupl.report.tables import figure, title_of
 
 MAPS = (("seg/1", 2), ("cam/1", 5))  # what is shown per class, and its column in per_class.csv
 MEASURES = {2: "IoU per class", 5: "OA rate per class"}
-DASHES = {"solid": "", "dash": "9 9", "dot": "3 3"}  # of plotly, and as SVG has them
+DASHES = {
+    "solid": "",
+    "dash": "9 9",
+    "dot": "3 3",
+    "dashdot": "9 3 3 3",
+    "longdash": "15 5",
+}  # of plotly, and as SVG has them
 LEGEND = 6  # names below a chart; more are named once, below the table of runs
 
 
@@ -43,7 +49,8 @@ def write(
         folders: Of the runs, at least one.
         boards: Sections as plain data: name, charts and bars (title, keys, unit), table, versus, differences.
         out: The file.
-        names: Row of a plan and seed by folder: a row has a colour, a seed a dash. Otherwise a run is called by recipe,
+        names: Row of a plan and seed by folder: a row has a colour, a seed a dash; both repeat where there are many.
+            Otherwise a run is called by recipe,
             fingerprint and seed.
 
     Returns:
@@ -62,7 +69,8 @@ def write(
         name, colour, dash = label(run), number, number // len(HUES)
         if names:
             row, seed = names[folder]
-            name, colour, dash = f"{row}, seed {seed}", rows.index(row), seeds.index(seed)
+            name, colour = f"{row}, seed {seed}", rows.index(row)
+            dash = seeds.index(seed) + colour // len(HUES)
         shown = Shown(run, hue("", colour), list(DASHES)[dash % len(DASHES)])
         runs[name if name not in runs else f"{name} in {run.path}"] = shown
     data: dict[str, Any] = {"plots": {}, "tables": {}}
@@ -155,7 +163,7 @@ def _lines(chart: Mapping[str, Any], runs: Mapping[str, Shown]) -> Any:
     made = line_chart(rows, names, chart.get("unit", ""), smooth=chart["title"].startswith("L"))
     for trace in made.data:
         trace.line.color, trace.line.dash = styles[trace.name]
-    return _unlabelled(made, len(runs))
+    return _unlabelled(made, len(runs)) if len(chart["keys"]) == 1 else made
 
 
 def _unlabelled(made: Any, runs: int) -> Any:

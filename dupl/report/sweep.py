@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dupl.report.sweep_importance import ENOUGH, EVALUATORS, Importance, importances, varied
+from dupl.report.sweep_importance import ENOUGH, EVALUATORS, MOST, Importance, importances, varied
 from dupl.report.sweep_trials import SweepOutline, complete, front, judged, ranked
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class SweepReport:
         importances: Largest first within each goal and evaluator.
         missing: Why an evaluator has no importances; "" where all have.
         bootstraps: Behind their spread.
+        sampled: Trials of each sample behind importances, where there are more of them; else 0.
     """
 
     outline: SweepOutline
@@ -33,6 +34,7 @@ class SweepReport:
     importances: tuple[Importance, ...] = ()
     missing: str = ""
     bootstraps: int = 0
+    sampled: int = 0
 
     def trial(self, number: int) -> Any:
         """One of the trials."""
@@ -69,4 +71,4 @@ def report(
     if len(varied(outline.axes, ended)) < 2:
         return SweepReport(outline, trials, best, missing="of fewer than two parameters there is nothing to weigh")
     found = importances(outline, ended, bootstraps, progress) if len(lacking) < len(EVALUATORS) else ()
-    return SweepReport(outline, trials, best, found, "; ".join(lacking), bootstraps)
+    return SweepReport(outline, trials, best, found, "; ".join(lacking), bootstraps, MOST if len(ended) > MOST else 0)

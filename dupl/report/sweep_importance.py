@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 ENOUGH = 8  # trials; fewer tell nothing of importance
+MOST = 200  # trials of a sample: the cost of fANOVA grows with their square
 TOP = 5  # trials that PED-ANOVA's best share should hold
 EVALUATORS = ("PED-ANOVA", "fANOVA")
 
@@ -50,7 +51,8 @@ def importances(
     PED-ANOVA (Watanabe et al., 2023) asks what the best trials have in common: a tenth of them, at least five, at most
     half and all that are complete; a pruned trial counts as one of the others. fANOVA (Hutter et al., 2014) asks how
     the mean over all other parameters varies with one, from complete trials. Both are Optuna's, in shares that add up
-    to 1; a bootstrap draws as many trials with replacement.
+    to 1; a bootstrap draws as many trials with replacement. Of more than ``MOST`` trials a sample of ``MOST`` stands
+    for all, and bootstraps are of that size; the spread is then that of ``MOST`` trials, wider than that of all.
 
     Args:
         outline: Of the sweep.
@@ -61,13 +63,15 @@ def importances(
     import numpy as np
 
     axes, rng = varied(outline.axes, ended), np.random.default_rng(0)
-    draws = [rng.integers(0, len(ended), len(ended)) for _ in range(bootstraps)]
+    size = min(len(ended), MOST)
+    whole_sample = np.arange(size) if size == len(ended) else np.sort(rng.permutation(len(ended))[:size])
+    draws = [rng.integers(0, len(ended), size) for _ in range(bootstraps)]
     found: list[Importance] = []
     total, done = len(outline.goals) * (1 + bootstraps), 0
     for goal, (metric, direction) in enumerate(outline.goals):
         values = np.where(ended["state"] == "complete", goal_values(ended, goal), math.nan)
         rounds = []
-        for draw in [np.arange(len(ended)), *draws]:
+        for draw in [whole_sample, *draws]:
             rounds.append(_once(axes, ended.iloc[draw], values[draw].tolist(), direction))
             done += 1
             progress(done, total)

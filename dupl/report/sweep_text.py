@@ -88,8 +88,10 @@ def importance_grid(report: SweepReport, metric: str) -> Grid:
 
 def importance_about(report: SweepReport) -> str:
     """What the figures of importances are."""
+    sampled = f" (each of {report.sampled}, as is the sample of the shares)" if report.sampled else ""
     return (
-        f"Shares of 1; in brackets the 5th to the 95th percentile over {report.bootstraps} bootstraps of the trials; "
+        f"Shares of 1; in brackets the 5th to the 95th percentile over {report.bootstraps} bootstraps of the trials"
+        f"{sampled}; "
         "first: share of bootstraps in which the parameter matters most. PED-ANOVA: what the best trials have "
         "in common, beside the others and the pruned; fANOVA: how the goal's mean varies along one parameter, from "
         "complete trials. Both tell of the trials that were drawn, "

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dupl import cells
@@ -78,16 +79,12 @@ def summary_table(metrics: Mapping[str, float], reference: Mapping[str, float] |
     return table
 
 
-def class_table(rows: Iterable[Sequence[Any]]) -> Table:
-    """IoU per class of every label map, from label map, class, IoU, ... as in per_class.csv.
-
-    Classes that no map has a number for, as in a set of some of the classes, are told below.
-    """
+def class_table(rows: Sequence[Sequence[Any]]) -> Table:
+    """IoU per class of every label map, from rows as in per_class.csv (map, class, IoU, ...), but `absent_classes`."""
     cells: dict[str, dict[str, str]] = {}
     for name, class_name, iou, *_ in rows:
         cells.setdefault(class_name, {})[name] = figure(iou)
-    absent = [name for name, row in cells.items() if set(row.values()) == {figure(math.nan)}]
-    cells = {name: row for name, row in cells.items() if name not in absent}
+    absent = absent_classes(rows)
     maps = sorted({name for row in cells.values() for name in row})
     table = Table()
     table.add_column("class", no_wrap=True)
@@ -95,15 +92,20 @@ def class_table(rows: Iterable[Sequence[Any]]) -> Table:
         kind, who = name.split("/")
         table.add_column(f"{KINDS[kind]} {who}", justify="right", no_wrap=True)
     for class_name, row in cells.items():
-        table.add_row(class_name, *(row.get(name, "–") for name in maps))
-    if absent:
-        table.caption, table.caption_justify = f"in no image: {', '.join(absent)}", "left"
+        if class_name not in absent:
+            table.add_row(escape(class_name), *(row.get(name, "–") for name in maps))
     return table
+
+
+def absent_classes(rows: Sequence[Sequence[Any]]) -> list[str]:
+    """The classes without an IoU in any label map: those that no image has."""
+    there = {row[1] for row in rows if not math.isnan(row[2])}
+    return list(dict.fromkeys(row[1] for row in rows if row[1] not in there))
 
 
 def print_evaluation(
     metrics: Mapping[str, float],
-    rows: Iterable[Sequence[Any]],
+    rows: Sequence[Sequence[Any]],
     title: str,
     reference: Mapping[str, float] | None = None,
 ) -> None:
@@ -121,6 +123,8 @@ def print_evaluation(
         note = "percent; –: no pixel in the truth" if what else "percent"
         console.print(f"{what}{title} ({note})", style="italic", markup=False, soft_wrap=True)
         console.print(table)
+    if absent := absent_classes(rows):
+        console.print(f"in no image: {', '.join(absent)}", markup=False, soft_wrap=True)
     tags = [f"student {k.split('/')[1]} {k.split('/')[2]} {figure(v)}" for k, v in metrics.items() if k[:4] == "cls/"]
     if tags:
         console.print(f"classification: {', '.join(tags)}")

@@ -1,6 +1,6 @@
 """DuPL on PASCAL VOC 2012 with DeiT-B, as the paper describes it.
 
-Reproduces: Table 4, last row (the paper's numbers: CAM 73.5, Seg. 69.9 mIoU on val; single scale, no CRF, the better
+Reproduces: Table 4, last row (the paper's numbers: CAM 73.5, Seg. 69.9 mIoU on val; squashed, no CRF, the better
     student of each), and, with the final protocol, Table 2 (72.2 with multi-scale and CRF).
 Not run by us: these are the paper's numbers. The published ones came from the released code; see voc/dupl_released.
 Hours: 6.8 h of training on two RTX 3090 with the released code; ours is not measured on a GPU yet.

@@ -1,6 +1,6 @@
 """DuPL on PASCAL VOC 2012 with DeiT-B, as the released code has it; the published numbers came from this.
 
-Reproduces: the published log (CAM 73.5, Seg. 69.9 mIoU on val at 20k; single scale, no CRF, the better student).
+Reproduces: the published log (CAM 73.5, Seg. 69.9 mIoU on val at 20k; squashed, no CRF, the better student).
 Not run by us: these are the paper's numbers.
 Hours: 6.8 h of training on two RTX 3090 with the released code; ours is not measured on a GPU yet.
 

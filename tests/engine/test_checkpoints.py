@@ -238,12 +238,15 @@ def test_plain_turns_numpy_scalars_into_python_ones():
 
 
 class TestRestore:
-    def test_best_last_or_a_file(self, trained, tmp_path):
+    def test_best_last_or_a_file(self, trained, tmp_path, monkeypatch):
         assert restore(str(trained), None, []).name == "best"
         assert restore(str(trained), "best", []).checkpoint == trained / "checkpoints" / "best.pth"
         assert restore(str(trained), "last", []).checkpoint == trained / "checkpoints" / "iter_000024.pth"
         other = restore(str(trained), "x/best.pth", [])
         assert (other.name, other.title) == ("best", "x/best.pth"), "not taken for the run's own best"
+        monkeypatch.chdir(trained.parent)
+        mine = restore(str(trained), f"{trained.name}/checkpoints/iter_000020.pth", [])
+        assert mine.title == "iteration 20", "the run's own by another path"
         with pytest.raises(UserError, match=r"no checkpoint iter_000021: it is no file, and .* has best, iter_000020,"):
             restore(str(trained), "iter_000021", [])
         named = restore(str(trained), "iter_000020", [])

@@ -350,6 +350,11 @@ class TestEval:
         monkeypatch.setattr(assess, "evaluate_by", stop)
         assert main(run[0]) == 130
         assert "the same command goes on from them" in " ".join(capsys.readouterr().err.split())
+        kept = run[1] / self.NAMES[1] / "crf" / "1" / "p0.png"  # as if it had come so far
+        kept.parent.mkdir(parents=True)
+        kept.write_bytes(b"a label map")
+        assert main([*run[0], "model.cam_scales=[1.0]"]) == 130
+        assert kept.exists(), "another evaluation of the same name has another folder"
 
     def test_kept_logits_stand_for_the_network(self, run, trained, monkeypatch):
         argv, out = run
@@ -377,6 +382,17 @@ class TestEval:
         assert len(passes) == 9, "one photo of one student"
         assert main([*argv, "evaluation.crf.srgb=15", "runtime.amp=bf16"]) == 0
         assert len(passes) == 17, "of another precision they are not"
+        other = "model.network.head.dilation=2"  # of the same shapes
+        assert main([*argv[:4], "--keep-logits", *argv[4:], other]) == 0
+        assert len(passes) == 25, "of another network they are not"
+        assert {f.name for f in out.iterdir() if f.name[-2:] in ("-2", "-3")} == {
+            f"{self.NAMES[0]}-2",  # without the CRF, of the other precision
+            f"{self.NAMES[0]}-3",
+            f"{self.NAMES[1]}-2",
+            "val_logits-1-1.5-1.25_best-2",
+        }
+        assert main([*argv, "evaluation.crf.srgb=17"]) == 0
+        assert len(passes) == 25, "those of the first are still there"
 
     def test_the_checkpoint_is_named(self, run, trained, capsys):
         argv, out = run

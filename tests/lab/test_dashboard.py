@@ -114,7 +114,19 @@ class TestCommand:
         ]
         assert places == sorted(places), "in the plan's order"
         assert main([*words, "--root", str(tmp_path)]) == 2
-        assert re.search(r"has no run of .*plan\.py: dupl ablate .*plan\.py trains them", capsys.readouterr().err)
+        told = rf"has none of these runs of .*plan\.py: dupl ablate .*plan\.py --root {tmp_path} trains them"
+        assert re.search(told, capsys.readouterr().err)
+        some = ["--root", str(fixtures / "store"), "--rows", "L_reg", "--seeds", "0", "7"]
+        assert main([*words, *some]) == 0
+        assert re.search(
+            r"^1 more of the plan were not begun: dupl ablate .* --rows L_reg --seeds 0 7$", capsys.readouterr().err
+        )
+        page = (tmp_path / "page.html").read_text()
+        assert "L_reg, seed 0" in page and "Baseline, seed 0" not in page
+        assert main([*words, *some, "--set", "schedule.lr=0.5"]) == 2
+        assert "--set schedule.lr=0.5 trains them" in capsys.readouterr().err
+        assert main(["dashboard", "--local", "--rows", "L_reg"]) == 2
+        assert "add --plan" in capsys.readouterr().err
         assert main([*words, str(fixtures / "store" / "L_dis-0")]) == 2
         assert "--plan names the runs" in capsys.readouterr().err
 

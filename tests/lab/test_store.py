@@ -3,6 +3,7 @@ import io
 import json
 import math
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -254,11 +255,23 @@ class TestFrame:
         final(run, "final-1-crf-torch-present", present_only=True, metrics={"m": 5.0})
         final(run, "cam-64-t0.5", crf=False, metrics={"m": 6.0})
         final(run, "train-64-t0.5", crf=False, metrics={"m": 7.0})
+        other = run.path / "evaluation" / "val_final-1-crf-torch_best-2"  # of a file of the same name, and later
+        shutil.copytree(run.path / "evaluation" / "val_final-1-crf-torch_best", other)
+        metrics = json.loads((other / "metrics.json").read_text()) | {"metrics": {"m": 8.0}}
+        (other / "metrics.json").write_text(json.dumps(metrics))
         frame = RunStore(tmp_path).frame()
         last = frame[frame["last"]].set_index("protocol")["value"].to_dict()
         assert last == {"train": 10.0, "final-no-crf": 1.0, "final": 2.0, "final-present": 5.0, "cam": 6.0}
         assert frame.set_index("value")["iteration"].astype("float").to_dict()[3.0] == 10
-        assert len(frame) == 8
+        assert len(frame) == 9
+        (other / "metrics.json").write_text("{")
+        assert RunStore(tmp_path).frame().query("last and protocol == 'final'")["value"].tolist() == [2.0]
+
+    def test_titles_of_earlier_versions_are_those_of_today(self, tmp_path):
+        run = make(tmp_path)
+        facts = {"protocol": "single scale, squashed", "iter": 9, "data": {"split": "val"}}
+        run.write_json("evaluation/iter_000009/metrics.json", {**facts, "metrics": {"m": 1.0}})
+        assert RunStore(tmp_path).frame()["title"].tolist() == ["squashed, no CRF"]
 
     def test_of_two_settings_the_newer_one(self, tmp_path):
         run = make(tmp_path)

@@ -104,6 +104,13 @@ def test_a_row_has_a_colour_and_a_seed_a_dash(tmp_path):
         }
     assert best["data"][0]["marker"]["color"] == [colour for colour, _ in styles.values()]
     assert not any(chart["layout"]["showlegend"] for chart in (seg, versus, iou)), "one legend for all"
+    two = [{"name": "Two", "charts": [{"title": "Both", "keys": ["seg/best/mIoU", "cam/mean/OA"], "unit": "%"}]}]
+    found, _ = data(dashboard.write(list(names), two, tmp_path / "two.html", names))
+    assert found["plots"]["two-1"]["layout"].get("showlegend") is not False, "lines that are no runs need their names"
+    many = {folder: (f"row {k}", 0) for k, folder in enumerate(names)}
+    found, _ = data(dashboard.write(list(many), BOARDS, tmp_path / "many.html", many))
+    lines = [(t["line"]["color"], t["line"]["dash"]) for t in found["plots"]["progress-1"]["data"]]
+    assert len(set(lines)) == len(lines) == 7, "eight rows, seven colours"
     assert page.count("<line ") == 8 and page.count("+ L_dis, seed 3") >= 1
 
 

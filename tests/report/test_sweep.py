@@ -9,6 +9,7 @@ import pytest
 pd = pytest.importorskip("pandas")
 pytest.importorskip("optuna", reason="importances are Optuna's")
 
+from dupl.report import sweep, sweep_importance  # noqa: E402
 from dupl.report import sweep_charts as charts  # noqa: E402
 from dupl.report import sweep_surface as surface_of  # noqa: E402
 from dupl.report.page_sweep import sweep_page  # noqa: E402
@@ -122,6 +123,23 @@ class TestImportances:
         assert first.axis == "a"
         assert made.missing == "fANOVA needs 8 trials that are complete: there are 6"
         assert not [one for one in made.importances if one.evaluator == "fANOVA"]
+
+    def test_of_very_many_a_sample_stands_for_all(self, monkeypatch):
+        monkeypatch.setattr(sweep_importance, "MOST", 20)
+        monkeypatch.setattr(sweep, "MOST", 20)
+        sizes = []
+        once = sweep_importance._once
+        monkeypatch.setattr(
+            sweep_importance, "_once", lambda axes, ended, *a: sizes.append(ended) or once(axes, ended, *a)
+        )
+        made = report(ONE, grid_of(lambda a, b: a), bootstraps=3)
+        assert [len(ended) for ended in sizes] == [20] * 4
+        assert sizes[0]["number"].is_unique, "the sample of the shares is drawn without replacement"
+        assert max(sizes[0]["number"]) > 20, "it is of all trials, not of the first"
+        assert made.importances[0].axis == "a" and made.sampled == 20
+        assert "bootstraps of the trials (each of 20, as is the sample of the shares); first:" in sweep_markdown(made)
+        monkeypatch.setattr(sweep, "MOST", 36)
+        assert "bootstraps of the trials; first:" in sweep_markdown(report(ONE, grid_of(lambda a, b: a), bootstraps=1))
 
     def test_too_little_is_told(self):
         made = report(ONE, frame({}, {}))

@@ -10,9 +10,9 @@ from dupl.report.tables import print_evaluation
 def test_classes_of_no_image_take_no_row(capsys):
     metrics = {f"{name}/{metric}": 50.0 for name in ("cam/1", "seg/1") for metric in ("mIoU", "OA")}
     rows = [("cam/1", "cat", 61.5), ("seg/1", "cat", 62.5), ("cam/1", "dog", math.nan), ("seg/1", "dog", math.nan)]
-    rows += [("cam/1", "cow", math.nan), ("seg/1", "cow", 0.0)]
+    rows += [("cam/1", "[b]cow", math.nan), ("seg/1", "[b]cow", 0.0), ("cam/1", "[/x]", math.nan)]
     print_evaluation(metrics, rows, "val")
     lines = capsys.readouterr().out.splitlines()
     starts = [line.split("│")[1].split()[0] for line in lines if line.startswith("│")]
-    assert starts == ["CAM,", "Seg,", "cat", "cow"]
-    assert "in no image: dog" in [line.strip() for line in lines]
+    assert starts == ["CAM,", "Seg,", "cat", "[b]cow"]
+    assert "in no image: dog, [/x]" in [line.strip() for line in lines]
