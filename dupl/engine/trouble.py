@@ -95,7 +95,9 @@ def workers_of(batches: object) -> Iterator[None]:
     """
     try:
         yield
-    except (ConnectionError, EOFError) as error:
+    except (ConnectionError, EOFError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "exited unexpectedly" not in str(error):
+            raise  # it is no worker's end, or says by what signal
         time.sleep(0.2)  # its end may come after what it leaves; the loader's alarm may say so meanwhile
         codes = {worker.pid: worker.exitcode for worker in getattr(batches, "_workers", ())}
         if (killed := next((pid for pid, code in codes.items() if code), None)) is None:

@@ -254,7 +254,8 @@ class TestNames:
         settings = [{**SETTINGS, **way} for way in ways]
         facts = {}
         for setting, who, protocol in itertools.product(settings, students, ("train", "final", "cam")):
-            for refine, backend, present in itertools.product((True, False), crf.BACKENDS, (True, False)):
+            backends = (None, *crf.BACKENDS)
+            for refine, backend, present in itertools.product((None, True, False), backends, (True, False)):
                 try:
                     found = Choice(protocol, who, refine, backend, present).build(setting, 2)
                 except UserError:

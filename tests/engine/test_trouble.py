@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader
 from dupl import recipes
 from dupl.cli import main
 from dupl.engine import loop
-from dupl.engine.trouble import plain_errors
+from dupl.engine.trouble import plain_errors, workers_of
 from dupl.errors import RunError
 from dupl.lab import overrides
 from dupl.lab.run import Run
@@ -144,6 +145,15 @@ class TestTraining:
         argv = ["train", tiny, "--work-dir", str(folder), "--resume", "--set", "evaluation.batch_size=1"]
         assert main(argv) == 0, "it is still the same run"
         assert helpers.rows(folder)[0] == helpers.rows(trained)[0]
+
+
+def test_a_worker_that_torch_missed_is_named_with_its_signal():
+    """Where the loader sees the end before the alarm, it does not say how; other errors stay as they are."""
+    ended = SimpleNamespace(_workers=[SimpleNamespace(pid=6, exitcode=None), SimpleNamespace(pid=7, exitcode=-9)])
+    with pytest.raises(RuntimeError, match=r"worker \(pid 7\) is killed by signal: Killed"), workers_of(ended):
+        raise RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
+    with pytest.raises(RuntimeError, match="^mat1 and mat2$"), workers_of(ended):
+        raise RuntimeError("mat1 and mat2")
 
 
 def test_a_loaders_worker_is_killed(commands, tiny, trained, tmp_path, helpers):
