@@ -20,7 +20,16 @@ from dupl.errors import UserError
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 # What Pillow may take a file for, whatever its name; of others (EPS) some are programs, run by a further program.
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, MemoryError, Image.DecompressionBombError)
+_UNREADABLE = (  # what Pillow raises of damaged files
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    struct.error,
+    MemoryError,
+    Image.DecompressionBombError,
+)
 _YES, _NO = {"1", "1.0", "true", "yes"}, {"", "0", "0.0", "false", "no"}
 
 

@@ -184,12 +184,17 @@ def _confusion(folder: Path) -> DataFrame:
     import pandas as pd
 
     name = "confusion.csv"
-    header, *rows = csv.reader(io.StringIO(_whole(folder / name).decode()))
+    try:
+        header, *rows = csv.reader(io.StringIO(_whole(folder / name).decode()))
+    except csv.Error as error:
+        raise ValueError(f"{name} is damaged: {error}") from None
+    if any(len(row) != len(header) for row in rows):
+        raise ValueError(f"{name} is damaged: its rows are not as long as its head")
     header = list(map(cells.read, header))
     classes = header[2:]
     try:
         matrices = np.array([row[2:] for row in rows], dtype=np.int64).reshape(-1, len(classes), len(classes))
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ValueError(f"{name} is damaged: no square matrix of whole numbers for each map") from None
     if header[:2] != ["map", "truth"] or [cells.read(row[1]) for row in rows] != classes * len(matrices):
         raise ValueError(f"{name} is damaged: its classes are not in order")
@@ -207,7 +212,7 @@ def _images(folder: Path) -> DataFrame:
     kinds = {"map": str, "image": str, "class": str, "TP": "int64", "FP": "int64", "FN": "int64"}
     try:
         table = pd.read_csv(io.BytesIO(_whole(folder / name)), dtype=kinds, keep_default_na=False)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"{name} is damaged: {' '.join(str(error).split())}") from None
     if list(table.columns) != list(kinds):
         raise ValueError(f"{name} is damaged: its columns are {', '.join(table.columns)}")

@@ -83,6 +83,6 @@ def scores(evaluation: Path, metric: str) -> dict[str, float]:
                 hit, union = int(row["TP"]), int(row["TP"]) + int(row["FP"]) + int(row["FN"])
                 if row["map"] == f"{kind}/{who}" and union:
                     found[row["image"]].append(hit / union)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return {}
     return {image: sum(values) / len(values) for image, values in found.items()}

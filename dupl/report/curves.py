@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dupl.atomic import atomic_write
 from dupl.errors import UserError
@@ -118,8 +118,8 @@ def series(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> list[
 
 
 def _number(value: Any) -> bool:
-    """Whether a value can be drawn."""
-    return isinstance(value, Real) and math.isfinite(value)
+    """Whether a value can be drawn, which an integer beyond floating point cannot."""
+    return isinstance(value, Real) and -sys.float_info.max <= cast(float, value) <= sys.float_info.max
 
 
 def _colour(line: Series) -> tuple[float, float, float]:

@@ -123,6 +123,7 @@ def read_run(folder: Path) -> RunFiles:
             ValueError,
             AttributeError,
             RecursionError,
+            csv.Error,
         ) as error:
             problems.append(f"{path.relative_to(folder)} cannot be read: {' '.join(str(error).split())}")
             return otherwise

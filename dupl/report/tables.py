@@ -47,12 +47,15 @@ def read_evaluation(folder: Path) -> tuple[dict[str, float], list[tuple[Any, ...
         with open(folder / "per_class.csv", newline="") as file:
             rows = [(row[0], cells.read(row[1]), *map(_number, row[2:])) for row in list(csv.reader(file))[1:]]
         return {name: math.nan if value is None else float(value) for name, value in metrics.items()}, rows
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
         raise UserError(f"{folder} holds no whole evaluation ({error}): run dupl eval") from error
 
 
 def _number(cell: str) -> float:
-    return float(cell) if cell else math.nan
+    value = float(cell) if cell else math.nan
+    if abs(value) >= 2**53:  # beyond counts of pixels, and what a page computes with
+        raise ValueError(f"{cell[:40]} is no such number")
+    return value
 
 
 def summary_table(metrics: Mapping[str, float], reference: Mapping[str, float] | None = None) -> Table:

@@ -84,3 +84,11 @@ def test_a_polygon_with_a_number_of_400_digits(tmp_path):
     file.write_bytes(kind.whole.replace(b"8.5", b"9" * 400))
     with pytest.raises(UserError, match="byte .*: a polygon holds a number of hundreds of digits"):
         kind.read(file)
+
+
+def test_a_tiff_whose_offsets_are_text(tmp_path):
+    kind, file = laid_out("mask TIFF", tmp_path)
+    assert b"\x11\x01\x04\x00" in kind.whole  # StripOffsets, whole numbers
+    file.write_bytes(kind.whole.replace(b"\x11\x01\x04\x00", b"\x11\x01\x02\x00"))
+    with pytest.raises(UserError, match="cannot be read"):
+        kind.read(file)

@@ -95,5 +95,23 @@ def test_scalars_replaced(copy):
         '{"iter": null}',
         '{"iter": 1, "a/b/c/d": 1}',
         '{"iter": [1]}',
+        json.dumps({"iter": 10**400, "loss": 1.0}),
+        json.dumps({"iter": 1, "loss": 10**400, "seg/1/mIoU": -(10**400)}),
     ):
         replaced(copy, "scalars.jsonl", f"{line}\n".encode())
+
+
+@pytest.mark.parametrize("table", ["confusion.csv", "per_image.csv", "per_class.csv"])
+def test_tables_damaged(copy, table):
+    file = next(copy.glob(f"evaluation/*/{table}"))
+    whole = file.read_bytes()
+    first, rest = whole.split(b"\n", 1)
+    number = rest.split(b"\n", 1)[0].rsplit(b",", 1)[1].strip()
+    for content in (
+        whole.replace(b",", b"\r", 3),  # a line end within a row
+        first + b"\n" + rest.replace(number, b"9" * 30, 1),  # beyond 64 bits
+        first + b"\n" + rest.replace(number, b"9" * 400, 1),
+        whole.replace(b",", b"\0", 1),
+        first + b"\n" + b'"' + rest,  # a quote that never ends
+    ):
+        replaced(copy, str(file.relative_to(copy)), content)
