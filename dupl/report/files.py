@@ -207,6 +207,9 @@ def _sheet(path: Path) -> dict[str, Any]:
         for series in (entry.get(name) for entry in losses):
             if not isinstance(series, list) or len(series) != (count or len(series)) or not all(map(_sound, series)):
                 raise ValueError(f"{name} of losses is {str(series)[:60]}")
+    for entry in losses:
+        if entry["low"] > entry["high"] or (entry["fitted"] and min(entry["variance"]) <= 0):
+            raise ValueError("losses that end before they begin, or a mixture without variance")
     if bad := _other(described, {"seconds": NUMBER}, optional=True):
         raise ValueError(bad)
     return {**described, "sheet": path.with_suffix(".webp").read_bytes()}

@@ -45,9 +45,11 @@ def densities(losses: Mapping[str, Any], at: NDArray[np.float64]) -> NDArray[np.
 
 def is_noise(losses: Mapping[str, Any], at: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return where a loss counts as noise (Eq. 7): its posterior is over gamma, and the filter acts, (N,)."""
+    if not acts(losses):
+        return np.zeros(len(at), bool)
     clean, noise = densities(losses, at)
     over: NDArray[np.bool_] = noise > losses["gamma"] * (clean + noise)
-    return over & acts(losses)
+    return over
 
 
 def mixture_chart(losses: Mapping[str, Any]) -> Figure:

@@ -88,6 +88,16 @@ def test_a_value_replaced(copy, name):
             replaced(copy, name, json.dumps({**whole, key: value}).encode())
 
 
+@pytest.mark.parametrize("changes", [dict(low=9.0, high=1.0), dict(variance=[0.0, 1e-3]), dict(variance=[1e-3, -1.0])])
+def test_losses_that_cannot_be(copy, changes):
+    name = "gallery/iter_000024.json"
+    whole = json.loads((copy / name).read_text())
+    for image in whole["images"]:
+        image["losses"] = [{**one, "fitted": True, **changes} for one in image["losses"]]
+    assert any(image["losses"] for image in whole["images"])
+    replaced(copy, name, json.dumps(whole).encode())
+
+
 def test_scalars_replaced(copy):
     for line in (
         '{"iter": 1, "loss": "a"}',
