@@ -41,7 +41,7 @@ def losses(run: RunFiles, data: dict[str, Any]) -> Section:
     any_at_all = False
     for n, shot in enumerate(data["gallery"]):
         for image in shot["images"]:
-            for student, one in enumerate(image.pop("losses", []), 1):
+            for student, one in enumerate(image.pop("losses", None) or (), 1):
                 any_at_all = True
                 key = f"losses-{n}-{len(shot['losses'])}"
                 data["plots"][key] = mixture_chart(one).update_layout(showlegend=False).to_plotly_json()

@@ -98,6 +98,13 @@ def test_losses_that_cannot_be(copy, changes):
     replaced(copy, name, json.dumps(whole).encode())
 
 
+def test_losses_that_are_none(copy):
+    name = "gallery/iter_000024.json"
+    whole = json.loads((copy / name).read_text())
+    for nothing in (0, None, "", 1, "a", {"a": 1}):
+        replaced(copy, name, json.dumps({**whole, "images": [{**whole["images"][0], "losses": nothing}]}).encode())
+
+
 def test_scalars_replaced(copy):
     for line in (
         '{"iter": 1, "loss": "a"}',
