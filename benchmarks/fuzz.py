@@ -14,6 +14,7 @@ import argparse
 import faulthandler
 import io
 import json
+import math
 import os
 import random
 import resource
@@ -51,7 +52,7 @@ from dupl.lab.store import RunStore
 from dupl.literals import read_file
 from dupl.method.backbone import load_weights as load_backbone
 from dupl.report.files import read_run
-from dupl.report.page import page
+from dupl.report.page import write
 
 KeptOf = TypeVar("KeptOf", bound=Kept)
 VIT: Any = VisionTransformer(img_size=16, patch_size=8, embed_dim=8, depth=1, num_heads=1, num_classes=0)
@@ -59,7 +60,10 @@ MOST_SECONDS = 20  # of CPU, for one file
 MOST_BYTES = 3 << 30  # of memory
 ORIENTED = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
 PIECES = (b"\0", b"\n", b'"', b"[", b"{", b"<", b"&", b"'", b",", b"-1", b"0", b"1e999", b"NaN", b"null", b"9" * 30)
-STRANGE = (None, True, -1, 0, 0.5, 1e308, 10**400, "", "a", "\0", "\ud800", "9" * 5000, [], {}, [[]], {"a": None}, [1])
+STRANGE: tuple[Any, ...] = (
+    *(None, True, -1, 0, 0.5, 1e308, math.nan, math.inf, 10**400, -(10**400)),
+    *("", "a", "\0", "\ud800", "9" * 5000, [], {}, [[]], {"a": None}, [1], {"\ud800": 1}, [math.nan]),
+)
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ def look(folder: Path) -> None:
     found = read_run(folder)
     for problem in found.problems:
         assert "\n" not in problem
-    assert page(found).startswith("<!doctype html>")
+    assert write(folder, folder.parent / "page.html").read_text("utf-8").startswith("<!doctype html>")
 
 
 def tables(folder: Path) -> None:

@@ -8,10 +8,19 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def atomic_write(path: str | Path, data: bytes) -> None:
+def utf8(text: str) -> bytes:
+    """Text as UTF-8; what is no character, such as a byte of a file's name that is no UTF-8, as its escape."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def atomic_write(path: str | Path, data: bytes | str) -> None:
     """Writes a file so that whoever reads it, even after a crash, finds all of it or what was there before.
 
     Folders on the way are made.
+
+    Args:
+        path: The file.
+        data: Its content; text is written as `utf8` has it.
 
     Raises:
         OSError: It cannot be written; nothing is left behind.
@@ -21,7 +30,7 @@ def atomic_write(path: str | Path, data: bytes) -> None:
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with open(draft, "xb") as file:
-            file.write(data)
+            file.write(utf8(data) if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, path)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -238,6 +241,14 @@ class TestOutput:
     def test_format_follows_the_name(self, capsys, plan, store, tmp_path, name, begins):
         assert report(capsys, plan, "--root", store, "--out", tmp_path / name) == ""
         assert (tmp_path / name).read_text(encoding="utf-8").startswith(begins)
+
+    def test_a_terminal_without_check_marks(self, plan, store):
+        """What it cannot show is written as its escape."""
+        argv = [sys.executable, "-m", "dupl", "report", plan, "--root", store, "--format", "md"]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "latin-1"}
+        done = subprocess.run(list(map(str, argv)), env=env, capture_output=True)
+        assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+        assert b"\\u2713" in done.stdout and "±".encode("latin-1") in done.stdout
 
     def test_mistakes_are_told_in_one_line(self, capsys, plan, store, tmp_path):
         assert "end it with .md, .tex, .csv, .html" in refused(capsys, plan, "--root", store, "--out", "table.pdf")

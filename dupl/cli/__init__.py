@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import io
 import signal
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from dupl.errors import RunError, UserError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; exit code 0, 1 (the run failed), 2 (bad input) or 130 (interrupted)."""
+    write_anything()
     arguments = build_parser().parse_args(argv)
     watch_for_hangs()
     try:
@@ -46,6 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"dupl: {error}", file=sys.stderr)
         return 1
+
+
+def write_anything() -> None:
+    """Have what a terminal or a pipe cannot show, such as a check mark in Latin-1, written as its escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def watch_for_hangs() -> None:

@@ -67,7 +67,7 @@ def run_dashboard(arguments: argparse.Namespace) -> int:
         from dupl.atomic import atomic_write
 
         made = dashboard.workspace(arguments.entity or "entity", project, arguments.plan)
-        atomic_write(arguments.spec, json.dumps(dashboard.specification(made), indent=2).encode())
+        atomic_write(arguments.spec, json.dumps(dashboard.specification(made), indent=2))
         print(arguments.spec)
         return 0
     if reason := track.unreachable():

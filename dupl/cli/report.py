@@ -103,7 +103,7 @@ def _put(text: str, out: Path | None) -> int:
     if out is None:
         print(text, end="")
     else:
-        atomic_write(out, text.encode())
+        atomic_write(out, text)
         stderr().print(f"written to {out}", soft_wrap=True, markup=False)
     return 0
 

@@ -260,7 +260,7 @@ def _confirm(arguments: argparse.Namespace, sweep: Sweep) -> int:
         if arguments.dry_run:
             print(text, end="")
             return 0
-        atomic_write(path, text.encode())
+        atomic_write(path, text)
         stderr().print(f"chosen points are written to {path}", soft_wrap=True, markup=False)
     words = [str(path), *_words(arguments, "root", "seeds")]
     more = _words(arguments, "jobs", "gpus", "gpus_per_run", "retries", "max_failed", "lease", "hang_after")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dupl.atomic import utf8
 from dupl.data.base import ImageSet
 from dupl.errors import UserError
 from dupl.registry import DATASETS
@@ -50,7 +51,7 @@ class Part(ImageSet):
         size = count if count is not None else round((share or 0.0) * every)
         if not 0 < size < every:
             raise UserError(f"a part of {size} of {every} images: hold out at least one, and leave one")
-        ranked = sorted(range(every), key=lambda i: hashlib.sha256(f"{seed} {self.whole.names[i]}".encode()).digest())
+        ranked = sorted(range(every), key=lambda i: hashlib.sha256(utf8(f"{seed} {self.whole.names[i]}")).digest())
         self.positions = sorted(ranked[:size] if held else ranked[size:])
         self.names = [self.whole.names[i] for i in self.positions]
 

@@ -203,5 +203,5 @@ def infer(
             progress(done, len(files))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([cells.written(cell) for cell in row] for row in table)
-    atomic_write(out / "tags.csv", text.getvalue().encode())
+    atomic_write(out / "tags.csv", text.getvalue())
     return passed

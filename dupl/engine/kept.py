@@ -41,7 +41,7 @@ class Kept:
             if not replace:
                 raise UserError(f"{folder} holds label maps of other weights or settings: choose another folder")
             shutil.rmtree(folder)
-        atomic_write(note or _note(folder), _text(made_of).encode())
+        atomic_write(note or _note(folder), _text(made_of))
 
     @staticmethod
     def fits(folder: Path, made_of: Mapping[str, Any], note: Path | None = None) -> bool:

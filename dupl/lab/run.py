@@ -268,7 +268,7 @@ class Run:
     def write_text(self, name: str, text: str) -> Path:
         """Writes a file of the run, whole or not at all, and returns its path."""
         path = self.path / name
-        atomic_write(path, text.encode())
+        atomic_write(path, text)
         return path
 
     def write_json(self, name: str, value: Any) -> Path:

@@ -118,8 +118,8 @@ def series(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> list[
 
 
 def _number(value: Any) -> bool:
-    """Whether a value can be drawn, which an integer beyond floating point cannot."""
-    return isinstance(value, Real) and -sys.float_info.max <= cast(float, value) <= sys.float_info.max
+    """Whether a value can be drawn, in percent too, which one at the end of floating point cannot."""
+    return isinstance(value, Real) and abs(cast(float, value)) <= sys.float_info.max / 100
 
 
 def _colour(line: Series) -> tuple[float, float, float]:

@@ -76,7 +76,7 @@ def write(
     data: dict[str, Any] = {"plots": {}, "tables": {}}
     sections = [_section(board, runs, data) for board in boards]
     head = f"<p>{len(runs)} runs</p>{_list(runs, data, out)}{_key(runs) if len(runs) > LEGEND else ''}"
-    atomic_write(out, document("Dashboard", "dupl dashboard", head, sections, data).encode())
+    atomic_write(out, document("Dashboard", "dupl dashboard", head, sections, data))
     return out
 
 

@@ -212,6 +212,7 @@ def _sheet(path: Path) -> dict[str, Any]:
             raise ValueError("losses that end before they begin, or a mixture without variance")
     if bad := _other(described, {"seconds": NUMBER}, optional=True):
         raise ValueError(bad)
+    json.dumps(described, allow_nan=False)  # as the page has it
     return {**described, "sheet": path.with_suffix(".webp").read_bytes()}
 
 

@@ -64,7 +64,7 @@ def facts(rows: Mapping[str, str]) -> str:
 
 def link(target: Path, folder: Path) -> str:
     """Return the address of a file as a page in a folder names it; a path is never taken for anything else."""
-    return quote(Path(os.path.relpath(target, folder)).as_posix())
+    return quote(Path(os.path.relpath(target, folder)).as_posix(), errors="surrogateescape")
 
 
 def folded(title: str, content: str) -> str:

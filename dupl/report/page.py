@@ -31,7 +31,7 @@ def write(folder: Path, out: Path | None = None) -> Path:
     """
     run = read_run(folder)
     path = out or run.path / NAME
-    atomic_write(path, page(run).encode())
+    atomic_write(path, page(run))
     return path
 
 

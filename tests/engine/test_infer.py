@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +147,16 @@ class TestCommand:
         assert main(["infer", str(trained), str(odd), "--out", str(tmp_path / "out")]) == 0
         assert set(table(tmp_path / "out")) == {odd.name}
         assert odd.stem in read_tag_table(tmp_path / "out" / "tags.csv").tags
+
+    @pytest.mark.skipif(sys.platform == "darwin", reason="every name is UTF-8 there")
+    def test_a_name_that_is_no_utf8(self, trained, photos, tmp_path):
+        odd = tmp_path / os.fsdecode(b"caf\xe9") / os.fsdecode(b"\xe9t\xe9.png")
+        odd.parent.mkdir()
+        odd.write_bytes((photos / "clear.png").read_bytes())
+        out = tmp_path / os.fsdecode(b"out\xe9")
+        assert main(["infer", str(trained), str(odd.parent), "--out", str(out)]) == 0
+        assert set(table(out)) == {r"\udce9t\udce9.png"}
+        assert (out / "masks" / odd.name).is_file()
 
 
 class TestImages:

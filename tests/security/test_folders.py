@@ -10,8 +10,7 @@ import pytest
 
 from dupl.errors import UserError
 from dupl.lab.store import RunStore
-from dupl.report.files import read_run
-from dupl.report.page import page
+from dupl.report.page import write
 
 STRANGE = ["", "null", "[[1]]", '{"iter": "a"}', "[" * 100_000]
 INSIDE = {
@@ -49,7 +48,7 @@ def no_plotly(monkeypatch):
 def look(folder: Path) -> None:
     """What reads folders; anything but a clear error fails the test."""
     try:
-        assert page(read_run(folder)).startswith("<!doctype html>")
+        assert write(folder, folder.parent / "page.html").read_text("utf-8").startswith("<!doctype html>")
     except UserError as error:
         assert "\n" not in str(error)
     store = RunStore(folder.parent)
@@ -84,7 +83,7 @@ def test_a_file_replaced(copy, name):
 def test_a_value_replaced(copy, name):
     whole = json.loads((copy / name).read_text())
     for key in INSIDE[name]:
-        for value in (None, "a", 10**400, [{"a": 1}]):
+        for value in (None, "a", "\ud800", 10**400, [{"a": 1}], {"\ud800": "\ud800"}, [float("nan")], float("inf")):
             replaced(copy, name, json.dumps({**whole, key: value}).encode())
 
 
@@ -114,6 +113,8 @@ def test_scalars_replaced(copy):
         '{"iter": [1]}',
         json.dumps({"iter": 10**400, "loss": 1.0}),
         json.dumps({"iter": 1, "loss": 10**400, "seg/1/mIoU": -(10**400)}),
+        json.dumps({"iter": 1, "pixels/supervised": 1e308, "noise/1/share": 1e308}),  # shown in percent
+        json.dumps({"iter": 1, "loss\ud800": 1.0, "quality/\ud800": 2.0}),
     ):
         replaced(copy, "scalars.jsonl", f"{line}\n".encode())
 

@@ -51,7 +51,7 @@ def verify(
     if known.get(archive.name) != sha256:
         known[archive.name] = sha256
         lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(known.items()))
-        atomic_write(folder / "SHA256SUMS", lines.encode())
+        atomic_write(folder / "SHA256SUMS", lines)
 
 
 def is_known(name: str, folder: Path) -> bool:

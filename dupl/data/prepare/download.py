@@ -65,7 +65,7 @@ class _Part:
 
     def remember(self, url: str) -> None:
         note = dict(url=url, size=self.size, validator=self.validator)
-        atomic_write(self.note, json.dumps(note).encode())
+        atomic_write(self.note, json.dumps(note))
 
     def drop(self) -> None:
         self.path.unlink(missing_ok=True)

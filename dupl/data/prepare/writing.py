@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dupl.atomic import utf8
 from dupl.data.prepare.disk import write_file
 from dupl.palette import colormap
 
@@ -28,7 +29,7 @@ def save_mask(path: Path, mask: NDArray[np.uint8]) -> None:
 
 def save_list(path: Path, ids: Iterable[str]) -> None:
     """Write one id a line."""
-    write_file(path, ["".join(f"{name}\n" for name in ids).encode()])
+    write_file(path, [utf8("".join(f"{name}\n" for name in ids))])
 
 
 def save_tags(path: Path, tags: Mapping[str, Sequence[str]], mark: str) -> None:
@@ -37,4 +38,4 @@ def save_tags(path: Path, tags: Mapping[str, Sequence[str]], mark: str) -> None:
     table = csv.writer(content, lineterminator="\n")
     table.writerow(["image", "tags"])
     table.writerows([name, mark.join(present)] for name, present in tags.items())
-    write_file(path, [content.getvalue().encode()])
+    write_file(path, [utf8(content.getvalue())])

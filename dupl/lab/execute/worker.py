@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from dupl.atomic import utf8
 from dupl.errors import UserError
 from dupl.lab.execute.job import PLACE, TETHER, Job, Step
 from dupl.lab.execute.lease import FOLDER, TTL, Claim, Lease, Leases, Outcome
@@ -173,7 +174,7 @@ def _execute(step: Step, job: Job, order: Order, folder: Path, lease: Lease, sto
         env[VARIABLE] = signs.name
         watched = [Path(signs.name), *(folder / name for name in (LOG, "scalars.jsonl", "status.json"))]
         pulse = Pulse(watched, order.hang)
-        log.write(f"== {datetime.now(timezone.utc).isoformat(timespec='seconds')} {shlex.join(words)}\n".encode())
+        log.write(utf8(f"== {datetime.now(timezone.utc).isoformat(timespec='seconds')} {shlex.join(words)}\n"))
         log.flush()
         child = subprocess.Popen(
             [*TETHER, *words],
