@@ -10,7 +10,8 @@ from typing import Any
 from dupl.errors import UserError
 
 SUBSTITUTED = re.compile(r"\{\{[^{}]*\}\}")  # what mmengine replaces in the text before it is executed
-MOST = 100_000  # values in one list that is written as a product or a sum
+MOST = 10_000  # values in one list that is written as a product
+PRODUCTS = 200  # in one file
 
 
 def parse(path: Path) -> ast.Module:
@@ -42,6 +43,9 @@ def read_file(path: Path) -> dict[str, Any]:
         if marked := SUBSTITUTED.search(line):
             raise UserError(f"{path}, line {number}: {marked[0]} is more than literals, and nothing is substituted")
     try:
+        products = [node for node in ast.walk(tree) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)]
+        if len(products) > PRODUCTS:
+            raise _Refused(products[PRODUCTS])
         for n, node in enumerate(tree.body):
             if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
                 found[node.targets[0].id] = value_of(node.value)

@@ -12,7 +12,7 @@ import keyword
 import math
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -245,3 +245,14 @@ def _text(value: Any, indent: int, used: int) -> str:
         return opening + flat + closing
     rows = [f"{' ' * inner}{head}{_text(item, inner, inner + len(head))},\n" for head, item in items]
     return f"{opening}\n{''.join(rows)}{end}{closing}"
+
+
+def at_least(least: int, part: Mapping[str, Any], where: str, name: str) -> None:
+    """Know that a count of a recipe, where it is given, is a whole number that means something.
+
+    Raises:
+        UserError: It is none, or below the least.
+    """
+    value = part.get(name)
+    if value is not None and (type(value) is not int or value < least):
+        raise UserError(f"{where}.{name} is {value!r}: give a whole number, at least {least}")

@@ -24,6 +24,7 @@ from dupl.cli.sweep import add_sweep
 from dupl.cli.sync import add_sync
 from dupl.cli.train import add_demo, add_train
 from dupl.errors import RunError, UserError
+from dupl.terminal import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,10 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(arguments.run(arguments) or 0)
     except UserError as error:
-        print(f"dupl: {error}", file=sys.stderr)
+        print(f"dupl: {printable(error)}", file=sys.stderr)
         return 2
     except RunError as error:
-        print(f"dupl: {error}", file=sys.stderr)
+        print(f"dupl: {printable(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("dupl: interrupted", file=sys.stderr)
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except OSError as error:
-        print(f"dupl: {error}", file=sys.stderr)
+        print(f"dupl: {printable(error)}", file=sys.stderr)
         return 1
 
 

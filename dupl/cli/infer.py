@@ -76,8 +76,9 @@ def run_infer(arguments: argparse.Namespace) -> int:
     """``dupl infer``."""
     if arguments.voc_submission:
         return run_submission(arguments)
-    from dupl.engine.infer import find_images, infer, read_tags
+    from dupl.engine.infer import claim, find_images, infer, read_tags
     from dupl.engine.restore import restore
+    from dupl.engine.trouble import plain_errors
 
     console = stderr()
     files = find_images(arguments.images)
@@ -88,7 +89,9 @@ def run_infer(arguments: argparse.Namespace) -> int:
     students = ["mean", *(str(i + 1) for i in range(len(model.students)))]
     if arguments.student not in students:
         raise UserError(f"--student {arguments.student}: this model has {', '.join(students)}")
-    with progress_bar("infer", console) as progress:
+    facts = {"weights": str(restored.checkpoint), "student": arguments.student, "size": restored.config.evaluation.size}
+    claim(arguments.out, {"protocol": "one scale, no CRF", **facts, "tags": arguments.tags})
+    with plain_errors("smaller images"), progress_bar("infer", console) as progress:
         passed = infer(
             model,
             files,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dupl.cli.shared import command, recipe_options, resolved, stderr
 from dupl.errors import RunError, UserError
+from dupl.terminal import printable
 
 if TYPE_CHECKING:
     from dupl.lab.reproduce import Check
@@ -56,7 +57,8 @@ def run_reproduce(arguments: argparse.Namespace) -> int:
     from dupl.engine.data_digest import digests
 
     found = reproduce.checks(run, config, digests(config))
-    print(f"run        {run.path}, {status.state} at iteration {status.iteration}, on {status.machine or status.host}")
+    where = status.machine or status.host
+    print(printable(f"run        {run.path}, {status.state} at iteration {status.iteration}, on {where}"))
     _tell(found)
     different = [check.what for check in found if check.same is False]
     if arguments.check:
@@ -64,7 +66,7 @@ def run_reproduce(arguments: argparse.Namespace) -> int:
     words = reproduce.command(run, run.config_path, out)
     if arguments.set:
         words += ["--set", *arguments.set]
-    print(f"command    {shlex.join(words)}")
+    print(printable(f"command    {shlex.join(words)}"))
     return 0 if arguments.out is None else _again(run, config, out, words)
 
 
@@ -93,4 +95,5 @@ def _again(run: Run, config: Any, out: Path, words: Sequence[str]) -> int:
 def _tell(found: Sequence[Check]) -> None:
     words = {True: "same", False: "DIFFERS", None: "unknown"}
     for check in found:
-        print(f"{words[check.same]:9}  {check.what}: {check.told}" + (f"  ({check.advice})" if check.advice else ""))
+        advice = f"  ({check.advice})" if check.advice else ""
+        print(printable(f"{words[check.same]:9}  {check.what}: {check.told}{advice}"))

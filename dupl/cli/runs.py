@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from dupl.cli.shared import command, stderr
 from dupl.errors import UserError
+from dupl.terminal import printable
 
 if TYPE_CHECKING:
     from dupl.lab.store import RunStore
@@ -180,14 +181,14 @@ def show(runs: list[StoredRun], sizes: list[int], root: Path) -> None:
     for stored, size in zip(runs, sizes, strict=True):
         status, colour = stored.status, COLOURS.get(stored.state, "default")
         table.add_row(
-            escape(stored.path.relative_to(root).as_posix()),
+            escape(printable(stored.path.relative_to(root).as_posix())),
             f"[{colour}]{stored.state}{' (died)' * stored.stale}[/]",
             f"{status.iteration}/{'?' if status.iterations is None else status.iterations}",
             str(status.seed),
             str(timedelta(seconds=round(status.seconds))),
             span((now - moment(stored)).total_seconds()),
             decimal(size),
-            (status.commit or "–")[:7] + "+" * bool(status.dirty),
+            escape(printable((status.commit or "–")[:7])) + "+" * bool(status.dirty),
         )
     console.print(table)
     told = ", ".join(f"{count} {state}" for state, count in Counter(stored.state for stored in runs).most_common())
@@ -235,6 +236,6 @@ def remove(store: RunStore, runs: list[StoredRun], sizes: list[int], yes: bool) 
 def agreed(question: str) -> bool:
     """Ask; anything but yes is no."""
     try:
-        return stderr().input(f"{question} \\[y/N] ").strip().lower() in ("y", "yes")
+        return stderr().input(f"{question} [y/N] ", markup=False).strip().lower() in ("y", "yes")
     except EOFError:
         return False

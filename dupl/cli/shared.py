@@ -55,7 +55,8 @@ def stderr() -> Console:
     from rich.console import Console
 
     notebook = "ipykernel" in sys.modules  # says it is a terminal, and keeps every state of a progress bar
-    return Console(stderr=True, highlight=False, force_jupyter=False, force_terminal=False if notebook else None)
+    forced = False if notebook else None
+    return Console(stderr=True, highlight=False, markup=False, force_jupyter=False, force_terminal=forced)
 
 
 def resolved(recipe: str | Path, sets: Sequence[str], read: Callable[[str | Path], Config] | None = None) -> Config:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import io
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stdout
 from typing import Any
 
 from dupl.cli.shared import command, recipe_options, resolved
 from dupl.errors import UserError
+from dupl.terminal import printable
 
 
 def add_show(commands: Any) -> None:
@@ -43,8 +45,11 @@ def run_show(arguments: argparse.Namespace) -> int:
     """``dupl show``."""
     from dupl import recipes
 
-    with recipes.literals_only() if arguments.no_exec else nullcontext():
-        return show(arguments)
+    told = io.StringIO()
+    with recipes.literals_only() if arguments.no_exec else nullcontext(), redirect_stdout(told):
+        code = show(arguments)
+    print(printable(told.getvalue()), end="")
+    return code
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -99,8 +104,10 @@ def components(model: dict[str, Any], unknown: bool = False) -> list[tuple[str, 
     }
     rows = []
     for name, key in places.items():
+        if not isinstance(model.get(key), dict) or "type" not in model[key]:
+            raise UserError(f"model.{key}: no component stands there; write dict(type=...)")
         arguments = {k: v for k, v in model[key].items() if k != "type"}
-        kind = COMPONENTS.get(model[key]["type"])
+        kind = COMPONENTS.get(str(model[key]["type"]))
         if kind is None and not unknown:
             known = ", ".join(sorted(COMPONENTS.module_dict))
             raise UserError(f"model.{key}: no component is called {model[key]['type']}; there are {known}")

@@ -137,9 +137,13 @@ def read_tag_table(path: str | Path, classes: Sequence[str] | None = None) -> Ta
     path = Path(path)
     lines = read_text(path, "table of tags").splitlines()
     header = lines[0] if lines else ""
-    rows = csv.DictReader(lines, delimiter=next((mark for mark in ",;\t" if mark in header), ","))
-    columns = [read(column.strip()) for column in rows.fieldnames or ()]
-    rows.fieldnames = columns
+    rows = csv.DictReader(lines, delimiter=next((mark for mark in ",;\t" if mark in header), ","), strict=True)
+    try:
+        columns = [read(column.strip()) for column in rows.fieldnames or ()]
+        rows.fieldnames = columns
+        table = [(rows.line_num, row) for row in rows]
+    except csv.Error as error:
+        raise UserError(f"{path}, after line {rows.line_num}: {error}; close the quote that begins a cell") from None
     if "image" not in columns:
         raise UserError(f"{path}: no column 'image' in its first line; name the columns image,tags")
     names = [column for column in columns if column not in ("image", "tags", "split")]
@@ -150,8 +154,8 @@ def read_tag_table(path: str | Path, classes: Sequence[str] | None = None) -> Ta
     tags: dict[str, tuple[str, ...]] = {}
     files: dict[str, str] = {}
     splits: dict[str, str] = {}
-    for row in rows:
-        spot = f"{path}, line {rows.line_num}"
+    for line, row in table:
+        spot = f"{path}, line {line}"
         cells = {key: read((value or "").strip()) for key, value in row.items() if isinstance(key, str)}
         if None in row:
             raise UserError(f"{spot}: more cells than columns; quote tags that contain the separator")

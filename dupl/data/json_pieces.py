@@ -27,7 +27,8 @@ def elements(path: Path, wanted: set[str]) -> Iterator[tuple[str, int, int, int,
             pieces.expect("{")
             seen = set()
             while pieces.peek() != "}":
-                key = pieces.value()[0]
+                if not isinstance(key := pieces.value()[0], str):
+                    raise ValueError(f"the name of a value is {str(key)[:40]}")
                 pieces.expect(":")
                 if key in wanted and pieces.peek() == "[":
                     seen.add(key)

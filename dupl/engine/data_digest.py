@@ -14,7 +14,7 @@ from dupl.data.base import ImageSet
 from dupl.engine import build
 from dupl.errors import UserError
 from dupl.lab.reproduce import DATA, differences
-from dupl.lab.run import Run
+from dupl.lab.run import Damaged, Run
 
 MOST = 2000  # files whose sizes are looked up, evenly spread over a set
 
@@ -54,10 +54,15 @@ def digests(config: Config, made: dict[str, ImageSet] | None = None) -> dict[str
 def record(run: Run, config: Config, made: dict[str, ImageSet], console: Console) -> None:
     """Write data.json where a run begins; where it goes on, tell what has changed since."""
     now = digests(config, made)
-    if not (run.path / DATA).exists():
+    try:
+        then = run.read_json(DATA) if (run.path / DATA).exists() else None
+    except Damaged as damage:
+        then = None
+        console.print(f"{damage}: written anew, of the data as they are now", soft_wrap=True, markup=False)
+    if then is None:
         run.write_json(DATA, now)
         return
-    for check in differences(run.read_json(DATA), now):
+    for check in differences(then, now):
         if check.same is False:
             line = (
                 f"{check.what} is not what the run began with ({check.told}): its numbers will not be those of one set"

@@ -223,7 +223,7 @@ class EvaluateHook(Hook):
         evaluation.save(self.run, f"evaluation/iter_{done:06d}", {**self.facts, "iter": done})
         self.run.append_scalars({"iter": done, **evaluation.metrics})
         runner.visualizer.add_scalars(evaluation.metrics, step=done)
-        self.console.print(f"[bold]{done}[/]  {headline(evaluation.metrics)}", soft_wrap=True)
+        self.console.print(f"[bold]{done}[/]  {headline(evaluation.metrics)}", soft_wrap=True, markup=True)
         value = evaluation.metrics.get(self.best, float("nan"))
         if value > self.top:
             self.top = value

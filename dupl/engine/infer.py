@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -159,6 +161,23 @@ def read_tags(text: str, files: Sequence[Path], classes: Sequence[str]) -> dict[
     return {f.stem: tags for f in files}
 
 
+def claim(out: Path, facts: Mapping[str, Any]) -> None:
+    """Make a folder for what ``infer`` writes, and note in ``infer.json`` what wrote it.
+
+    Args:
+        out: The folder.
+        facts: For the note, as JSON has them.
+
+    Raises:
+        UserError: It holds masks or a table that are not of ``infer``, such as those of a data set.
+    """
+    note = out / "infer.json"
+    theirs = [out / "tags.csv", *(out / "masks").glob("*"), *(out / "overlays").glob("*"), *(out / "cams").glob("*")]
+    if not note.exists() and (found := next((file for file in theirs if file.exists()), None)):
+        raise UserError(f"{found} is not of dupl infer, which would write over it: choose another folder by --out")
+    atomic_write(note, json.dumps(facts, indent=2) + "\n")
+
+
 def infer(
     model: DuPL,
     files: Sequence[Path],
@@ -182,26 +201,28 @@ def infer(
     table = [["image", "tags", "scores"]]
     passed: list[str] = []
     model.eval()
-    for done, file in enumerate(files, 1):
-        try:
-            image = read_image(file, upright=True)
-        except UserError as error:
-            passed.append(str(error))
-            continue
-        given = tags[file.stem] if tags is not None else None
-        found = infer_image(model, image, classes, size, given, student)
-        save_palette_png(found.labels, out / "masks" / f"{file.stem}.png")
-        every = -(-max(image.shape) // LARGEST)
-        shown, labels = image[::every, ::every], found.labels[::every, ::every]
-        Image.fromarray(overlay(shown, labels, classes)).save(out / "overlays" / f"{file.stem}.jpg", quality=92)
-        for name, heat in found.cams.items():
-            place = out / "cams" / f"{file.stem}_{UNFIT.sub('-', name)}.jpg"
-            Image.fromarray(heatmap(shown, heat[::every, ::every])).save(place, quality=92)
-        scores = ";".join(f"{found.scores[list(classes).index(c) - 1]:.3f}" for c in found.cams)
-        table.append([file.name, ";".join(found.cams), scores])
-        if progress is not None:
-            progress(done, len(files))
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([cells.written(cell) for cell in row] for row in table)
-    atomic_write(out / "tags.csv", text.getvalue())
+    try:
+        for done, file in enumerate(files, 1):
+            try:
+                image = read_image(file, upright=True)
+            except UserError as error:
+                passed.append(str(error))
+                continue
+            given = tags[file.stem] if tags is not None else None
+            found = infer_image(model, image, classes, size, given, student)
+            save_palette_png(found.labels, out / "masks" / f"{file.stem}.png")
+            every = -(-max(image.shape) // LARGEST)
+            shown, labels = image[::every, ::every], found.labels[::every, ::every]
+            Image.fromarray(overlay(shown, labels, classes)).save(out / "overlays" / f"{file.stem}.jpg", quality=92)
+            for name, heat in found.cams.items():
+                place = out / "cams" / f"{file.stem}_{UNFIT.sub('-', name)}.jpg"
+                Image.fromarray(heatmap(shown, heat[::every, ::every])).save(place, quality=92)
+            scores = ";".join(f"{found.scores[list(classes).index(c) - 1]:.3f}" for c in found.cams)
+            table.append([file.name, ";".join(found.cams), scores])
+            if progress is not None:
+                progress(done, len(files))
+    finally:  # of those that are done, whatever stops it
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([cells.written(cell) for cell in row] for row in table)
+        atomic_write(out / "tags.csv", text.getvalue())
     return passed

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmengine.registry import HOOKS, VISBACKENDS
 from mmengine.runner import Runner
 from rich.console import Console
 from torch import nn
@@ -40,6 +41,7 @@ from dupl.lab.fingerprint import fingerprint
 from dupl.lab.lock import hold
 from dupl.lab.overrides import diff
 from dupl.lab.run import Damaged, Run, Status
+from dupl.registry import prove_registered
 from dupl.report.marks import marks, starts
 
 
@@ -75,8 +77,7 @@ def plan_batch(schedule: dict[str, Any], gpus: int) -> Batch:
         UserError: It cannot be the recipe's ``batch_size``, and ``allow_other_batch`` is not set; or a count below 1.
     """
     for name in ("iterations", "batch_size", "accumulate", "per_gpu"):
-        if (value := schedule.get(name)) is not None and value < 1:
-            raise UserError(f"schedule.{name} is {value}: give at least 1")
+        recipes.at_least(1, schedule, "schedule", name)
     want, accumulate, per_gpu = schedule["batch_size"], schedule["accumulate"], schedule["per_gpu"]
     share = per_gpu or max(1, want // (gpus * accumulate))
     batch = Batch(gpus, share, accumulate)
@@ -86,6 +87,21 @@ def plan_batch(schedule: dict[str, Any], gpus: int) -> Batch:
             "schedule.per_gpu, or accept another batch by --set schedule.allow_other_batch=True"
         )
     return batch
+
+
+def check_runtime(config: Config) -> None:
+    """Know before training what would else be found out in its midst.
+
+    Raises:
+        UserError: A count is none; a hook or backend is not registered with mmengine, which would import it.
+    """
+    for name in ("log_interval", "checkpoint_interval"):
+        recipes.at_least(1, config.runtime, "runtime", name)
+    for name in ("interval", "batch_size"):
+        recipes.at_least(1, config.evaluation, "evaluation", name)
+    recipes.at_least(0, config.runtime, "runtime", "workers")
+    prove_registered(config.get("hooks", []), HOOKS, "hooks")
+    prove_registered(config.runtime.vis_backends, VISBACKENDS, "runtime.vis_backends")
 
 
 class Trainer(Runner):
@@ -145,12 +161,13 @@ def train(
         UserError: Bad configuration or data, a folder in the way, or another process at work there.
         RunError: Training stopped by itself.
     """
-    console = console or Console(stderr=True)
+    console = console or Console(stderr=True, markup=False)
     device = build.choose_device(config.runtime.device)
     rank, world = join(launcher, device)
     if device.type == "cuda" and world > 1:  # only now every launcher has said which is whose
         device = torch.device("cuda", torch.cuda.current_device())
     quiet = console if rank == 0 else Console(quiet=True)
+    check_runtime(config)
     view, validation = read_data(config)
     batch = plan_batch(config.schedule, world)
     smaller = what_is_smaller(config, batch)
@@ -198,7 +215,8 @@ def train(
         if rank != 0:
             return None
         try:
-            at_end(run)
+            with plain_errors("a smaller evaluation.size"):
+                at_end(run)
         except Exception:  # training is done, whatever becomes of the rest; a signal may still find it undone
             run.update(state="finished", iteration=trainer.iter)
             raise

@@ -84,7 +84,7 @@ def _code(run: Run) -> list[Check]:
         ]
     found = [Check("commit", True, status.commit)]
     if status.commit != now.commit:
-        how = f"git -C {provenance.ROOT} checkout {status.commit}"
+        how = f"git -C {provenance.ROOT} checkout {shlex.quote(status.commit)}"
         found = [Check("commit", False, f"{status.commit} then, {now.commit} now", how)]
     then = (run.path / "git.diff").read_text(errors="replace") if (run.path / "git.diff").exists() else ""
     if then == now.diff:
@@ -105,7 +105,8 @@ def _versions(run: Run) -> Iterator[Check]:
         if then[name] == now.get(name):
             yield Check(name, True, str(then[name]))
         else:
-            how = "" if name in ("python", "dupl-lab") or not then[name] else f"pip install {name}=={then[name]}"
+            pinned = shlex.quote(f"{name}=={then[name]}")
+            how = "" if name in ("python", "dupl-lab") or not then[name] else f"pip install {pinned}"
             yield Check(name, False, f"{then[name]} then, {now.get(name)} now", how)
 
 

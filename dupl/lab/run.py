@@ -91,6 +91,34 @@ class Status:
             raise ValueError(f"there is no state {self.state!r}, only {', '.join(get_args(State))}")
 
 
+KINDS: dict[str, Any] = {  # what of a status other code relies on
+    "fingerprint": str,
+    "command": list,
+    "seed": int,
+    "created": str,
+    "started": (str, type(None)),
+    "ended": (str, type(None)),
+    "seconds": (int, float),
+    "iteration": int,
+    "iterations": (int, type(None)),
+    "host": (str, type(None)),
+    "pid": (int, type(None)),
+    "machine": (str, type(None)),
+    "commit": (str, type(None)),
+    "dirty": (bool, type(None)),
+    "versions": (dict, type(None)),
+    "error": (str, type(None)),
+}
+MOST = 2**53  # of any number in it
+
+
+def _sound(value: object, kind: Any) -> bool:
+    if isinstance(value, (list, dict)):  # the command, and versions
+        words = value if isinstance(value, list) else [*value, *filter(None, value.values())]
+        return isinstance(value, kind) and all(isinstance(word, str) for word in words)
+    return isinstance(value, kind) and not (isinstance(value, (int, float)) and not abs(value) < MOST)
+
+
 class Run:
     """A run folder: config.py, status.json, scalars.jsonl, git.diff and whatever else the run writes.
 
@@ -166,7 +194,11 @@ class Run:
             if type(layout) is not int or layout < 1:
                 raise ValueError(f"layout is {layout!r}")
             if layout <= LAYOUT:
-                return Status(**{key: value for key, value in {**values, "layout": LAYOUT}.items() if key in names})
+                status = Status(**{key: value for key, value in {**values, "layout": LAYOUT}.items() if key in names})
+                for name, kind in KINDS.items():
+                    if not _sound(value := getattr(status, name), kind):
+                        raise ValueError(f"{name} is {repr(value)[:60]}")
+                return status
         except (AttributeError, TypeError, ValueError) as error:
             raise Damaged(f"{path} is damaged: {error}") from None
         raise UserError(

@@ -221,7 +221,12 @@ def _folders(folder: str, damaged: dict[Path, str], seen: set[str]) -> Iterator[
         damaged[Path(folder)] = "status.json is missing"
     else:
         for name, entry in names.items():
-            if not name.startswith(".") and entry.is_dir():
+            try:
+                inside = not name.startswith(".") and entry.is_dir()
+            except OSError as error:  # a link that leads nowhere, or where one may not look
+                damaged[Path(entry.path)] = str(error)
+                continue
+            if inside:
                 yield from _folders(entry.path, damaged, seen)
 
 

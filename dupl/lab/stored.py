@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dupl import recipes
 from dupl.errors import UserError
@@ -19,22 +19,6 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 ACTIVE = ("created", "running")
-KINDS: dict[str, Any] = {  # what of a status other code relies on
-    "fingerprint": str,
-    "command": list,
-    "seed": int,
-    "created": str,
-    "started": (str, type(None)),
-    "ended": (str, type(None)),
-    "seconds": (int, float),
-    "iteration": int,
-    "iterations": (int, type(None)),
-    "host": (str, type(None)),
-    "pid": (int, type(None)),
-    "commit": (str, type(None)),
-    "dirty": (bool, type(None)),
-    "versions": (dict, type(None)),
-}
 
 
 @dataclass(frozen=True)
@@ -121,22 +105,17 @@ def open_run(folder: str | Path) -> StoredRun | None:
     run = Run(folder)
     try:
         written = os.stat(os.path.join(folder, "status.json")).st_mtime
+        status = run.status
     except (FileNotFoundError, NotADirectoryError):
         return None
-    try:
-        status = run.status
+    except OSError as error:
+        raise UserError(f"status.json cannot be read: {error.strerror or error}") from None
     except UserError as error:
         raise type(error)(str(error).removeprefix(f"{run.path}/")) from None
-    if bad := [name for name, kind in KINDS.items() if not _sound(getattr(status, name), kind)]:
-        raise UserError(f"status.json is damaged: {bad[0]} is {getattr(status, bad[0])!r}")
     if not os.path.isfile(run.config_path):
         raise UserError("config.py is missing")
     gone = status.state in ACTIVE and at_work(status, written) is False
     return StoredRun(run, status, "interrupted" if gone else status.state, written)
-
-
-def _sound(value: object, kind: Any) -> bool:
-    return isinstance(value, kind) and not (isinstance(value, int) and abs(value) >= 2**63)
 
 
 def _size(folder: str | Path) -> int:

@@ -156,6 +156,7 @@ def _read(values: dict[str, Any], name: str, doc: str, sets: dict[str, Any]) -> 
     starts = tuple(point(space, config, given) for given in _dicts(values.get("start_from", [{}])))
     if values["trials"] < 1:
         raise UserError(f"trials is {values['trials']}: write at least 1")
+    recipes.at_least(1, config.evaluation, "evaluation", "interval")
     steps = -(-config.schedule.iterations // config.evaluation.interval)
     sampler, pruner = read_sampler(values["sampler"], goal), read_pruner(values.get("pruner", {}), goal, steps)
     sweep = Sweep(

@@ -86,6 +86,8 @@ def _build(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
         close = get_close_matches(name.split(".")[0], timm.list_models(), 5)
         hint = f"; close: {', '.join(close)}" if close else ""
         raise UserError(f"model.network.backbone.name: timm has no model {name!r}{hint}")
+    if files := {"checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay"} & options.keys():
+        raise UserError(f"backbone.options has {min(files)}: weights are given by backbone.weights")
     arguments = dict(num_classes=0, dynamic_img_size=True, **options)
     try:
         vit = timm.create_model(name, pretrained=pretrained, **arguments)

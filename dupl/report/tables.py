@@ -15,6 +15,7 @@ from rich.table import Table
 
 from dupl import cells
 from dupl.errors import UserError
+from dupl.terminal import printable
 
 KINDS = {"cam": "CAM", "seg": "Seg"}
 
@@ -96,7 +97,7 @@ def class_table(rows: Sequence[Sequence[Any]]) -> Table:
         table.add_column(f"{KINDS[kind]} {who}", justify="right", no_wrap=True)
     for class_name, row in cells.items():
         if class_name not in absent:
-            table.add_row(escape(class_name), *(row.get(name, "–") for name in maps))
+            table.add_row(escape(printable(class_name)), *(row.get(name, "–") for name in maps))
     return table
 
 
@@ -124,10 +125,10 @@ def print_evaluation(
     tables = (summary_table(metrics, reference), ""), (class_table(rows), "IoU per class; ")
     for table, what in tables:
         note = "percent; –: no pixel in the truth" if what else "percent"
-        console.print(f"{what}{title} ({note})", style="italic", markup=False, soft_wrap=True)
+        console.print(printable(f"{what}{title} ({note})"), style="italic", markup=False, soft_wrap=True)
         console.print(table)
     if absent := absent_classes(rows):
-        console.print(f"in no image: {', '.join(absent)}", markup=False, soft_wrap=True)
+        console.print(printable(f"in no image: {', '.join(absent)}"), markup=False, soft_wrap=True)
     tags = [f"student {k.split('/')[1]} {k.split('/')[2]} {figure(v)}" for k, v in metrics.items() if k[:4] == "cls/"]
     if tags:
         console.print(f"classification: {', '.join(tags)}")

@@ -165,10 +165,10 @@ def _receive(url: str, part: _Part, archive: Archive, tick: Tick) -> None:
             part.path.unlink(missing_ok=True)
             part.remember(url)
         require(part.path.parent, archive.name, (part.size or archive.size or 0) - have)
-        _store(response, part, archive.name, have, tick)
+        _store(response, part, archive.name, have, part.size or archive.size, tick)
 
 
-def _store(response: Any, part: _Part, name: str, have: int, tick: Tick) -> None:
+def _store(response: Any, part: _Part, name: str, have: int, most: int | None, tick: Tick) -> None:
     """Write the body of an answer to the part, at once, so that a crash loses nothing."""
     with open(part.path, "ab", buffering=0) as file:
         while True:
@@ -184,5 +184,8 @@ def _store(response: Any, part: _Part, name: str, have: int, tick: Tick) -> None
                 break
             write_all(file, piece)
             have += len(piece)
+            if most is not None and have > most:
+                part.drop()
+                raise UserError(f"{name}: wrong file: more than {most:,} bytes; {_ELSEWHERE}")
     if part.size is not None and have < part.size:
         raise _Cut(f"connection cut at {have:,} of {part.size:,} bytes")
