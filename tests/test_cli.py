@@ -127,6 +127,14 @@ class TestMistakes:
             ("runtime.device=tpu", "runtime.device"),
             ("runtime.amp=fp8", "runtime.amp"),
             ("schedule.batch_size=0", "schedule.batch_size"),
+            ("schedule.iterations=2.5", "schedule.iterations is 2.5: give a whole number, at least 1"),
+            ("evaluation.interval=0", "evaluation.interval is 0: give a whole number, at least 1"),
+            ("evaluation.batch_size=0", "evaluation.batch_size"),
+            ("runtime.log_interval=0", "runtime.log_interval"),
+            ("runtime.checkpoint_interval=0", "runtime.checkpoint_interval"),
+            ("runtime.workers=-1", "runtime.workers is -1: give a whole number, at least 0"),
+            ('runtime.vis_backends=[{"type": "os.system"}]', "no vis_backend is registered as 'os.system'"),
+            ('model.network.backbone.options={"checkpoint_path": "a.pth"}', "weights are given by backbone.weights"),
             ("schedule.per_gpu=3", "schedule.allow_other_batch=True"),
             ("data.val.split=test", "toy set"),
             ('evaluation.subset={"name": "mIoU-1", "classes": ["unicorn"]}', "evaluation.subset: no class 'unicorn'"),
@@ -140,6 +148,10 @@ class TestMistakes:
 
     def test_a_misspelt_component_is_not_shown_as_off(self, capsys):
         assert "MixtureFiltr" in told(capsys, "show", "voc/dupl", "--set", "model.noise_filter.type=MixtureFiltr")
+
+    def test_a_model_without_a_component(self, capsys, tiny, tmp_path):
+        (tmp_path / "part.py").write_text(f"_base_ = [{tiny!r}]\nmodel = dict(_delete_=True, type='DuPL')\n")
+        assert "model.students: no component stands there" in told(capsys, "show", tmp_path / "part.py")
 
     def test_missing_data(self, capsys, tmp_path):
         line = told(capsys, "data", "check", "voc/dupl", "--set", f"data.train.root={tmp_path}")

@@ -52,7 +52,7 @@ def answering(monkeypatch, *answers):
     asked, left = [], list(answers)
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
 
-    def answer(self, question):
+    def answer(self, question, **_):
         asked.append(question)
         if not left:
             raise EOFError
@@ -238,3 +238,14 @@ class TestRemoval:
     def test_no_run_to_remove(self, root, capsys):
         assert main(["runs", "--state", "created", "--rm", "--yes"]) == 0
         assert "no such runs" in capsys.readouterr().out
+
+
+def test_words_of_a_status_steer_neither_table_nor_terminal(root, capsys):
+    make(root, "odd[/x]", commit="[/a]\x1b[8m")
+    make(root, "endless", seconds=1e300)
+    (root / "round").symlink_to("round")
+    assert main(["runs"]) == 0
+    out, err = capsys.readouterr()
+    assert "odd[/x]" in out and "[/a]" in out and "\x1b" not in out
+    assert "endless: status.json is damaged: seconds is 1e+300" in err
+    assert "round: " in err

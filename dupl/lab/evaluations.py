@@ -33,7 +33,7 @@ class Evaluation:
         seconds: That it took, where it is known.
         metrics: By name, NaN where there was nothing to measure.
         last: Whether it speaks for the run: of its protocol and split the one of the latest iteration that training
-            made; else of all students before some, of the best weights before others, the latest, the newest.
+            made; else of all students before some, the latest, of the best weights before others, the newest.
         rank: What decides that.
     """
 
@@ -98,7 +98,7 @@ def _read(folder: str) -> Evaluation:
     reached = None if reached is None else _count(reached)
     protocol = _protocol(name, "crf" in facts, bool(facts.get("present_only")))
     alone = Path(folder).name.endswith(f"_{checkpoint}")  # else -2: of other weights or settings than the run's own
-    rank = (False, alone, facts.get("students") == "all", checkpoint == "best", reached or 0, written)
+    rank = (False, alone, facts.get("students") == "all", reached or 0, checkpoint == "best", written)
     split = str(facts["split"])
     return Evaluation(Path(folder), protocol, name, title, split, checkpoint, reached, seconds, metrics, rank=rank)
 
@@ -122,7 +122,8 @@ def _guess(folder: Path, split: str) -> Evaluation:
     match = ASSESSED.fullmatch(folder.name)
     split, name, checkpoint = match.groups() if match else ("", "", "")
     alone = not AGAIN.search(checkpoint)
-    rank = (False, alone, "-student-" not in name, checkpoint == "best", math.inf)
+    reached = int(match[1]) if (match := TRAINING.fullmatch(AGAIN.sub("", checkpoint))) else math.inf
+    rank = (False, alone, "-student-" not in name, reached, checkpoint == "best", math.inf)
     protocol = _protocol(name, "-crf-" in name, "-present" in name)
     return Evaluation(folder, protocol, name, "", split, checkpoint, None, None, {}, rank=rank)
 

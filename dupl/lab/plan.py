@@ -175,7 +175,8 @@ def expand(
         plan: A plan.
         rows: Keys of rows; None is all. They come in the plan's order.
         seeds: Instead of the plan's.
-        sets: Values by path that change the base of every row, such as where data lies; a row's own changes win.
+        sets: Values by path for every row, such as where data lies; they win over the plan's `set`, and a row's own
+            changes win over them.
 
     Raises:
         UserError: No such row, seed or path, or two rows that are the same run.
@@ -189,7 +190,7 @@ def expand(
     bases = {
         name: overrides.apply(recipes.load(name), sets) for name in {row.base or plan.base: None for row in chosen}
     }
-    configs = {row.key: _configure(plan, row, bases[row.base or plan.base]) for row in chosen}
+    configs = {row.key: _configure(merge(plan.set, sets), row, bases[row.base or plan.base]) for row in chosen}
     _refuse_twins(chosen, configs)
     runs = []
     for seed in numbers:
@@ -201,9 +202,9 @@ def expand(
     return runs
 
 
-def _configure(plan: Plan, row: Row, base: Config) -> Config:
+def _configure(every: Mapping[str, Any], row: Row, base: Config) -> Config:
     try:
-        return overrides.apply(base, merge(plan.set, _allowed(row.overrides, "set")))
+        return overrides.apply(base, merge(every, _allowed(row.overrides, "set")))
     except UserError as error:
         raise UserError(f"row {row.key}: {error}") from None
 

@@ -36,11 +36,12 @@ class Evidence:
 
     @classmethod
     def of(cls, column: Column, runs: Sequence[PlannedRun], frame: DataFrame) -> Evidence:
-        """Chooses them: the last evaluation of each finished run, on val, or else the split that most have."""
+        """Chooses them: of the last weights of each finished run, on val, or else the split that most have."""
         wanted = {run.fingerprint for run in runs if run.state == "finished"}
         known = frame[frame["last"] & frame["fingerprint"].isin(wanted)]
         part = known[(known["protocol"] == column.protocol) & (known["metric"] == column.metric)]
-        part = part[part["value"].notna()]
+        reached = part["fingerprint"].map({run.fingerprint: run.iteration or None for run in runs}).astype("Int64")
+        part = part[part["value"].notna() & (part["iteration"].astype("Int64") == reached).fillna(True)]
         splits = part["split"].value_counts()
         split = "" if part.empty else "val" if "val" in splits else str(splits.index[0])
         used = part[part["split"] == split]
@@ -83,13 +84,16 @@ class Evidence:
             return f"{run.state} at {where}" if run.iteration else run.state
         column, others = self.column, self.others[self.others["fingerprint"] == run.fingerprint]
         same = others[others["protocol"] == column.protocol]
-        evaluate = f"dupl eval {run.folder} --protocol {column.protocol}"
+        evaluate = f"dupl eval {run.folder} --protocol {column.protocol} --checkpoint last"
         if others.empty:
             return f"finished, but no evaluation of it was found: {evaluate}"
         if same.empty:
             return f"evaluated by {_listed(others['protocol'])}, not by {column.protocol}: {evaluate}"
         if self.split and self.split not in set(same["split"]):
-            return f"evaluated on {_listed(same['split'])}, not on {self.split}"
+            return f"evaluated on {_listed(same['split'])}, not on {self.split}: {evaluate}"
+        if column.metric in set(same["metric"]) and run.iteration not in set(same["iteration"]):
+            weights = f"evaluated with weights of iteration {_listed(same['iteration'])}, not {run.iteration}"
+            return f"{weights}: {evaluate}"
         return f"its evaluation has no {column.metric}"
 
 

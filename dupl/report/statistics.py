@@ -129,10 +129,16 @@ def contrast(rows: Sequence[Mapping[int, Draws]], weights: Sequence[float], leve
 def contrast_over_seeds(
     rows: Sequence[Mapping[int, float]], weights: Sequence[float], level: float = LEVEL
 ) -> Estimate | None:
-    """As `contrast` where there are no counts: Student's t over seeds; None for less than two shared seeds."""
+    """As `contrast` where there are no counts: Student's t over seeds.
+
+    None for less than two shared seeds, or where all seeds differ by the same: that is a chance of coarse scores, from
+    which nothing follows of other seeds.
+    """
     seeds = _shared(rows)
     values = np.array([sum(w * row[seed] for row, w in zip(rows, weights, strict=True)) for seed in seeds], float)
     if len(seeds) < 2 or not np.isfinite(values).all():
+        return None
+    if np.ptp(values) < EXACT <= abs(values[0]):
         return None
     return _estimate(values, None, 0, level)
 

@@ -87,6 +87,14 @@ def test_table_and_png_come_first(coco_root: Path) -> None:
         COCO(str(coco_root), "val").mask(0)
 
 
+@pytest.mark.parametrize("text", ["{[]: 1}", '{{"a": 1}: 2}', "{1: 2}"])
+def test_names_that_are_none(coco_root: Path, text: str) -> None:
+    path = coco_root / "annotations/instances_val2014.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match="annotations cannot be read"):
+        Instances(path, COCO_CLASSES)
+
+
 def test_reading_in_pieces_changes_nothing(coco_root: Path, monkeypatch) -> None:
     path = coco_root / "annotations/instances_val2014.json"
     whole = Instances(path, COCO_CLASSES)

@@ -78,6 +78,10 @@ def test_mistakes_are_named(folder_root: Path) -> None:
         TaggedFolder(root, classes=["cat", "dog", "cat"])
     with pytest.raises(UserError, match="no image of split 'test'; its splits are train, val"):
         TaggedFolder(root, split="test")
+    for rest in ("c.jpg,dog\n", "".join(f"{i}.jpg,dog\n" for i in range(20_000))):
+        table.write_text('image,tags\na.jpg,cat\n"b.jpg,cat\n' + rest)
+        with pytest.raises(UserError, match="close the quote that begins a cell"):
+            TaggedFolder(root)
     table.write_text("image,tags\na.jpg,\n")
     with pytest.raises(UserError, match="no image has a tag"):
         TaggedFolder(root)

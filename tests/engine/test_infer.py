@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import sys
 from pathlib import Path
@@ -147,6 +148,33 @@ class TestCommand:
         assert main(["infer", str(trained), str(odd), "--out", str(tmp_path / "out")]) == 0
         assert set(table(tmp_path / "out")) == {odd.name}
         assert odd.stem in read_tag_table(tmp_path / "out" / "tags.csv").tags
+
+    def test_what_is_not_its_own_is_not_written_over(self, trained, photos, tmp_path, capsys):
+        (tmp_path / "tags.csv").write_text("image,tags,split\nclear.png,cat,train\n")
+        argv = ["infer", str(trained), str(photos / "clear.png"), "--out", str(tmp_path)]
+        assert main(argv) == 2
+        assert "tags.csv is not of dupl infer, which would write over it" in capsys.readouterr().err
+        assert (tmp_path / "tags.csv").read_text().startswith("image,tags,split")
+        (tmp_path / "tags.csv").unlink()
+        assert main(argv) == main(argv) == 0, "its own are"
+        note = json.loads((tmp_path / "infer.json").read_text())
+        assert note["weights"].endswith("best.pth")
+        assert note["student"] == "mean"
+
+    def test_memory_that_runs_out(self, trained, photos, tmp_path, capsys, monkeypatch):
+        whole = infer_image
+
+        def greedy(model, image, *others):
+            if image.shape[:2] == (30, 41):
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 5.00 GiB")
+            return whole(model, image, *others)
+
+        monkeypatch.setattr("dupl.engine.infer.infer_image", greedy)
+        argv = ["infer", str(trained), str(photos / "clear.png"), str(photos / "print.jpg"), "--out", str(tmp_path)]
+        assert main(argv) == 1
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dupl: ")]
+        assert "out of memory on the GPU" in line
+        assert set(table(tmp_path)) == {"clear.png"}
 
     @pytest.mark.skipif(sys.platform == "darwin", reason="every name is UTF-8 there")
     def test_a_name_that_is_no_utf8(self, trained, photos, tmp_path):

@@ -102,6 +102,13 @@ def test_without_a_checkpoint_a_damaged_status_starts_anew(halfway, tiny, traine
     assert "there is no checkpoint" in said and "starting anew" in said
 
 
+def test_damaged_facts_of_the_data_are_written_anew(halfway, tiny, trained, helpers, capsys):
+    cut(halfway / "data.json", 20)
+    assert main(["train", tiny, "--work-dir", str(halfway), "--resume"]) == 0
+    assert "data.json is damaged" in " ".join(capsys.readouterr().err.split())
+    assert (halfway / "data.json").read_bytes() == (trained / "data.json").read_bytes()
+
+
 def test_a_damaged_config_is_written_anew(halfway, tiny, trained, helpers, capsys):
     cut(halfway / "config.py", 700)
     assert "config.py was damaged: written anew" in goes_on(halfway, tiny, trained, helpers, capsys)

@@ -261,6 +261,12 @@ class TestExpand:
         assert rows["all"].model.a.x == 9
         assert plan.expand(rows=["all"], seeds=[0], sets=sets)[0].changes == {"schedule.lr": (0.9, 0.2)}
 
+    def test_sets_win_over_what_the_plan_sets_for_all_rows(self, home):
+        plan = plan_of(home, FACTORS + ROWS + "\nset = {'schedule.lr': 0.5, 'model.a.x': 4}\n")
+        rows = configs(plan, sets={"schedule.lr": 0.9})
+        assert [c.schedule.lr for c in rows.values()] == [0.9, 0.9, 0.2]
+        assert rows["all"].model.a.x == 4
+
     def test_configs_are_independent(self, home):
         one, two = plan_of(home, FACTORS + ROWS).expand(rows=["a"], seeds=[0, 1])
         one.config.model.a.x = 100

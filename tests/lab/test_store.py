@@ -188,6 +188,36 @@ class TestDamage:
         assert store.runs() == []
         assert f"{field} is ['x']" in store.damaged[0][1]
 
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("seconds", float("nan")),
+            ("seconds", 1e300),
+            ("iteration", 2**60),
+            ("command", [1]),
+            ("versions", ["a"]),
+            ("versions", {"torch": 2}),
+            ("machine", 5),
+        ],
+    )
+    def test_a_value_that_nothing_can_be_done_with(self, tmp_path, field, value):
+        status = make(tmp_path).path / "status.json"
+        status.write_text(json.dumps(json.loads(status.read_text()) | {field: value}))
+        store = RunStore(tmp_path)
+        assert store.runs() == []
+        assert store.damaged[0][1].startswith(f"status.json is damaged: {field} is ")
+
+    def test_links_that_lead_nowhere(self, tmp_path):
+        make(tmp_path, "good", evaluations=[10])
+        (tmp_path / "loop").symlink_to("loop")
+        (tmp_path / "gone").symlink_to("nowhere")
+        bad = tmp_path / "bad"
+        bad.mkdir()
+        (bad / "status.json").symlink_to("status.json")
+        store = RunStore(tmp_path)
+        assert [run.path.name for run in store.runs()] == ["good"]
+        assert {path.name for path, _ in store.damaged} == {"loop", "bad"}
+
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"iter": 20}', '{"iter": 20, "metrics": {"a": "b"}}', None])
     def test_no_earlier_evaluation_takes_the_place_of_a_damaged_last_one(self, tmp_path, text):
         run = make(tmp_path, evaluations=[10, 20])
@@ -261,11 +291,11 @@ class TestFrame:
         (other / "metrics.json").write_text(json.dumps(metrics))
         frame = RunStore(tmp_path).frame()
         last = frame[frame["last"]].set_index("protocol")["value"].to_dict()
-        assert last == {"train": 10.0, "final-no-crf": 1.0, "final": 2.0, "final-present": 5.0, "cam": 6.0}
+        assert last == {"train": 10.0, "final-no-crf": 1.0, "final": 3.0, "final-present": 5.0, "cam": 6.0}
         assert frame.set_index("value")["iteration"].astype("float").to_dict()[3.0] == 10
         assert len(frame) == 9
         (other / "metrics.json").write_text("{")
-        assert RunStore(tmp_path).frame().query("last and protocol == 'final'")["value"].tolist() == [2.0]
+        assert RunStore(tmp_path).frame().query("last and protocol == 'final'")["value"].tolist() == [3.0]
 
     def test_titles_of_earlier_versions_are_those_of_today(self, tmp_path):
         run = make(tmp_path)

@@ -61,16 +61,17 @@ class Store:
             metric = Metric.parse("seg/best/mIoU")
             value = Counts.of(self.counts[name], ["seg/1", "seg/2"]).value(metric)
             line = dict(run=f"runs/{name}", fingerprint=name, seed=seed, commit="c" * 40, dirty=False, torch="2.9")
-            line |= dict(
-                protocol="train", title="squashed", split="val", last=True, metric="seg/best/mIoU", value=value
-            )
+            line |= dict(protocol="train", title="squashed", split="val", iteration=9, last=True)
+            line |= dict(metric="seg/best/mIoU", value=value)
             self.lines.append(line | facts)
         return name
 
     def frame(self) -> pd.DataFrame:
         blank = ["run", "fingerprint", "commit", "dirty", "torch", "protocol", "title", "split", "metric"]
         empty = pd.DataFrame({name: pd.Series(dtype=str) for name in blank}).assign(last=pd.Series(dtype=bool))
-        return pd.DataFrame(self.lines) if self.lines else empty.assign(value=pd.Series(dtype=float))
+        if self.lines:
+            return pd.DataFrame(self.lines)
+        return empty.assign(value=pd.Series(dtype=float), iteration=pd.Series(dtype="Int64"))
 
     def table(self, rows: tuple[Row, ...] = STEPS, columns: tuple[Column, ...] = (SEG,), **facts: object) -> Table:
         more = {name: facts.pop(name) for name in ("mixed", "command") if name in facts}
@@ -188,7 +189,16 @@ class TestMissing:
         store = Store()
         store.add("none", 0, 0.5)
         store.add("a", 0, 0.6, split="val-minival")
-        assert store.table(STEPS[:2]).cells["a", "Seg"].notes == ("evaluated on val-minival, not on val",)
+        assert store.table(STEPS[:2]).cells["a", "Seg"].notes == (
+            "evaluated on val-minival, not on val: dupl eval runs/a0 --protocol train --checkpoint last",
+        )
+
+    def test_weights_of_an_earlier_iteration(self):
+        store = Store()
+        store.add("none", 0, 0.5, iteration=4)
+        (note,) = store.table(STEPS[:1]).cells["none", "Seg"].notes
+        weights = "evaluated with weights of iteration 4, not 9"
+        assert note == f"{weights}: dupl eval runs/none0 --protocol train --checkpoint last"
 
     def test_another_metric(self):
         store = Store()

@@ -316,7 +316,11 @@ class TestContrast:
         shifted = {s: Draws(d.value + 5, d.resampled + 5, d.left_out + 5, d.images) for s, d in row.items()}
         found = contrast([row, shifted], [-1, 1])
         assert (found.value, found.low, found.high) == pytest.approx((5, 5, 5)) and found.p == 0
-        assert contrast_over_seeds([{0: 1.0, 1: 2.0}, {0: 2.0, 1: 3.0}], [-1, 1]).p == 0
+
+    def test_seeds_that_differ_by_the_same_say_nothing_of_others(self):
+        assert contrast_over_seeds([{0: 70.0, 1: 64.0}, {0: 71.0, 1: 65.0}], [-1, 1]) is None
+        same = contrast_over_seeds([{0: 70.0, 1: 64.0}, {0: 70.0, 1: 64.0}], [-1, 1])
+        assert (same.value, same.low, same.high, same.p) == (0, 0, 0, 1)
 
     def test_p_is_never_below_what_is_computed(self):
         row = draws()[0]

@@ -7,11 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from dupl import recipes
 from dupl.cli import main
 from dupl.errors import UserError
 from dupl.literals import read_file
+from dupl.registry import COMPONENTS, DATASETS
+from dupl.terminal import printable
 
 CHECKOUT = Path(__file__).parents[2]
 ATTACKS = {
@@ -170,3 +173,50 @@ def test_files_made_to_break_the_reader(home, text):
         read_file(Path("evil.py"))
     except UserError as error:
         assert "\n" not in str(error)
+
+
+class TestNamesOfClasses:
+    """A recipe of literals builds what was registered, and nothing that a name with dots points to."""
+
+    @pytest.mark.parametrize("name", ["os.system", "os.path.join", "this", "this.s", ""])
+    def test_nothing_else_is_found(self, name):
+        for registry in (COMPONENTS, DATASETS):
+            assert registry.get(name) is None
+            with pytest.raises(KeyError):
+                registry.build(dict(type=name))
+        with pytest.raises(KeyError, match="_scope_"):
+            DATASETS.build(dict(type="Toy", _scope_="this"))
+        assert "this" not in sys.modules
+
+    def test_a_run_that_calls_a_program_is_refused(self, home, trained, capsys):
+        mark = home / "ran"
+        run = home / "run"
+        shutil.copytree(trained, run)
+        whole = recipes.read(run / "config.py")
+        whole.data.val = dict(type="os.system", command=f"touch {mark}")
+        (run / "config.py").write_text(recipes.to_text(whole))
+        for words in (["eval", "run"], ["infer", "run", "a.png", "--out", "out"], ["reproduce", "run", "--check"]):
+            Image.new("RGB", (8, 8)).save("a.png")
+            assert main(words) in (0, 1, 2)
+            assert "Traceback" not in capsys.readouterr().err
+        whole.data.val = whole.data.train
+        whole.hooks = [dict(type="os.system", command=f"touch {mark}")]
+        Path("evil.py").write_text(recipes.to_text(whole))
+        assert main(["train", "evil.py", "--work-dir", "out2"]) == 2
+        assert "no hook is registered as 'os.system'" in capsys.readouterr().err
+        assert not mark.exists()
+
+
+def test_what_a_file_says_does_not_steer_the_terminal(home, capsys):
+    Path("odd.py").write_text('"""A recipe \\x1b[8m.\\u202e"""\n\n_base_ = ["demo/toy.py"]\n', encoding="utf-8")
+    assert main(["show", "--no-exec", "odd.py"]) in (0, 2)
+    Path("tags.csv").write_text("image,tags\na.jpg,\x1b[8mcat\n")
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err and "\u202e" not in out + err
+    assert printable("a\x1b[8m\tb\n\u202ec\ud800é") == "a\\x1b[8m\tb\n\\u202ec\\ud800é"
+
+
+def test_few_characters_do_not_become_many_values(home):
+    Path("many.py").write_text("a = [" + "[0] * 9999, " * 300 + "]\n")
+    with pytest.raises(UserError, match="is more than literals"):
+        read_file(Path("many.py"))

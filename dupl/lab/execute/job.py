@@ -29,7 +29,8 @@ class Step:
 
     Attributes:
         command: Its words; ``{folder}`` in them stands for the run's folder.
-        protocol: What it leaves: "train" is a finished training, else an evaluation by that protocol.
+        protocol: What it leaves: "train" is a finished training, else an evaluation of its last weights on val by that
+            protocol.
         metrics: That the evaluation must hold.
     """
 
@@ -49,8 +50,15 @@ class Step:
                 return run.exists() and run.status.state == "finished"
             except Damaged:  # which the command mends
                 return False
-        found = [one.metrics or {} for one in read_evaluations(folder)[0] if one.protocol == self.protocol]
-        return any(set(self.metrics) <= metrics.keys() for metrics in found)
+        try:
+            reached = run.status.iteration if run.exists() else None
+        except Damaged:
+            return False
+        return any(
+            (one.protocol, one.split, one.iteration) == (self.protocol, "val", reached)
+            and set(self.metrics) <= one.metrics.keys()
+            for one in read_evaluations(folder)[0]
+        )
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,7 @@ def plan_jobs(
         folder = (found or {}).get(run.fingerprint) or root / folder_name(run.recipe, run.config)
         steps = [Step(train_command(config_file(root, run.fingerprint), processes))]
         if final:
-            words = (sys.executable, "-m", "dupl", "eval", PLACE, "--protocol", "final")
+            words = (sys.executable, "-m", "dupl", "eval", PLACE, "--protocol", "final", "--checkpoint", "last")
             steps.append(Step(words, "final", tuple(final)))
         rows = list(dict.fromkeys(titles[run.fingerprint]))
         jobs[run.fingerprint] = Job(

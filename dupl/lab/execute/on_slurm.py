@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -59,9 +60,20 @@ class SlurmExecutor:
             raise UserError("--executor slurm: this machine has no srun; try --cluster local, or --executor local")
 
     def submit(self, job: Job, order: Order) -> SlurmHandle:
-        """Puts the job into the queue."""
+        """Puts the job into the queue.
+
+        Raises:
+            UserError: Slurm refuses.
+        """
         self.executor.update_parameters(name=f"dupl-{job.fingerprint}")
-        return SlurmHandle(self.executor.submit(work, job, order))
+        try:
+            return SlurmHandle(self.executor.submit(work, job, order))
+        except (RuntimeError, OSError, subprocess.SubprocessError) as error:  # submitit's, of what sbatch says
+            said = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            raise UserError(
+                f"--executor slurm: Slurm did not take {job.title} ({said}); what it took goes on, and the same "
+                "command waits for it (--jobs limits how many are in the queue)"
+            ) from None
 
     def close(self) -> None:
         """Jobs that are at work stay so."""

@@ -129,20 +129,29 @@ def work(job: Job, order: Order) -> None:
 
 
 def place_of(job: Job, claim: Claim | None) -> Path:
-    """The run's folder: that of the last claim, which another plan may have made, if a run is there.
+    """The run's folder: that of the last claim, which another plan may have made, if a run is there; or a finished one.
 
     A claim of a store that was copied or moved names a folder of the old place, which is left alone.
     """
     there = Path(claim.folder) if claim is not None and claim.folder else None
+    own = Path(job.folder)
     if there and Run(there).exists() and there.resolve().is_relative_to(Path(job.root).resolve()):
-        return there
-    return Path(job.folder)
+        return own if _trained(own) and not _trained(there) else there
+    return own
+
+
+def _trained(folder: Path) -> bool:
+    run = Run(folder)
+    with suppress(UserError):
+        return run.exists() and run.status.state == "finished"
+    return False
 
 
 def _bring_on(job: Job, order: Order, folder: Path, lease: Lease, stop: Stop) -> End:
     """Carries out the steps that are not done, one after the other."""
     began = iteration_of(folder)
     while (step := job.todo(folder)) is not None:
+        before = _bytes(folder / "status.json")
         try:
             code = _execute(step, job, order, folder, lease, stop)
         except Hung as hung:
@@ -154,7 +163,7 @@ def _bring_on(job: Job, order: Order, folder: Path, lease: Lease, stop: Stop) ->
             return End("interrupted")  # somebody trains it by hand, which is no failure
         if job.todo(folder) != step:
             continue
-        state, error = _what_happened(folder, step, code)
+        state, error = _what_happened(folder, step, code, spoke=_bytes(folder / "status.json") != before)
         if stop() or state == "interrupted":
             _settle(folder, "interrupted")
             idle = not stop.asked() and iteration_of(folder) <= began
@@ -300,11 +309,24 @@ def _settle(folder: Path, state: str, error: str | None = None) -> None:
             run.update(state=state, error=error)
 
 
-def _what_happened(folder: Path, step: Step, code: int) -> tuple[str, str]:
-    """The state of a run whose command left its step undone, and why it did, in one line."""
+def _bytes(file: Path) -> bytes | None:
+    with suppress(OSError):
+        return file.read_bytes()
+    return None
+
+
+def _what_happened(folder: Path, step: Step, code: int, spoke: bool) -> tuple[str, str]:
+    """The state of a run whose command left its step undone, and why it did, in one line.
+
+    Args:
+        folder: Of the run.
+        step: What was undone.
+        code: The command's.
+        spoke: Whether it changed the status, which else is that of an attempt before.
+    """
     run, status = Run(folder), None
     with suppress(Damaged):
-        status = run.status if run.exists() else None
+        status = run.status if spoke and run.exists() else None
     state = status.state if status else "created"
     if status and state == "failed" and status.error:
         return state, status.error

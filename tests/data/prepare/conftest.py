@@ -27,6 +27,7 @@ class Host:
         cuts: Bytes after which the next answers break off.
         statuses: What the next requests are answered with instead of the file.
         ranges: Whether parts are served.
+        lengths: Whether answers say how long they are.
         shift: Added to the start of the parts it says it sends.
         asked: The headers of all requests.
     """
@@ -35,7 +36,7 @@ class Host:
         self.files: dict[str, bytes] = {}
         self.cuts: list[int] = []
         self.statuses: list[int] = []
-        self.ranges, self.shift = True, 0
+        self.ranges, self.shift, self.lengths = True, 0, True
         self.asked: list[dict[str, str]] = []
         host = self
 
@@ -66,7 +67,8 @@ class Host:
             request.send_header("Content-Range", f"bytes {start + self.shift}-{len(body) - 1}/{len(body)}")
         else:
             request.send_response(200)
-        request.send_header("Content-Length", str(len(body) - start))
+        if self.lengths:
+            request.send_header("Content-Length", str(len(body) - start))
         request.send_header("ETag", tag)
         request.end_headers()
         cut = self.cuts.pop(0) if self.cuts else len(body)

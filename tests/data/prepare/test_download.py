@@ -142,6 +142,13 @@ def test_a_wrong_size_is_seen_before_the_download(host, get) -> None:
     assert not list(get.folder.glob("set*"))
 
 
+def test_a_file_without_end_is_not_written_to_the_end_of_the_disk(host, get) -> None:
+    host.files["set.tar"], host.lengths = bytes(900_000), False
+    with pytest.raises(UserError, match="wrong file: more than 300,000 bytes"):
+        get()
+    assert not list(get.folder.glob("set*"))
+
+
 def test_without_a_published_checksum_the_first_is_kept(host, get, checksums) -> None:
     get(digest=None, size=None).unlink()
     host.files["set.tar"] = b"other"

@@ -10,6 +10,17 @@ from dupl.lab.execute.worker import place_of
 from dupl.lab.run import Run
 
 
+def test_a_finished_run_of_the_same_fingerprint_goes_before_one_that_was_begun(tmp_path):
+    Run.create(tmp_path / "begun", "", "f", [], 0)
+    Leases(tmp_path).take("f", "ticket", tmp_path / "begun", 60.0).end("interrupted")
+    claim = Leases(tmp_path).last("f")
+    theirs = Run.create(tmp_path / "copied", "", "f", [], 0)
+    job = Job("f", "", str(tmp_path), str(tmp_path / "copied"), (), str(tmp_path))
+    assert place_of(job, claim) == tmp_path / "begun"
+    theirs.update(state="finished")
+    assert place_of(job, claim) == tmp_path / "copied"
+
+
 def test_the_claims_of_a_copied_store_name_folders_of_the_old_one(tmp_path):
     old, new = tmp_path / "old", tmp_path / "new"
     Run.create(old / "plan-a" / "run", "", "f", [], 0)

@@ -4,6 +4,7 @@ import time
 import pytest
 
 from dupl.errors import UserError
+from dupl.lab.execute.worker import Order
 
 pytest.importorskip("submitit", reason="submitit is not installed: pip install 'dupl-lab[slurm]'")
 
@@ -59,6 +60,18 @@ class TestSubmitit:
         monkeypatch.setenv("PATH", str(tmp_path))
         with pytest.raises(UserError, match="no srun"):
             SlurmExecutor(tmp_path)
+
+    def test_what_slurm_refuses(self, store, tmp_path, monkeypatch):
+        for name, text in (("srun", ""), ("sbatch", "echo 'invalid partition specified: typo' >&2; exit 1")):
+            (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+            (tmp_path / name).chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+        from dupl.lab.execute.on_slurm import SlurmExecutor
+
+        executor = SlurmExecutor(tmp_path, settings={"slurm_partition": "typo"})
+        with pytest.raises(UserError, match=r"did not take row a .*invalid partition.*--jobs limits") as caught:
+            executor.submit(store.job("a"), Order("t"))
+        assert "\n" not in str(caught.value)
 
     def test_what_slurm_is_asked_for(self, tmp_path, monkeypatch):
         srun = tmp_path / "srun"

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -37,9 +38,17 @@ class TestWork:
         work(job, Order("t"))
         work(job, Order("u"))
         assert len(store.lines()) == 4
-        Path(job.folder, "evaluation/val_final-1-crf-torch_best/metrics.json").unlink()
+        Path(job.folder, "evaluation/val_final-1-crf-torch_iter_last/metrics.json").unlink()
         work(job, Order("v"))
         assert store.lines()[4:] == ["a eval"]
+
+    @pytest.mark.parametrize("changes", [dict(iter=1), dict(split="train"), dict(metrics={"seg/1/mIoU": 50.0})])
+    def test_an_evaluation_of_something_else_is_not_it(self, store, changes):
+        job = store.job("a", evaluate=True)
+        work(job, Order("t"))
+        file = Path(job.folder, "evaluation/val_final-1-crf-torch_iter_last/metrics.json")
+        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+        assert job.todo(Path(job.folder)) == job.steps[1]
 
     def test_a_held_run_is_left_alone(self, store):
         job = store.job("a")
@@ -75,6 +84,17 @@ class TestFailing:
         job = replace(store.job("a"), steps=(Step((sys.executable, "-c", fail, "{folder}")),))
         claim = self.claim(store, job)
         assert (claim.outcome, claim.error, claim.hopeless) == ("failed", "RunError: L_seg is NaN", False)
+
+    @pytest.mark.parametrize(
+        ("before", "code"), [(dict(state="interrupted"), 2), (dict(state="failed", error="L_seg is NaN"), 1)]
+    )
+    def test_what_an_attempt_before_said_is_not_taken_for_its_words(self, store, before, code):
+        job = store.job("a")
+        Run.create(job.folder, "", "a", [], 0).update(**before)
+        say = f"import sys; print('dupl: no folder /data'); sys.exit({code})"
+        claim = self.claim(store, replace(job, steps=(Step((sys.executable, "-c", say)),)))
+        assert (claim.outcome, claim.error) == ("failed", f"no folder /data (exit code {code})")
+        assert claim.hopeless == (code == 2)
 
     @pytest.mark.parametrize(("code", "hopeless"), [(1, False), (2, True)])
     def test_one_that_says_it_on_its_last_line(self, store, code, hopeless):
