@@ -12,16 +12,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from dupl import recipes
-from dupl.engine.train import train
-from dupl.lab import overrides
-from dupl.report.tables import read_evaluation
+from dupl.config import catalogue, overrides
+from dupl.engine.training.train import train
+from dupl.report.tables.evaluation import read_evaluation
 
 
 def main(sets: list[str]) -> None:
     """Train and print."""
     started = time.monotonic()
-    config = overrides.apply(recipes.load("demo/supervised"), overrides.parse(sets))
+    config = overrides.apply(catalogue.load("demo/supervised"), overrides.parse(sets))
     schedule = config.schedule
     with tempfile.TemporaryDirectory() as folder:
         train(config, Path(folder) / "run")

@@ -1,4 +1,4 @@
-"""How often the intervals of dupl.report.statistics contain the truth, on simulated evaluations.
+"""How often the intervals of dupl.report.tables.statistics contain the truth, on simulated evaluations.
 
     python benchmarks/coverage.py [--experiments 2000] [--only NAME ...] [--resamples 1000] [--jobs 1]
 
@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dupl.report.counts import Counts, Metric
-from dupl.report.statistics import Draws, contrast, marginal_weights
+from dupl.report.tables.counts import Counts, Metric
+from dupl.report.tables.statistics import Draws, contrast, marginal_weights
 
 PIXELS, POPULATION = 10_000, 20_000
 METRIC = Metric("seg", "best", "mIoU")

@@ -22,7 +22,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from dupl.data.voc import VOC
-from dupl.engine.crf import CRF, Job, refine
+from dupl.engine.evaluation.crf.dense_crf import CRF, Job, refine
 from dupl.engine.memory import keep_memory
 from dupl.structures import IGNORE
 
@@ -47,8 +47,8 @@ def from_masks(source: VOC, indices: list[int], classes: int, size: list[int] | 
 
 def from_run(run: str, source: VOC, indices: list[int]) -> Iterator[tuple[str, Job]]:
     """Photos with the probabilities of a run's first student, by the final protocol."""
-    from dupl.engine.final import Final
-    from dupl.engine.protocols import Who
+    from dupl.engine.evaluation.final import Final
+    from dupl.engine.evaluation.protocols import Who
     from dupl.engine.restore import restore
 
     restored = restore(run, None, [])

@@ -187,7 +187,7 @@ def stores(runs: int) -> None:
     import pandas  # noqa: F401  (its import, a second by itself, is not what is measured)
     from store import build
 
-    from dupl.lab.store import RunStore
+    from dupl.runs.store import RunStore
 
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -224,8 +224,8 @@ def make_study(folder: Path, trials: int) -> None:
     from optuna.distributions import FloatDistribution
     from optuna.trial import TrialState, create_trial
 
-    from dupl.lab.sweep import load, open_study
-    from dupl.lab.sweep_tools import quiet_optuna
+    from dupl.plans.samplers import quiet_optuna
+    from dupl.plans.sweep import load, open_study
 
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "long.py"
@@ -271,9 +271,9 @@ def studies(folder: Path, trials: int) -> None:
 
 def study_times(folder: Path, trials: int) -> list[tuple[str, float, str]]:
     """Seconds of what reads a study."""
-    from dupl.lab.sweep import load, open_study
-    from dupl.lab.sweep import trials as table
-    from dupl.lab.sweep_tools import quiet_optuna
+    from dupl.plans.samplers import quiet_optuna
+    from dupl.plans.sweep import load, open_study
+    from dupl.plans.sweep import trials as table
 
     file, root = folder / "long.py", folder / "runs"
     rows = []

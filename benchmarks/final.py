@@ -83,13 +83,13 @@ class Ours(FinalSide):
         """Code, versions, threads and processes."""
         import torch
 
-        from dupl.engine import crf
-        from dupl.lab import provenance
+        from dupl.engine.evaluation.crf import dense_crf
+        from dupl.runs import provenance
 
         code = provenance.code()
         versions = {k: v for k, v in provenance.versions().items() if v}
         facts = {"code": {"commit": code.commit, "dirty": code.dirty}, "versions": versions}
-        return facts | {"threads": torch.get_num_threads(), "processes": crf.cores()}
+        return facts | {"threads": torch.get_num_threads(), "processes": dense_crf.cores()}
 
     def export(self, folder: str) -> dict[str, int]:
         """Write the weights in the released layout; the measures of the network."""
@@ -127,10 +127,10 @@ class Ours(FinalSide):
 
     def _evaluate(self, chunk: str, amp: str, student: str, refine: bool) -> list[Any]:
         from dupl.data.voc import VOC
-        from dupl.engine.assess import Choice
-        from dupl.engine.evaluate import evaluate_by
-        from dupl.engine.final import Final
-        from dupl.engine.kept import KeptLabels, KeptLogits
+        from dupl.engine.evaluation.cache import KeptLabels, KeptLogits
+        from dupl.engine.evaluation.checkpoint import Choice
+        from dupl.engine.evaluation.evaluate import evaluate_by
+        from dupl.engine.evaluation.final import Final
 
         settings = self.restored.config.evaluation.to_dict()
         choice = Choice("final", (student,), refine, self.backend)
@@ -176,7 +176,7 @@ class Phase:
 
     def scores(self, side: str) -> list[float]:
         """mIoU of each map over all chunks, in percent."""
-        from dupl.engine.metrics import mean_iou
+        from dupl.runs.metrics import mean_iou
 
         return [mean_iou(np.sum(matrices, 0)) for matrices in zip(*self.counts[side], strict=True)]
 

@@ -37,22 +37,22 @@ from PIL import Image
 from safetensors.torch import save
 from timm.models.vision_transformer import VisionTransformer
 
-from dupl import recipes
+from dupl.config import catalogue
+from dupl.config.literals import read_file
 from dupl.data.classes import COCO_CLASSES
 from dupl.data.files import FORMATS, read_image, read_mask, read_tag_table
 from dupl.data.instances import Instances
 from dupl.data.voc import objects_in_xml, read_ids
 from dupl.engine.checkpoints import load, load_weights
-from dupl.engine.kept import Kept, KeptLabels, KeptLogits
+from dupl.engine.evaluation.cache import Kept, KeptLabels, KeptLogits
 from dupl.errors import RunError, UserError
-from dupl.lab import plan, sweep
-from dupl.lab.reproduce import differences
-from dupl.lab.run import Run
-from dupl.lab.store import RunStore
-from dupl.literals import read_file
 from dupl.method.backbone import load_weights as load_backbone
-from dupl.report.files import read_run
-from dupl.report.page import write
+from dupl.plans import plan, sweep
+from dupl.report.pages.run import write
+from dupl.report.pages.run_files import read_run
+from dupl.runs.reproduce import differences
+from dupl.runs.run import Run
+from dupl.runs.store import RunStore
 
 KeptOf = TypeVar("KeptOf", bound=Kept)
 VIT: Any = VisionTransformer(img_size=16, patch_size=8, embed_dim=8, depth=1, num_heads=1, num_classes=0)
@@ -183,10 +183,10 @@ def backbone(path: Path) -> None:
 
 def declared(kind: str, name: str, read: Callable[[Path], object]) -> Kind:
     """A plan or sweep of ours with what it builds on, read as literals."""
-    whole = recipes.to_text(recipes.load(name, kind)).encode()
+    whole = catalogue.to_text(catalogue.load(name, kind)).encode()
 
     def literally(path: Path) -> object:
-        with recipes.literals_only():
+        with catalogue.literals_only():
             return read(path)
 
     return Kind(whole, literally, f"{kind}/file.py")
@@ -205,7 +205,7 @@ def files() -> dict[str, Kind]:
     }
     kinds = {f"photo {name}": Kind(whole, upright) for name, whole in photos.items()}
     kinds |= {f"mask {form}": Kind(picture(form, "L"), read_mask) for form in ("PNG", "GIF", "TIFF", "BMP")}
-    config = recipes.to_text(recipes.load("demo/toy")).encode()
+    config = catalogue.to_text(catalogue.load("demo/toy")).encode()
     return kinds | {
         "palette": Kind(picture("PNG", "P"), read_mask),
         "tags": Kind(b"image,tags,split\na.jpg,cat dog,train\nb.png,,val\n", read_tag_table),
@@ -214,7 +214,7 @@ def files() -> dict[str, Kind]:
         "xml": Kind(b"<?xml version='1.0'?><annotation><object><name>cat</name></object></annotation>", objects_in_xml),
         "COCO": Kind(instances(), masks),
         "literals": Kind(b"_base_ = []\nmodel = dict(a=[1, 2.5] * 3, b={'x': None})\n", read_file),
-        "recipe": Kind(config, recipes.read),
+        "recipe": Kind(config, catalogue.read),
         "checkpoint": Kind(checkpoint(True), load),
         "old checkpoint": Kind(checkpoint(False), load),
         "weights": Kind(checkpoint(True), weights),

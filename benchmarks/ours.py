@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 from workers import Case, Side
 
-from dupl import recipes
+from dupl.config import catalogue, overrides
 from dupl.data.base import ImageSet
 from dupl.data.classes import VOC_CLASSES
 from dupl.data.toy import Toy
@@ -26,14 +26,14 @@ from dupl.data.views import TrainView, normalize
 from dupl.data.voc import VOC
 from dupl.engine.build import build_model
 from dupl.engine.checkpoints import convert
-from dupl.engine.evaluate import evaluate
-from dupl.engine.loop import PositionSampler
+from dupl.engine.evaluation.evaluate import evaluate
 from dupl.engine.memory import keep_memory
-from dupl.engine.optim import build_optimizer
-from dupl.lab import overrides, provenance
+from dupl.engine.training.loop import PositionSampler
+from dupl.engine.training.optimizer import build_optimizer
 from dupl.method.cam import Present
 from dupl.method.own_view import Sight
 from dupl.method.pixels import denormalise, normalise
+from dupl.runs import provenance
 from dupl.structures import IGNORE, Clock
 
 T = 20000
@@ -112,7 +112,7 @@ class Ours(Side):
         torch.manual_seed(0)
         self.case = case
         self.source: ImageSet = VOC(images, split) if images else Toy(size=case.size)
-        self.config = recipes.load("voc/dupl_released")
+        self.config = catalogue.load("voc/dupl_released")
         self.model = self._model(weights, compiled).train()
         # Rate 0: the optimiser does all its arithmetic, and every repetition starts from the same weights.
         schedule = {**self.config.schedule, "lr": 0.0}

@@ -100,7 +100,7 @@ def table(curves: dict[tuple[str, float], np.ndarray], marks: Sequence[int]) -> 
 
 def draw(curves: dict[tuple[str, float], np.ndarray], path: Path) -> None:
     """Medians as lines over bands between the quartiles, a panel for each noise."""
-    from dupl.report.chart import HEADING, blank, head, save
+    from dupl.report.figures.chart import HEADING, blank, head, save
 
     levels = list(dict.fromkeys(noise for _, noise in curves))
     studies, trials = next(iter(curves.values())).shape

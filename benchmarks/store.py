@@ -21,11 +21,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from dupl import recipes
-from dupl.lab.fingerprint import fingerprint
-from dupl.lab.overrides import apply
-from dupl.lab.run import Run, folder_name
-from dupl.lab.store import RunStore
+from dupl.config import catalogue
+from dupl.config.fingerprint import fingerprint
+from dupl.config.overrides import apply
+from dupl.runs.run import Run, folder_name
+from dupl.runs.store import RunStore
 
 CLASSES = ["background", *(f"class {k}" for k in range(1, 21))]
 MAPS = [f"{kind}/{who}" for kind in ("cam", "seg") for who in ("1", "2", "mean")]
@@ -58,8 +58,8 @@ def evaluation(run: Run, folder: str, facts: dict[str, Any], maps: list[str], dr
 
 def template(folder: Path, evaluations: int) -> Run:
     """One finished run with its evaluations."""
-    config = recipes.load("voc_animals")
-    run = Run.create(folder, recipes.to_text(config), fingerprint(config), ["dupl", "train", "voc_animals"], 0)
+    config = catalogue.load("voc_animals")
+    run = Run.create(folder, catalogue.to_text(config), fingerprint(config), ["dupl", "train", "voc_animals"], 0)
     draw, data = random.Random(0), {"type": "VOC", "split": "val100"}
     for k in range(1, evaluations + 1):
         facts = {"protocol": "squashed, no CRF", "data": data, "iter": 200 * k}
@@ -78,13 +78,13 @@ def template(folder: Path, evaluations: int) -> Run:
 def build(root: Path, runs: int, evaluations: int) -> None:
     """Copies of one run, each of another seed and fingerprint."""
     first = template(root / ".template", evaluations)
-    status, config = first.status, recipes.load(first.config_path)
+    status, config = first.status, catalogue.load(first.config_path)
     for seed in range(runs):
         changed = apply(config, {"runtime.seed": seed})
         folder = root / folder_name("voc_animals", changed)
         shutil.copytree(first.path, folder, copy_function=_copy)
         run = Run(folder)
-        (folder / "config.py").write_text(recipes.to_text(changed))
+        (folder / "config.py").write_text(catalogue.to_text(changed))
         # Not by Run: a thousand files that are synced to the disk one by one take minutes.
         values = asdict(replace(status, seed=seed, fingerprint=fingerprint(changed)))
         (folder / "status.json").unlink()
@@ -134,7 +134,7 @@ def main() -> None:
         prints = [stored.fingerprint for stored in runs[:18]]
         timed("RunStore.per_image(), last, 18 runs", lambda: store.per_image(prints), repeats)
         assert not store.damaged, store.damaged[:3]
-        config = recipes.load(runs[0].run.config_path)
+        config = catalogue.load(runs[0].run.config_path)
         timed("RunStore.pace(), one config", lambda: [store.pace(config)], repeats)
         timed("sizes on disk", lambda: [stored.size() for stored in runs], repeats)
 

@@ -28,7 +28,7 @@ from mutmut.mutation.file_mutation import MutationVisitor
 from mutmut.state import state
 from mutmut.stats import status_by_exit_code
 
-GROUPS = ("dupl/method", "dupl/lab/plan", "dupl/lab/fingerprint", "dupl/report/statistics")
+GROUPS = ("dupl/method", "dupl/plans/plan", "dupl/config/fingerprint", "dupl/report/tables/statistics")
 KILLED = ("killed", "timeout", "segfault")
 # Files of tests of a module, where it is not test_<module>.py alone.
 OWN = {

@@ -12,18 +12,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from dupl import recipes
 from dupl.cli import build_parser, main
 from dupl.cli.show import components
+from dupl.config import catalogue, overrides
+from dupl.config.fingerprint import fingerprint
 from dupl.engine import build
-from dupl.engine.evaluate import metric_names
+from dupl.engine.evaluation.evaluate import metric_names
 from dupl.errors import UserError
-from dupl.lab import overrides
-from dupl.lab.fingerprint import fingerprint
-from dupl.lab.plan import expand, load
+from dupl.plans.plan import expand, load
 from dupl.registry import DATASETS
 
-NAMES = recipes.names("ablations")
+NAMES = catalogue.names("ablations")
 DOCS = Path(__file__).parents[1] / "docs" / "ablations.md"
 PAPER = ("table3_upper_bound", "table4_components", "table4_leave_one_out", "table5a_threshold", "table5b_warmup")
 PAPER = (*PAPER, "table6_discrepancy", "fig2_confirmation_bias", "fig7a_overactivation", "released_vs_paper")
@@ -127,7 +126,7 @@ def pairs(keys):
 
 
 def test_a_row_that_several_tables_have_is_one_run_with_one_number():
-    full = fingerprint(recipes.load("voc/dupl"))
+    full = fingerprint(catalogue.load("voc/dupl"))
     tables = ("table4_components", "table4_leave_one_out", "table5a_threshold", "table5b_warmup", "table6_discrepancy")
     seen = {}
     for name in tables:
@@ -169,15 +168,15 @@ def test_low_fixed_threshold_and_nothing_but_the_two_students():
 
 def test_all_released_forms_are_the_released_recipe():
     runs = first_seed("released_vs_paper")
-    released = recipes.load("voc/dupl_released")
+    released = catalogue.load("voc/dupl_released")
     assert overrides.diff(runs["released"].config, released) == {}
-    assert runs["paper"].fingerprint == fingerprint(recipes.load("voc/dupl"))
+    assert runs["paper"].fingerprint == fingerprint(catalogue.load("voc/dupl"))
     changed = {path for key in rows_of("released_vs_paper")["released"].has for path in runs[key].changes}
     assert changed == set(runs["released"].changes), "each form is the only change of a row of its own"
 
 
 def test_the_demo_s_tables_share_the_full_model():
-    full = fingerprint(recipes.load("demo/ablation"))
+    full = fingerprint(catalogue.load("demo/ablation"))
     for name, key in (("demo_table4", "L_reg"), ("demo_table5a", "0.55"), ("demo_table6", "L_dis")):
         assert first_seed(name)[key].fingerprint == full
 
@@ -194,7 +193,7 @@ def test_the_upper_bound_is_of_the_same_network():
 
 def test_no_torch_to_load_and_expand():
     code = (
-        "import sys; from dupl.lab.plan import load\n"
+        "import sys; from dupl.plans.plan import load\n"
         f"runs = [run for name in {NAMES} for run in load(name).expand()]\n"
         "print(sorted({'torch', 'torchvision', 'timm', 'dupl.method', 'dupl.engine'} & set(sys.modules)))"
     )
@@ -216,7 +215,7 @@ class TestShow:
         assert out.startswith("Table 4: ")
         assert "6 rows x 3 seeds (0, 1, 2)" in out
         assert "Seg.: seg/best/mIoU, protocol train" in out
-        full = fingerprint(recipes.load("voc/dupl"))
+        full = fingerprint(catalogue.load("voc/dupl"))
         assert re.search(rf"^L_reg +{full}  \+ L_reg +paper: M 73\.5, Seg\. 69\.9$", out, re.M)
         baseline = out[out.index("\nbaseline ") : out.index("\nDS ")]
         assert re.findall(r"^ +(model\.\w+)=", baseline, re.M) == [
@@ -229,7 +228,7 @@ class TestShow:
 
     def test_with_values_set(self, capsys):
         assert main(["show", "--plan", "demo_table5a", "--set", "schedule.iterations=5"]) == 0
-        short = overrides.apply(recipes.load("demo/ablation"), {"schedule.iterations": 5})
+        short = overrides.apply(catalogue.load("demo/ablation"), {"schedule.iterations": 5})
         assert fingerprint(short) in capsys.readouterr().out
 
     def test_a_typo(self, capsys):
@@ -255,11 +254,11 @@ def test_the_documented_plan_is_one(tmp_path):
 
 
 def test_a_plan_for_the_released_code_is_two_lines(tmp_path):
-    source = recipes.resolve("table4_components", "ablations")
+    source = catalogue.resolve("table4_components", "ablations")
     file = tmp_path / "released.py"
     text = DOCUMENTED[1].replace("PATH/TO/ablations/table4_components.py", str(source))
     file.write_text(text)
-    assert load(file).expand(["L_reg"], [0])[0].fingerprint == fingerprint(recipes.load("voc/dupl_released"))
+    assert load(file).expand(["L_reg"], [0])[0].fingerprint == fingerprint(catalogue.load("voc/dupl_released"))
     file.write_text(text.replace("released", "relased"))
     with pytest.raises(UserError, match="did you mean voc/dupl_released"):
         load(file)

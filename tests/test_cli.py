@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dupl import __version__, recipes
+from dupl import __version__
 from dupl.cli import build_parser, main
-from dupl.lab.run import Run
+from dupl.config import catalogue
+from dupl.runs.run import Run
 
 
 def commands(parser: argparse.ArgumentParser, before: tuple[str, ...] = ()) -> list[str]:
@@ -188,7 +189,7 @@ class TestShow:
     def test_it_lists_the_recipes(self, capsys):
         assert main(["show"]) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert [line.split()[0] for line in lines] == recipes.names()
+        assert [line.split()[0] for line in lines] == catalogue.names()
         assert all(len(line.split()) > 2 for line in lines), "with their first line"
 
     def test_a_recipe_without_a_word_is_listed_too(self, capsys, tmp_path, monkeypatch):
@@ -201,10 +202,10 @@ class TestShow:
     def test_what_it_prints_is_the_recipe(self, capsys, tmp_path):
         _, components, out = shown(capsys, "voc/dupl")
         assert components == dict.fromkeys(("DS", "L_dis", "DTA", "ANF", "L_reg"), "on")
-        assert recipes.docstring("voc/dupl").splitlines()[0] in out
+        assert catalogue.docstring("voc/dupl").splitlines()[0] in out
         assert "MixtureFilter(gamma=0.9, eta=1.0" in out
         (tmp_path / "again.py").write_text(out[out.index("\nmodel = ") :])
-        assert recipes.plain(recipes.load(tmp_path / "again.py")) == recipes.plain(recipes.load("voc/dupl"))
+        assert catalogue.plain(catalogue.load(tmp_path / "again.py")) == catalogue.plain(catalogue.load("voc/dupl"))
 
     @pytest.mark.parametrize(
         ("component", "override"),
@@ -258,7 +259,7 @@ class TestTrain:
         assert (status.state, status.iteration, status.iterations, status.error) == ("finished", 24, 24, None)
         assert status.seconds > 0
         assert status.versions["torch"]
-        assert recipes.plain(recipes.load(trained / "config.py")) == recipes.plain(recipes.load(tiny))
+        assert catalogue.plain(catalogue.load(trained / "config.py")) == catalogue.plain(catalogue.load(tiny))
 
     def test_where_a_run_goes_by_default(self, tiny, tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)

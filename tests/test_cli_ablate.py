@@ -13,15 +13,15 @@ from rich.console import Console
 
 from dupl.cli import build_parser, main
 from dupl.cli.ablate import open_executor
-from dupl.cli.board import Board, clock
-from dupl.lab.execute import job as jobs_of
-from dupl.lab.execute.job import Job, plan_jobs
-from dupl.lab.execute.schedule import Progress
-from dupl.lab.plan import load
-from dupl.lab.run import Run
-from dupl.lab.store import RunStore
+from dupl.cli.live_table import Board, clock
+from dupl.execute import job as jobs_of
+from dupl.execute.job import Job, plan_jobs
+from dupl.execute.scheduler import Progress
+from dupl.plans.plan import load
+from dupl.runs.run import Run
+from dupl.runs.store import RunStore
 
-TOY = Path(__file__).parent / "lab" / "execute" / "toy.py"
+TOY = Path(__file__).parent / "execute" / "toy.py"
 PLAN = '''
 """Where the threshold ends."""
 

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from dupl.cli import main
-from dupl.engine.metrics import Tally, summarise
-from dupl.lab.plan import Plan, PlannedRun, load
-from dupl.lab.run import Run
-from dupl.recipes import to_text
+from dupl.config.catalogue import to_text
+from dupl.plans.plan import Plan, PlannedRun, load
+from dupl.runs.metrics import Tally, summarise
+from dupl.runs.run import Run
 
 CLASSES = ("background", "cat", "cow", "dog")
 IMAGES = 40
@@ -259,10 +259,12 @@ class TestOutput:
 
 class TestPage:
     def test_a_run_is_a_page_of_its_own(self, monkeypatch, capsys, plan, store, tmp_path):
-        import dupl.report.page
+        import dupl.report.pages.run
 
         asked = []
-        monkeypatch.setattr(dupl.report.page, "write", lambda folder, out=None: asked.append((folder, out)) or "page")
+        monkeypatch.setattr(
+            dupl.report.pages.run, "write", lambda folder, out=None: asked.append((folder, out)) or "page"
+        )
         run = next(store.iterdir())
         assert report(capsys, run, "--out", tmp_path / "page.html") == "page\n"
         assert asked == [(run, tmp_path / "page.html")]

@@ -13,9 +13,9 @@ from PIL import Image
 from dupl.cli import main
 from dupl.data.tagged_folder import TaggedFolder
 from dupl.engine.data_digest import digest
-from dupl.lab import provenance
-from dupl.lab.provenance import Code
-from dupl.lab.run import Run
+from dupl.runs import provenance
+from dupl.runs.provenance import Code
+from dupl.runs.run import Run
 
 
 @pytest.fixture

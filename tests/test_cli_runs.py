@@ -12,11 +12,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from dupl import recipes
 from dupl.cli import build_parser, main
 from dupl.cli.runs import span
-from dupl.lab import plan
-from dupl.lab.run import Run
+from dupl.config import catalogue
+from dupl.plans import plan
+from dupl.runs.run import Run
 
 NOBODY = 2**22 + 1
 
@@ -169,7 +169,7 @@ class TestChoice:
         assert listed(capsys, "--plan", "demo_table4").keys() == {"of-plan", "of-seed"}
 
     def test_by_plan_with_the_overrides_it_ran_with(self, root, capsys):
-        base = recipes.load(plan.load("demo_table4").base)
+        base = catalogue.load(plan.load("demo_table4").base)
         changed = f"schedule.lr={base.schedule.lr * 2}"
         (run, *_) = plan.expand(plan.load("demo_table4"), sets={"schedule.lr": base.schedule.lr * 2})
         make(root, "of-plan", fingerprint=run.fingerprint)

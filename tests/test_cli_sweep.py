@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from dupl.cli import build_parser, main
-from dupl.lab.execute import job
+from dupl.execute import job
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-HELPERS = Path(__file__).parent / "lab" / "sweep" / "conftest.py"
+HELPERS = Path(__file__).parent / "plans" / "sweep" / "conftest.py"
 
 
 @pytest.fixture

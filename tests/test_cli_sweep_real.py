@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dupl import recipes
 from dupl.cli import main
+from dupl.config import catalogue
 from dupl.data import Toy
-from dupl.lab.store import RunStore
 from dupl.registry import DATASETS
+from dupl.runs.store import RunStore
 
 SPY = """
 import os, sys
@@ -91,7 +91,7 @@ def test_the_report_split_is_touched_by_confirm_alone(lab, capsys):
     trials = RunStore("runs").runs()
     assert len(trials) == 2
     for run in trials:
-        trained = set(DATASETS.build(recipes.plain(run.config.data.train)).names)
+        trained = set(DATASETS.build(catalogue.plain(run.config.data.train)).names)
         assert len(judged(run)) == 5 and trained | judged(run) == lab and not trained & judged(run)
     assert not Path("seen").exists()
 
@@ -102,7 +102,7 @@ def test_the_report_split_is_touched_by_confirm_alone(lab, capsys):
     confirmed = [run for run in RunStore("runs").runs() if run.path not in {one.path for one in trials}]
     assert len(confirmed) == 2
     for run in confirmed:
-        assert recipes.plain(run.config.data.train) == dict(type="TaggedFolder", root="train")
+        assert catalogue.plain(run.config.data.train) == dict(type="TaggedFolder", root="train")
         assert judged(run) == val
     seen = set(Path("seen").read_text().splitlines())
     assert seen >= {f"{kind}/{name}.png" for kind in ("images", "masks") for name in val} | {"tags.csv"}

@@ -9,19 +9,18 @@ from typing import Any
 import pytest
 import torch
 
-from dupl import recipes
 from dupl.cli import build_parser
 from dupl.cli.show import components
+from dupl.config import catalogue, overrides
+from dupl.config.fingerprint import fingerprint
 from dupl.data.transforms import WeakAugment
-from dupl.engine.evaluate import metric_names
-from dupl.engine.optim import param_groups
-from dupl.engine.train import plan_batch
-from dupl.lab import overrides
-from dupl.lab.fingerprint import fingerprint
+from dupl.engine.evaluation.evaluate import metric_names
+from dupl.engine.training.optimizer import param_groups
+from dupl.engine.training.train import plan_batch
 from dupl.method.dupl import DuPL
 from dupl.registry import COMPONENTS, DATASETS
 
-NAMES = recipes.names()
+NAMES = catalogue.names()
 
 
 def types(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -36,7 +35,7 @@ def types(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
 @pytest.fixture(scope="module", params=NAMES)
 def recipe(request):
     """Name and config of each recipe."""
-    return request.param, recipes.load(request.param)
+    return request.param, catalogue.load(request.param)
 
 
 def classes_of(config) -> tuple[str, ...]:
@@ -58,7 +57,7 @@ def test_the_shipped_recipes_are_there():
 
 def test_the_docstring_has_the_command(recipe):
     name, config = recipe
-    lines = [line.strip() for line in recipes.docstring(name).splitlines()]
+    lines = [line.strip() for line in catalogue.docstring(name).splitlines()]
     assert lines[0].endswith(".")
     commands = [line.partition("dupl ")[2] for line in lines if line.startswith(("dupl ", "torchrun "))]
     parsed = [build_parser().parse_args(shlex.split(command)) for command in commands]
@@ -70,15 +69,15 @@ def test_the_docstring_has_the_command(recipe):
 def test_what_is_written_loads_as_the_same_run(recipe, tmp_path):
     _, config = recipe
     path = tmp_path / "config.py"
-    path.write_text(recipes.to_text(config))
-    again = recipes.load(path)
-    assert recipes.plain(again) == recipes.plain(config)
+    path.write_text(catalogue.to_text(config))
+    again = catalogue.load(path)
+    assert catalogue.plain(again) == catalogue.plain(config)
     assert fingerprint(again) == fingerprint(config)
 
 
 def test_every_type_exists(recipe):
     _, config = recipe
-    named = list(types(recipes.plain(config)))
+    named = list(types(catalogue.plain(config)))
     assert {path for path, _ in named} >= {"data.train", "data.val", "model", "model.students", "model.noise_filter"}
     for path, kind in named:
         registry = DATASETS if path.startswith("data.") else COMPONENTS
@@ -113,4 +112,4 @@ def test_the_rest_of_it_means_something(recipe):
 
 
 def test_recipes_are_different_runs():
-    assert len({fingerprint(recipes.load(name)) for name in NAMES}) == len(NAMES)
+    assert len({fingerprint(catalogue.load(name)) for name in NAMES}) == len(NAMES)

@@ -68,7 +68,7 @@ def test_off_and_a_part_of_a_plan(store, monkeypatch):
 
 
 def test_a_wandb_that_fails_is_no_failure_of_the_plan(store, monkeypatch, capsys):
-    monkeypatch.setattr("dupl.lab.tracker.START", "import sys; sys.exit(3)")
+    monkeypatch.setattr("dupl.track.wandb_process.START", "import sys; sys.exit(3)")
     assert main(["ablate", PLAN, "--root", str(store), "--wandb", "offline"]) == 0
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("wandb: ")]
     assert len(told) == 1 and told[0].endswith("(the table is in dupl report)")

@@ -9,16 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dupl.cli.shared import GPUS_PER_RUN, command, recipe_options, stderr, wandb_option
+from dupl.cli.common import GPUS_PER_RUN, command, recipe_options, stderr, wandb_option
 from dupl.errors import RunError, UserError
 
 if TYPE_CHECKING:
-    from dupl.lab.execute.executor import Executor
-    from dupl.lab.execute.job import Job
-    from dupl.lab.execute.outlook import Course
-    from dupl.lab.execute.schedule import Progress
-    from dupl.lab.plan import Plan, PlannedRun
-    from dupl.lab.stored import StoredRun
+    from dupl.execute.eta import Course
+    from dupl.execute.executor import Executor
+    from dupl.execute.job import Job
+    from dupl.execute.scheduler import Progress
+    from dupl.plans.plan import Plan, PlannedRun
+    from dupl.runs.stored import StoredRun
 
 
 def add_ablate(commands: Any) -> None:
@@ -68,11 +68,11 @@ def add_ablate(commands: Any) -> None:
 def run_ablate(arguments: argparse.Namespace) -> int:
     """``dupl ablate``."""
     from dupl.cli.table_on_wandb import put_finished
-    from dupl.lab import overrides
-    from dupl.lab.execute.job import plan_jobs, processes_asked, write_configs
-    from dupl.lab.execute.outlook import course_of
-    from dupl.lab.plan import load
-    from dupl.lab.store import RunStore
+    from dupl.config import overrides
+    from dupl.execute.eta import course_of
+    from dupl.execute.job import plan_jobs, processes_asked, write_configs
+    from dupl.plans.plan import load
+    from dupl.runs.store import RunStore
 
     _check(arguments)
     console = stderr()
@@ -116,7 +116,7 @@ def _tracked(jobs: Sequence[Job], flag: str | None) -> list[Job]:
 
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.wandb:
-        from dupl.lab.track import choose
+        from dupl.track.choice import choose
 
         choose(arguments.wandb)
     for name, least in (("jobs", 1), ("gpus_per_run", 0), ("cpus_per_run", 1), ("retries", 0), ("max_failed", 0)):
@@ -141,10 +141,10 @@ def open_executor(arguments: argparse.Namespace) -> Executor:
     Raises:
         UserError: It is not to be had.
     """
-    from dupl.lab.execute.local import LocalExecutor, visible_gpus
+    from dupl.execute.local import LocalExecutor, visible_gpus
 
     if arguments.executor == "slurm":
-        from dupl.lab.execute.on_slurm import SlurmExecutor
+        from dupl.execute.slurm import SlurmExecutor
 
         settings = {key: _literal(value) for key, value in (_pair(text) for text in arguments.slurm)}
         return SlurmExecutor(
@@ -157,7 +157,7 @@ def open_executor(arguments: argparse.Namespace) -> Executor:
         )
     gpus = visible_gpus() if arguments.gpus is None else [gpu for gpu in arguments.gpus if gpu != "none"]
     if arguments.executor == "ray":
-        from dupl.lab.execute.on_ray import RayExecutor
+        from dupl.execute.ray import RayExecutor
 
         return RayExecutor(arguments.address, arguments.jobs, gpus, arguments.gpus_per_run, arguments.cpus_per_run or 1)
     return LocalExecutor(arguments.jobs, gpus, arguments.gpus_per_run)
@@ -221,7 +221,7 @@ def _standing(job: Job, stored: StoredRun | None, course: Course, to_come: dict[
     time = "unknown" if seconds is None else f"{seconds / 3600:.2f} h"
     if stored is None:
         return f"to run, {time}"
-    from dupl.lab.execute.outlook import iteration_now
+    from dupl.execute.eta import iteration_now
 
     state = "trained, to be evaluated" if todo.protocol != "train" else stored.state
     return f"{state} at {iteration_now(stored)} of {course.iterations}, {time} to come  {job.folder}"
@@ -257,8 +257,8 @@ def _carry_out(
     Raises:
         RunError: Some failed.
     """
-    from dupl.cli.board import Board
-    from dupl.lab.execute.schedule import Rules, Schedule
+    from dupl.cli.live_table import Board
+    from dupl.execute.scheduler import Rules, Schedule
 
     console = stderr()
     hang = 60 * arguments.hang_after
@@ -279,7 +279,7 @@ def _carry_out(
 
 def outcome(progress: Sequence[Progress]) -> list[str]:
     """What is printed at the end: how many runs ended how, and why some failed."""
-    from dupl.lab.execute.worker import LOG
+    from dupl.execute.worker import LOG
 
     states = [p.state for p in progress]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))

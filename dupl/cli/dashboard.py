@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dupl.cli.shared import command, recipe_options, stderr
+from dupl.cli.common import command, recipe_options, stderr
 from dupl.errors import UserError
 
 if TYPE_CHECKING:
-    from dupl.lab.store import RunStore
+    from dupl.runs.store import RunStore
 
 MOST = 20  # runs on a page, unless they are named
 
@@ -51,36 +51,36 @@ def run_dashboard(arguments: argparse.Namespace) -> int:
     """``dupl dashboard``."""
     import os
 
-    from dupl.lab import dashboard, track
+    from dupl.track import choice, workspace
 
     if not arguments.plan and (arguments.rows or arguments.seeds or arguments.set):
         raise UserError("--rows, --seeds and --set choose among the runs of a plan: add --plan")
     named = arguments.runs or arguments.out
-    online = not arguments.local and not named and track.installed() and track.account() is not None
+    online = not arguments.local and not named and choice.installed() and choice.account() is not None
     if arguments.spec is None and not online:
         if arguments.entity or arguments.project:
             raise UserError("--entity and --project are for a workspace: wandb login first, or give --spec")
         print(_page(arguments))
         return 0
-    project = arguments.project or os.environ.get("WANDB_PROJECT") or track.PROJECT
+    project = arguments.project or os.environ.get("WANDB_PROJECT") or choice.PROJECT
     if arguments.spec is not None:
         from dupl.atomic import atomic_write
 
-        made = dashboard.workspace(arguments.entity or "entity", project, arguments.plan)
-        atomic_write(arguments.spec, json.dumps(dashboard.specification(made), indent=2))
+        made = workspace.workspace(arguments.entity or "entity", project, arguments.plan)
+        atomic_write(arguments.spec, json.dumps(workspace.specification(made), indent=2))
         print(arguments.spec)
         return 0
-    if reason := track.unreachable():
+    if reason := choice.unreachable():
         raise UserError(f"wandb cannot be reached ({reason}): dupl dashboard --local writes a page")
-    entity = arguments.entity or track.entity()
-    print(dashboard.save(dashboard.workspace(entity, project, arguments.plan)))
+    entity = arguments.entity or choice.entity()
+    print(workspace.save(workspace.workspace(entity, project, arguments.plan)))
     return 0
 
 
 def _page(arguments: argparse.Namespace) -> Path:
-    from dupl.lab.dashboard import BOARDS
-    from dupl.lab.store import RunStore
-    from dupl.report.dashboard import write
+    from dupl.report.pages.dashboard import write
+    from dupl.runs.store import RunStore
+    from dupl.track.workspace import BOARDS
 
     folders, names = arguments.runs, None
     if arguments.plan:
@@ -100,8 +100,8 @@ def _page(arguments: argparse.Namespace) -> Path:
 def _planned(arguments: argparse.Namespace, store: RunStore) -> dict[Path, tuple[str, int]]:
     """The folders of a plan's runs in its order, with row and seed."""
     from dupl.cli.report import train_line
-    from dupl.lab import overrides
-    from dupl.lab.plan import load
+    from dupl.config import overrides
+    from dupl.plans.plan import load
 
     plan = load(arguments.plan)
     labels = {row.key: row.label for row in plan.rows}

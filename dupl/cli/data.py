@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dupl.cli.shared import command, recipe_options, resolved, stderr
+from dupl.cli.common import command, recipe_options, resolved, stderr
 
 
 def add_data(commands: Any) -> None:

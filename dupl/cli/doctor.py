@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dupl.cli.shared import command, recipe_options, resolved
+from dupl.cli.common import command, recipe_options, resolved
 
 if TYPE_CHECKING:
-    from dupl.lab.doctor import Finding
+    from dupl.engine.doctor.machine import Finding
 
 SIGNS = {"ok": "ok  ", "note": "note", "fail": "FAIL"}
 
@@ -37,7 +37,7 @@ def add_doctor(commands: Any) -> None:
 
 def run_doctor(arguments: argparse.Namespace) -> int:
     """``dupl doctor``."""
-    from dupl.lab.doctor import examine
+    from dupl.engine.doctor.machine import examine
 
     found = examine(arguments.root) + _with_torch(arguments)
     failed = [one for one in found if one.state == "fail"]
@@ -57,17 +57,17 @@ def run_doctor(arguments: argparse.Namespace) -> int:
 
 def _with_torch(arguments: argparse.Namespace) -> list[Finding]:
     """The part that needs torch; where that does not even import, this is what is found."""
-    from dupl.lab.doctor import Finding
+    from dupl.engine.doctor.machine import Finding
 
     try:
-        from dupl.engine import doctor
+        from dupl.engine.doctor import recipe
     except Exception as error:  # broken installations fail in many ways
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         mend = "reinstall torch and torchvision from one channel, then the rest: pip install . in the checkout"
         if isinstance(error, ModuleNotFoundError):
             mend = "pip install . in the checkout installs all, torch and torchvision too"
         return [Finding("training code", "fail", reason, mend)]
-    found = doctor.examine_torch()
+    found = recipe.examine_torch()
     if arguments.recipe is not None:
-        found += doctor.examine_recipe(resolved(arguments.recipe, arguments.set), arguments.root)
+        found += recipe.examine_recipe(resolved(arguments.recipe, arguments.set), arguments.root)
     return found

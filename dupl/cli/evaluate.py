@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dupl.cli.shared import RUN_OR_RECIPE, command, crf_options, progress_bar, recipe_options, stderr, wandb_option
+from dupl.cli.common import RUN_OR_RECIPE, command, crf_options, progress_bar, recipe_options, stderr, wandb_option
 
 
 def add_eval(commands: Any) -> None:
@@ -57,17 +57,17 @@ def add_eval(commands: Any) -> None:
 def run_eval(arguments: argparse.Namespace) -> int:
     """``dupl eval``."""
     from dupl.errors import UserError
-    from dupl.lab.run import Run
-    from dupl.lab.track_later import choose_later, log_evaluations
+    from dupl.runs.run import Run
+    from dupl.track.after_training import choose_later, log_evaluations
 
     console, run = stderr(), Run(arguments.run_or_recipe)
     if arguments.wandb not in (None, "off") and not run.exists():
         raise UserError(f"--wandb {arguments.wandb} is for runs, and {run.path} is none: leave it out")
     mode = choose_later(arguments.wandb, run.path).mode
 
-    from dupl.engine.assess import Choice, assess
+    from dupl.engine.evaluation.checkpoint import Choice, assess
     from dupl.engine.restore import restore
-    from dupl.report.tables import print_evaluation
+    from dupl.report.tables.evaluation import print_evaluation
 
     restored = restore(arguments.run_or_recipe, arguments.checkpoint, arguments.set)
     choice = Choice(

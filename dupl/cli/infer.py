@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dupl.cli.shared import RUN_OR_RECIPE, command, crf_options, progress_bar, recipe_options, stderr
+from dupl.cli.common import RUN_OR_RECIPE, command, crf_options, progress_bar, recipe_options, stderr
 from dupl.errors import UserError
 
 
@@ -59,9 +59,9 @@ def run_submission(arguments: argparse.Namespace) -> int:
     if arguments.images or arguments.tags or arguments.root is None:
         raise UserError("--voc-submission takes --root VOC2012 and --out DIR, and neither images nor --tags")
 
-    from dupl.engine.assess import Choice
+    from dupl.engine.evaluation.checkpoint import Choice
+    from dupl.engine.evaluation.submission import submit
     from dupl.engine.restore import restore
-    from dupl.engine.submission import submit
 
     console = stderr()
     restored = restore(arguments.run_or_recipe, arguments.checkpoint, arguments.set)
@@ -76,9 +76,9 @@ def run_infer(arguments: argparse.Namespace) -> int:
     """``dupl infer``."""
     if arguments.voc_submission:
         return run_submission(arguments)
+    from dupl.engine.error_explanations import plain_errors
     from dupl.engine.infer import claim, find_images, infer, read_tags
     from dupl.engine.restore import restore
-    from dupl.engine.trouble import plain_errors
 
     console = stderr()
     files = find_images(arguments.images)

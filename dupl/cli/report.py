@@ -7,17 +7,17 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dupl.cli.shared import command, progress_bar, recipe_options, stderr
+from dupl.cli.common import command, progress_bar, recipe_options, stderr
 from dupl.errors import UserError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from dupl.lab.plan import Plan, PlannedRun
-    from dupl.lab.store import RunStore
-    from dupl.report.ablation import Table
-    from dupl.report.outline import Outline
-    from dupl.report.outline import PlannedRun as Told
+    from dupl.plans.plan import Plan, PlannedRun
+    from dupl.report.tables.outline import Outline
+    from dupl.report.tables.outline import PlannedRun as Told
+    from dupl.report.tables.table import Table
+    from dupl.runs.store import RunStore
 
 FORMATS = {"md": ".md", "latex": ".tex", "csv": ".csv", "html": ".html"}
 
@@ -63,9 +63,9 @@ def run_report(arguments: argparse.Namespace) -> int:
         return _page(arguments)
     from dupl.cli.report_sweep import is_sweep, sweep_text
     from dupl.cli.table_on_wandb import put
-    from dupl.lab.track import choose
-    from dupl.report.page_plan import page
-    from dupl.report.render import render
+    from dupl.report.pages.plan import page
+    from dupl.report.tables.render import render
+    from dupl.track.choice import choose
 
     if Path(arguments.what).is_dir():
         raise UserError(f"{arguments.what} is a folder without a run: give a run's folder, or a plan")
@@ -109,7 +109,7 @@ def _put(text: str, out: Path | None) -> int:
 
 
 def _page(arguments: argparse.Namespace) -> int:
-    from dupl.report.page import write
+    from dupl.report.pages.run import write
 
     if arguments.format not in (None, "html"):
         raise UserError(f"--format {arguments.format} is for plans: the page of a run is HTML")
@@ -121,7 +121,7 @@ def _page(arguments: argparse.Namespace) -> int:
 
 def pages(runs: list[Told], wanted: bool) -> list[Told]:
     """The runs, after the page of each that was begun is written, where that is wanted."""
-    from dupl.report.page import write
+    from dupl.report.pages.run import write
 
     for run in runs if wanted else ():
         if run.folder:
@@ -131,9 +131,9 @@ def pages(runs: list[Told], wanted: bool) -> list[Told]:
 
 def tabulate(arguments: argparse.Namespace, form: str) -> tuple[Table, list[Told], DataFrame]:
     """The table of a plan from the store, its runs, and the metrics of those that there are."""
-    from dupl.lab import overrides
-    from dupl.lab.plan import load
-    from dupl.lab.store import RunStore
+    from dupl.config import overrides
+    from dupl.plans.plan import load
+    from dupl.runs.store import RunStore
 
     plan = load(arguments.what)
     planned = plan.expand(arguments.rows, arguments.seeds, overrides.parse(arguments.set))
@@ -145,9 +145,9 @@ def tabulate_runs(
     outline: Outline, planned: list[PlannedRun], store: RunStore, line: str
 ) -> tuple[Table, list[Told], DataFrame]:
     """The same for planned runs, with the command to note."""
-    from dupl.lab import frames
-    from dupl.report.ablation import table
-    from dupl.report.outline import PlannedRun as Told
+    from dupl.report.tables.outline import PlannedRun as Told
+    from dupl.report.tables.table import table
+    from dupl.runs import frames
 
     console = stderr()
     wanted = {run.fingerprint for run in planned}
@@ -188,7 +188,7 @@ def tabulate_runs(
 
 def outline_of(plan: Plan, rows: list[str] | None) -> Outline:
     """A plan, or some of its rows, as the report takes it."""
-    from dupl.report.outline import Column, Outline, Row
+    from dupl.report.tables.outline import Column, Outline, Row
 
     return Outline(
         name=plan.name,

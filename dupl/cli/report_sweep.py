@@ -9,28 +9,28 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dupl.cli.shared import progress_bar, stderr
+from dupl.cli.common import progress_bar, stderr
 from dupl.errors import UserError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from dupl.lab.plan import Plan
-    from dupl.lab.store import RunStore
-    from dupl.lab.sweep import Sweep
-    from dupl.report.ablation import Table
-    from dupl.report.outline import Outline
-    from dupl.report.sweep import SweepReport
-    from dupl.report.sweep_trials import SweepOutline
+    from dupl.plans.plan import Plan
+    from dupl.plans.sweep import Sweep
+    from dupl.report.sweep.summary import SweepReport
+    from dupl.report.sweep.trials import SweepOutline
+    from dupl.report.tables.outline import Outline
+    from dupl.report.tables.table import Table
+    from dupl.runs.store import RunStore
 
 
 def is_sweep(name: str) -> bool:
     """Whether a name or file is of a sweep; a plan of the same name wins."""
-    from dupl import recipes
+    from dupl.config import catalogue
 
     for kind in ("ablations", "sweeps"):
         try:
-            return "space" in recipes.load(recipes.resolve(name, kind), kind)
+            return "space" in catalogue.load(catalogue.resolve(name, kind), kind)
         except UserError:
             continue
     return False
@@ -50,25 +50,25 @@ def sweep_text(arguments: argparse.Namespace, form: str) -> str:
         raise UserError(f"--bootstraps {arguments.bootstraps}: give 0 or more")
     made, frame, tables = examined(arguments)
     if form == "md":
-        from dupl.report.sweep_text import sweep_markdown
+        from dupl.report.sweep.text import sweep_markdown
 
         return sweep_markdown(made, tables)
-    from dupl.report.page_sweep import sweep_page
+    from dupl.report.pages.sweep import sweep_page
 
     return sweep_page(made, frame, tables, arguments.out.parent if arguments.out else ".")
 
 
 def examined(arguments: argparse.Namespace) -> tuple[SweepReport, DataFrame, list[Table]]:
     """What the trials tell, the metrics of their runs, and tables of plans."""
-    from dupl.lab import overrides
-    from dupl.lab.store import RunStore
-    from dupl.lab.sweep_tools import quiet_optuna
+    from dupl.config import overrides
+    from dupl.plans.samplers import quiet_optuna
+    from dupl.runs.store import RunStore
 
     with warnings.catch_warnings(), progress_bar("importances", stderr()) as progress, ExitStack() as stack:
         warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, in a notebook without widgets
         stack.enter_context(quiet_optuna())
-        from dupl.lab.sweep import load, open_study, trials
-        from dupl.report.sweep import report
+        from dupl.plans.sweep import load, open_study, trials
+        from dupl.report.sweep.summary import report
 
         sweep = load(arguments.what, overrides.parse(arguments.set))
         found = trials(open_study(sweep, arguments.storage, arguments.root))
@@ -80,8 +80,8 @@ def examined(arguments: argparse.Namespace) -> tuple[SweepReport, DataFrame, lis
 
 def outline_of(sweep: Sweep, arguments: argparse.Namespace) -> SweepOutline:
     """A sweep as the report takes it."""
-    from dupl.lab.sweep_study import default_url, shown
-    from dupl.report.sweep_trials import Axis, SweepOutline
+    from dupl.plans.study import default_url, shown
+    from dupl.report.sweep.trials import Axis, SweepOutline
 
     axes = [
         Axis(p.name, p.label, p.low, p.high, p.step, p.log, p.type == "int", tuple(choice for choice, _ in p.choices))
@@ -114,16 +114,16 @@ def plan_tables(sweep: Sweep, found: DataFrame, store: RunStore, line: str) -> l
     A row's run is that of the plan, trained and judged on the sweep's data: a trial has it where its other parameters
     are the recipe's. Tables with fewer than two such rows are left out.
     """
-    from dupl import recipes
     from dupl.cli.report import outline_of as told
     from dupl.cli.report import tabulate_runs
-    from dupl.lab.plan import load
-    from dupl.lab.plan_file import merge
+    from dupl.config import catalogue
+    from dupl.plans.plan import load
+    from dupl.plans.plan_file import merge
 
     done, tables = set(found.loc[found["state"].isin(["complete", "pruned"]), "run"]), []
     moved = [set(parameter.paths) for parameter in sweep.space.values()]
-    for name in recipes.names("ablations"):
-        values = recipes.load(name, "ablations")
+    for name in catalogue.names("ablations"):
+        values = catalogue.load(name, "ablations")
         if values.get("base") != sweep.base or set(values.get("vary", {}).get("paths", ())) not in moved:
             continue
         plan = load(name)

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dupl.cli.shared import command, recipe_options, resolved, stderr
+from dupl.cli.common import command, recipe_options, resolved, stderr
 from dupl.errors import RunError, UserError
 from dupl.terminal import printable
 
 if TYPE_CHECKING:
-    from dupl.lab.reproduce import Check
-    from dupl.lab.run import Run
+    from dupl.runs.reproduce import Check
+    from dupl.runs.run import Run
 
 
 def add_reproduce(commands: Any) -> None:
@@ -37,9 +37,9 @@ def add_reproduce(commands: Any) -> None:
 
 def run_reproduce(arguments: argparse.Namespace) -> int:
     """``dupl reproduce``."""
-    from dupl import recipes
-    from dupl.lab import reproduce
-    from dupl.lab.run import Run
+    from dupl.config import catalogue
+    from dupl.runs import reproduce
+    from dupl.runs.run import Run
 
     if arguments.check and arguments.out is not None:
         raise UserError("--check only looks, and --out trains: choose one")
@@ -50,7 +50,7 @@ def run_reproduce(arguments: argparse.Namespace) -> int:
         raise UserError(f"--out {out} is the run itself: choose another folder")
 
     def read(path: str | Path) -> Any:
-        return recipes.read(path, imports=True)
+        return catalogue.read(path, imports=True)
 
     config = resolved(run.config_path, arguments.set, read)
 
@@ -72,10 +72,10 @@ def run_reproduce(arguments: argparse.Namespace) -> int:
 
 def _again(run: Run, config: Any, out: Path, words: Sequence[str]) -> int:
     """Train a run again and compare."""
-    from dupl.engine.train import train
-    from dupl.lab import reproduce
-    from dupl.lab.fingerprint import fingerprint
-    from dupl.lab.run import Run
+    from dupl.config.fingerprint import fingerprint
+    from dupl.engine.training.train import train
+    from dupl.runs import reproduce
+    from dupl.runs.run import Run
 
     if words[0] == "torchrun":
         raise UserError("the run took several processes: start the command above, then repeat this one to compare")

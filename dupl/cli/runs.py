@@ -12,13 +12,13 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from dupl.cli.shared import command, stderr
+from dupl.cli.common import command, stderr
 from dupl.errors import UserError
 from dupl.terminal import printable
 
 if TYPE_CHECKING:
-    from dupl.lab.store import RunStore
-    from dupl.lab.stored import StoredRun
+    from dupl.runs.store import RunStore
+    from dupl.runs.stored import StoredRun
 
 COLOURS = {"finished": "green", "running": "cyan", "failed": "red", "interrupted": "yellow"}
 PIPED = 10_000  # columns where no terminal breaks lines
@@ -27,7 +27,7 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 def add_runs(commands: Any) -> None:
     """Declare ``dupl runs``."""
-    from dupl.lab.run import State
+    from dupl.runs.run import State
 
     states = get_args(State)
     parser = command(
@@ -72,7 +72,7 @@ def age(text: str) -> timedelta:
 
 def run_runs(arguments: argparse.Namespace) -> int:
     """``dupl runs``."""
-    from dupl.lab.store import RunStore
+    from dupl.runs.store import RunStore
 
     named = (arguments.which, arguments.plan, arguments.state, arguments.older, arguments.newer)
     if arguments.rm and not any(named):
@@ -133,8 +133,8 @@ def choose(store: RunStore, arguments: argparse.Namespace) -> list[StoredRun]:
 
 def members_of(plan: str, seeds: Iterable[int], sets: list[str]) -> set[str]:
     """Fingerprints of a plan's runs, of its own seeds and of others."""
-    from dupl.lab import overrides
-    from dupl.lab.plan import expand, load
+    from dupl.config import overrides
+    from dupl.plans.plan import expand, load
 
     loaded = load(plan)
     every = sorted({*loaded.seeds, *(seed for seed in seeds if seed >= 0)})

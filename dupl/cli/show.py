@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from typing import Any
 
-from dupl.cli.shared import command, recipe_options, resolved
+from dupl.cli.common import command, recipe_options, resolved
 from dupl.errors import UserError
 from dupl.terminal import printable
 
@@ -43,10 +43,10 @@ def add_show(commands: Any) -> None:
 
 def run_show(arguments: argparse.Namespace) -> int:
     """``dupl show``."""
-    from dupl import recipes
+    from dupl.config import catalogue
 
     told = io.StringIO()
-    with recipes.literals_only() if arguments.no_exec else nullcontext(), redirect_stdout(told):
+    with catalogue.literals_only() if arguments.no_exec else nullcontext(), redirect_stdout(told):
         code = show(arguments)
     print(printable(told.getvalue()), end="")
     return code
@@ -54,9 +54,9 @@ def run_show(arguments: argparse.Namespace) -> int:
 
 def show(arguments: argparse.Namespace) -> int:
     """``dupl show``, recipes executed or not."""
-    from dupl import recipes
-    from dupl.lab.fingerprint import fingerprint
-    from dupl.lab.run import Run
+    from dupl.config import catalogue
+    from dupl.config.fingerprint import fingerprint
+    from dupl.runs.run import Run
 
     if arguments.plan:
         show_plan(arguments.plan, arguments.set)
@@ -66,22 +66,22 @@ def show(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.recipe is None:
         kind = "ablations" if arguments.plan is not None else "sweeps" if arguments.sweep is not None else "experiments"
-        for name in recipes.names(kind):
-            print(f"{name:24} {recipes.docstring(name, kind).strip().partition(chr(10))[0]}".rstrip())
+        for name in catalogue.names(kind):
+            print(f"{name:24} {catalogue.docstring(name, kind).strip().partition(chr(10))[0]}".rstrip())
         return 0
     run = Run(arguments.recipe)
     if run.exists():
-        config, head = resolved(run.config_path, arguments.set, recipes.read), _status_lines(run)
+        config, head = resolved(run.config_path, arguments.set, catalogue.read), _status_lines(run)
     else:
         config = resolved(arguments.recipe, arguments.set)
-        head = (recipes.docstring(arguments.recipe) or "").strip() + "\n"
+        head = (catalogue.docstring(arguments.recipe) or "").strip() + "\n"
     unknown = config.get("custom_imports") is not None and (run.exists() or arguments.no_exec)
     rows = components(config.model, unknown)
     print(head)
     print(f"fingerprint  {fingerprint(config)}")
     for name, on, what in rows:
         print(f"{name:12} {'?  ' if on is None else 'on ' if on else 'off'}  {what}")
-    print("\n" + recipes.to_text(config))
+    print("\n" + catalogue.to_text(config))
     return 0
 
 
@@ -118,8 +118,8 @@ def components(model: dict[str, Any], unknown: bool = False) -> list[tuple[str, 
 
 def show_plan(name: str, sets: Sequence[str]) -> None:
     """Print a plan: what it measures, then each row with its fingerprint, the paper's numbers and its overrides."""
-    from dupl.lab import overrides
-    from dupl.lab.plan import load
+    from dupl.config import overrides
+    from dupl.plans.plan import load
 
     plan = load(name)
     runs = {run.row: run for run in plan.expand(seeds=plan.seeds[:1], sets=overrides.parse(sets))}
@@ -148,8 +148,8 @@ def show_plan(name: str, sets: Sequence[str]) -> None:
 def show_sweep(name: str, sets: Sequence[str]) -> None:
     """Print a sweep: what it searches, and the points it starts from with their fingerprints."""
     from dupl.cli.sweep import searched
-    from dupl.lab import overrides
-    from dupl.lab.sweep import load
+    from dupl.config import overrides
+    from dupl.plans.sweep import load
 
     sweep = load(name, overrides.parse(sets))
     lines = [f"{sweep.doc.strip() or sweep.title}\n", f"base {sweep.base}"]

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dupl.cli.shared import GPUS_PER_RUN, command, progress_bar, recipe_options, stderr
+from dupl.cli.common import GPUS_PER_RUN, command, progress_bar, recipe_options, stderr
 from dupl.errors import RunError, UserError
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
-    from dupl.lab.execute.executor import Executor
-    from dupl.lab.sweep import Sweep
-    from dupl.lab.sweep_trial import News
+    from dupl.execute.executor import Executor
+    from dupl.execute.trial import News
+    from dupl.plans.sweep import Sweep
 
 
 def add_sweep(commands: Any) -> None:
@@ -68,12 +68,12 @@ STORAGES = "sqlite:///FILE, postgresql://USER@HOST/DB, journal:FILE or grpc://HO
 
 def run_sweep(arguments: argparse.Namespace) -> int:
     """``dupl sweep``."""
-    from dupl.lab import overrides
-    from dupl.lab.sweep_tools import quiet_optuna
+    from dupl.config import overrides
+    from dupl.plans.samplers import quiet_optuna
 
     _check(arguments)
     with quiet_optuna():
-        from dupl.lab.sweep import load
+        from dupl.plans.sweep import load
 
         sweep = load(arguments.sweep, overrides.parse(arguments.set))
         if arguments.confirm is not None:
@@ -100,10 +100,10 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _search(arguments: argparse.Namespace, sweep: Sweep) -> int:
-    from dupl.lab.execute.job import processes_asked
-    from dupl.lab.execute.schedule import Rules
-    from dupl.lab.sweep_run import carry_out, prepare
-    from dupl.lab.sweep_study import default_url, open_storage, open_study, shown
+    from dupl.execute.job import processes_asked
+    from dupl.execute.scheduler import Rules
+    from dupl.execute.sweep import carry_out, prepare
+    from dupl.plans.study import default_url, open_storage, open_study, shown
 
     console = stderr()
     url = arguments.storage or default_url(sweep, arguments.root)
@@ -140,7 +140,7 @@ def _search(arguments: argparse.Namespace, sweep: Sweep) -> int:
 def _prove_masks(sweep: Sweep) -> None:
     """Looks for the masks that trials are judged by, before any is trained."""
     from dupl import data  # noqa: F401  (registers the data sets)
-    from dupl.recipes import plain
+    from dupl.config.catalogue import plain
     from dupl.registry import DATASETS
 
     if not DATASETS.build(plain(sweep.config.data.val)).has_masks:
@@ -151,7 +151,7 @@ def _prove_masks(sweep: Sweep) -> None:
 
 
 def _done(study: Study) -> tuple[int, int]:
-    from dupl.lab.sweep_run import counts
+    from dupl.execute.sweep import counts
 
     found = counts(study)
     return sum(found.get(state, 0) for state in ("complete", "pruned", "failed")), sum(found.values())
@@ -159,7 +159,7 @@ def _done(study: Study) -> tuple[int, int]:
 
 def places(arguments: argparse.Namespace) -> list[Executor]:
     """One place for each run at once, on GPUs or cores of its own."""
-    from dupl.lab.execute.local import LocalExecutor, available_cores, share, visible_gpus
+    from dupl.execute.local import LocalExecutor, available_cores, share, visible_gpus
 
     gpus = visible_gpus() if arguments.gpus is None else [gpu for gpu in arguments.gpus if gpu != "none"]
     whole = LocalExecutor(arguments.jobs, gpus, arguments.gpus_per_run)  # which tells what does not fit together
@@ -171,9 +171,9 @@ def places(arguments: argparse.Namespace) -> list[Executor]:
 
 def preview(sweep: Sweep, arguments: argparse.Namespace) -> list[str]:
     """What ``--dry-run`` prints."""
-    from dupl.lab.execute.outlook import course_of
-    from dupl.lab.store import RunStore
-    from dupl.lab.sweep_study import default_url, shown
+    from dupl.execute.eta import course_of
+    from dupl.plans.study import default_url, shown
+    from dupl.runs.store import RunStore
 
     store = RunStore(arguments.root)
     runs = store.runs()
@@ -229,7 +229,7 @@ def ranked(sweep: Sweep, study: Study) -> list[FrozenTrial]:
 
 def outcome(sweep: Sweep, study: Study) -> list[str]:
     """What is printed at the end: how many trials ended how, the best points, and why some failed."""
-    from dupl.lab.sweep_run import counts
+    from dupl.execute.sweep import counts
 
     found = counts(study)
     lines = [f"{sum(found.values())} trials: " + ", ".join(f"{n} {state}" for state, n in found.items())]
@@ -246,8 +246,8 @@ def _confirm(arguments: argparse.Namespace, sweep: Sweep) -> int:
     """Trains the chosen points on the report split by a plan that is written once, and prints its table."""
     from dupl.atomic import atomic_write
     from dupl.cli import build_parser
-    from dupl.lab.sweep_confirm import confirm_file, confirm_text
-    from dupl.lab.sweep_study import open_study
+    from dupl.plans.confirm import confirm_file, confirm_text
+    from dupl.plans.study import open_study
 
     path = confirm_file(sweep, arguments.root)
     seeds = arguments.seeds or [0, 1, 2]

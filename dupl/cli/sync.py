@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dupl.cli.shared import command, stderr
+from dupl.cli.common import command, stderr
 from dupl.errors import RunError, UserError
 
 
@@ -27,11 +27,11 @@ def add_sync(commands: Any) -> None:
 
 def run_sync(arguments: argparse.Namespace) -> int:
     """``dupl sync``."""
-    from dupl.lab import track, uploads
+    from dupl.track import choice, sync
 
-    waiting: dict[str, list[uploads.Upload]] = {}
+    waiting: dict[str, list[sync.Upload]] = {}
     console, failed = stderr(), {}
-    found = [s for s in uploads.find(arguments.folders or [Path("runs")]) if not s.done]
+    found = [s for s in sync.find(arguments.folders or [Path("runs")]) if not s.done]
     working = {s.id: s.path for s in found if s.busy}
     for name, path in working.items():
         console.print(f"{name} is still at work, not uploaded: {path}", soft_wrap=True)
@@ -45,15 +45,15 @@ def run_sync(arguments: argparse.Namespace) -> int:
         for stretch in (s for stretches in waiting.values() for s in stretches):
             print(f"{stretch.id}  {stretch.path}")
         return 0
-    if not track.installed():
-        raise UserError(f"wandb is not installed: {track.INSTALL}")
-    if track.account() is None:
+    if not choice.installed():
+        raise UserError(f"wandb is not installed: {choice.INSTALL}")
+    if choice.account() is None:
         raise UserError("no wandb account is set up: wandb login, or WANDB_API_KEY=...")
-    if reason := track.unreachable():
+    if reason := choice.unreachable():
         raise RunError(f"wandb cannot be reached, nothing was uploaded: {reason}")
     for number, (name, stretches) in enumerate(waiting.items(), 1):
         console.print(f"{number}/{len(waiting)}  {stretches[0].path}", soft_wrap=True)
-        if reason := uploads.upload(stretches):
+        if reason := sync.upload(stretches):
             failed[name] = reason
             console.print(f"not uploaded: {reason}", soft_wrap=True, markup=False)
         else:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dupl.cli.shared import stderr
+from dupl.cli.common import stderr
 
 if TYPE_CHECKING:
-    from dupl.lab.plan import Plan, PlannedRun
-    from dupl.report.ablation import Table
+    from dupl.plans.plan import Plan, PlannedRun
+    from dupl.report.tables.table import Table
 
 
 def put(made: Table, root: Path, mode: str) -> None:
@@ -24,8 +24,8 @@ def put(made: Table, root: Path, mode: str) -> None:
     """
     import pandas as pd
 
-    from dupl.lab.track_later import log_table
-    from dupl.report.render import TIDY, lines
+    from dupl.report.tables.render import TIDY, lines
+    from dupl.track.after_training import log_table
 
     frame, console, name = pd.DataFrame(lines(made), columns=TIDY), stderr(), made.outline.name
     log_table(frame, name, folder(root, name), mode, lambda line: console.print(line, soft_wrap=True, markup=False))
@@ -41,8 +41,8 @@ def put_finished(arguments: argparse.Namespace, plan: Plan, planned: Sequence[Pl
         began: Whether any was begun just now; if none was, a table that was put there before stays as it is.
     """
     from dupl.cli.report import command_line, outline_of, tabulate_runs
-    from dupl.lab.store import RunStore
-    from dupl.lab.track import RECORD, choose
+    from dupl.runs.store import RunStore
+    from dupl.track.choice import RECORD, choose
 
     try:
         mode = choose(arguments.wandb).mode
@@ -58,6 +58,6 @@ def put_finished(arguments: argparse.Namespace, plan: Plan, planned: Sequence[Pl
 
 def folder(root: Path, plan: str) -> Path:
     """Where the wandb run of a plan's table lies: beside the configs of plans in the store."""
-    from dupl.lab.execute.job import PLANS
+    from dupl.execute.job import PLANS
 
     return root / PLANS / f"table-{plan}"

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dupl.cli.shared import command, default_folder, recipe_options, resolved, stderr, wandb_option
+from dupl.cli.common import command, default_folder, recipe_options, resolved, stderr, wandb_option
 
 
 def add_demo(commands: Any) -> None:
@@ -26,7 +26,7 @@ def add_demo(commands: Any) -> None:
 
 def run_demo(arguments: argparse.Namespace) -> int:
     """``dupl demo``."""
-    from dupl.lab.track import choose
+    from dupl.track.choice import choose
 
     config, wandb = resolved("demo/toy", arguments.set), choose(arguments.wandb).mode
 
@@ -66,15 +66,15 @@ def add_train(commands: Any) -> None:
 
 def run_train(arguments: argparse.Namespace) -> int:
     """``dupl train``."""
-    from dupl.lab.track import check_backends, choose
+    from dupl.track.choice import check_backends, choose
 
     config = resolved(arguments.recipe, arguments.set)  # before the imports: a slip of the pen is told at once
     check_backends(config.runtime.vis_backends)
     wandb = choose(arguments.wandb).mode
 
     from dupl.engine.pictures import draw
-    from dupl.engine.train import train
-    from dupl.lab.run import Run
+    from dupl.engine.training.train import train
+    from dupl.runs.run import Run
 
     folder = arguments.work_dir or default_folder(arguments.recipe, config)
     console = stderr()

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from dupl.atomic import sync_folder
 from dupl.errors import UserError
-from dupl.lab.run import Run
+from dupl.runs.run import Run
 
 FOLDER = "checkpoints"
 NAME = re.compile(r"iter_(\d+)\.pth")

@@ -13,8 +13,8 @@ from rich.console import Console
 from dupl.data.base import ImageSet
 from dupl.engine import build
 from dupl.errors import UserError
-from dupl.lab.reproduce import DATA, differences
-from dupl.lab.run import Damaged, Run
+from dupl.runs.reproduce import DATA, differences
+from dupl.runs.run import Damaged, Run
 
 MOST = 2000  # files whose sizes are looked up, evenly spread over a set
 

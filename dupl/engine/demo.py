@@ -9,12 +9,12 @@ from pathlib import Path
 from mmengine.config import Config
 from rich.console import Console
 
-from dupl import recipes
+from dupl.config import catalogue
+from dupl.config.fingerprint import fingerprint
 from dupl.engine.pictures import draw
-from dupl.engine.train import train
-from dupl.lab.fingerprint import fingerprint
-from dupl.lab.run import Run
-from dupl.report.tables import print_evaluation, read_evaluation
+from dupl.engine.training.train import train
+from dupl.report.tables.evaluation import print_evaluation, read_evaluation
+from dupl.runs.run import Run
 
 # Measured by benchmarks/ceiling.py, which trains demo/supervised.
 CEILING = {"Seg, taught by true masks (measured ceiling)": 85.5}
@@ -38,7 +38,7 @@ def demo(config: Config, folder: Path, *, resume: bool, wandb: str = "off", cons
     if not (run.exists() and run.status.state == "finished"):
         train(config, folder, resume=resume, command=sys.argv, wandb=wandb, console=console)
     metrics, rows = read_evaluation(run.path / "evaluation" / f"iter_{config.schedule.iterations:06d}")
-    as_shipped = fingerprint(config) == fingerprint(recipes.load("demo/toy"))
+    as_shipped = fingerprint(config) == fingerprint(catalogue.load("demo/toy"))
     print_evaluation(metrics, rows, "toy validation scenes, no CRF", CEILING if as_shipped else None)
     drawn = draw(run, config, CAPTION)
     console.print(f"{time.monotonic() - started:.0f} s in all; look at {' and '.join(map(str, drawn))}", soft_wrap=True)

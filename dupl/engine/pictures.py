@@ -16,13 +16,13 @@ from dupl.data.base import ImageSet
 from dupl.data.views import EvalView
 from dupl.engine import build
 from dupl.engine.checkpoints import load_weights, newest_valid
-from dupl.engine.evaluate import PROTOCOL
-from dupl.engine.quality import quality_curves
-from dupl.lab.run import Run
+from dupl.engine.evaluation.evaluate import PROTOCOL
+from dupl.engine.training.label_quality import quality_curves
 from dupl.method.cam import Present, label_by_threshold
 from dupl.method.dupl import DuPL
-from dupl.report.figures import Panel, curve, picture_page
-from dupl.report.marks import marks
+from dupl.report.figures.picture_page import Panel, curve, picture_page
+from dupl.report.figures.start_markers import marks
+from dupl.runs.run import Run
 from dupl.structures import Clock
 
 

@@ -9,14 +9,13 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from dupl import recipes
+from dupl.config import catalogue, overrides
 from dupl.engine import build
 from dupl.engine.checkpoints import FOLDER, iteration_of, load_weights, newest_valid
 from dupl.errors import UserError
-from dupl.lab import overrides
-from dupl.lab.run import Run
 from dupl.method.dupl import DuPL
 from dupl.registry import DATASETS
+from dupl.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def restore(run_or_recipe: str, checkpoint: str | None, sets: Sequence[str]) -> 
     of_run = run.exists()
     if not of_run:
         prove_recipe(run_or_recipe)
-    read = recipes.read(run.config_path, imports=True) if of_run else recipes.load(run_or_recipe)
+    read = catalogue.read(run.config_path, imports=True) if of_run else catalogue.load(run_or_recipe)
     config = overrides.apply(read, overrides.parse(sets))
     if checkpoint not in (None, "best", "last"):
         file = Path(str(checkpoint))
@@ -108,7 +107,7 @@ def prove_recipe(name: str) -> None:
         UserError: It is no recipe either.
     """
     try:
-        recipes.resolve(name)
+        catalogue.resolve(name)
         return
     except UserError as error:
         path, hint = Path(name), str(error)

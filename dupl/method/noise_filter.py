@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dupl.method import equations
-from dupl.method.component import Component
+from dupl.method.base import Component
 from dupl.registry import COMPONENTS
 from dupl.structures import IGNORE, Clock
 

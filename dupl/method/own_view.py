@@ -13,7 +13,7 @@ from numpy.random import Generator
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
-from dupl.method.component import Component
+from dupl.method.base import Component
 from dupl.method.pixels import denormalise, normalise
 from dupl.method.refine import inside
 from dupl.registry import COMPONENTS

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dupl.method.base import Component
 from dupl.method.cam import Maps, Present
-from dupl.method.component import Component
 from dupl.method.refine import inside
 from dupl.registry import COMPONENTS
 from dupl.structures import IGNORE, Clock, View

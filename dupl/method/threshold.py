@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dupl.method import equations
-from dupl.method.component import Component
+from dupl.method.base import Component
 from dupl.registry import COMPONENTS
 from dupl.structures import Clock
 

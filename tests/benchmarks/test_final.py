@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dupl import recipes
+from dupl.config import catalogue
 from dupl.data.voc import VOC
 from dupl.engine.build import build_model
 from dupl.engine.checkpoints import convert
@@ -78,7 +78,7 @@ def test_times_and_scores_are_of_all_chunks(final):
 
 
 def test_the_weights_go_over_and_come_back(final, tiny, tmp_path):
-    model = build_model(recipes.load(tiny), 5, torch.device("cpu"))
+    model = build_model(catalogue.load(tiny), 5, torch.device("cpu"))
     measures = final.Ours.export(SimpleNamespace(model=model), str(tmp_path))
     assert measures == {"patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2, "img_size": 32}
     released = torch.load(tmp_path / "weights.pt")

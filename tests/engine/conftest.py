@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from dupl.lab.run import Run
+from dupl.runs.run import Run
 
 TIMING = ("seconds", "memory_GiB")  # what differs between two runs that are the same
 

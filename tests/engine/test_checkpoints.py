@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from dupl import recipes
 from dupl.cli import main
+from dupl.config import catalogue, overrides
 from dupl.engine import build
 from dupl.engine.checkpoints import convert, load, load_weights, newest_valid, plain, saved
 from dupl.engine.restore import restore
 from dupl.errors import UserError
-from dupl.lab import overrides
 from dupl.method.cam import Present
 
 SINGLE = ["model.students.type=SingleStudent", 'model.discrepancy={"type": "NoDiscrepancy"}']
@@ -36,7 +35,7 @@ BRANCH = {  # one branch of the released layout, with 3 blocks
 
 
 def make(tiny, *sets, seed=0):
-    config = overrides.apply(recipes.load(tiny), overrides.parse([*sets, f"runtime.seed={seed}"]))
+    config = overrides.apply(catalogue.load(tiny), overrides.parse([*sets, f"runtime.seed={seed}"]))
     return build.build_model(config, 7, torch.device("cpu")).eval()
 
 

@@ -12,10 +12,11 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from dupl.cli import main
-from dupl.lab import alive, lock, run, uploads
-from dupl.lab.execute.lease import Leases
-from dupl.lab.run import Run
-from dupl.lab.store import RunStore
+from dupl.runs import lock, process, run
+from dupl.runs.lease import Leases
+from dupl.runs.run import Run
+from dupl.runs.store import RunStore
+from dupl.track import sync
 
 JUMPS = {"back": -40 * 86400.0, "forward": 90 * 86400.0}
 
@@ -62,7 +63,7 @@ def test_training_is_the_same_and_no_duration_is_negative(tiny, trained, tmp_pat
 
 def test_a_run_at_work_is_seen_as_such_whatever_its_files_are_dated(tmp_path, monkeypatch):
     """Of this very process, which began before or after its status was written, by the clock that was set."""
-    command = alive.command_of(os.getpid())
+    command = process.command_of(os.getpid())
     made = Run.create(tmp_path / "a", "a = 1\n", "0123456789ab", command, seed=0)
     made.update(state="running")
     for stamp in (time.time() - 3e8, time.time() + 3e8):
@@ -102,7 +103,7 @@ def test_an_upload_is_not_held_up_by_a_log_of_the_future(tmp_path):
     log.touch()
     made = Run.create(tmp_path / "a", "a = 1\n", "0123456789ab", [], seed=0)
     made.update(state="running", host="elsewhere")
-    assert uploads._busy(made, log)
+    assert sync._busy(made, log)
     for stamp in (time.time() + 3e7, time.time() - 3e7):
         os.utime(log, (stamp, stamp))
-        assert not uploads._busy(made, log)
+        assert not sync._busy(made, log)

@@ -3,16 +3,15 @@
 import pytest
 import torch
 
-from dupl import recipes
+from dupl.config import catalogue, overrides
+from dupl.config.fingerprint import fingerprint
 from dupl.engine.build import build_dataset, build_model
 from dupl.errors import UserError
-from dupl.lab import overrides
-from dupl.lab.fingerprint import fingerprint
 from dupl.structures import Clock
 
 
 def config_of(tiny, backend):
-    return overrides.apply(recipes.load(tiny), {"runtime.compile": backend})
+    return overrides.apply(catalogue.load(tiny), {"runtime.compile": backend})
 
 
 def step(model, classes):
@@ -32,7 +31,7 @@ def step(model, classes):
 
 @pytest.fixture(scope="module")
 def classes(tiny):
-    return len(build_dataset(recipes.load(tiny), "train").classes)
+    return len(build_dataset(catalogue.load(tiny), "train").classes)
 
 
 def test_the_step_stays_the_same(tiny, classes):

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from dupl.engine import crf
-from dupl.engine.crf import CLIP, CRF, Job, refine, require, stream
-from dupl.engine.mean_field import GaussianFilter, Kernels, bilateral_features
-from dupl.engine.permutohedral import PermutohedralFilter, simplices
+from dupl.engine.evaluation.crf import dense_crf
+from dupl.engine.evaluation.crf.dense_crf import CLIP, CRF, Job, refine, require, stream
+from dupl.engine.evaluation.crf.mean_field import GaussianFilter, Kernels, bilateral_features
+from dupl.engine.evaluation.crf.permutohedral import PermutohedralFilter, simplices
 from dupl.errors import RunError, UserError
 
 NARROW = CRF(bilateral_sxy=6, srgb=30)  # kernels that fit a picture of 12 x 12
@@ -126,7 +126,7 @@ class TestField:
     def test_a_certain_map_stays(self):
         truth = np.zeros((3, 12, 12), np.float32)
         truth[0, :, :6] = truth[1, :, 6:] = 1
-        for backend in [b for b in crf.BACKENDS if b == "torch" or importlib.util.find_spec("pydensecrf")]:
+        for backend in [b for b in dense_crf.BACKENDS if b == "torch" or importlib.util.find_spec("pydensecrf")]:
             labels = refine(Job(picture(), truth[None]), CRF(), backend)
             assert np.array_equal(labels[0], truth.argmax(0)), backend
 
@@ -213,4 +213,4 @@ class TestSettings:
             require("numpy")
 
     def test_cores_are_those_that_may_be_used(self):
-        assert 1 <= crf.cores() <= os.cpu_count()
+        assert 1 <= dense_crf.cores() <= os.cpu_count()

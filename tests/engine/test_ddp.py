@@ -16,10 +16,10 @@ import torch
 
 from dupl.cli import main
 from dupl.engine import build
-from dupl.engine.evaluate import evaluate, merge
+from dupl.engine.evaluation.evaluate import evaluate, merge
 from dupl.engine.restore import restore
 from dupl.errors import UserError
-from dupl.lab.run import Run
+from dupl.runs.run import Run
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dupl.cli import main
-from dupl.lab.run import Run
+from dupl.runs.run import Run
 
 KINDS = {  # name of a file, and which of its writes fails
     "status.json": 3,

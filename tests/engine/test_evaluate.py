@@ -16,11 +16,11 @@ from dupl.cli import main
 from dupl.data.tagged_folder import TaggedFolder
 from dupl.data.toy import Toy
 from dupl.engine import build
-from dupl.engine.evaluate import evaluate, metric_names
+from dupl.engine.evaluation.evaluate import evaluate, metric_names
 from dupl.engine.restore import restore
 from dupl.errors import UserError
-from dupl.lab.run import Run
 from dupl.method.cam import Maps
+from dupl.runs.run import Run
 
 SETTINGS = dict(size=32, cam_threshold=0.5, batch_size=3, subset=dict(name="", classes=[]))
 

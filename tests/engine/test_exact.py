@@ -11,7 +11,7 @@ import sys
 import pytest
 import torch
 
-from dupl.lab.run import Run
+from dupl.runs.run import Run
 
 CHECKPOINTS = {"iter_000020.pth", "iter_000024.pth", "best.pth"}
 

@@ -12,12 +12,13 @@ from PIL import Image
 
 from dupl.cli import main
 from dupl.data.toy import Toy
-from dupl.engine import build, gallery
-from dupl.engine.gallery import BINS, Viewer, watched
+from dupl.engine import build
 from dupl.engine.pictures import choose, look
 from dupl.engine.restore import restore
-from dupl.report.contact import CELL, contact_sheet
-from dupl.report.panel import Panel
+from dupl.engine.training import gallery
+from dupl.engine.training.gallery import BINS, Viewer, watched
+from dupl.report.figures.contact_sheet import CELL, contact_sheet
+from dupl.report.figures.image_row import Panel
 from dupl.structures import Clock
 
 

@@ -12,10 +12,10 @@ import torch
 from rich.console import Console
 
 from dupl.cli import main
-from dupl.engine import hooks
 from dupl.engine.checkpoints import CheckpointHook
-from dupl.lab.run import Run
+from dupl.engine.training import hooks
 from dupl.method.dupl import DuPL
+from dupl.runs.run import Run
 
 
 class FakeRunner:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from dupl.cli import main
-from dupl.lab.run import Run
+from dupl.runs.run import Run
 
 
 @pytest.fixture(scope="module")

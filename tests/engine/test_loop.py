@@ -7,12 +7,11 @@ from itertools import islice
 import pytest
 import torch
 
-from dupl import recipes
 from dupl.cli import main
-from dupl.engine.loop import PositionSampler, split
-from dupl.engine.train import Batch, plan_batch
+from dupl.config import catalogue, overrides
+from dupl.engine.training.loop import PositionSampler, split
+from dupl.engine.training.train import Batch, plan_batch
 from dupl.errors import UserError
-from dupl.lab import overrides
 
 
 def batches(sampler: PositionSampler, count: int) -> list[list[tuple[int, int]]]:
@@ -112,7 +111,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(tiny, tmp_path):
         assert main(["train", tiny, "--work-dir", str(folder), "--set", *sets]) == 0
         file = folder / "checkpoints" / "iter_000003.pth"
         weights[accumulate] = torch.load(file, weights_only=True)["state_dict"]
-    config = overrides.apply(recipes.load(tiny), overrides.parse(only_classification([])))
+    config = overrides.apply(catalogue.load(tiny), overrides.parse(only_classification([])))
     lr = config.schedule.lr
     for name, whole in weights[1].items():
         # Adam divides by the gradient's size: where that is near zero, rounding moves a weight by part of a step

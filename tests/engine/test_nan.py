@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from dupl.cli import main
-from dupl.engine.loop import TrainLoop
+from dupl.engine.training.loop import TrainLoop
 from dupl.errors import RunError
-from dupl.lab.run import Run
 from dupl.method import dupl, segmentation
+from dupl.runs.run import Run
 
 
 @pytest.fixture

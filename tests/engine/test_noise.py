@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dupl.engine.noise import NoiseHook, noise_hook
-from dupl.lab.run import Run
+from dupl.engine.training.noise_statistics import NoiseHook, noise_hook
 from dupl.method.noise_filter import Mixture, MixtureFilter, TrustAll
+from dupl.runs.run import Run
 
 
 def mixture(means, fitted):

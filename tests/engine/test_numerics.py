@@ -16,16 +16,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from dupl import recipes
+from dupl.config import catalogue
 from dupl.data.base import ImageSet
-from dupl.engine import build, crf, infer, memory
-from dupl.engine.evaluate import evaluate, evaluate_by
-from dupl.engine.final import Final
-from dupl.engine.kept import KeptLabels, KeptLogits
-from dupl.engine.metrics import confusion
-from dupl.engine.protocols import Who
+from dupl.engine import build, infer, memory
+from dupl.engine.evaluation.cache import KeptLabels, KeptLogits
+from dupl.engine.evaluation.crf import dense_crf
+from dupl.engine.evaluation.evaluate import evaluate, evaluate_by
+from dupl.engine.evaluation.final import Final
+from dupl.engine.evaluation.protocols import Who
 from dupl.errors import UserError
 from dupl.method.dupl import DuPL
+from dupl.runs.metrics import confusion
 
 CLASSES = ("background", "circle", "square", "triangle", "cross", "star", "ring")
 SETTINGS = dict(size=32, cam_threshold=0.5, batch_size=3, subset=None)
@@ -56,12 +57,12 @@ def item(height: int, width: int, label: int = 255, tags: tuple[int, ...] = ()) 
 
 @pytest.fixture(scope="module")
 def model(tiny: str) -> DuPL:
-    return build.build_model(recipes.load(tiny), len(CLASSES), torch.device("cpu")).eval()
+    return build.build_model(catalogue.load(tiny), len(CLASSES), torch.device("cpu")).eval()
 
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crf, "cores", lambda: 0)
+    monkeypatch.setattr(dense_crf, "cores", lambda: 0)
 
 
 # Masks
@@ -109,7 +110,7 @@ def test_confusion_against_a_loop(seed: int, classes: int, size: tuple[int, int]
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1)])
 @pytest.mark.parametrize("present_only", [False, True])
 def test_tiny_photos_by_the_final_protocol(model: DuPL, size: tuple[int, int], present_only: bool) -> None:
-    protocol = Final(dict(scales=(1.0, 0.1, 1.5)), Who.of([], 2), crf.CRF(), "torch", present_only)
+    protocol = Final(dict(scales=(1.0, 0.1, 1.5)), Who.of([], 2), dense_crf.CRF(), "torch", present_only)
     source = Some(item(*size, 1, (1,)), item(*size, 0))
     for found in evaluate_by(protocol, model, source, SETTINGS).values():
         assert set(found.tallies) == {"seg/1", "seg/2", "seg/mean"}
@@ -122,11 +123,11 @@ def test_the_crf_of_a_few_pixels_keeps_what_is_sure(size: tuple[int, int]) -> No
     image = np.zeros((*size, 3), np.uint8)
     sure = np.full((1, 3, *size), 1e-6, np.float32)
     sure[:, 2] = 1
-    assert (crf.refine(crf.Job(image, sure), crf.CRF(), "torch") == 2).all()
+    assert (dense_crf.refine(dense_crf.Job(image, sure), dense_crf.CRF(), "torch") == 2).all()
     even = np.full((1, 3, *size), 1 / 3, np.float32)
-    assert (crf.refine(crf.Job(image, even, (0, 2)), crf.CRF(), "torch") < 3).all()
+    assert (dense_crf.refine(dense_crf.Job(image, even, (0, 2)), dense_crf.CRF(), "torch") < 3).all()
     nothing = np.zeros((1, 3, *size), np.float32)  # clipped, and so even
-    assert crf.refine(crf.Job(image, nothing), crf.CRF(), "torch").shape == (1, *size)
+    assert dense_crf.refine(dense_crf.Job(image, nothing), dense_crf.CRF(), "torch").shape == (1, *size)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1)])

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dupl import recipes
+from dupl.config import catalogue
 from dupl.engine import build
-from dupl.engine.optim import WarmupPoly, build_optimizer, param_groups, rate_factor
-from dupl.lab.run import Run
+from dupl.engine.training.optimizer import WarmupPoly, build_optimizer, param_groups, rate_factor
+from dupl.runs.run import Run
 
 
 @pytest.fixture(scope="module")
 def config(tiny):
-    return recipes.load(tiny)
+    return catalogue.load(tiny)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 from dupl.cli import main
 from dupl.engine.checkpoints import newest_valid
-from dupl.lab.run import Run
+from dupl.runs.run import Run
 
 
 @pytest.fixture

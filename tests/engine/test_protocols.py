@@ -20,17 +20,19 @@ from dupl.data.classes import VOC_CLASSES
 from dupl.data.tagged_folder import TaggedFolder
 from dupl.data.toy import Toy
 from dupl.data.views import normalize
-from dupl.engine import assess, build, crf, submission
-from dupl.engine import final as final_module
-from dupl.engine.assess import Choice
-from dupl.engine.evaluate import evaluate, evaluate_by
-from dupl.engine.final import Final, over_scales, patch_logits
-from dupl.engine.kept import KeptLabels
-from dupl.engine.metrics import THRESHOLDS, ThresholdTally, confusion
-from dupl.engine.panels import panels
-from dupl.engine.protocols import Cam, Squashed, Who
+from dupl.engine import build
+from dupl.engine.evaluation import checkpoint, submission
+from dupl.engine.evaluation import final as final_module
+from dupl.engine.evaluation.cache import KeptLabels
+from dupl.engine.evaluation.checkpoint import Choice
+from dupl.engine.evaluation.crf import dense_crf
+from dupl.engine.evaluation.evaluate import evaluate, evaluate_by
+from dupl.engine.evaluation.final import Final, over_scales, patch_logits
+from dupl.engine.evaluation.pictures import panels
+from dupl.engine.evaluation.protocols import Cam, Squashed, Who
 from dupl.engine.restore import restore
 from dupl.errors import RunError, UserError
+from dupl.runs.metrics import THRESHOLDS, ThresholdTally, confusion
 
 SETTINGS = dict(size=32, cam_threshold=0.5, batch_size=3, subset=dict(name="", classes=[]))
 
@@ -38,7 +40,7 @@ SETTINGS = dict(size=32, cam_threshold=0.5, batch_size=3, subset=dict(name="", c
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
     """Starting a pool takes seconds; test_crf.py has it."""
-    monkeypatch.setattr(crf, "cores", lambda: 0)
+    monkeypatch.setattr(dense_crf, "cores", lambda: 0)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +133,7 @@ class TestFinal:
 
     def test_the_crf_gets_what_it_must(self, model, photos):
         _, source = photos
-        protocol = Final({}, Who.of([], 2), crf.CRF(), present_only=True)
+        protocol = Final({}, Who.of([], 2), dense_crf.CRF(), present_only=True)
         plain = Final({}, Who.of([], 2))
         before = {f.index: f.labels[plain.name] for f in plain.stream(model, source, range(4), 0)}
         for found in protocol.stream(model, source, range(4), 0):
@@ -139,8 +141,8 @@ class TestFinal:
             assert all(np.array_equal(found.labels[plain.name][n], m) for n, m in before[found.index].items())
             maps = protocol.probabilities(model, source.image(found.index))
             tagged = (0, *(np.flatnonzero(source.tags(found.index)) + 1).tolist())
-            job = crf.Job(source.image(found.index), torch.stack(maps).numpy(), tagged)
-            wanted = crf.refine(job, crf.CRF(), "torch")
+            job = dense_crf.Job(source.image(found.index), torch.stack(maps).numpy(), tagged)
+            wanted = dense_crf.refine(job, dense_crf.CRF(), "torch")
             refined = found.labels[protocol.name]
             assert [n for n in refined] == ["seg/1", "seg/2", "seg/mean"]
             assert all(np.array_equal(a, b) for a, b in zip(refined.values(), wanted, strict=True))
@@ -148,9 +150,9 @@ class TestFinal:
 
     def test_processes_say_what_one_says(self, model, photos, monkeypatch):
         _, source = photos
-        protocol = Final({}, Who.of(["1"], 2), crf.CRF(iterations=2))
+        protocol = Final({}, Who.of(["1"], 2), dense_crf.CRF(iterations=2))
         alone = {f.index: f.labels for f in protocol.stream(model, source, range(4), 0)}
-        monkeypatch.setattr(crf, "cores", lambda: 2)
+        monkeypatch.setattr(dense_crf, "cores", lambda: 2)
         monkeypatch.setattr(final_module, "patch_logits", in_another_process(final_module.patch_logits))
         for found in protocol.stream(model, source, range(4), 0):
             assert np.array_equal(found.mask, source.mask(found.index))
@@ -160,12 +162,12 @@ class TestFinal:
     def test_a_mistake_in_a_process_is_one_line(self, model, photos, monkeypatch):
         root, source = photos
         (root / "images" / "p3.png").write_bytes(b"no picture")
-        monkeypatch.setattr(crf, "cores", lambda: 2)
+        monkeypatch.setattr(dense_crf, "cores", lambda: 2)
         with pytest.raises(UserError, match=r"^[^\n]*p3\.png[^\n]*$"):
             evaluate_by(Final({}, Who.of(["1"], 2)), model, source, SETTINGS)
 
     def test_a_dead_process_is_told_with_the_remedy(self, model, photos, monkeypatch):
-        monkeypatch.setattr(crf, "cores", lambda: 2)
+        monkeypatch.setattr(dense_crf, "cores", lambda: 2)
         monkeypatch.setattr(final_module, "patch_logits", lambda *_: os._exit(3))
         with pytest.raises(RunError, match="a process died.*repeat the command"):
             list(Final({}, Who.of(["1"], 2)).stream(model, photos[1], range(4), 0))
@@ -213,7 +215,7 @@ class TestCam:
 class TestPanels:
     def test_label_maps_before_and_after_the_crf(self, model, photos, tmp_path):
         _, source = photos
-        protocol = Final({}, Who.of(["2"], 2), crf.CRF(iterations=2))
+        protocol = Final({}, Who.of(["2"], 2), dense_crf.CRF(iterations=2))
         assert panels(protocol, protocol.name, model, source, [0]) == [], "nothing is kept"
         protocol.kept = {name: KeptLabels(tmp_path / name, {}) for name in protocol.parts}
         (found,) = protocol.stream(model, source, [2], 0)
@@ -254,7 +256,7 @@ class TestNames:
         settings = [{**SETTINGS, **way} for way in ways]
         facts = {}
         for setting, who, protocol in itertools.product(settings, students, ("train", "final", "cam")):
-            backends = (None, *crf.BACKENDS)
+            backends = (None, *dense_crf.BACKENDS)
             for refine, backend, present in itertools.product((None, True, False), backends, (True, False)):
                 try:
                     found = Choice(protocol, who, refine, backend, present).build(setting, 2)
@@ -327,7 +329,7 @@ class TestEval:
         assert tables[0] != tables[1]
 
         for name in ("confusion_picture", "overactivation_bars", "picture_page"):  # half a second each
-            monkeypatch.setattr(assess, name, lambda *_: None)
+            monkeypatch.setattr(checkpoint, name, lambda *_: None)
         seen = []
         original = final_module.patch_logits
         spy = lambda *a: seen.append(1) or original(*a)  # noqa: E731
@@ -348,7 +350,7 @@ class TestEval:
         def stop(*_, **__):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(assess, "evaluate_by", stop)
+        monkeypatch.setattr(checkpoint, "evaluate_by", stop)
         assert main(run[0]) == 130
         assert "the same command goes on from them" in " ".join(capsys.readouterr().err.split())
         kept = run[1] / self.NAMES[1] / "crf" / "1" / "p0.png"  # as if it had come so far
@@ -360,7 +362,7 @@ class TestEval:
     def test_kept_logits_stand_for_the_network(self, run, trained, monkeypatch):
         argv, out = run
         for name in ("confusion_picture", "overactivation_bars", "picture_page"):
-            monkeypatch.setattr(assess, name, lambda *_: None)
+            monkeypatch.setattr(checkpoint, name, lambda *_: None)
         passes = []
         original = final_module.patch_logits
         monkeypatch.setattr(final_module, "patch_logits", lambda *a: passes.append(1) or original(*a))
@@ -466,10 +468,10 @@ class TestSubmission:
         recipe = tmp_path / "voc21.py"
         data = f"dict(_delete_=True, type='VOC', root={str(voc)!r}, split='test')"
         recipe.write_text(f"_base_ = [{tiny!r}]\ndata = dict(train={data}, val={data})\n")
-        from dupl import recipes
+        from dupl.config import catalogue
 
         file = tmp_path / "weights.pth"
-        state = build.build_model(recipes.load(recipe), 21, torch.device("cpu")).state_dict()
+        state = build.build_model(catalogue.load(recipe), 21, torch.device("cpu")).state_dict()
         torch.save({"state_dict": state}, file)
         return [str(recipe), "--checkpoint", str(file)]
 

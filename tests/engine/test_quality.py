@@ -16,14 +16,14 @@ from dupl.data.tagged_folder import TaggedFolder
 from dupl.data.toy import Toy
 from dupl.data.views import EvalView
 from dupl.engine import pictures
-from dupl.engine.label_counts import LabelCounts, Quality
 from dupl.engine.pictures import draw
-from dupl.engine.quality import WORDS, check_masks, class_lines, judge, quality_curves, spread
 from dupl.engine.restore import restore
+from dupl.engine.training.label_counts import LabelCounts, Quality
+from dupl.engine.training.label_quality import WORDS, check_masks, class_lines, judge, quality_curves, spread
 from dupl.errors import UserError
-from dupl.lab.run import Run
 from dupl.method.cam import Present
-from dupl.report.marks import starts
+from dupl.report.figures.start_markers import starts
+from dupl.runs.run import Run
 from dupl.structures import Clock
 
 FIGURES = ("coverage", "precision", "recall", "OA", "filter_precision")

@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dupl import recipes
 from dupl.cli import main
-from dupl.engine import track
-from dupl.lab import tracker
-from dupl.lab.run import Run
-from dupl.lab.track_files import better
+from dupl.config import catalogue
+from dupl.engine.training import tracking
 from dupl.method.dupl import DuPL
-from dupl.report.panel import Panel
+from dupl.report.figures.image_row import Panel
+from dupl.runs.run import Run
+from dupl.track import wandb_process
+from dupl.track.run_files import better
 
 pytest.importorskip("wandb")
 
@@ -101,7 +101,7 @@ class TestFile:
         config = {k: v for k, v in run["config"]["update"].items() if k != "_wandb"}
         said = config.pop("run")
         assert said["fingerprint"] == Run(tracked).status.fingerprint
-        assert config == json.loads(json.dumps(recipes.plain(recipes.load(tracked / "config.py"))))
+        assert config == json.loads(json.dumps(catalogue.plain(catalogue.load(tracked / "config.py"))))
 
     def test_every_scalar_of_the_run_is_there(self, tracked, history):
         rows = Run(tracked).scalars()
@@ -194,21 +194,21 @@ class TestTraining:
         helpers.assert_same_run(tracked, trained)
 
     def test_nor_does_a_wandb_that_dies_touch_it(self, tiny, trained, tmp_path, monkeypatch, capsys, helpers):
-        log = tracker.Tracker.log
+        log = wandb_process.Tracker.log
 
         def kill(self, row):
             if self.process is not None and row["iter"] >= 8:
                 self.process.kill()
             log(self, row)
 
-        monkeypatch.setattr(tracker.Tracker, "log", kill)
+        monkeypatch.setattr(wandb_process.Tracker, "log", kill)
         assert main(["train", tiny, "--work-dir", str(tmp_path / "run"), "--wandb", "offline"]) == 0
         told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("wandb:")]
         assert len(told) == 1 and told[0].endswith("(training goes on)")
         helpers.assert_same_run(tmp_path / "run", trained)
 
     def test_nor_pictures_that_fail(self, tiny, tmp_path, monkeypatch, capsys):
-        monkeypatch.setattr(track, "pictures", lambda *_: 1 / 0)
+        monkeypatch.setattr(tracking, "pictures", lambda *_: 1 / 0)
         sets = ["--set", "schedule.iterations=4", "evaluation.interval=2"]
         assert main(["train", tiny, "--work-dir", str(tmp_path / "run"), "--wandb", "offline", *sets]) == 0
         told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("wandb:")]
@@ -218,8 +218,8 @@ class TestTraining:
         sets = ["schedule.iterations=2", "evaluation.gallery=0", 'runtime.vis_backends=[{"type": "LocalVisBackend"}]']
         assert main(["train", tiny, "--work-dir", str(tmp_path / "run"), "--set", *sets]) == 0
         (told,) = (tmp_path / "run" / "logs").rglob("vis_data/config.py")
-        config = recipes.plain(recipes.load(tmp_path / "run" / "config.py"))
-        assert recipes.plain(recipes.load(told)) == config
+        config = catalogue.plain(catalogue.load(tmp_path / "run" / "config.py"))
+        assert catalogue.plain(catalogue.load(told)) == config
 
     def test_off_leaves_no_trace(self, trained):
         assert not (trained / "wandb").exists() and not (trained / "wandb.json").exists()
@@ -265,7 +265,7 @@ class TestEvaluation:
         assert f"{lead}/cam/1/best_threshold" in item and f"{lead}/thresholds.path" in item
 
     def test_a_wandb_that_dies_costs_nothing(self, copy, monkeypatch, capsys):
-        monkeypatch.setattr(tracker, "START", "import sys; sys.exit(3)")
+        monkeypatch.setattr(wandb_process, "START", "import sys; sys.exit(3)")
         assert main(["eval", str(copy)]) == 0
         told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("wandb:")]
         assert len(told) == 1 and told[0].endswith("(the evaluation is written)")
@@ -303,7 +303,7 @@ class TestBest:
 
 
 def test_what_is_not_finite_is_left_out():
-    rows = track.Rows()
+    rows = tracking.Rows()
     rows.add_scalars({"a": math.nan, "b": math.inf, "c": 1})
     rows.add_scalars({"d": np.float32(2)})
     assert rows.take() == {"c": 1.0, "d": 2.0}
@@ -314,7 +314,7 @@ def test_pictures_of_one_student_without_labels():
     photo = np.zeros((4, 6, 3), np.uint8)
     labels = np.zeros((4, 6), np.uint8)
     panel = Panel("x", photo, None, [labels.astype(np.float32)], None, [], [], [labels], ("cat",))
-    found = track.pictures([panel], ["background", "cat"])
+    found = tracking.pictures([panel], ["background", "cat"])
     assert set(found) == {"pictures/cam/1", "pictures/prediction/1"}
     assert found["pictures/cam/1"][0].masks == {}
     assert set(found["pictures/prediction/1"][0].masks) == {"prediction"}

@@ -13,13 +13,12 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from dupl import recipes
 from dupl.cli import main
-from dupl.engine import loop
-from dupl.engine.trouble import plain_errors, workers_of
+from dupl.config import catalogue, overrides
+from dupl.engine.error_explanations import plain_errors, workers_of
+from dupl.engine.training import loop
 from dupl.errors import RunError
-from dupl.lab import overrides
-from dupl.lab.run import Run
+from dupl.runs.run import Run
 
 GPU = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 10.75 GiB."
 CPU = "[enforce fail at alloc_cpu.cpp:115] data. DefaultCPUAllocator: not enough memory: you tried to allocate 4 bytes."
@@ -131,7 +130,7 @@ class TestTraining:
         assert len(words) == 5
         for word in words:
             path, _, value = word.partition("=")
-            overrides.apply(recipes.load(tiny), overrides.parse([f"{path}={value or 1}"]))
+            overrides.apply(catalogue.load(tiny), overrides.parse([f"{path}={value or 1}"]))
 
     def test_out_of_memory_while_evaluating(self, tiny, trained, tmp_path, helpers, monkeypatch, capsys):
         def lack(*_, **__):

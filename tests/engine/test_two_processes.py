@@ -10,8 +10,8 @@ import socket
 
 import pytest
 
-from dupl.lab.lock import FILE
-from dupl.lab.run import Run
+from dupl.runs.lock import FILE
+from dupl.runs.run import Run
 
 
 def test_the_second_is_refused_and_the_first_ends_as_if_alone(commands, tiny, trained, tmp_path, helpers):

@@ -12,10 +12,9 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 
-from dupl import recipes
+from dupl.config import catalogue, overrides
 from dupl.engine.build import build_model
 from dupl.errors import UserError
-from dupl.lab import overrides
 from dupl.method.dupl import DuPL
 from dupl.structures import Clock
 
@@ -47,7 +46,7 @@ def lacking(has: frozenset[str]) -> dict[str, Any]:
 
 @cache
 def recipe(name: str) -> Config:
-    return recipes.load(name)
+    return catalogue.load(name)
 
 
 def tiny(name: str, changes: dict[str, Any], network: dict[str, Any]) -> DuPL:

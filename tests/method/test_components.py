@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional as tv
 
 from dupl.method import equations
 from dupl.method.backbone import Backbone, PointwiseLinear
-from dupl.method.component import Component
+from dupl.method.base import Component
 from dupl.method.consistency import ConfidentConsistency, Evidence, FilteredConsistency, NoConsistency
 from dupl.method.discrepancy import LogCosineDiscrepancy, NoDiscrepancy, OnePlusCosine
 from dupl.method.network import DilatedHead, SubNet

@@ -1,4 +1,4 @@
-"""The released schedule of the learning rate (dupl.engine.optim) against the figures it was published with."""
+"""The released learning rate schedule (dupl.engine.training.optimizer) against its published values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.optim import OptimWrapper
 
-from dupl.engine.optim import WarmupPoly, rate_factor
+from dupl.engine.training.optimizer import WarmupPoly, rate_factor
 
 VOC = dict(T=20_000, warmup=1500, warmup_ratio=1e-6, power=0.9)
 # "Iter: n; LR: ..." of the published VOC log, whose line n is printed after the step of iteration n - 1.

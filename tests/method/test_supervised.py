@@ -12,16 +12,16 @@ from mmengine.optim import OptimWrapper
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dupl import recipes
 from dupl.cli import main
+from dupl.config import catalogue
 from dupl.data import Toy
 from dupl.data.base import ImageSet
 from dupl.data.transforms import WeakAugment
 from dupl.data.views import TrainView
 from dupl.engine.build import learns_from_masks
 from dupl.errors import UserError
-from dupl.lab.run import Run
 from dupl.method.supervised import Supervised
+from dupl.runs.run import Run
 from dupl.structures import IGNORE, Clock
 
 K, SIDE = 3, 32
@@ -192,13 +192,13 @@ def test_what_means_nothing_is_refused(
 
 
 def test_only_the_counterpart_reads_masks() -> None:
-    reading = {name for name in recipes.names() if learns_from_masks(recipes.load(name))}
+    reading = {name for name in catalogue.names() if learns_from_masks(catalogue.load(name))}
     assert reading == {"demo/supervised", "voc/supervised"}
 
 
 @pytest.mark.parametrize(("name", "of"), [("demo/supervised", "demo/toy"), ("voc/supervised", "voc/dupl")])
 def test_it_differs_from_the_method_in_its_components_alone(name: str, of: str) -> None:
-    ours, theirs = recipes.plain(recipes.load(name)), recipes.plain(recipes.load(of))
+    ours, theirs = catalogue.plain(catalogue.load(name)), catalogue.plain(catalogue.load(of))
     assert {k: v for k, v in ours.items() if k != "model"} == {k: v for k, v in theirs.items() if k != "model"}
     changed = {key for key in ours["model"] if ours["model"][key] != theirs["model"][key]}
     switched = {"students", "discrepancy", "threshold", "noise_filter", "consistency", "patch_contrast"}

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dupl.report.ablation import Column, Outline, PlannedRun, Row, Table, table
-from dupl.report.counts import Counts, Metric
-from dupl.report.layout import layout, letter, signed
-from dupl.report.render import render
-from dupl.report.render_html import grid_html
-from dupl.report.statistics import holm
+from dupl.report.tables.counts import Counts, Metric
+from dupl.report.tables.html import grid_html
+from dupl.report.tables.layout import layout, letter, signed
+from dupl.report.tables.render import render
+from dupl.report.tables.statistics import holm
+from dupl.report.tables.table import Column, Outline, PlannedRun, Row, Table, table
 
 CLASSES = ("background", "cat", "cow")
 FACTORS = {"A": "first", "B": "second"}

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from dupl.errors import UserError
-from dupl.report.across import class_table, course_chart, courses, folder_rates, trade_chart
-from dupl.report.contact import contact_sheet
-from dupl.report.images import cut, image_chart, image_table, side_by_side
-from dupl.report.panel import Panel
+from dupl.report.figures.contact_sheet import contact_sheet
+from dupl.report.figures.image_row import Panel
+from dupl.report.pages.image_comparison import cut, image_chart, image_table, side_by_side
+from dupl.report.run_comparison import class_table, course_chart, courses, folder_rates, trade_chart
 
 RUNS = {"one": ["a", "b"], "other": ["c"]}
 

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from dupl.errors import UserError
-from dupl.report.chart import blank, colour_of, write
-from dupl.report.class_grid import class_grid
-from dupl.report.confusion import confusion_picture, row_shares
-from dupl.report.curves import STUDENTS
-from dupl.report.overactivation import overactivation_bars
-from dupl.report.thresholds import threshold_picture
+from dupl.report.figures.chart import blank, colour_of, write
+from dupl.report.figures.class_grid import class_grid
+from dupl.report.figures.confusion import confusion_picture, row_shares
+from dupl.report.figures.curves import STUDENTS
+from dupl.report.figures.over_activation import overactivation_bars
+from dupl.report.figures.thresholds import threshold_picture
 
 CLASSES = [f"class{c}" for c in range(21)]
 
@@ -84,7 +84,7 @@ def test_a_chart_for_each_class_that_has_points(tmp_path):
 def test_names_are_turned_where_they_have_no_room(tmp_path, length):
     drawn = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dupl.report.overactivation.save", lambda figure, _: drawn.append(figure))
+        patch.setattr("dupl.report.figures.over_activation.save", lambda figure, _: drawn.append(figure))
         rates = {"CAM, student 1": [0.0, 0.4, 50.0, math.nan] * 4}
         overactivation_bars(rates, [f"{c:02}".ljust(length, "x") for c in range(16)], tmp_path, "val", "a protocol")
     (axes,) = drawn[0].axes

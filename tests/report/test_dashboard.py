@@ -10,7 +10,7 @@ import pytest
 
 from dupl.atomic import atomic_write
 from dupl.errors import UserError
-from dupl.report import dashboard
+from dupl.report.pages import dashboard
 
 BOARDS = [
     {

@@ -13,9 +13,10 @@ from PIL import Image
 
 from dupl.errors import UserError
 from dupl.palette import colormap
-from dupl.report import figures, paint, panel, sheet
-from dupl.report.curves import series, spread
-from dupl.report.figures import Panel, curve, heatmap, legend, overlay, picture_page, save_palette_png
+from dupl.report.figures import figure_sheet, image_row, paint
+from dupl.report.figures import picture_page as page_module
+from dupl.report.figures.curves import series, spread
+from dupl.report.figures.picture_page import Panel, curve, heatmap, legend, overlay, picture_page, save_palette_png
 
 CLASSES = ("background", "disc", "square", "ring")
 GREY = np.full((24, 24, 3), 100, np.uint8)
@@ -213,38 +214,38 @@ def test_panel_refuses_arrays_that_do_not_fit(field, value):
 
 def test_small_images_are_enlarged_pixel_by_pixel():
     image = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
-    out = panel.pane(a_panel(image=image), "Image", 0, (96, 96))
+    out = image_row.pane(a_panel(image=image), "Image", 0, (96, 96))
     assert (out == image.repeat(4, 0).repeat(4, 1)).all()
 
 
 def test_panes_show_what_is_known_at_the_size_they_are_seen():
     row, size = a_panel(), (96, 96)
-    truth = panel.pane(row, "Truth", 0, size)
-    tinted = np.rint(100 * (1 - panel.STRONG) + panel.STRONG * np.array([128, 0, 0]))
+    truth = image_row.pane(row, "Truth", 0, size)
+    tinted = np.rint(100 * (1 - image_row.STRONG) + image_row.STRONG * np.array([128, 0, 0]))
     assert truth[20, 20].tolist() == tinted.tolist()
     assert truth[60, 60].tolist() == [100] * 3
-    pseudo = panel.pane(row, "Pseudo-label", 1, size)
+    pseudo = image_row.pane(row, "Pseudo-label", 1, size)
     assert is_noise(pseudo[48:, 48:]).all() and not is_noise(pseudo[:48]).any()
     assert set(np.unique(pseudo[48:, :48])) == {119, 186}
-    prediction = panel.pane(row, "Prediction", 0, size)
+    prediction = image_row.pane(row, "Prediction", 0, size)
     assert prediction[20, 20, 1] > prediction[20, 20, 0]
-    cam = panel.pane(row, "CAM", 0, size)
+    cam = image_row.pane(row, "CAM", 0, size)
     assert (cam[48] == 255).all() and not (cam[50] == 255).all(-1).any()  # the threshold's outline, 1 px
     assert cam[0, 0].tolist() == [100] * 3
-    unlined = panel.pane(replace(row, cam_labels=None), "CAM", 0, size)
+    unlined = image_row.pane(replace(row, cam_labels=None), "CAM", 0, size)
     assert not (unlined == 255).all(-1).any()
 
 
 @pytest.mark.parametrize("kind", ["Truth", "CAM", "Pseudo-label", "Prediction"])
 def test_panes_of_nothing_are_none(kind):
     row = a_panel(students=1, truth=None)
-    assert panel.pane(row, kind, 1, (48, 48)) is None
-    assert panel.pane(row, "Image", 0, (48, 48)) is not None
+    assert image_row.pane(row, kind, 1, (48, 48)) is None
+    assert image_row.pane(row, "Image", 0, (48, 48)) is not None
 
 
 def test_noise_is_optional():
     row = a_panel(noisy=[])
-    assert not is_noise(panel.pane(row, "Pseudo-label", 0, (48, 48))).any()
+    assert not is_noise(image_row.pane(row, "Pseudo-label", 0, (48, 48))).any()
     assert "filtered as noise (none here)" in words([row])
 
 
@@ -286,12 +287,12 @@ def test_legend_names_labels_beyond_the_classes():
 
 def test_swatches_look_like_the_panes():
     found = swatches([a_panel(truth=quarters(1, 255))])
-    tinted = np.rint(panel.GREY * (1 - panel.STRONG) + panel.STRONG * colormap()[1])
+    tinted = np.rint(image_row.GREY * (1 - image_row.STRONG) + image_row.STRONG * colormap()[1])
     assert (found["disc"] == tinted).all()
     assert is_noise(found["filtered as noise"]).all()
     assert len(np.unique(found["undecided"])) == 2
     assert (found["void"] == paint.VOID).all()
-    assert found["CAM from 0 to 1"][0, 0].tolist() == [panel.GREY] * 3
+    assert found["CAM from 0 to 1"][0, 0].tolist() == [image_row.GREY] * 3
 
 
 # the page
@@ -308,7 +309,7 @@ def page(tmp_path, panels, title="A title", caption="A caption"):
 def test_page_has_its_panes_where_the_layout_puts_them(tmp_path):
     row = a_panel()
     seen = page(tmp_path, [row])
-    layout = figures._layout([row])
+    layout = page_module._layout([row])
     assert [(c.kind, c.student) for c in layout.columns] == [
         ("Image", None),
         ("Truth", None),
@@ -317,8 +318,8 @@ def test_page_has_its_panes_where_the_layout_puts_them(tmp_path):
     assert seen.shape[1] == layout.width and 1600 <= layout.width <= 2000
     assert layout.cell == 24 * 8 + 2  # eightfold, and a frame
     for column in layout.columns:
-        expected = panel.pane(row, column.kind, column.student or 0, (192, 192))
-        bottom = seen.shape[0] - figures.MARGIN
+        expected = image_row.pane(row, column.kind, column.student or 0, (192, 192))
+        bottom = seen.shape[0] - page_module.MARGIN
         left = column.left + 1
         shown = seen[bottom - 193 : bottom - 1, left : left + 192]
         assert (shown == expected).all(), column
@@ -326,14 +327,14 @@ def test_page_has_its_panes_where_the_layout_puts_them(tmp_path):
 
 def test_page_without_masks_or_second_student_drops_the_columns(tmp_path):
     row = a_panel(students=1, truth=None)
-    kinds = [column.kind for column in figures._layout([row]).columns]
+    kinds = [column.kind for column in page_module._layout([row]).columns]
     assert kinds == ["Image", "CAM", "Pseudo-label", "Prediction"]
     assert page(tmp_path, [row]).shape[1] >= 1600
 
 
 def test_page_leaves_a_grey_box_for_a_single_missing_picture(tmp_path):
     panels = [a_panel(), a_panel(students=1, truth=None)]
-    assert (page(tmp_path, panels) == sheet.EMPTY).all(-1).sum() > 3 * 150 * 192
+    assert (page(tmp_path, panels) == figure_sheet.EMPTY).all(-1).sum() > 3 * 150 * 192
 
 
 def test_page_takes_any_size_and_shape(tmp_path):
@@ -344,24 +345,24 @@ def test_page_takes_any_size_and_shape(tmp_path):
         return Panel(f"{height} x {width}", image, labels, [cam], [None], [labels], [none], [labels], ("disc",))
 
     panels = [sized(64, 64), sized(1200, 1600), sized(30, 900), sized(900, 30), sized(1, 1), sized(224, 160)]
-    layout = figures._layout(panels)
+    layout = page_module._layout(panels)
     for row in panels:
-        width, height = figures._fit(row.image, layout.room)
+        width, height = page_module._fit(row.image, layout.room)
         assert 1 <= width <= layout.cell - 2 and 1 <= height <= 4 / 3 * layout.room + 1
     assert page(tmp_path, panels).shape[1] == layout.width
 
 
 def test_uniform_portraits_are_as_large_as_there_is_room_for():
     tall = a_panel(0, image=np.zeros((800, 400, 3), np.uint8), truth=np.zeros((800, 400), np.uint8), cam_labels=None)
-    layout = figures._layout([tall])
-    assert figures._fit(tall.image, layout.room) == (280, 560) and layout.cell == 282
+    layout = page_module._layout([tall])
+    assert page_module._fit(tall.image, layout.room) == (280, 560) and layout.cell == 282
 
 
 def test_page_repeats_the_column_titles(tmp_path):
     one = page(tmp_path, [a_panel()] * 10).shape[0]
     more = page(tmp_path, [a_panel()] * 11).shape[0]
     forty = page(tmp_path, [a_panel()] * 40).shape[0]
-    head, row = 74, 194 + figures.ROW_GAP
+    head, row = 74, 194 + page_module.ROW_GAP
     assert more - one == head + row
     assert forty == one + 30 * row + 3 * head
 
@@ -381,8 +382,8 @@ def test_page_of_nothing_is_an_error(tmp_path):
 
 @given(st.text(max_size=60), st.integers(30, 300))
 def test_wrapped_text_fits_and_loses_nothing(text, width):
-    face = sheet.font(14)
-    lines = sheet.wrapped(text, face, width)
+    face = figure_sheet.font(14)
+    lines = figure_sheet.wrapped(text, face, width)
     assert all(face.getlength(line) <= width for line in lines)
     printable = "".join(c if c.isprintable() else " " for c in text)
     assert "".join("".join(lines).split()) == "".join(printable.split())
@@ -447,7 +448,7 @@ def test_spread_moves_nothing_that_has_room():
 def test_importing_and_drawing_touch_no_global_state(tmp_path):
     code = f"""
 import sys
-import dupl.report.figures as figures
+import dupl.report.figures.picture_page as figures
 assert not {{"matplotlib", "torch", "scipy"}} & set(sys.modules), "imported too early"
 import matplotlib
 before = matplotlib.rcParams.copy()

@@ -12,13 +12,13 @@ import pytest
 
 from dupl.atomic import atomic_write
 from dupl.errors import UserError
-from dupl.report import page_curves
-from dupl.report.contact import contact_sheet
-from dupl.report.files import read_run
-from dupl.report.noise import is_noise, mixture_chart, verdict
-from dupl.report.page import write
-from dupl.report.panel import Panel
-from dupl.report.plots import confusion_chart, line_chart, rate_bars
+from dupl.report.figures.contact_sheet import contact_sheet
+from dupl.report.figures.image_row import Panel
+from dupl.report.figures.noise_losses import is_noise, mixture_chart, verdict
+from dupl.report.figures.plots import confusion_chart, line_chart, rate_bars
+from dupl.report.pages import run_curves
+from dupl.report.pages.run import write
+from dupl.report.pages.run_files import read_run
 
 EVIL = "<script>alert(1)</script>"
 CLASSES = ["background", EVIL, "a & b", "10"]
@@ -183,7 +183,7 @@ class TestCharts:
     def test_every_scalar_has_its_place(self):
         keys = ["iter", "loss", "L_cls", "seconds", "cam/1/mIoU", "cam/mean/mIoU", "cam/best/mIoU", "seg/2/OA", "new"]
         keys += ["noise/1/mean_clean", "noise/2/mean_noisy", "quality/1/OA", "quality/disagreement", "a/b/c"]
-        found = page_curves.charts(keys)
+        found = run_curves.charts(keys)
         placed = {name: chart.names for name, chart in found.items()}
         assert placed["loss"] == {"loss": "loss", "L_cls": "L_cls"}
         assert placed["cam/mIoU"] == {"student 1": "cam/1/mIoU", "both averaged": "cam/mean/mIoU"}
@@ -193,8 +193,8 @@ class TestCharts:
 
     def test_a_term_begins_where_it_starts(self):
         rows = [{"iter": 1, "L_reg": 0.0, "lr": 0.0}, {"iter": 2, "L_reg": 2.0, "lr": 1.0}, {"iter": 3, "L_reg": 0.0}]
-        assert [row.get("L_reg") for row in page_curves.rows_to_draw(rows)] == [None, 2.0, 0.0]
-        assert page_curves.rows_to_draw(rows)[0]["lr"] == 0.0
+        assert [row.get("L_reg") for row in run_curves.rows_to_draw(rows)] == [None, 2.0, 0.0]
+        assert run_curves.rows_to_draw(rows)[0]["lr"] == 0.0
 
     def test_lines(self):
         rows = [{"iter": 2, "cam/1/mIoU": 5.0}, {"iter": 4, "cam/1/mIoU": None, "cam/2/mIoU": 7.0}]

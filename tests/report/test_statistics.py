@@ -14,10 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from dupl.engine.metrics import Tally, summarise
-from dupl.report import counts as counts_module
-from dupl.report.counts import Counts, Metric
-from dupl.report.statistics import (
+from dupl.report.tables import counts as counts_module
+from dupl.report.tables.counts import Counts, Metric
+from dupl.report.tables.statistics import (
     Draws,
     Summary,
     contrast,
@@ -26,6 +25,7 @@ from dupl.report.statistics import (
     marginal_weights,
     stars,
 )
+from dupl.runs.metrics import Tally, summarise
 
 CLASSES = ("background", "cat", "cow", "dog", "emu")
 MIOU = Metric("seg", "best", "mIoU")

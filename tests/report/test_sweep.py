@@ -9,13 +9,16 @@ import pytest
 pd = pytest.importorskip("pandas")
 pytest.importorskip("optuna", reason="importances are Optuna's")
 
-from dupl.report import sweep, sweep_importance  # noqa: E402
-from dupl.report import sweep_charts as charts  # noqa: E402
-from dupl.report import sweep_surface as surface_of  # noqa: E402
-from dupl.report.page_sweep import sweep_page  # noqa: E402
-from dupl.report.sweep import report  # noqa: E402
-from dupl.report.sweep_text import importance_grid, summary, sweep_markdown, trial_grid  # noqa: E402
-from dupl.report.sweep_trials import Axis, SweepOutline, front, judged, ranked, spared, tally  # noqa: E402
+from dupl.report.pages.sweep import sweep_page  # noqa: E402
+from dupl.report.sweep import (  # noqa: E402
+    charts,
+    importance,
+)
+from dupl.report.sweep import summary as summary_module  # noqa: E402
+from dupl.report.sweep import surface as surface_of  # noqa: E402
+from dupl.report.sweep.summary import report  # noqa: E402
+from dupl.report.sweep.text import importance_grid, summary, sweep_markdown, trial_grid  # noqa: E402
+from dupl.report.sweep.trials import Axis, SweepOutline, front, judged, ranked, spared, tally  # noqa: E402
 
 EVIL = "<script>alert(1)</script> | x"
 AXES = (
@@ -125,20 +128,18 @@ class TestImportances:
         assert not [one for one in made.importances if one.evaluator == "fANOVA"]
 
     def test_of_very_many_a_sample_stands_for_all(self, monkeypatch):
-        monkeypatch.setattr(sweep_importance, "MOST", 20)
-        monkeypatch.setattr(sweep, "MOST", 20)
+        monkeypatch.setattr(importance, "MOST", 20)
+        monkeypatch.setattr(summary_module, "MOST", 20)
         sizes = []
-        once = sweep_importance._once
-        monkeypatch.setattr(
-            sweep_importance, "_once", lambda axes, ended, *a: sizes.append(ended) or once(axes, ended, *a)
-        )
+        once = importance._once
+        monkeypatch.setattr(importance, "_once", lambda axes, ended, *a: sizes.append(ended) or once(axes, ended, *a))
         made = report(ONE, grid_of(lambda a, b: a), bootstraps=3)
         assert [len(ended) for ended in sizes] == [20] * 4
         assert sizes[0]["number"].is_unique, "the sample of the shares is drawn without replacement"
         assert max(sizes[0]["number"]) > 20, "it is of all trials, not of the first"
         assert made.importances[0].axis == "a" and made.sampled == 20
         assert "bootstraps of the trials (each of 20, as is the sample of the shares); first:" in sweep_markdown(made)
-        monkeypatch.setattr(sweep, "MOST", 36)
+        monkeypatch.setattr(summary_module, "MOST", 36)
         assert "bootstraps of the trials; first:" in sweep_markdown(report(ONE, grid_of(lambda a, b: a), bootstraps=1))
 
     def test_too_little_is_told(self):

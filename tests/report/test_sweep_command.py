@@ -9,12 +9,12 @@ import pytest
 
 optuna = pytest.importorskip("optuna", reason="sweeps need Optuna")
 
-from dupl import recipes  # noqa: E402
 from dupl.cli import main  # noqa: E402
-from dupl.lab import plan as plans  # noqa: E402
-from dupl.lab import sweep as lab  # noqa: E402
-from dupl.lab.plan_file import merge  # noqa: E402
-from dupl.lab.run import Run  # noqa: E402
+from dupl.config import catalogue  # noqa: E402
+from dupl.plans import plan as plans  # noqa: E402
+from dupl.plans import sweep as lab  # noqa: E402
+from dupl.plans.plan_file import merge  # noqa: E402
+from dupl.runs.run import Run  # noqa: E402
 
 GAMMA, FINAL, WARM = "model.noise_filter.gamma", "model.threshold.final", "warm-up"
 VALUES = {0.55: 50.0, 0.65: 46.0, 0.6: 48.5}
@@ -42,7 +42,11 @@ def store(tmp_path_factory):
     for params, value in points:
         planned = sweep.run(params)
         run = Run.create(
-            root / f"demo-{planned.fingerprint}", recipes.to_text(planned.config), planned.fingerprint, ["dupl"], seed=0
+            root / f"demo-{planned.fingerprint}",
+            catalogue.to_text(planned.config),
+            planned.fingerprint,
+            ["dupl"],
+            seed=0,
         )
         for t in (60, 300):
             metrics = {"seg/best/mIoU": value * t / 300, "cam/best/mIoU": value + 1}
@@ -97,7 +101,7 @@ def test_page(store, tmp_path, capsys):
 
 
 def test_a_sweep_by_its_file(store, capsys):
-    file = str(recipes.resolve("demo", "sweeps"))
+    file = str(catalogue.resolve("demo", "sweeps"))
     assert main(["report", file, "--root", str(store)]) == 0
     assert "### Best trials" in capsys.readouterr().out
 

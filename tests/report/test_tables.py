@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from dupl.report.tables import print_evaluation
+from dupl.report.tables.evaluation import print_evaluation
 
 
 def test_classes_of_no_image_take_no_row(capsys):

@@ -15,7 +15,7 @@ import torch
 
 from dupl.cli import main
 from dupl.engine.checkpoints import iteration_of, load, newest_valid
-from dupl.engine.kept import KeptLogits
+from dupl.engine.evaluation.cache import KeptLogits
 from dupl.errors import UserError
 
 

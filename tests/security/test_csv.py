@@ -15,9 +15,9 @@ from dupl import cells
 from dupl.data.files import read_tag_table
 from dupl.data.tagged_folder import TaggedFolder
 from dupl.errors import UserError
-from dupl.lab.frames import _confusion, _images
-from dupl.lab.run import Run
-from dupl.report.tables import read_evaluation
+from dupl.report.tables.evaluation import read_evaluation
+from dupl.runs.frames import _confusion, _images
+from dupl.runs.run import Run
 
 EVIL = ['=HYPERLINK("http://x","y")', "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1", "\r=1", "'=1", "＝1"]
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")

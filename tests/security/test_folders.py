@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dupl.errors import UserError
-from dupl.lab.store import RunStore
-from dupl.report.page import write
+from dupl.report.pages.run import write
+from dupl.runs.store import RunStore
 
 STRANGE = ["", "null", "[[1]]", '{"iter": "a"}', "[" * 100_000]
 INSIDE = {
@@ -42,7 +42,7 @@ def copy(trained, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def no_plotly(monkeypatch):
     """The pages are made, four megabytes of script aside."""
-    monkeypatch.setattr("dupl.report.frame._plotly", str)
+    monkeypatch.setattr("dupl.report.pages.frame._plotly", str)
 
 
 def look(folder: Path) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dupl.report.dashboard import write
-from dupl.report.frame import Section, document, link, plot, tile
+from dupl.report.pages.dashboard import write
+from dupl.report.pages.frame import Section, document, link, plot, tile
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 

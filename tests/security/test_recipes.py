@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dupl import recipes
 from dupl.cli import main
+from dupl.config import catalogue
+from dupl.config.literals import read_file
 from dupl.errors import UserError
-from dupl.literals import read_file
 from dupl.registry import COMPONENTS, DATASETS
 from dupl.terminal import printable
 
@@ -151,17 +151,17 @@ def every(kind: str) -> list[str]:
 @pytest.mark.parametrize("path", [*every("experiments"), *every("ablations"), *every("sweeps")])
 def test_what_we_ship_reads_the_same_executed_or_not(path):
     kind = Path(path).relative_to(CHECKOUT).parts[0]
-    executed = recipes.load(path, kind)
-    with recipes.literals_only():
-        read = recipes.load(path, kind)
-    assert recipes.plain(read) == recipes.plain(executed)
+    executed = catalogue.load(path, kind)
+    with catalogue.literals_only():
+        read = catalogue.load(path, kind)
+    assert catalogue.plain(read) == catalogue.plain(executed)
     assert list(read) == list(executed)
 
 
 def test_a_resolved_config_comes_back(home):
     values = {"a": {"b c": [1, -2.5, (3,), None, True, "{{ fileDirname }}"], "d": {}}, "e": 'x\'y\n"z"'}
-    Path("config.py").write_text(recipes.to_text(values))
-    assert recipes.plain(recipes.read("config.py")) == values
+    Path("config.py").write_text(catalogue.to_text(values))
+    assert catalogue.plain(catalogue.read("config.py")) == values
 
 
 @pytest.mark.parametrize(
@@ -192,16 +192,16 @@ class TestNamesOfClasses:
         mark = home / "ran"
         run = home / "run"
         shutil.copytree(trained, run)
-        whole = recipes.read(run / "config.py")
+        whole = catalogue.read(run / "config.py")
         whole.data.val = dict(type="os.system", command=f"touch {mark}")
-        (run / "config.py").write_text(recipes.to_text(whole))
+        (run / "config.py").write_text(catalogue.to_text(whole))
         for words in (["eval", "run"], ["infer", "run", "a.png", "--out", "out"], ["reproduce", "run", "--check"]):
             Image.new("RGB", (8, 8)).save("a.png")
             assert main(words) in (0, 1, 2)
             assert "Traceback" not in capsys.readouterr().err
         whole.data.val = whole.data.train
         whole.hooks = [dict(type="os.system", command=f"touch {mark}")]
-        Path("evil.py").write_text(recipes.to_text(whole))
+        Path("evil.py").write_text(catalogue.to_text(whole))
         assert main(["train", "evil.py", "--work-dir", "out2"]) == 2
         assert "no hook is registered as 'os.system'" in capsys.readouterr().err
         assert not mark.exists()

@@ -1,0 +1,1 @@
+"""Recipes: finding, reading, changing and digesting them. Imports no torch."""

@@ -1,0 +1,161 @@
+"""Changes to a config by path: `schedule.lr=1e-4` replaces one value, and the path must exist."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import difflib
+import reprlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from dupl.config.catalogue import plain
+from dupl.config.fingerprint import canonical
+from dupl.config.literals import value_of
+from dupl.errors import UserError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "(absent)"
+
+
+ABSENT: Final = _Absent()  # what `diff` reports for a path that one of the configs lacks
+OPEN = (None, "auto")  # values that state nothing, so that anything may replace them, and they anything
+
+
+def parse(texts: Iterable[str]) -> dict[str, Any]:
+    """Reads overrides as typed on a command line; of several for one path the last counts.
+
+    Args:
+        texts: Each "path=value"; the value is a literal as recipes have them (``dict(type="X")`` too), or else taken
+            as the string it is.
+
+    Returns:
+        The values by path.
+
+    Raises:
+        UserError: A text has no "=", or nothing before it.
+    """
+    overrides = {}
+    for text in texts:
+        path, equals, value = text.partition("=")
+        if not equals or not path.strip():
+            raise UserError(f"override {text!r}: write path=value, such as schedule.lr=1e-4")
+        try:
+            overrides[path.strip()] = value_of(ast.parse(value.strip(), mode="eval").body)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            overrides[path.strip()] = value
+    return overrides
+
+
+def apply(config: Config, overrides: Mapping[str, Any]) -> Config:
+    """Replaces values of a config; nothing is merged, and the config given stays as it is.
+
+    A new value must be of the old one's kind: a number for a number, a list or tuple for either, a dict for a
+    dict, a component (a dict with `type`) for a component. None and "auto" go with anything.
+
+    Args:
+        config: A resolved config.
+        overrides: The new values by path, parts joined by "."; a number is an index into a list.
+
+    Raises:
+        UserError: A path does not exist, or a value is of another kind.
+    """
+    changed = copy.deepcopy(config)
+    values = plain(config)
+    for path, value in overrides.items():
+        values = _replace(values, path.split("."), plain(value, path), "", path, values)
+    for section in {path.split(".")[0] for path in overrides}:
+        changed[section] = values[section]
+    return changed
+
+
+def diff(old: Config | Mapping[str, Any], new: Config | Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Tells two configs apart: path -> (old value, new value), sorted by path, ABSENT where there is none.
+
+    Two values are the same where their fingerprints would be: a list is equal to a tuple, 1 to 1.0.
+    """
+    return dict(sorted(_differences(plain(old), plain(new), "")))
+
+
+def _differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in old.keys() | new.keys():
+            yield from _differences(old.get(key, ABSENT), new.get(key, ABSENT), _join(path, key))
+    elif old is ABSENT or new is ABSENT or canonical(old) != canonical(new):
+        yield path, (old, new)
+
+
+def _replace(node: Any, keys: list[str], value: Any, above: str, path: str, whole: dict[str, Any]) -> Any:
+    """A copy of `node`, which stands at the path `above`, with `value` at the place that `keys` lead to."""
+    if not keys:
+        return _fit(node, value, path)
+    key, *rest = keys
+    if isinstance(node, dict) and key in node:
+        return {**node, key: _replace(node[key], rest, value, _join(above, key), path, whole)}
+    if isinstance(node, (list, tuple)) and key.isdecimal() and int(key) < len(node):
+        items = list(node)
+        items[int(key)] = _replace(items[int(key)], rest, value, _join(above, key), path, whole)
+        return type(node)(items)
+    place = above or "the config"
+    if isinstance(node, dict):
+        what = f"{place} has no {key!r}, only {', '.join(node) or 'nothing'}"
+    elif isinstance(node, (list, tuple)):
+        what = f"{place} has the indices 0 to {len(node) - 1}" if node else f"{place} is empty"
+    else:
+        what = f"{place} is {reprlib.repr(node)} and has no parts"
+    close = difflib.get_close_matches(path, list(_paths(whole, "")), n=1, cutoff=0.5)
+    raise UserError(f"override {path}: {what}{f'; did you mean {close[0]}?' if close else ''}")
+
+
+def _fit(old: Any, new: Any, path: str) -> Any:
+    """The new value, as a list or tuple, int or float like the old one where it can be; else an error."""
+    if old in OPEN or new in OPEN:
+        return new
+    if isinstance(old, dict) and isinstance(new, dict):
+        if "type" in old and "type" not in new:
+            raise UserError(f"override {path}: a component needs its type; change one argument by {path}.NAME=")
+        return new
+    if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
+        return type(old)(new)
+    if _kind(old) == _kind(new) == "a number":
+        return int(new) if isinstance(old, int) and new == int(new) else new
+    if _kind(old) == _kind(new):
+        return new
+    hint = {
+        "True or False": "write True or False",
+        "a string": f"write {path}=\"'{new}'\"",
+        "a dict": f'write {path}=\'{{"type": "{new}"}}\'' if isinstance(new, str) else "write a dict",
+    }.get(_kind(old), f"write {_kind(old)}")
+    raise UserError(f"override {path}: {reprlib.repr(new)} is {_kind(new)}, not {_kind(old)}; {hint}")
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "True or False"
+    if isinstance(value, (int, float)):
+        return "a number"
+    if isinstance(value, str):
+        return "a string"
+    return "a dict" if isinstance(value, dict) else "a list"
+
+
+def _paths(node: Any, above: str) -> Iterator[str]:
+    """Every path in a config, of its parts and of its values."""
+    pairs: Iterable[tuple[Any, Any]] = ()
+    if isinstance(node, dict):
+        pairs = node.items()
+    elif isinstance(node, (list, tuple)):
+        pairs = enumerate(node)
+    for key, item in pairs:
+        path = _join(above, key)
+        yield path
+        yield from _paths(item, path)
+
+
+def _join(above: str, key: object) -> str:
+    return f"{above}.{key}" if above else str(key)

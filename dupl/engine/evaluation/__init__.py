@@ -1,0 +1,1 @@
+"""Evaluation of checkpoints by stated protocols."""

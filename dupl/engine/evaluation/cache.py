@@ -1,0 +1,125 @@
+"""Label maps and logits on disk, which a repeated command goes on from."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dupl.atomic import atomic_write
+from dupl.errors import UserError
+from dupl.report.figures.picture_page import save_palette_png
+
+
+class Kept:
+    """A folder of files that belong to one checkpoint and one way of making them.
+
+    Args:
+        folder: Of the files; what they were made of stands in a JSON file beside it.
+        made_of: Checkpoint and settings, as plain values.
+        note: Where that JSON file is instead.
+        replace: Whether files made of something else are removed, or refused.
+
+    Raises:
+        UserError: The folder holds files made of something else, and ``replace`` is False.
+    """
+
+    def __init__(
+        self, folder: Path, made_of: Mapping[str, Any], note: Path | None = None, replace: bool = True
+    ) -> None:
+        self.folder = folder
+        if self.fits(folder, made_of, note):
+            return
+        if folder.exists():
+            if not replace:
+                raise UserError(f"{folder} holds label maps of other weights or settings: choose another folder")
+            shutil.rmtree(folder)
+        atomic_write(note or _note(folder), _text(made_of))
+
+    @staticmethod
+    def fits(folder: Path, made_of: Mapping[str, Any], note: Path | None = None) -> bool:
+        """Whether what the folder holds was made of just this."""
+        note = note or _note(folder)
+        return note.is_file() and note.read_text() == _text(made_of)
+
+
+def _note(folder: Path) -> Path:
+    return folder.parent / f"{folder.name}.json"
+
+
+def _text(made_of: Mapping[str, Any]) -> str:
+    return json.dumps(dict(made_of), indent=2, sort_keys=True) + "\n"
+
+
+class KeptLabels(Kept):
+    """Label maps, one palette PNG per image and map.
+
+    Args:
+        folder: As ``Kept`` has it, and what follows.
+        made_of: As there.
+        pattern: Of a file, with {map} ("1", "2", "mean") and {image}.
+        note: As there.
+        replace: As there.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        made_of: Mapping[str, Any],
+        pattern: str = "{map}/{image}.png",
+        note: Path | None = None,
+        replace: bool = True,
+    ) -> None:
+        super().__init__(folder, made_of, note, replace)
+        self.pattern = pattern
+
+    def path(self, image: str, name: str) -> Path:
+        """Where the map of a name ("seg/1") of an image is or belongs."""
+        return self.folder / self.pattern.format(map=name.split("/")[1], image=image)
+
+    def write(self, image: str, labels: Mapping[str, NDArray[np.uint8]]) -> None:
+        """Keep maps by name, each (H, W)."""
+        for name, single in labels.items():
+            save_palette_png(single, self.path(image, name))
+
+    def read(self, image: str, names: Sequence[str]) -> dict[str, NDArray[np.uint8]] | None:
+        """Maps by name; None where one is missing or cannot be read."""
+        labels = {}
+        for name in names:
+            try:
+                with Image.open(self.path(image, name), formats=["PNG"]) as picture:
+                    labels[name] = np.array(picture)
+            except Exception:  # damaged in any way: it is made anew
+                return None
+            if labels[name].dtype != np.uint8 or labels[name].ndim != 2:
+                return None
+        return labels
+
+
+class KeptLogits(Kept):
+    """A student's logits at the size of its patches, from which every map follows without the network."""
+
+    def path(self, image: str, student: int) -> Path:
+        """Where those of an image are or belong, for a student from 0."""
+        return self.folder / str(student + 1) / f"{image}.npz"
+
+    def write(self, image: str, student: int, scales: Sequence[NDArray[np.float32]]) -> None:
+        """Keep the logits of every scale, each (C, h, w)."""
+        data = io.BytesIO()
+        np.savez(data, *scales)
+        atomic_write(self.path(image, student), data.getvalue())
+
+    def read(self, image: str, student: int) -> list[NDArray[np.float32]] | None:
+        """The logits of every scale; None where they are missing or cannot be read."""
+        try:
+            with np.load(self.path(image, student)) as file:
+                return [file[name] for name in file.files]
+        except Exception:  # damaged in any way: it is made anew
+            return None

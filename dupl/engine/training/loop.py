@@ -1,0 +1,156 @@
+"""The training loop: batches by position, so that any interruption resumes on the very next sample."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.registry import LOOPS
+from mmengine.runner import BaseLoop
+from torch.utils.data import DataLoader, Sampler
+
+from dupl.engine.error_explanations import workers_of
+from dupl.errors import RunError
+from dupl.execute.heartbeat import sign
+from dupl.structures import Clock
+
+ADVICE = (
+    "training stopped, checkpoints are kept. Try a lower schedule.lr, a longer schedule.warmup or runtime.amp=off, "
+    "and --resume"
+)
+
+
+class PositionSampler(Sampler[tuple[int, int]]):
+    """(epoch, index) pairs of an endless shuffled stream; a global batch is cut into equal parts for the processes.
+
+    The stream is one permutation per epoch, end to end. Batch ``it`` holds the positions ``it * batch ... (it + 1) *
+    batch``; process ``rank`` takes its part of each. What a batch holds depends neither on workers nor on processes.
+
+    Args:
+        size: Images of the data set.
+        batch: Effective batch: all processes and micro-batches together.
+        seed: Of the permutations.
+        rank: This process.
+        world: Processes.
+    """
+
+    def __init__(self, size: int, batch: int, seed: int, rank: int = 0, world: int = 1) -> None:
+        self.size, self.batch, self.seed, self.rank, self.world = size, batch, seed, rank, world
+        self.start = 0
+
+    def start_at(self, iteration: int) -> None:
+        """Make the next iterator begin with this iteration's batch."""
+        self.start = iteration
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        part = self.batch // self.world
+        epoch, order = -1, np.empty(0, np.int64)
+        iteration = self.start
+        while True:
+            first = iteration * self.batch + self.rank * part
+            for position in range(first, first + part):
+                if position // self.size != epoch:
+                    epoch = position // self.size
+                    order = np.random.default_rng([self.seed, epoch]).permutation(self.size)
+                yield epoch, int(order[position % self.size])
+            iteration += 1
+
+
+@LOOPS.register_module()
+class TrainLoop(BaseLoop):
+    """Iterations with gradient accumulation, exact resumption and a clean stop.
+
+    One iteration is one optimiser step. After each, hooks get ``after_train_iter`` and then ``after_iteration``, by
+    when ``runner.iter`` counts it. Randomness is seeded anew in each iteration, so that none has a past.
+
+    Args:
+        runner: The runner.
+        dataloader: Over (epoch, index) pairs of a ``PositionSampler``.
+        max_iters: T.
+        accumulate: Micro-batches of one step.
+        seed: Of whatever draws random numbers in a step.
+    """
+
+    def __init__(self, runner: Any, dataloader: DataLoader, max_iters: int, accumulate: int, seed: int) -> None:
+        super().__init__(runner, dataloader)
+        self._max_iters, self._iter, self._epoch, self._max_epochs = max_iters, 0, 0, 1
+        self.accumulate, self.seed = accumulate, seed
+        self.stop_training = False
+        self.spent, self.begun = 0.0, time.monotonic()
+
+    iter = property(lambda self: self._iter)
+    epoch = property(lambda self: self._epoch)
+    max_iters = property(lambda self: self._max_iters)
+    max_epochs = property(lambda self: self._max_epochs)
+
+    def run(self) -> Any:
+        """Train from where the checkpoint left off to the end, or until asked to stop."""
+        runner = self.runner
+        runner.call_hook("before_train")
+        runner.call_hook("before_train_epoch")
+        steps = self.accumulate
+        runner.optim_wrapper.initialize_count_status(runner.model, self._iter * steps, self._max_iters * steps)
+        self.dataloader.sampler.start_at(self._iter)
+        batches = iter(self.dataloader)
+        with workers_of(batches):
+            while self._iter < self._max_iters and not self.stop_training:
+                runner.model.train()
+                torch.manual_seed(hash((self.seed, self._iter)) & (2**63 - 1))
+                self.begun = time.monotonic()
+                self.run_iter(next(batches))
+                self.spent = self.seconds()
+                sign()
+                runner.call_hook("after_iteration")
+        runner.call_hook("after_train_epoch")
+        runner.call_hook("after_train")
+        return runner.model
+
+    def seconds(self) -> float:
+        """Seconds spent in iterations, loading included and evaluation left out, up to now within one."""
+        return self.spent + time.monotonic() - self.begun
+
+    def run_iter(self, batch: dict[str, Any]) -> None:
+        """One optimiser step on a batch, in ``accumulate`` parts."""
+        self.runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=batch)
+        clock = Clock(self._iter, self._max_iters)
+        logs = []
+        for part in split(batch, self.accumulate):
+            try:
+                logs.append(
+                    self.runner.model.train_step({**part, "clock": clock}, optim_wrapper=self.runner.optim_wrapper)
+                )
+            except FloatingPointError as error:
+                late = next(self.runner.model.parameters()).is_cuda and not logs  # a GPU tells it one step later
+                raise RunError(f"iteration {self._iter - late}: {error}; {ADVICE}") from error
+        outputs = {
+            name: sum(torch.as_tensor(log[name]).float() for log in logs) / len(logs)
+            for name in logs[0]
+            if all(name in log for log in logs)
+        }
+        self.runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=batch, outputs=outputs)
+        self._iter += 1
+
+    def prove_finite(self) -> None:
+        """For hooks that judge or keep the weights: nothing in the past iterations was nan or inf.
+
+        Raises:
+            RunError: A loss term that a GPU had not told yet, or a gradient beside finite terms.
+        """
+        model = getattr(self.runner.model, "module", self.runner.model)
+        try:
+            model.guard.settle()
+        except FloatingPointError as error:
+            raise RunError(f"iteration {self._iter - 1}: {error}; {ADVICE}") from error
+        if not torch.stack([p.isfinite().all() for p in model.parameters()]).all():
+            raise RunError(f"iteration {self._iter - 1}: a gradient made weights nan or inf; {ADVICE}")
+
+
+def split(batch: dict[str, Any], parts: int) -> list[dict[str, Any]]:
+    """A collated batch in equal consecutive parts."""
+    if parts == 1:
+        return [batch]
+    size = len(batch["name"]) // parts
+    return [{k: v[i * size : (i + 1) * size] for k, v in batch.items()} for i in range(parts)]

@@ -1,0 +1,185 @@
+"""Jobs: what is to be done for one run, as commands, and how its folder tells what is done."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dupl.atomic import atomic_write
+from dupl.config import catalogue
+from dupl.errors import UserError
+from dupl.runs.evaluation import read_evaluations
+from dupl.runs.run import Damaged, Run, folder_name
+
+if TYPE_CHECKING:
+    from dupl.plans.plan import PlannedRun
+
+PLANS = ".plans"  # folder of a store that holds the configs of jobs
+PLACE = "{folder}"  # in a command: the run's folder
+TETHER = (sys.executable, "-IS", str(Path(__file__).with_name("tether.py")))  # needs nothing but Python, and no time
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of a job; it may be repeated, and goes on where it was stopped.
+
+    Attributes:
+        command: Its words; ``{folder}`` in them stands for the run's folder.
+        protocol: What it leaves: "train" is a finished training, else an evaluation of its last weights on val by that
+            protocol.
+        metrics: That the evaluation must hold.
+    """
+
+    command: tuple[str, ...]
+    protocol: str = "train"
+    metrics: tuple[str, ...] = ()
+
+    def done(self, folder: Path) -> bool:
+        """Whether the run's folder holds what this step leaves.
+
+        Raises:
+            UserError: The folder holds a run of a newer version.
+        """
+        run = Run(folder)
+        if self.protocol == "train":
+            try:
+                return run.exists() and run.status.state == "finished"
+            except Damaged:  # which the command mends
+                return False
+        try:
+            reached = run.status.iteration if run.exists() else None
+        except Damaged:
+            return False
+        return any(
+            (one.protocol, one.split, one.iteration) == (self.protocol, "val", reached)
+            and set(self.metrics) <= one.metrics.keys()
+            for one in read_evaluations(folder)[0]
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that is to be done for one run.
+
+    Attributes:
+        fingerprint: Of the run.
+        title: For people.
+        root: The store, an absolute path.
+        folder: Of the run, where no claim on it says otherwise.
+        steps: In order.
+        cwd: Where the commands run, as relative paths in recipes mean.
+        env: Environment variables for them.
+    """
+
+    fingerprint: str
+    title: str
+    root: str
+    folder: str
+    steps: tuple[Step, ...]
+    cwd: str
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def todo(self, folder: Path) -> Step | None:
+        """The first step that is not done; None where all are.
+
+        Raises:
+            UserError: The folder holds a run of a newer version.
+        """
+        return next((step for step in self.steps if not step.done(folder)), None)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Job:
+        """The inverse of `dataclasses.asdict`, also by way of JSON."""
+        steps = [Step(tuple(s["command"]), s["protocol"], tuple(s["metrics"])) for s in values["steps"]]
+        return cls(**{**values, "steps": tuple(steps)})
+
+
+def plan_jobs(
+    planned: Sequence[PlannedRun],
+    root: str | Path,
+    *,
+    final: Sequence[str] = (),
+    processes: int = 1,
+    found: Mapping[str, Path] | None = None,
+) -> list[Job]:
+    """One job per fingerprint, in the order of the plan.
+
+    Args:
+        planned: The runs of a plan; rows may share a run.
+        root: The store.
+        final: Metrics that the plan takes from the final protocol; with any, each run is evaluated by it.
+        processes: Of one training; several are started by torchrun.
+        found: Folders of runs that the store has already.
+    """
+    root = Path(os.path.abspath(root))
+    titles: dict[str, list[str]] = {}
+    for run in planned:
+        titles.setdefault(run.fingerprint, []).append(run.row)
+    jobs = {}
+    for run in planned:
+        folder = (found or {}).get(run.fingerprint) or root / folder_name(run.recipe, run.config)
+        steps = [Step(train_command(config_file(root, run.fingerprint), processes))]
+        if final:
+            words = (sys.executable, "-m", "dupl", "eval", PLACE, "--protocol", "final", "--checkpoint", "last")
+            steps.append(Step(words, "final", tuple(final)))
+        rows = list(dict.fromkeys(titles[run.fingerprint]))
+        jobs[run.fingerprint] = Job(
+            fingerprint=run.fingerprint,
+            title=f"{' = '.join(rows)}, seed {run.seed}",
+            root=str(root),
+            folder=os.path.abspath(folder),
+            steps=tuple(steps),
+            cwd=os.getcwd(),
+            env={"DUPL_PLAN": run.plan, "DUPL_ROW": rows[0]},
+        )
+    return list(jobs.values())
+
+
+def processes_asked(configs: Iterable[Any]) -> int | None:
+    """How many processes recipes ask for by their `schedule.per_gpu`: those that make their batch.
+
+    Returns:
+        More than one; None where they say nothing, or one is enough.
+
+    Raises:
+        UserError: They ask for different numbers.
+    """
+    asked = set()
+    for config in configs:
+        schedule = config.get("schedule", {})
+        share = (schedule.get("per_gpu") or 0) * schedule.get("accumulate", 1)
+        if share > 0 and not schedule.get("allow_other_batch") and schedule.batch_size % share == 0:
+            asked.add(schedule.batch_size // share)
+    if len(asked) > 1:
+        numbers = " and ".join(map(str, sorted(asked)))
+        raise UserError(f"by schedule.per_gpu rows ask for {numbers} GPUs: run them apart by --rows")
+    return next((number for number in asked if number > 1), None)
+
+
+def train_command(config: Path, processes: int = 1) -> tuple[str, ...]:
+    """``dupl train``, which creates the run or goes on with it; by torchrun where it takes several processes.
+
+    The processes of torchrun are tethered to it one by one: it starts each in a session of its own.
+    """
+    train = (sys.executable, "-m", "dupl", "train", str(config), "--work-dir", PLACE, "--resume")
+    if processes == 1:
+        return train
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
+    return (*torchrun, "--no-python", *TETHER, *train, "--launcher", "pytorch")
+
+
+def config_file(root: str | Path, fingerprint: str) -> Path:
+    """Where the resolved config of a planned run is kept."""
+    return Path(root) / PLANS / f"{fingerprint}.py"
+
+
+def write_configs(planned: Sequence[PlannedRun], root: str | Path) -> None:
+    """Writes the resolved configs that the commands of jobs name."""
+    for run in planned:
+        path, text = config_file(root, run.fingerprint), catalogue.to_text(run.config).encode()
+        if not path.is_file() or path.read_bytes() != text:
+            atomic_write(path, text)

@@ -1,0 +1,135 @@
+"""Runs jobs in processes on this machine, each on GPUs or cores of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from dupl.errors import UserError
+from dupl.execute.job import Job
+from dupl.execute.worker import Order, encode, kill_marked
+
+
+class LocalExecutor:
+    """Workers that end with the process that started them, and let their runs save a checkpoint first.
+
+    Args:
+        jobs: At once; None is one for each group of GPUs, or one where there are none. With more jobs than groups,
+            several share one.
+        gpus: Ids as CUDA_VISIBLE_DEVICES has them; empty where runs are to use the CPU.
+        per_run: GPUs of one run; None is 1 where there are any. It goes beyond `gpus` only where that is empty.
+        cores: To share out; None is all that this process may use. Runs on GPUs are not bound to cores.
+
+    Raises:
+        UserError: The numbers do not fit together.
+    """
+
+    queues = False
+
+    def __init__(
+        self,
+        jobs: int | None = None,
+        gpus: Sequence[str] = (),
+        per_run: int | None = None,
+        cores: Sequence[int] | None = None,
+    ) -> None:
+        self.gpus = per_run if per_run is not None else min(1, len(gpus))
+        if gpus and not 1 <= self.gpus <= len(gpus):
+            raise UserError(f"{self.gpus} GPUs per run, of {len(gpus)}: give a run at least one and at most all")
+        starts = range(0, len(gpus) - self.gpus + 1, self.gpus) if gpus else ()
+        groups = [tuple(gpus[i : i + self.gpus]) for i in starts]
+        self.slots = jobs if jobs is not None else max(1, len(groups))
+        if self.slots < 1:
+            raise UserError(f"--jobs {jobs}: give at least 1")
+        shares = share(available_cores() if cores is None else cores, self.slots)
+        self.places: list[tuple[dict[str, str], tuple[int, ...]]] = []
+        for i, share_of in enumerate(shares):
+            env = {"CUDA_VISIBLE_DEVICES": ",".join(groups[i % len(groups)]) if groups else ""}
+            if "OMP_NUM_THREADS" not in os.environ:
+                env["OMP_NUM_THREADS"] = str(max(1, len(share_of) // max(1, self.gpus)))
+            self.places.append((env, () if groups else share_of))
+        self.at_work: dict[int, LocalHandle] = {}
+
+    def submit(self, job: Job, order: Order) -> LocalHandle:
+        """Starts a worker in the first place that is free.
+
+        Raises:
+            ValueError: There is none.
+        """
+        free = next((i for i in range(self.slots) if i not in self.at_work or self.at_work[i].ended()), None)
+        if free is None:
+            raise ValueError(f"all {self.slots} places are taken")
+        env, cores = self.places[free]
+        order = replace(order, parent=os.getpid(), cores=cores, env={**order.env, **env})
+        self.at_work[free] = LocalHandle(job, order)
+        return self.at_work[free]
+
+    def close(self) -> None:
+        """Nothing is left to give back."""
+
+
+class LocalHandle:
+    """A worker process, in a session of its own so that Ctrl-C on the terminal is for the scheduler alone."""
+
+    def __init__(self, job: Job, order: Order) -> None:
+        self.ticket = order.ticket
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "dupl.execute.worker", encode(job, order)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def ended(self) -> bool:
+        """Whether the process is no more."""
+        return self.process.poll() is not None
+
+    def error(self) -> str | None:
+        """The last line of what it said, if it failed."""
+        assert self.process.stderr is not None
+        with self.process.stderr as stream:
+            lines = [line for line in stream.read().decode(errors="replace").splitlines() if line.strip()]
+        if self.process.returncode == 0:
+            return None
+        return lines[-1] if lines else f"its worker ended with code {self.process.returncode}"
+
+    def kill(self) -> None:
+        """Kills worker and command."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        kill_marked(self.ticket)
+
+
+def share(cores: Sequence[int], parts: int) -> list[tuple[int, ...]]:
+    """Cuts cores into parts that differ by one at most; where there are fewer cores than parts, parts share one."""
+    if parts >= len(cores):
+        return [(cores[i % len(cores)],) for i in range(parts)]
+    bounds = [i * len(cores) // parts for i in range(parts + 1)]
+    return [tuple(cores[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+
+
+def available_cores() -> list[int]:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, by CUDA_VISIBLE_DEVICES or else by the driver; [] where there are none."""
+    if (chosen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [gpu.strip() for gpu in chosen.split(",") if gpu.strip() not in ("", "-1")]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    found = subprocess.run(
+        ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, check=False
+    )
+    return found.stdout.split() if found.returncode == 0 else []

@@ -1,0 +1,103 @@
+"""Runs jobs as Ray tasks, on a cluster or on this machine alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from dupl.errors import UserError
+from dupl.execute.job import Job
+from dupl.execute.worker import Order, work
+
+STORE = 100 * 2**20  # bytes for objects, of which there are none to speak of
+
+
+class RayExecutor:
+    """One task per run, with its GPUs and cores; the cluster decides where.
+
+    A cluster that wants a token finds it as Ray says: RAY_AUTH_MODE and RAY_AUTH_TOKEN, or a file.
+    The store and the working folder must be there, by the same path, on every node. When the process that gave the
+    orders dies, Ray ends its tasks, and the runs go on from their last checkpoint with whoever takes them over.
+
+    Args:
+        address: Of a cluster, as ``ray.init`` takes it; None is RAY_ADDRESS, or else a cluster of this machine.
+        jobs: At once; None is as many as the cluster has room for.
+        gpus: Ids for the cluster of this machine; of no effect on another.
+        per_run: GPUs of one run; None is 1 where the cluster has any.
+        cpus: Cores of one run.
+
+    Raises:
+        UserError: Ray is not installed, or the cluster does not answer or has no room for one run.
+    """
+
+    queues = True
+
+    def __init__(
+        self,
+        address: str | None = None,
+        jobs: int | None = None,
+        gpus: Sequence[str] = (),
+        per_run: int | None = None,
+        cpus: int = 1,
+    ) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            import ray
+        except ImportError:
+            raise UserError("--executor ray needs Ray: pip install 'dupl-lab[ray]'") from None
+        self.ray: Any = ray
+        self.cpus = cpus
+        address = address or os.environ.get("RAY_ADDRESS") or "local"
+        own: dict[str, Any] = {}
+        if address == "local":
+            own = {"num_gpus": len(gpus), "include_dashboard": False, "object_store_memory": STORE}
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+        try:
+            self.ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
+        except (OSError, RuntimeError, ValueError, self.ray.exceptions.RayError) as error:
+            raise UserError(f"no Ray cluster at {address}: {' '.join(str(error).split())}") from None
+        room = self.ray.cluster_resources()
+        self.gpus = per_run if per_run is not None else min(1, int(room.get("GPU", 0)))
+        fitting = int(room.get("CPU", 0)) // cpus
+        if self.gpus:
+            fitting = min(fitting, int(room.get("GPU", 0)) // self.gpus)
+        if fitting < 1:
+            self.close()
+            raise UserError(f"the Ray cluster at {address} has no room for a run of {cpus} cores, {self.gpus} GPUs")
+        self.slots = jobs if jobs is not None else fitting
+
+    def submit(self, job: Job, order: Order) -> RayHandle:
+        """Has the job done where there is room."""
+        task = self.ray.remote(max_retries=0)(work)
+        options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "name": job.title}
+        return RayHandle(self.ray, task.options(**options).remote(job, order))
+
+    def close(self) -> None:
+        """Leaves the cluster; one of this machine alone ends."""
+        self.ray.shutdown()
+
+
+class RayHandle:
+    """A task."""
+
+    def __init__(self, ray: Any, task: Any) -> None:
+        self.ray, self.task = ray, task
+
+    def ended(self) -> bool:
+        """Whether the task is over."""
+        return bool(self.ray.wait([self.task], timeout=0)[0])
+
+    def error(self) -> str | None:
+        """What broke it."""
+        try:
+            self.ray.get(self.task)
+        except Exception as error:  # of Ray, or of the worker
+            return str(error).strip().splitlines()[-1]
+        return None
+
+    def kill(self) -> None:
+        """Takes the task out of the queue, or kills its process."""
+        with suppress(Exception):  # it may be over, or the cluster gone
+            self.ray.cancel(self.task, force=True)

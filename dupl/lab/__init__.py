@@ -1,1 +1,0 @@
-"""Runs as plain files: overrides, fingerprints, run folders. Imports no torch."""

@@ -1,0 +1,1 @@
+"""What is declared: plans of ablation tables, sweeps and their search spaces. Imports no torch."""

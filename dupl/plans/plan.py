@@ -1,0 +1,243 @@
+"""Plans: which runs make a table. A plan file has rows; a row is a change of a recipe, trained once per seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dupl.config import catalogue, overrides
+from dupl.config.fingerprint import fingerprint
+from dupl.config.overrides import ABSENT
+from dupl.errors import UserError
+from dupl.plans.plan_file import PLAN, PROTOCOLS, Column, Factor, checked, merge, read_columns, read_factors, unknown
+from dupl.plans.rows import Row, kind_of, read_rows
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+__all__ = ["Column", "Plan", "PlannedRun", "Row", "expand", "load"]
+
+SEED = "runtime.seed"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A table to be.
+
+    Attributes:
+        name: Of the plan file.
+        title: One line.
+        doc: What the file says of itself.
+        base: Recipe that the rows change.
+        seeds: Each row is trained once with each.
+        set: Overrides of all rows, applied first.
+        factors: Labels by key, in order; a row has some of them. Empty where rows are values.
+        columns: What is measured.
+        rows: In order.
+        kind: Where the rows come from: "rows" (typed), "leave_one_out", "vary" or "factorial".
+        compare: What a row's difference is against: "previous" (the row above) or the key of a row.
+        heading: Of the labels' column; "" or, in a plan that varies one thing, its name.
+        reference: A line on numbers that are no ground for comparison; "" where there is none.
+    """
+
+    name: str
+    title: str
+    doc: str
+    base: str
+    seeds: tuple[int, ...]
+    set: dict[str, Any]
+    factors: dict[str, str]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    kind: str
+    compare: str
+    heading: str = ""
+    reference: str = ""
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The protocols that the columns need; "final" is an evaluation after training."""
+        return tuple(p for p in PROTOCOLS if p in {column.protocol for column in self.columns})
+
+    def expand(
+        self,
+        rows: Sequence[str] | None = None,
+        seeds: Sequence[int] | None = None,
+        sets: Mapping[str, Any] | None = None,
+    ) -> list[PlannedRun]:
+        """The runs of the plan, see `expand`."""
+        return expand(self, rows, seeds, sets)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a plan.
+
+    Attributes:
+        plan: Name of the plan.
+        row: Key of the row.
+        seed: Also the config's `runtime.seed`.
+        config: Resolved.
+        fingerprint: Of the config; runs of several plans may share it.
+        recipe: Name of the base.
+        changes: Old and new value by path, against the base (with this call's `sets`); without the seed, and without
+            the arguments that went with a component whose type was swapped.
+    """
+
+    plan: str
+    row: str
+    seed: int
+    config: Config = field(repr=False)
+    fingerprint: str
+    recipe: str
+    changes: dict[str, tuple[Any, Any]] = field(repr=False)
+
+
+def load(name: str | Path) -> Plan:
+    """Reads a plan file and proves it against its base.
+
+    Args:
+        name: A name such as "table4_components" (found as recipes are, in `ablations`), or the path of a file.
+
+    Raises:
+        UserError: No such plan, or the file is no good: an unknown key, a path that the base does not have, two rows
+            that are the same run. The message names the file.
+    """
+    path = catalogue.resolve(name, "ablations")
+    values = catalogue.plain(catalogue.load(path, "ablations"))
+    text = str(name).removesuffix(".py")
+    try:
+        plan, factors = _read(values, text if text in catalogue.names("ablations") else path.stem, path)
+        base = overrides.apply(catalogue.load(plan.base), _allowed(plan.set, "set"))
+        _prove_factors(base, factors)
+        runs = expand(plan, seeds=plan.seeds[:1])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    if plan.compare:
+        return plan
+    same = fingerprint(overrides.apply(base, {SEED: plan.seeds[0]}))
+    compare = next((run.row for run in runs if run.fingerprint == same), plan.rows[0].key)
+    return replace(plan, compare=compare)
+
+
+def _read(values: dict[str, Any], name: str, path: Path) -> tuple[Plan, dict[str, Factor]]:
+    """A plan from the values of its file; `compare` is "" where the base has to tell."""
+    checked(values, PLAN, "", ["base"])
+    columns, factors = read_columns(values), read_factors(values)
+    rows, kind = read_rows(values, columns, factors), kind_of(values)
+    compare = values.get("compare", {"rows": "previous", "vary": ""}.get(kind, "full"))
+    keys = [row.key for row in rows]
+    if compare not in ("previous", "", *keys):
+        raise unknown("compare: no row", compare, ["previous", *keys])
+    doc = catalogue.docstring(path, "ablations")
+    plan = Plan(
+        name=name,
+        title=values.get("title", doc.partition("\n")[0].rstrip(".")) or name,
+        doc=doc,
+        base=values["base"],
+        seeds=_seeds(values.get("seeds", (0,))),
+        set=values.get("set", {}),
+        factors={key: factor.label for key, factor in factors.items()},
+        columns=columns,
+        rows=rows,
+        kind=kind,
+        compare=compare,
+        heading=values["vary"].get("label", "") if kind == "vary" else "",
+        reference=values.get("reference", ""),
+    )
+    return plan, factors
+
+
+def _prove_factors(base: Config, factors: Mapping[str, Factor]) -> None:
+    """Applies every side of every factor to the base, by itself."""
+    for key, factor in factors.items():
+        for side, changes in (("without", factor.without), ("with_", factor.with_)):
+            try:
+                overrides.apply(base, changes)
+            except UserError as error:
+                raise UserError(f"factors.{key}.{side}: {error}") from None
+
+
+def expand(
+    plan: Plan,
+    rows: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    sets: Mapping[str, Any] | None = None,
+) -> list[PlannedRun]:
+    """The runs of a plan: all rows with the first seed, then all with the next.
+
+    Rows marked `alike` come as runs of the same fingerprint.
+
+    Args:
+        plan: A plan.
+        rows: Keys of rows; None is all. They come in the plan's order.
+        seeds: Instead of the plan's.
+        sets: Values by path for every row, such as where data lies; they win over the plan's `set`, and a row's own
+            changes win over them.
+
+    Raises:
+        UserError: No such row, seed or path, or two rows that are the same run.
+    """
+    chosen = [row for row in plan.rows if rows is None or row.key in rows]
+    for key in rows or ():
+        if key not in [row.key for row in chosen]:
+            raise unknown(f"{plan.name} has no row", key, [row.key for row in plan.rows])
+    numbers = _seeds(plan.seeds if seeds is None else seeds)
+    sets = _allowed(sets or {}, "sets")
+    bases = {
+        name: overrides.apply(catalogue.load(name), sets) for name in {row.base or plan.base: None for row in chosen}
+    }
+    configs = {row.key: _configure(merge(plan.set, sets), row, bases[row.base or plan.base]) for row in chosen}
+    _refuse_twins(chosen, configs)
+    runs = []
+    for seed in numbers:
+        for row in chosen:
+            recipe = row.base or plan.base
+            config = overrides.apply(configs[row.key], {SEED: seed})
+            changes = _changes(bases[recipe], configs[row.key])
+            runs.append(PlannedRun(plan.name, row.key, seed, config, fingerprint(config), recipe, changes))
+    return runs
+
+
+def _configure(every: Mapping[str, Any], row: Row, base: Config) -> Config:
+    try:
+        return overrides.apply(base, merge(every, _allowed(row.overrides, "set")))
+    except UserError as error:
+        raise UserError(f"row {row.key}: {error}") from None
+
+
+def _changes(base: Config, config: Config) -> dict[str, tuple[Any, Any]]:
+    found = overrides.diff(base, config)
+    swapped = tuple(path.removesuffix("type") for path in found if path.endswith(".type"))
+    return {path: (old, new) for path, (old, new) in found.items() if new is not ABSENT or not path.startswith(swapped)}
+
+
+def _refuse_twins(rows: Sequence[Row], configs: Mapping[str, Config]) -> None:
+    """Two rows are the same run if, and only if, one of them says so."""
+    prints = {row.key: fingerprint(configs[row.key]) for row in rows}
+    for i, row in enumerate(rows):
+        for other in rows[:i]:
+            alike = other.key == row.alike or row.key == other.alike or (row.alike and row.alike == other.alike)
+            same = prints[row.key] == prints[other.key]
+            if same and not alike:
+                raise UserError(
+                    f"rows {other.key} and {row.key} are the same run: remove one, or say alike={other.key!r}"
+                )
+            if alike and not same:
+                paths = ", ".join(overrides.diff(configs[other.key], configs[row.key]))
+                raise UserError(f"rows {other.key} and {row.key} are not alike: they differ in {paths}")
+
+
+def _seeds(seeds: Sequence[Any]) -> tuple[int, ...]:
+    if not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds) or len(set(seeds)) < len(seeds):
+        raise UserError(f"seeds is {list(seeds)}: write whole numbers from 0 on, each once")
+    return tuple(seeds)
+
+
+def _allowed(changes: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """Overrides that leave the seed to the plan."""
+    if any(path in (SEED, SEED.partition(".")[0]) for path in changes):
+        raise UserError(f"{where}: {SEED} is set by the plan's seeds, or --seeds")
+    return changes

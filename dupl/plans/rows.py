@@ -1,0 +1,182 @@
+"""The rows of a plan: typed in its file, or derived from its factors or values.
+
+Nothing here knows the recipe that a plan is based on; `dupl.plans.plan` applies rows to it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dupl.errors import UserError
+from dupl.plans.plan_file import FACTS, ROW, VARY, Column, Factor, checked, merge, read_names, unknown
+
+Derive = Callable[[Any, Mapping[str, Factor]], Iterator["Row"]]
+ROW_KEY = re.compile(r"[A-Za-z0-9][\w.+-]*")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: one config, trained once per seed.
+
+    Attributes:
+        key: Unique in the plan.
+        label: As printed.
+        has: Keys of the factors that are on.
+        overrides: Value by path, applied to the base in this order, after the plan's `set`.
+        paper: The paper's number, by column key.
+        note: For a footnote.
+        base: Recipe of this row; "" is the plan's.
+        alike: Key of a row that is the same run, on purpose.
+    """
+
+    key: str
+    label: str
+    has: tuple[str, ...] = ()
+    overrides: dict[str, Any] = field(default_factory=dict)
+    paper: dict[str, float] = field(default_factory=dict)
+    note: str = ""
+    base: str = ""
+    alike: str = ""
+
+
+def read_rows(values: Mapping[str, Any], columns: Sequence[Column], factors: Mapping[str, Factor]) -> tuple[Row, ...]:
+    """The rows of a plan file, typed or derived.
+
+    Raises:
+        UserError: A name is none, a key stands where it does not belong, or a factor stands without one it needs.
+    """
+    kind, given = kind_of(values), values.get("rows", {})
+    if kind == "rows":
+        rows = list(_typed(given, factors, values.get("compare", "previous")))
+    else:
+        rows = list(DERIVED[kind](values[kind], factors))
+        for key, facts in given.items():
+            if key not in [row.key for row in rows]:
+                raise unknown("rows has no row", key, [row.key for row in rows])
+            checked(facts, FACTS, f"rows.{key}")
+    if not rows:
+        raise UserError(f"a plan needs rows, or one of {', '.join(DERIVED)}")
+    rows = [_with_facts(row, given.get(row.key, {}), columns) for row in rows]
+    for row in rows:
+        if not ROW_KEY.fullmatch(row.key):
+            raise UserError(f"row {row.key!r}: a key is of letters, digits and _ . + -; values=dict(KEY=...) names one")
+        if row.alike and row.alike not in {r.key for r in rows}:
+            raise unknown(f"rows.{row.key}.alike: no row", row.alike, [r.key for r in rows])
+    return tuple(rows)
+
+
+def kind_of(values: Mapping[str, Any]) -> str:
+    """How a plan's rows come about: "rows" (typed), "vary", "leave_one_out" or "factorial".
+
+    Raises:
+        UserError: Several of them.
+    """
+    kinds = [kind for kind in DERIVED if values.get(kind) not in (None, False)]
+    if len(kinds) > 1:
+        raise UserError(f"a plan is one of {', '.join(DERIVED)}, not {' and '.join(kinds)}")
+    return kinds[0] if kinds else "rows"
+
+
+def _switched(has: Sequence[str], factors: Mapping[str, Factor]) -> dict[str, Any]:
+    """The overrides of a row that has these factors and not the others.
+
+    Raises:
+        UserError: Two of them change the same value, so that one would undo the other.
+    """
+    sides = {key: factor.with_ if key in has else factor.without for key, factor in factors.items()}
+    for (key, changes), (other, others) in itertools.combinations(sides.items(), 2):
+        for path, later in itertools.product(changes, others):
+            nested = path != later and (path.startswith(f"{later}.") or later.startswith(f"{path}."))
+            if nested or (path == later and changes[path] != others[path]):
+                raise UserError(f"factors {key} and {other} both change {max(path, later, key=len)}: make them one")
+    return merge(*sides.values())
+
+
+def _typed(rows: Mapping[str, Any], factors: Mapping[str, Factor], compare: str) -> Iterator[Row]:
+    """Rows as the file has them; a label that is not given says what came to the row before, or to `compare`."""
+    known: dict[str, tuple[str, ...]] = {}
+    for key, value in rows.items():
+        row = checked(value, ROW, f"rows.{key}", ["has"] if factors else [])
+        has = read_names(row.get("has", ()), factors, f"rows.{key}.has")
+        for name in has:
+            if missing := [need for need in factors[name].needs if need not in has]:
+                raise UserError(f"rows.{key}.has: {name} needs {', '.join(missing)}")
+        before = known.get(compare, next(reversed(known.values()), None))
+        known[key] = has
+        overrides = merge(_switched(has, factors), row.get("set", {}))
+        label = _label(has, before, factors) if factors else key
+        yield Row(key, label, has, overrides, base=row.get("base", ""), alike=row.get("alike", ""))
+
+
+def _label(has: Sequence[str], before: Sequence[str] | None, factors: Mapping[str, Factor]) -> str:
+    if not has:
+        return "Baseline"
+    added = before is not None and set(before) < set(has)
+    new = [factors[key].label for key in has if not added or key not in (before or ())]
+    return ("+ " if added else "") + " + ".join(new)
+
+
+def _vary(vary: dict[str, Any], factors: Mapping[str, Factor]) -> Iterator[Row]:
+    """One row per value, which all paths take."""
+    checked(vary, VARY, "vary", ["paths", "values"])
+    if factors:
+        raise UserError("vary goes without factors: what all rows share is said by set = {path: value}")
+    paths, values = vary["paths"], vary["values"]
+    if not paths or not all(isinstance(path, str) for path in paths):
+        raise UserError(f"vary.paths is {paths!r}: write a list of paths, such as model.threshold.final")
+    named = list(values.items()) if isinstance(values, dict) else [(str(value), value) for value in values]
+    for i, (key, _) in enumerate(named):
+        if key in [other for other, _ in named[:i]]:
+            raise UserError(f"vary.values names {key} twice")
+    for key, value in named:
+        yield Row(key, key, overrides={path: value for path in paths})
+
+
+def _leave_one_out(which: bool | list[str], factors: Mapping[str, Factor]) -> Iterator[Row]:
+    """The full model, then it without each factor, and without those that need it."""
+    yield Row("full", "Full", tuple(factors), _switched(list(factors), factors))
+    for key in _chosen(which, factors, "leave_one_out"):
+        gone = {key}
+        while more := {k for k, factor in factors.items() if k not in gone and gone & set(factor.needs)}:
+            gone |= more
+        has = tuple(k for k in factors if k not in gone)
+        label = "without " + ", ".join(factor.label for k, factor in factors.items() if k in gone)
+        yield Row(f"without_{key}", label, has, _switched(has, factors))
+
+
+def _factorial(which: bool | list[str], factors: Mapping[str, Factor]) -> Iterator[Row]:
+    """Every combination of the factors that means something; those not named stay on."""
+    keys = _chosen(which, factors, "factorial")
+    for switches in itertools.product((False, True), repeat=len(keys)):
+        on = [key for key, switch in zip(keys, switches, strict=True) if switch]
+        has = tuple(key for key in factors if key in on or key not in keys)
+        if any(need not in has for key in has for need in factors[key].needs):
+            continue
+        label = " + ".join(factors[key].label for key in on) or "none"
+        yield Row("full" if on == list(keys) else "+".join(on) or "none", label, has, _switched(has, factors))
+
+
+def _chosen(which: bool | list[str], factors: Mapping[str, Factor], where: str) -> tuple[str, ...]:
+    keys = tuple(factors) if which is True else read_names(which or (), factors, where)
+    if not keys:
+        raise UserError(f"{where} needs factors = dict(KEY=dict(label=..., without={{path: value}}))")
+    return keys
+
+
+def _with_facts(row: Row, facts: Mapping[str, Any], columns: Sequence[Column]) -> Row:
+    """A row with what the file says of it: label, the paper's numbers, a note."""
+    for key, value in facts.get("paper", {}).items():
+        if key not in [column.key for column in columns]:
+            raise unknown(f"rows.{row.key}.paper: no column", key, [column.key for column in columns])
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise UserError(f"rows.{row.key}.paper.{key} is {value!r}: write a number, or leave it out")
+    return replace(
+        row, label=facts.get("label", row.label), paper=dict(facts.get("paper", {})), note=facts.get("note", "")
+    )
+
+
+DERIVED: dict[str, Derive] = {"vary": _vary, "leave_one_out": _leave_one_out, "factorial": _factorial}

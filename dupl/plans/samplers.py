@@ -1,0 +1,156 @@
+"""Optuna without its own messages, and its samplers and pruners by name."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dupl.errors import UserError
+from dupl.plans.plan_file import unknown
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
+    from dupl.plans.sweep import Sweep
+
+Goal = tuple[tuple[str, str], ...]
+# Every argument that is passed on, with the value where a file does not say it: Optuna's own defaults change.
+SAMPLERS: dict[str, dict[str, Any]] = {
+    "TPE": dict(n_startup_trials=10, n_ei_candidates=24, multivariate=True, group=True, constant_liar=True, seed=0),
+    "GP": dict(n_startup_trials=10, deterministic_objective=False, seed=0),
+    "CMA-ES": dict(
+        sigma0=None, n_startup_trials=1, popsize=None, consider_pruned_trials=False, with_margin=True, seed=0
+    ),
+    "NSGA-II": dict(population_size=20, mutation_prob=None, crossover_prob=0.9, swapping_prob=0.5, seed=0),
+    "QMC": dict(qmc_type="sobol", scramble=True, seed=0),
+    "grid": dict(points=None),
+    "random": dict(seed=0),
+}
+PRUNERS: dict[str, dict[str, Any]] = {  # steps are evaluations, from 1 on
+    "median": dict(n_startup_trials=5, n_warmup_steps=1, interval_steps=1, n_min_trials=3),
+    "Hyperband": dict(min_resource=1, max_resource=None, reduction_factor=3, bootstrap_count=0),
+    "ASHA": dict(min_resource=1, reduction_factor=3, min_early_stopping_rate=0, bootstrap_count=0),
+    "Wilcoxon": dict(p_threshold=0.05, n_startup_steps=1, min_images=20),
+    "none": {},
+}
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Optuna, without its own messages.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    try:
+        import optuna
+    except ModuleNotFoundError:
+        raise UserError("sweeps need Optuna: pip install 'dupl-lab[sweep]'") from None
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def read_sampler(spec: Mapping[str, Any], goal: Goal) -> dict[str, Any]:
+    """The sampler of a file with all its arguments.
+
+    Raises:
+        UserError: No such sampler or argument, or it does not go with the goal.
+    """
+    made = _spec(spec, SAMPLERS, "sampler")
+    if made["type"] == "CMA-ES" and len(goal) > 1:
+        raise UserError("sampler: CMA-ES has one goal; for several take NSGA-II, TPE or GP")
+    if made["type"] == "TPE" and made["group"] and not made["multivariate"]:
+        raise UserError("sampler: TPE's group=True needs multivariate=True")
+    return made
+
+
+def read_pruner(spec: Mapping[str, Any], goal: Goal, evaluations: int) -> dict[str, Any]:
+    """The pruner of a file with all its arguments.
+
+    Raises:
+        UserError: No such pruner or argument, or there are several goals, which Optuna does not prune by.
+    """
+    made = _spec(spec or {"type": "none"}, PRUNERS, "pruner")
+    if made["type"] != "none" and len(goal) > 1:
+        raise UserError(f"pruner: {made['type']} needs one goal; with several write pruner = dict(type='none')")
+    if made["type"] == "Hyperband" and made["max_resource"] is None:
+        made["max_resource"] = evaluations
+    return made
+
+
+def _spec(spec: Mapping[str, Any], known: Mapping[str, dict[str, Any]], where: str) -> dict[str, Any]:
+    kind = str(spec.get("type"))
+    if kind not in known:
+        raise unknown(f"{where}.type: no {where}", kind, known)
+    for key in spec:
+        if key != "type" and key not in known[kind]:
+            raise unknown(f"{where}: {kind} has no argument", key, known[kind])
+    return {"type": kind, **known[kind], **spec}
+
+
+def make_sampler(sweep: Sweep, number: int) -> BaseSampler:
+    """The sampler for one trial.
+
+    Each trial has a seed of its own, from the file's seed and its number: whoever asks for it draws the same, and no
+    two workers draw alike.
+    """
+    from optuna import samplers
+
+    arguments = {key: value for key, value in sweep.sampler.items() if key != "type"}
+    kind = sweep.sampler["type"]
+    seed = arguments.pop("seed", 0)
+    own = int.from_bytes(hashlib.sha256(f"{seed} {number}".encode()).digest()[:4], "big")
+    if kind == "TPE":
+        return samplers.TPESampler(**arguments, seed=own)
+    if kind == "GP":
+        return samplers.GPSampler(**arguments, seed=own, warn_independent_sampling=False)
+    if kind == "NSGA-II":
+        return samplers.NSGAIISampler(**arguments, seed=own)
+    if kind == "CMA-ES":
+        return samplers.CmaEsSampler(
+            **arguments,
+            seed=own,
+            independent_sampler=samplers.RandomSampler(seed=own),
+            warn_independent_sampling=False,
+        )
+    if kind == "QMC":  # one sequence for all
+        return samplers.QMCSampler(
+            **arguments,
+            seed=seed,
+            independent_sampler=samplers.RandomSampler(seed=own),
+            warn_asynchronous_seeding=False,
+            warn_independent_sampling=False,
+        )
+    return samplers.RandomSampler(seed=own)  # the points of a grid are given to trials beforehand
+
+
+def make_pruner(sweep: Sweep) -> BasePruner:
+    """The pruner."""
+    from optuna import pruners
+
+    arguments = {key: value for key, value in sweep.pruner.items() if key != "type"}
+    kind = sweep.pruner["type"]
+    if kind == "Wilcoxon":
+        from dupl.plans.wilcoxon import wilcoxon_pruner
+
+        return wilcoxon_pruner(metric=sweep.goal[0][0], maximize=sweep.goal[0][1] == "maximize", **arguments)
+    makers: dict[str, Any] = {
+        "median": pruners.MedianPruner,
+        "Hyperband": pruners.HyperbandPruner,
+        "ASHA": pruners.SuccessiveHalvingPruner,
+        "none": pruners.NopPruner,
+    }
+    if kind == "median":
+        arguments["n_warmup_steps"] += 1  # evaluations that decide nothing; Optuna means the first step that does
+    made: BasePruner = makers[kind](**arguments)
+    return made

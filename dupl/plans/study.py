@@ -1,0 +1,168 @@
+"""The studies of sweeps: storages by URL, and the trials as a table."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dupl.errors import UserError
+from dupl.plans.samplers import make_pruner, make_sampler
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.storages import BaseStorage
+    from pandas import DataFrame
+
+    from dupl.plans.sweep import Sweep
+
+FOLDER = ".sweeps"  # of a store; hidden, as it holds no runs
+STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
+WAIT = 10.0  # seconds for a gRPC server to answer
+URLS = "sqlite:///FILE, postgresql://..., journal:FILE or grpc://HOST:PORT"
+
+
+def default_url(sweep: Sweep, root: str | Path) -> str:
+    """An SQLite file of the study's own, in the store."""
+    return f"sqlite:///{Path(root) / FOLDER / f'{sweep.study}.db'}"
+
+
+def open_storage(url: str) -> BaseStorage:
+    """A storage by its URL.
+
+    Raises:
+        UserError: It cannot be reached, or a package is missing.
+    """
+    import optuna
+    from optuna import storages
+    from optuna.storages.journal import JournalFileBackend
+
+    scheme, _, rest = url.partition(":")
+    if scheme == "journal":
+        if not rest:
+            raise UserError("--storage journal: write journal:FILE")
+        Path(rest).parent.mkdir(parents=True, exist_ok=True)
+        return storages.JournalStorage(JournalFileBackend(rest))
+    if scheme == "grpc":
+        host, _, port = rest.removeprefix("//").partition(":")
+        if not host or not port.isdecimal():
+            raise UserError(f"--storage {url}: write grpc://HOST:PORT")
+        try:
+            proxy = storages.GrpcStorageProxy(host=host, port=int(port))
+            proxy.wait_server_ready(timeout=WAIT)
+        except ImportError:
+            raise UserError("--storage grpc needs packages: pip install 'dupl-lab[sweep]'") from None
+        except ConnectionError:
+            raise UserError(f"--storage {url}: nobody answers there within {WAIT:g} s") from None
+        return proxy
+    if scheme not in ("sqlite", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"):
+        raise UserError(f"--storage {url}: write {URLS}")
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if scheme == "sqlite":
+        Path(rest.removeprefix("///")).parent.mkdir(parents=True, exist_ok=True)
+        options = {"connect_args": {"timeout": 60}}  # another worker may be writing
+    if scheme == "postgresql":
+        url = f"postgresql+psycopg:{rest}"
+    try:
+        return _first_to_create(lambda: storages.get_storage(storages.RDBStorage(url, engine_kwargs=options)))
+    except (ImportError, ModuleNotFoundError):
+        raise UserError("--storage postgresql needs a driver: pip install 'dupl-lab[postgres]'") from None
+    except optuna.exceptions.StorageInternalError as error:
+        raise UserError(f"--storage {shown(url)}: {' '.join(str(error.__cause__ or error).split())}") from None
+    except Exception as error:
+        if type(error).__module__.startswith("sqlalchemy"):
+            raise UserError(f"--storage {shown(url)}: {' '.join(str(error).split())[:300]}") from None
+        raise
+
+
+def _first_to_create(make: Callable[[], BaseStorage]) -> BaseStorage:
+    """Makes a storage, again where somebody else is creating its tables at the same time."""
+    for _ in range(5):
+        try:
+            return make()
+        except Exception as error:
+            if not re.search("already exists|UNIQUE|unique|duplicate key|locked", f"{error} {error.__cause__}"):
+                raise
+            time.sleep(0.5)
+    return make()
+
+
+def shown(url: str) -> str:
+    """A URL without its password."""
+    head, at, tail = url.rpartition("@")
+    return url if not at else f"{head.rpartition(':')[0] if head.count(':') > 1 else head}@{tail}"
+
+
+def open_study(
+    sweep: Sweep, storage: str | BaseStorage | None = None, root: str | Path = "runs", create: bool = False
+) -> Study:
+    """The study of a sweep.
+
+    Args:
+        sweep: Of which.
+        storage: A URL or what `open_storage` returned; None is SQLite in the store.
+        root: The store.
+        create: Whether to make it where it is not there yet.
+
+    Raises:
+        UserError: There is none, or its storage cannot be reached.
+    """
+    import optuna
+
+    missing = f"{sweep.name} has no study {sweep.study} yet: run dupl sweep {sweep.name} first, or say --storage"
+    if storage is None:
+        file = Path(default_url(sweep, root).removeprefix("sqlite:///"))
+        if not create and not file.is_file():
+            raise UserError(missing)
+    if storage is None or isinstance(storage, str):
+        storage = open_storage(storage or default_url(sweep, root))
+    directions: Any = [direction for _, direction in sweep.goal]
+    tools: dict[str, Any] = dict(sampler=make_sampler(sweep, 0), pruner=make_pruner(sweep))
+    try:
+        if not create:
+            return optuna.load_study(study_name=sweep.study, storage=storage, **tools)
+        study = optuna.create_study(
+            study_name=sweep.study, storage=storage, directions=directions, load_if_exists=True, **tools
+        )
+    except KeyError:
+        raise UserError(missing) from None
+    if study.metric_names != [metric for metric, _ in sweep.goal]:
+        study.set_metric_names([metric for metric, _ in sweep.goal])
+    return study
+
+
+def trials(study: Study) -> DataFrame:
+    """One row per trial.
+
+    Columns: number, state ("complete", "pruned", "failed", "running", "waiting"), value (of the first goal; NaN where
+    there is none), values, params/<name> for each parameter, run (fingerprint), folder, iteration, seconds, started,
+    ended, cached (whether the run had been there before), reason.
+    """
+    from pandas import DataFrame
+
+    rows = []
+    for trial in study.get_trials(deepcopy=False):
+        facts = trial.user_attrs
+        values = list(trial.values or [])
+        rows.append(
+            {
+                "number": trial.number,
+                "state": STATES[trial.state.name],
+                "value": values[0] if values else math.nan,
+                "values": values,
+                **{f"params/{name}": value for name, value in trial.params.items()},
+                "run": facts.get("run", ""),
+                "folder": facts.get("folder", ""),
+                "iteration": facts.get("iteration"),
+                "seconds": facts.get("seconds"),
+                "started": trial.datetime_start,
+                "ended": trial.datetime_complete,
+                "cached": bool(facts.get("cached", False)),
+                "reason": facts.get("reason", ""),
+            }
+        )
+    columns = ["number", "state", "value", "values", "run", "folder", "iteration", "seconds", "started", "ended"]
+    return DataFrame(rows) if rows else DataFrame(columns=[*columns, "cached", "reason"])

@@ -1,0 +1,1 @@
+"""Figures as matplotlib files and as plotly charts."""

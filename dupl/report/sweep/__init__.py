@@ -1,0 +1,1 @@
+"""What a sweep found, as text, charts and a page."""

@@ -1,0 +1,252 @@
+"""A table as it stands on paper: cells of text, footnotes by letter. What every format shows is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from dupl.report.tables.outline import Column, Row
+from dupl.report.tables.statistics import Estimate, stars
+from dupl.report.tables.table import Cell, Step, Table
+
+MARKS = 8  # more factors than this stand in words
+NONE = "–"
+INTERVAL, P = "ours, 95 % interval", "p (Holm)"
+
+
+@dataclass(frozen=True)
+class Text:
+    """What stands in a cell.
+
+    Attributes:
+        text: Plain.
+        notes: Letters of its footnotes.
+        estimate: That it tells, for a drawing beside it.
+        strong: Whether it is to be seen first.
+    """
+
+    text: str
+    notes: tuple[str, ...] = ()
+    estimate: Estimate | None = None
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Rows of cells under a header of two lines.
+
+    Attributes:
+        title: Of the grid.
+        groups: Label, split and protocol in words, and number of columns, in order.
+        header: One text for each column; the first is of the labels.
+        marks: How many columns after the first are check marks.
+        rows: As many cells each.
+    """
+
+    title: str
+    groups: tuple[tuple[str, str, int], ...]
+    header: tuple[str, ...]
+    marks: int
+    rows: tuple[tuple[Text, ...], ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """Everything that is printed.
+
+    Attributes:
+        title: Of the table.
+        measures: What each column is, and by which protocol it was measured.
+        grids: The table, its changes, and effects where there are any.
+        footnotes: Letter and text.
+        notes: On the whole.
+        provenance: Names and values.
+    """
+
+    title: str
+    measures: tuple[tuple[str, str], ...]
+    grids: tuple[Grid, ...]
+    footnotes: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    provenance: tuple[tuple[str, str], ...]
+
+
+@dataclass
+class Footnotes:
+    """Texts by letter, each once, in the order of their first use."""
+
+    letters: dict[str, str] = field(default_factory=dict)
+
+    def add(self, texts: Iterable[str]) -> tuple[str, ...]:
+        """The letters of texts."""
+        return tuple(self.letters.setdefault(text, letter(len(self.letters))) for text in texts if text)
+
+
+def letter(number: int) -> str:
+    """a, b, ..., z, aa, ab, ..."""
+    return (letter(number // 26 - 1) if number >= 26 else "") + chr(ord("a") + number % 26)
+
+
+def signed(value: float) -> str:
+    """With its sign, one decimal; no sign where it rounds to 0."""
+    text = f"{value:+.1f}".replace("-", "−")
+    return "0.0" if text[1:] == "0.0" else text
+
+
+def spread(cell: Cell) -> str:
+    """Mean, standard deviation and number of seeds: "66.7 ± 0.4 (3)"."""
+    if cell.summary is None:
+        return NONE
+    mean, std, n = cell.summary.mean, cell.summary.std, cell.summary.n
+    return f"{mean:.1f} ({n})" if std is None else f"{mean:.1f} ± {std:.1f} ({n})"
+
+
+def interval(estimate: Estimate) -> str:
+    """Ends of an interval: "[1.1, 4.0]"."""
+    return f"[{estimate.low:.1f}, {estimate.high:.1f}]".replace("-", "−")
+
+
+def layout(table: Table) -> Document:
+    """Arranges a table; see `dupl.report.tables.render` for its formats."""
+    footnotes = Footnotes()
+    grids = [_main(table, footnotes)]
+    if steps := [row for row in table.outline.rows if table.outline.against(row) is not None]:
+        grids.append(_changes(table, steps, footnotes))
+    if table.effects:
+        grids.append(_effects(table, footnotes))
+    columns = table.outline.columns
+    return Document(
+        table.outline.title,
+        tuple((column.label, _measure(column)) for column in columns),
+        tuple(grids),
+        tuple((key, text) for text, key in footnotes.letters.items()),
+        (*_general(table), *table.notes),
+        tuple(table.provenance.items()),
+    )
+
+
+def _measure(column: Column) -> str:
+    return f"{column.metric} in percent, protocol {column.protocol}" + (f": {column.how}" if column.how else "")
+
+
+def _protocol(column: Column) -> str:
+    """How a column was measured, for its head; what the plan asks for where nothing was measured yet."""
+    return column.how or f"protocol {column.protocol}"
+
+
+def _main(table: Table, footnotes: Footnotes) -> Grid:
+    outline = table.outline
+    factors = outline.factors if len(outline.factors) <= MARKS else {}
+    words = len(outline.factors) > MARKS
+    lead = len(factors) + words
+    groups = [("", "", 1 + lead)]
+    header = [outline.heading, *factors.values(), *["with"] * words]
+    printed = {c.key: any(c.key in row.paper for row in outline.rows) for c in outline.columns}
+    compared = any(outline.against(row) is not None for row in outline.rows)
+    for column in outline.columns:
+        names = ["ours", *["paper", "ours − paper"] * printed[column.key], *["change"] * compared]
+        groups.append((column.label, _protocol(column), len(names)))
+        header += names
+    rows = []
+    for row in outline.rows:
+        cells = [Text(row.label, footnotes.add([row.note]))]
+        cells += [Text("✓" if key in row.has else "") for key in factors]
+        if words:
+            cells.append(Text(", ".join(name for key, name in outline.factors.items() if key in row.has)))
+        for column in outline.columns:
+            cell = table.cells[row.key, column.key]
+            cells.append(Text(spread(cell), footnotes.add(cell.notes), strong=True))
+            if printed[column.key]:
+                cells += _paper(cell)
+            if compared:
+                cells.append(_change(cell, footnotes))
+        rows.append(tuple(cells))
+    return Grid("", tuple(groups), tuple(header), len(factors), tuple(rows))
+
+
+def _paper(cell: Cell) -> list[Text]:
+    if cell.paper is None:
+        return [Text(""), Text("")]
+    gap = signed(cell.summary.mean - cell.paper) if cell.summary is not None else NONE
+    return [Text(f"{cell.paper:.1f}"), Text(gap)]
+
+
+def _change(cell: Cell, footnotes: Footnotes) -> Text:
+    step = cell.step
+    if step is None:
+        return Text("")
+    if step.change is None:
+        return Text(NONE, footnotes.add([step.note] if step.note else cell.notes))
+    return Text(signed(step.change) + stars(step.p), footnotes.add([step.note]))
+
+
+def _changes(table: Table, rows: Sequence[Row], footnotes: Footnotes) -> Grid:
+    """Every step in figures: change with its interval, p and the paper's change."""
+    outline, shown = table.outline, []
+    names = {row.key: row.label for row in outline.rows}
+    steps = {c.key: [s for row in rows if (s := table.cells[row.key, c.key].step) is not None] for c in outline.columns}
+    printed = {key: any(step.paper is not None for step in found) for key, found in steps.items()}
+    for k, row in enumerate(rows):
+        first = next(iter(steps.values()))[k]
+        parts = [Text(first.label), Text(names[first.against])]
+        for column in outline.columns:
+            step, cell = steps[column.key][k], table.cells[row.key, column.key]
+            parts += _told(step, _change(cell, footnotes))
+            parts += [Text("" if step.paper is None else signed(step.paper))] * printed[column.key]
+        shown.append(tuple(parts))
+    heads = [(c, (INTERVAL, P, *["paper"] * printed[c.key])) for c in outline.columns]
+    return _steps("Changes", ("change", "against"), heads, shown)
+
+
+def _told(step: Step, change: Text) -> list[Text]:
+    if step.estimate is None or step.p is None:
+        return [change, Text(NONE)]
+    text = f"{change.text} {interval(step.estimate)}"
+    return [Text(text, change.notes, step.estimate, strong=True), Text(chance(step.p))]
+
+
+def chance(p: float) -> str:
+    """A p value, two digits of it."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def _steps(
+    title: str,
+    lead: tuple[str, ...],
+    heads: Sequence[tuple[Column, tuple[str, ...]]],
+    rows: Sequence[tuple[Text, ...]],
+) -> Grid:
+    groups = (("", "", len(lead)), *((column.label, _protocol(column), len(names)) for column, names in heads))
+    return Grid(title, groups, (*lead, *(name for _, names in heads for name in names)), 0, tuple(rows))
+
+
+def _effects(table: Table, footnotes: Footnotes) -> Grid:
+    """The marginal mean of each factor."""
+    columns, rows = table.outline.columns, []
+    for key in dict.fromkeys(factor for factor, _ in table.effects):
+        steps = [table.effects[key, column.key] for column in columns]
+        cells = [Text(steps[0].label)]
+        for step in steps:
+            text = NONE if step.change is None else signed(step.change) + stars(step.p)
+            cells += _told(step, Text(text, footnotes.add([step.note])))
+        rows.append(tuple(cells))
+    heads = [(column, (INTERVAL, P)) for column in columns]
+    return _steps("Effect of each component (marginal mean)", ("component",), heads, rows)
+
+
+def _general(table: Table) -> list[str]:
+    """What holds for every cell."""
+    steps = [cell.step for cell in table.cells.values()] + list(table.effects.values())
+    estimates = [step.estimate for step in steps if step is not None and step.estimate is not None]
+    over = {estimate.over for estimate in estimates}
+    notes = ["ours: mean ± standard deviation over seeds (number of seeds)"]
+    if over:
+        notes.append(f"change: 95 % interval over {' or '.join(sorted(over))}")
+        notes.append("*, **, ***: p < 0.05, 0.01, 0.001, corrected by Holm over the rows of a column")
+    if "images" in over:
+        notes.append("an interval over images alone says nothing of other seeds")
+    if any(estimate.seeds == 2 for estimate in estimates):
+        notes.append("intervals over two seeds are wide, and hold in 92 % of cases where seeds differ much: take three")
+    if table.effects:
+        notes.append("effect: mean over all pairs of rows that differ in that component alone")
+    return [*notes, *[table.outline.reference] * bool(table.outline.reference)]

@@ -1,0 +1,78 @@
+"""A table as Markdown, LaTeX, HTML or CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from dupl import cells
+from dupl.report.pages.plan import page
+from dupl.report.tables.latex import latex
+from dupl.report.tables.layout import layout
+from dupl.report.tables.markdown import markdown
+from dupl.report.tables.table import Step, Table
+
+FORMATS = ("md", "latex", "csv", "html")
+TIDY = (
+    *("plan", "row", "label", "column", "metric", "protocol", "how", "n", "seeds", "values", "mean", "std"),
+    *("paper", "minus_paper", "change", "against", "change_value", "ci_low", "ci_high", "ci_over", "p", "p_holm"),
+    *("paper_change", "commits", "fingerprints", "notes"),
+)
+
+
+def render(table: Table, form: str) -> str:
+    """A table as text.
+
+    Args:
+        table: What to show.
+        form: One of `FORMATS`.
+    """
+    if form == "csv":
+        return tidy(table)
+    return page(table) if form == "html" else {"md": markdown, "latex": latex}[form](layout(table))
+
+
+def tidy(table: Table) -> str:
+    """The lines of a table as CSV; empty where there is no figure."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, TIDY, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: cells.written(value) for key, value in line.items()} for line in lines(table))
+    return text.getvalue()
+
+
+def lines(table: Table) -> list[dict[str, object]]:
+    """One line for each cell, and for each effect of a component, with keys of `TIDY`; figures unrounded."""
+    found, outline = list[dict[str, object]](), table.outline
+    for column in outline.columns:
+        shared = dict(plan=outline.name, column=column.key, metric=column.metric, protocol=column.protocol)
+        shared["how"] = column.how
+        for row in outline.rows:
+            cell = table.cells[row.key, column.key]
+            line: dict[str, object] = {**shared, "row": row.key, "label": row.label, "n": len(cell.values)}
+            line["seeds"] = " ".join(map(str, cell.values))
+            line["values"] = " ".join(map(repr, cell.values.values()))
+            if cell.summary is not None:
+                line |= {"mean": cell.summary.mean, "std": cell.summary.std}
+                line["minus_paper"] = None if cell.paper is None else cell.summary.mean - cell.paper
+            line |= {"paper": cell.paper, "commits": " ".join(cell.commits)}
+            line["fingerprints"] = " ".join(cell.fingerprints)
+            step = cell.step
+            line["notes"] = "; ".join(filter(None, [*cell.notes, "" if step is None else step.note, row.note]))
+            found.append(line | _figures(step))
+        for (factor, key), step in table.effects.items():
+            if key == column.key:
+                lead = {**shared, "row": f"effect of {factor}", "label": step.label, "notes": step.note}
+                found.append(lead | _figures(step))
+    return found
+
+
+def _figures(step: Step | None) -> dict[str, object]:
+    if step is None:
+        return {}
+    found: dict[str, object] = {"change": step.label, "against": step.against, "change_value": step.change}
+    found["paper_change"] = step.paper
+    if step.estimate is not None:
+        e = step.estimate
+        found |= {"ci_low": e.low, "ci_high": e.high, "ci_over": e.over, "p": e.p, "p_holm": step.p}
+    return found

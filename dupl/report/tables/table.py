@@ -1,0 +1,179 @@
+"""The table of a plan: what its runs measured beside the paper's numbers, what each step changes, what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from dupl.report.tables.column import Evidence, provenance
+from dupl.report.tables.comparison import Comparison, Estimates, Loader
+from dupl.report.tables.outline import Column, Outline, PlannedRun, Row
+from dupl.report.tables.statistics import Estimate, Summary, holm, marginal_weights
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = ["Cell", "Column", "Outline", "PlannedRun", "Row", "Step", "Table", "table"]
+
+
+MANY = 3  # changed factors that still make a name
+
+
+@dataclass(frozen=True)
+class Step:
+    """What changes from one row to another.
+
+    Attributes:
+        label: "+ DTA".
+        against: Key of the other row; "" for the effect of a factor.
+        estimate: With its interval; None where there is none.
+        change: The difference of means over shared seeds; None where there is none.
+        p: Corrected by Holm's method over the table's rows of this column.
+        paper: The paper's difference.
+        note: What is missing, or restricted.
+    """
+
+    label: str
+    against: str
+    estimate: Estimate | None = None
+    change: float | None = None
+    p: float | None = None
+    paper: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row's figures in one column.
+
+    Attributes:
+        values: By seed, percent.
+        summary: Of them; None where there is none.
+        paper: The paper's number.
+        step: Against another row; None for a row that is compared with none.
+        notes: What is missing, and why.
+        fingerprints: Of the runs behind the values.
+        commits: Of their code.
+    """
+
+    values: Mapping[int, float]
+    summary: Summary | None
+    paper: float | None
+    step: Step | None
+    notes: tuple[str, ...]
+    fingerprints: tuple[str, ...]
+    commits: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, ready to be printed.
+
+    Attributes:
+        outline: What was planned; its columns say how they were measured.
+        cells: By row and column key.
+        effects: Of a factorial, by factor and column key.
+        notes: On the whole table.
+        provenance: Names and values.
+    """
+
+    outline: Outline
+    cells: Mapping[tuple[str, str], Cell]
+    effects: Mapping[tuple[str, str], Step]
+    notes: tuple[str, ...]
+    provenance: Mapping[str, str]
+
+
+def table(
+    outline: Outline,
+    runs: Sequence[PlannedRun],
+    frame: DataFrame,
+    load: Loader,
+    *,
+    subsets: Mapping[str, Sequence[str]] | None = None,
+    mixed: Callable[[DataFrame], Sequence[str]] = lambda _: (),
+    command: str = "",
+) -> Table:
+    """The table of a plan.
+
+    Args:
+        outline: The plan.
+        runs: One for each row and seed.
+        frame: Metrics, a row for each run, evaluation and metric: columns run, fingerprint, state, seed, commit, dirty,
+            versions of packages, protocol, title, split, last, metric and value.
+        load: Pixels per image of a fingerprint, protocol and split: columns map, image, class, TP, FP and FN.
+        subsets: Class names by the name of a subset's mIoU.
+        mixed: What keeps the evaluations of a part of the frame from being compared, in lines.
+        command: That the table is made with.
+    """
+    measured = {column.key: Evidence.of(column, runs, frame) for column in outline.columns}
+    outline = replace(outline, columns=tuple(replace(c, how=measured[c.key].how) for c in outline.columns))
+    cells: dict[tuple[str, str], Cell] = {}
+    effects: dict[tuple[str, str], Step] = {}
+    for column in outline.columns:
+        evidence = measured[column.key]
+        estimates = Estimates(column.metric, evidence, load, subsets or {})
+        steps = _corrected([_step(outline, row, column, estimates) for row in outline.rows])
+        for row, step in zip(outline.rows, steps, strict=True):
+            values = evidence.values(row.key)
+            cells[row.key, column.key] = Cell(
+                values,
+                Summary.of(values.values()) if values else None,
+                row.paper.get(column.key),
+                step,
+                evidence.absent(row.key),
+                tuple(dict.fromkeys(evidence.fingerprint(row.key, seed) for seed in values)),
+                evidence.commits(row.key),
+            )
+        if outline.kind == "factorial":
+            found = {key: _effect(outline, key, estimates) for key in outline.factors}
+            varied = {key: step for key, step in found.items() if step is not None}
+            corrected = _corrected(list(varied.values()))
+            effects |= {(key, column.key): s for key, s in zip(varied, corrected, strict=True) if s is not None}
+    used = [evidence.used for evidence in measured.values()]
+    notes, facts = provenance(outline.name, runs, used, mixed, command)
+    return Table(outline, cells, effects, notes, facts)
+
+
+def _step(outline: Outline, row: Row, column: Column, estimates: Estimates) -> Step | None:
+    other = outline.against(row)
+    if other is None:
+        return None
+    label, key = _label(outline, row, other), column.key
+    paper = row.paper[key] - other.paper[key] if key in row.paper and key in other.paper else None
+    if not estimates.evidence.values(row.key):  # the cell tells why
+        return Step(label, other.key, paper=paper)
+    names = {row.key: row.label, other.key: other.label}
+    return _told(Step(label, other.key, paper=paper), estimates.compare([other.key, row.key], [-1.0, 1.0], names))
+
+
+def _effect(outline: Outline, factor: str, estimates: Estimates) -> Step | None:
+    """A factor's marginal mean; None for one that never changes by itself."""
+    weights = marginal_weights([row.has for row in outline.rows], factor)
+    if weights is None:
+        return None
+    rows = [(row, weight) for row, weight in zip(outline.rows, weights, strict=True) if weight]
+    names = {row.key: row.label for row, _ in rows}
+    found = estimates.compare(list(names), [weight for _, weight in rows], names)
+    return _told(Step(f"+ {outline.factors[factor]}", ""), found)
+
+
+def _told(step: Step, found: Comparison) -> Step:
+    p = None if found.estimate is None else found.estimate.p
+    return replace(step, estimate=found.estimate, change=found.change, p=p, note=found.note)
+
+
+def _corrected(steps: Sequence[Step | None]) -> list[Step | None]:
+    corrected = holm([None if step is None else step.p for step in steps])
+    return [None if step is None else replace(step, p=p) for step, p in zip(steps, corrected, strict=True)]
+
+
+def _label(outline: Outline, row: Row, other: Row) -> str:
+    """What comes and what goes: "+ DTA", "− ANF"; the row's label where no factor does, or many do."""
+    changed = [
+        f"{'+' if key in row.has else '−'} {name}"
+        for key, name in outline.factors.items()
+        if (key in row.has) != (key in other.has)
+    ]
+    return " ".join(changed) if 1 <= len(changed) <= MANY else row.label

@@ -1,0 +1,226 @@
+"""Tables of many runs: metrics, pixels per class, pixels per image."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dupl import cells
+from dupl.errors import UserError
+from dupl.runs.provenance import PACKAGES
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from dupl.runs.evaluation import Evaluation
+    from dupl.runs.run import Status
+    from dupl.runs.stored import StoredRun
+
+VERSIONS = ("python", *PACKAGES)
+RUN = ("run", "recipe", "fingerprint", "state", "seed")
+EVALUATION = ("protocol", "name", "title", "split", "checkpoint", "iteration", "last")
+
+
+def frame(runs: Iterable[StoredRun]) -> DataFrame:
+    """Metrics, one row for each run, evaluation and metric.
+
+    Columns: of the run its folder `run`, `recipe`, `fingerprint`, `state`, `seed`, `commit`, `dirty`, `changes`
+    (digest of git.diff, "" where nothing was changed) and a version for each of `VERSIONS`, all missing where
+    they are not known; of the evaluation `protocol`, `name`, `title`, `split`, `checkpoint`, `iteration` and `last`, as
+    `Evaluation` has them; and `metric` and `value`, mostly percent, NaN where there was nothing to measure.
+    """
+    import pandas as pd
+
+    heads: list[tuple[Any, ...]] = []
+    repeats: list[int] = []
+    metrics: list[str] = []
+    values: list[float] = []
+    for stored in runs:
+        status = stored.status
+        versions = status.versions or {}
+        code = (status.commit, status.dirty, _changes(stored.path, status), *(versions.get(name) for name in VERSIONS))
+        for one in stored.evaluations:
+            heads.append((*_of_run(stored), *code, *_of_evaluation(one)))
+            repeats.append(len(one.metrics))
+            metrics += one.metrics.keys()
+            values += one.metrics.values()
+    table = pd.DataFrame(heads, columns=[*RUN, "commit", "dirty", "changes", *VERSIONS, *EVALUATION])
+    table = table.astype({"seed": "int64", "dirty": "boolean", "iteration": "Int64", "last": bool})
+    table = table.take(np.repeat(np.arange(len(heads)), repeats)).reset_index(drop=True)
+    table["metric"] = pd.Series(metrics, dtype=str)
+    table["value"] = np.array(values, float)
+    return table
+
+
+def counts(runs: Iterable[StoredRun], protocol: str | None, last: bool, damaged: dict[Path, str]) -> DataFrame:
+    """Pixels per class, one row for each run, evaluation, map and class.
+
+    Columns: of the run and the evaluation as in `frame`, without code and versions; `map` ("cam/1"), `class`; pixels
+    `TP`, `FP` and `FN`, which are the sums of the per-image counts; percent `IoU`, `precision`, `recall` and `OA`, NaN
+    where there is nothing to divide by, and `IoU` also for a class that the truth does not contain.
+
+    Args:
+        runs: Which.
+        protocol: Which evaluations; all where None.
+        last: Only those that speak for their run.
+        damaged: Takes the files that are left out, and why.
+    """
+    found = _collect(runs, protocol, last, damaged, _confusion, ["map", "class", "TP", "FP", "FN"])
+    tp, fp, fn = (found[name].to_numpy(float) for name in ("TP", "FP", "FN"))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found["IoU"] = np.where(tp + fn > 0, 100 * tp / (tp + fp + fn), np.nan)
+        found["precision"] = 100 * tp / (tp + fp)
+        found["recall"] = 100 * tp / (tp + fn)
+    found["OA"] = 100 - found["precision"]
+    return found
+
+
+def per_image(runs: Iterable[StoredRun], protocol: str | None, last: bool, damaged: dict[Path, str]) -> DataFrame:
+    """Pixels per image and class, as `counts` without the percentages, and with a column `image`.
+
+    Classes without a pixel of truth or prediction in an image have no row. A table that does not add up to the
+    confusion matrix beside it has been cut, and is left out.
+    """
+    return _collect(runs, protocol, last, damaged, _images, ["map", "image", "class", "TP", "FP", "FN"])
+
+
+def mixed(table: DataFrame) -> list[str]:
+    """What keeps the runs behind a table from being compared as they are; one line each, none where all is well.
+
+    Different commits, changes that were not committed, package versions; of the evaluations that speak for the runs,
+    different iterations, weights or settings of one protocol.
+
+    Args:
+        table: Of `frame`, or the part of it that is shown.
+    """
+    runs = table.drop_duplicates("run")
+    lines = []
+    if runs["commit"].fillna("").nunique() > 1:
+        lines.append(f"different commits: {_tally(runs['commit'].str[:7].fillna('no checkout'))}")
+    if (dirty := int(runs["dirty"].fillna(False).sum())) and runs["changes"].fillna("unknown").nunique() > 1:
+        lines.append(f"different uncommitted changes: {dirty} of {_runs(len(runs))} have any (git.diff)")
+    for package in VERSIONS:
+        if runs[package].fillna("").nunique() > 1:
+            lines.append(f"different versions of {package}: {_tally(runs[package].fillna('none'))}")
+    each = table[table["last"]].drop_duplicates(["run", "protocol", "split"])
+    for (protocol, split), part in each.groupby(["protocol", "split"]):
+        for column, what in (("name", "settings"), ("checkpoint", "weights"), ("iteration", "iterations")):
+            cells = part[column].astype(object).where(part[column].notna(), "unknown").replace("", "as trained")
+            if cells.nunique() > 1:
+                lines.append(f"different {what} evaluated by {protocol} on {split}: {_tally(cells)}")
+    return lines
+
+
+def _tally(cells: Any) -> str:
+    return ", ".join(f"{value} ({_runs(count)})" for value, count in cells.value_counts().items())
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'s' * (count != 1)}"
+
+
+def _of_run(stored: StoredRun) -> tuple[Any, ...]:
+    status = stored.status
+    return str(stored.path), stored.recipe, status.fingerprint, stored.state, status.seed
+
+
+def _of_evaluation(one: Evaluation) -> tuple[Any, ...]:
+    return one.protocol, one.name, one.title, one.split, one.checkpoint, one.iteration, one.last
+
+
+def _changes(path: Path, status: Status) -> str | None:
+    if not status.dirty:
+        return "" if status.dirty is False else None
+    try:
+        return hashlib.sha256((path / "git.diff").read_bytes()).hexdigest()[:8]
+    except OSError:
+        return None
+
+
+def _collect(
+    runs: Iterable[StoredRun],
+    protocol: str | None,
+    last: bool,
+    damaged: dict[Path, str],
+    read: Callable[[Path], DataFrame],
+    columns: Sequence[str],
+) -> DataFrame:
+    """The tables of many evaluations under each other, beside what tells them apart."""
+    import pandas as pd
+
+    heads, parts = [], []
+    for stored in runs:
+        for one in stored.evaluations:
+            if (last and not one.last) or protocol not in (None, one.protocol):
+                continue
+            try:
+                parts.append(read(one.folder))
+                heads.append((*_of_run(stored), *_of_evaluation(one)))
+            except FileNotFoundError as error:
+                damaged[Path(error.filename)] = "it is missing"
+            except (OSError, ValueError, UserError) as error:
+                damaged[one.folder] = str(error)
+    table = pd.DataFrame(heads, columns=[*RUN, *EVALUATION]).astype({"seed": "int64", "iteration": "Int64"})
+    table = table.take(np.repeat(np.arange(len(parts)), [len(part) for part in parts])).reset_index(drop=True)
+    empty = pd.DataFrame({name: pd.Series(dtype="int64" if name.isupper() else str) for name in columns})
+    return pd.concat([table, pd.concat(parts or [empty], ignore_index=True)], axis=1)
+
+
+def _whole(path: Path) -> bytes:
+    data = path.read_bytes()
+    if not data.endswith(b"\n"):
+        raise ValueError(f"{path.name} is cut off")
+    return data
+
+
+def _confusion(folder: Path) -> DataFrame:
+    """TP, FP and FN of every map and class, from confusion.csv."""
+    import pandas as pd
+
+    name = "confusion.csv"
+    try:
+        header, *rows = csv.reader(io.StringIO(_whole(folder / name).decode()))
+    except csv.Error as error:
+        raise ValueError(f"{name} is damaged: {error}") from None
+    if any(len(row) != len(header) for row in rows):
+        raise ValueError(f"{name} is damaged: its rows are not as long as its head")
+    header = list(map(cells.read, header))
+    classes = header[2:]
+    try:
+        matrices = np.array([row[2:] for row in rows], dtype=np.int64).reshape(-1, len(classes), len(classes))
+    except (ValueError, OverflowError):
+        raise ValueError(f"{name} is damaged: no square matrix of whole numbers for each map") from None
+    if header[:2] != ["map", "truth"] or [cells.read(row[1]) for row in rows] != classes * len(matrices):
+        raise ValueError(f"{name} is damaged: its classes are not in order")
+    tp = np.diagonal(matrices, axis1=1, axis2=2)
+    found = {"TP": tp, "FP": matrices.sum(1) - tp, "FN": matrices.sum(2) - tp}
+    keys = {"map": [row[0] for row in rows], "class": classes * len(matrices)}
+    return pd.DataFrame({**keys, **{key: value.ravel() for key, value in found.items()}})
+
+
+def _images(folder: Path) -> DataFrame:
+    """Rows of per_image.csv."""
+    import pandas as pd
+
+    name = "per_image.csv"
+    kinds = {"map": str, "image": str, "class": str, "TP": "int64", "FP": "int64", "FN": "int64"}
+    try:
+        table = pd.read_csv(io.BytesIO(_whole(folder / name)), dtype=kinds, keep_default_na=False)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{name} is damaged: {' '.join(str(error).split())}") from None
+    if list(table.columns) != list(kinds):
+        raise ValueError(f"{name} is damaged: its columns are {', '.join(table.columns)}")
+    for column in ("image", "class"):
+        table[column] = table[column].map(cells.read)
+    pixels = ["TP", "FP", "FN"]
+    sums = table.groupby(["map", "class"], sort=True)[pixels].sum()
+    whole = _confusion(folder).set_index(["map", "class"])[pixels]
+    if not whole[whole.any(axis=1)].sort_index().equals(sums):
+        raise ValueError(f"{name} is damaged: it does not add up to confusion.csv")
+    return table

@@ -1,0 +1,129 @@
+"""One run of the store, as its files are."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dupl.config import catalogue
+from dupl.errors import UserError
+from dupl.runs.evaluation import Damage, Evaluation, read_evaluations
+from dupl.runs.ledger import Work, work_of_file
+from dupl.runs.process import at_work
+from dupl.runs.run import Run, State, Status
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+ACTIVE = ("created", "running")
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run as it was found.
+
+    Attributes:
+        run: Its folder.
+        status: As it stands on disk.
+        state: As it is: "interrupted" where the status says created or running and the process is gone.
+        written: When status.json was last written, in seconds since the epoch.
+    """
+
+    run: Run
+    status: Status
+    state: State
+    written: float
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.run.path
+
+    @property
+    def fingerprint(self) -> str:
+        """Id of the resolved config."""
+        return self.status.fingerprint
+
+    @property
+    def stale(self) -> bool:
+        """Whether the process died without a word."""
+        return self.state != self.status.state
+
+    @property
+    def recipe(self) -> str:
+        """Of what, by the folder's name without the fingerprint."""
+        return self.path.name.removesuffix(f"-{self.fingerprint}")
+
+    @property
+    def seconds_per_iteration(self) -> float | None:
+        """Mean over the training so far, evaluation left out; None before the first checkpoint."""
+        status = self.status
+        return status.seconds / status.iteration if status.iteration > 0 and status.seconds > 0 else None
+
+    @cached_property
+    def config(self) -> Config:
+        """The resolved config; reading it takes a while.
+
+        Raises:
+            UserError: config.py is damaged.
+        """
+        return catalogue.read(self.run.config_path)
+
+    @cached_property
+    def work(self) -> Work | None:
+        """What an iteration of it consists of; None where config.py is damaged."""
+        return work_of_file(self.run.config_path)
+
+    @cached_property
+    def _read(self) -> tuple[list[Evaluation], Damage]:
+        return read_evaluations(self.path)
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """Its evaluations that are whole, read once."""
+        return self._read[0]
+
+    @property
+    def damage(self) -> Damage:
+        """Its evaluations that are not, and why."""
+        return self._read[1]
+
+    def size(self) -> int:
+        """Bytes of all files in the folder, of which links count as links."""
+        return _size(self.path)
+
+
+def open_run(folder: str | Path) -> StoredRun | None:
+    """The run in a folder, None where there is none any more.
+
+    Raises:
+        UserError: It is damaged; the message says how, the caller knows where.
+    """
+    run = Run(folder)
+    try:
+        written = os.stat(os.path.join(folder, "status.json")).st_mtime
+        status = run.status
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UserError(f"status.json cannot be read: {error.strerror or error}") from None
+    except UserError as error:
+        raise type(error)(str(error).removeprefix(f"{run.path}/")) from None
+    if not os.path.isfile(run.config_path):
+        raise UserError("config.py is missing")
+    gone = status.state in ACTIVE and at_work(status, written) is False
+    return StoredRun(run, status, "interrupted" if gone else status.state, written)
+
+
+def _size(folder: str | Path) -> int:
+    try:
+        with os.scandir(folder) as entries:
+            return sum(
+                _size(entry.path) if entry.is_dir(follow_symlinks=False) else entry.stat(follow_symlinks=False).st_size
+                for entry in entries
+            )
+    except OSError:  # it was removed meanwhile, or nobody may look
+        return 0

@@ -1,0 +1,207 @@
+"""Tracking by wandb, without torch and wandb: whether to, and under which names."""
+
+from __future__ import annotations
+
+import importlib.util
+import netrc
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from dupl.errors import UserError
+from dupl.runs.run import Run
+
+Mode = Literal["off", "offline", "online"]
+MODES: tuple[Mode, ...] = ("off", "offline", "online")
+WANDB_MODES: dict[str, Mode] = {
+    "online": "online",
+    "run": "online",
+    "shared": "online",
+    "offline": "offline",
+    "dryrun": "offline",
+    "disabled": "off",
+}
+PROJECT = "dupl"
+BACKENDS = {"TensorboardVisBackend": "tensorboard", "MLflowVisBackend": "mlflow", "AimVisBackend": "aim"}
+RECORD = "wandb.json"  # in a run's folder: the id and names that a resumed run goes on under
+INSTALL = 'pip install "dupl-lab[track]"'
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A mode and where it comes from, for people."""
+
+    mode: Mode
+    why: str
+
+
+def installed() -> bool:
+    """Whether wandb can be imported; the folder ``./wandb`` that offline runs leave behind is not it."""
+    spec = importlib.util.find_spec("wandb")
+    return spec is not None and spec.origin is not None
+
+
+def server(environ: Mapping[str, str] = os.environ) -> str:
+    """Address of wandb's server."""
+    return environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
+
+
+def unreachable(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Why the server does not answer; None where it does, whatever it says."""
+    try:
+        urlopen(Request(server(environ), method="HEAD"), timeout=10).close()
+    except HTTPError:
+        return None
+    except (OSError, ValueError) as error:
+        return f"{server(environ)}: {getattr(error, 'reason', error)}"
+    return None
+
+
+def account(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Where an account is set up, as wandb itself looks for one: a variable or the netrc file; None where nowhere.
+
+    Only whether there is an entry is looked at; nothing is asked of the server.
+    """
+    for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"):
+        if environ.get(name):
+            return name
+    home = Path(environ.get("HOME") or Path.home())
+    files = [Path(environ["NETRC"]).expanduser()] if environ.get("NETRC") else [home / ".netrc", home / "_netrc"]
+    host = urlsplit(server(environ)).netloc
+    for file in files:
+        try:
+            if netrc.netrc(str(file)).authenticators(host):
+                return str(file)
+        except (OSError, netrc.NetrcParseError):
+            continue
+    return None
+
+
+def check_backends(backends: Sequence[Mapping[str, Any]]) -> None:
+    """Know before training whether the packages of mmengine's backends are there.
+
+    Args:
+        backends: The recipe's ``runtime.vis_backends``.
+
+    Raises:
+        UserError: One is missing.
+    """
+    for backend in backends:
+        name = str(backend.get("type"))
+        package = BACKENDS.get(name)
+        if package is not None and importlib.util.find_spec(package) is None:
+            raise UserError(f"runtime.vis_backends names {name}: pip install {package}, or take it off the list")
+
+
+def entity() -> str:
+    """The account's own entity, asked of the server.
+
+    Raises:
+        UserError: The server does not tell.
+    """
+    import wandb
+
+    try:
+        name = wandb.Api().default_entity
+    except Exception as error:
+        raise UserError(f"wandb does not tell whose account this is ({error}): give --entity") from None
+    if not name:
+        raise UserError("the account has no entity of its own: give --entity")
+    return str(name)
+
+
+def choose(flag: str | None = None, environ: Mapping[str, str] = os.environ) -> Choice:
+    """The mode: the flag's, else WANDB_MODE's, else online with an account and offline without one.
+
+    Args:
+        flag: What the command line says; None where it says nothing.
+        environ: The environment.
+
+    Raises:
+        UserError: The flag asks for what cannot be: wandb is not installed, or online without an account.
+    """
+    if flag == "off":
+        return Choice("off", "--wandb off")
+    there = installed()
+    if flag is not None:
+        if flag not in MODES:
+            raise UserError(f"--wandb {flag}: choose of {', '.join(MODES)}")
+        if not there:
+            raise UserError(f"--wandb {flag}: wandb is not installed: {INSTALL}")
+        if flag == "online" and account(environ) is None:
+            raise UserError("--wandb online: no account is set up: wandb login, or --wandb offline and dupl sync later")
+        return Choice(cast(Mode, flag), f"--wandb {flag}")
+    if not there:
+        return Choice("off", "wandb is not installed")
+    if name := environ.get("WANDB_MODE"):
+        mode = WANDB_MODES.get(name)
+        if mode is None:
+            raise UserError(f"WANDB_MODE is {name}: choose online, offline or disabled")
+        if mode == "online" and account(environ) is None:
+            return Choice("offline", f"WANDB_MODE is {name}, but no account is set up")
+        return Choice(mode, f"WANDB_MODE is {name}")
+    place = account(environ)
+    return Choice("online", f"account in {place}") if place else Choice("offline", "no account is set up")
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a run is called on wandb.
+
+    Attributes:
+        project: Of all runs.
+        group: The plan.
+        job_type: The row of the plan.
+        name: The row and the seed.
+        tags: Components that are on.
+    """
+
+    project: str
+    group: str | None
+    job_type: str
+    name: str
+    tags: tuple[str, ...]
+
+
+def names(folder: str, seed: int, tags: Sequence[str], environ: Mapping[str, str] = os.environ) -> Names:
+    """Names from DUPL_PLAN and DUPL_ROW, which ``dupl ablate`` sets; else from wandb's own variables, else the folder.
+
+    Args:
+        folder: Name of the run's folder.
+        seed: Of the run.
+        tags: Components that are on.
+        environ: The environment.
+    """
+    plan, row = environ.get("DUPL_PLAN"), environ.get("DUPL_ROW")
+    return Names(
+        project=environ.get("WANDB_PROJECT") or PROJECT,
+        group=plan or environ.get("WANDB_RUN_GROUP") or None,
+        job_type=row or environ.get("WANDB_JOB_TYPE") or "train",
+        name=environ.get("WANDB_NAME") or f"{row or folder}, seed {seed}",
+        tags=tuple(tags),
+    )
+
+
+def identity(folder: Path, stem: str, called: Names) -> dict[str, Any]:
+    """Id and names of a run on wandb: those it began under, or new ones, kept in its folder.
+
+    Args:
+        folder: Of the run.
+        stem: What a new id begins with.
+        called: Names of a new run.
+    """
+    run, fresh = Run(folder), {**asdict(called), "tags": list(called.tags)}
+    try:
+        known = run.read_json(RECORD)
+        mine = {name: known[name] for name in fresh if name in known}  # nothing else: a stranger may have written it
+        return {**fresh, **mine, "id": str(known["id"]), "project": str(known["project"])}
+    except (UserError, KeyError, TypeError):  # none yet, or damaged: a new one is better than none
+        fresh["id"] = f"{stem}-{secrets.token_hex(3)}"
+        run.write_json(RECORD, fresh)
+        return fresh

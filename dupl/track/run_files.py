@@ -1,0 +1,120 @@
+"""What wandb is told of a run from its files: its settings, the last and best of every scalar, evaluations."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dupl import cells
+from dupl.config import catalogue
+from dupl.runs.run import Run
+from dupl.track.choice import Names, identity
+from dupl.track.wandb_process import Picture, Table
+
+LOWER = ("loss", "L_", "seconds", "memory_GiB")  # starts of scalars that are better when lower, beside OA
+HIGHER = ("mIoU", "mAP", "F1", "precision", "recall", "coverage")  # what is better when higher is called so
+FILES = ("config.py", "status.json", "git.diff")  # copied with the run
+
+
+def better(name: str) -> Callable[[float, float], float] | None:
+    """What keeps the better of two values of a scalar: max or min; None where neither is better."""
+    last = name.rsplit("/", 1)[-1]
+    if name.startswith(LOWER) or last == "OA" or last == "disagreement":
+        return min
+    return max if last.startswith(HIGHER) or last == "filter_precision" else None
+
+
+def improve(best: dict[str, float], row: Mapping[str, Any]) -> dict[str, float]:
+    """Take a row of scalars into the best ones so far; those that it improves."""
+    improved = {}
+    for name, value in row.items():
+        choice = better(name)
+        if choice is None or not isinstance(value, (int, float)):
+            continue
+        if value == 0 and name.startswith("L_"):  # a term that has not started
+            continue
+        if name not in best or choice(best[name], value) != best[name]:
+            improved[name] = best[name] = value
+    return improved
+
+
+def named_best(best: Mapping[str, float]) -> dict[str, float]:
+    """The best scalars as a summary has them."""
+    return {f"best/{name}": value for name, value in best.items()}
+
+
+def summary(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """The last value of every scalar, and the best one where better has a meaning."""
+    last: dict[str, float] = {}
+    best: dict[str, float] = {}
+    for row in rows:
+        last |= {name: value for name, value in row.items() if value is not None}
+        improve(best, row)
+    return last | named_best(best)
+
+
+def settings(run: Run, called: Names, mode: str) -> dict[str, Any]:
+    """What a `Tracker` needs to begin a run on wandb, or to go on with it.
+
+    Args:
+        run: Of which.
+        called: Names of a run that wandb does not have yet.
+        mode: "offline" or "online".
+
+    Raises:
+        UserError: The folder holds no run, or a damaged one.
+        OSError: The folder cannot be written to.
+    """
+    status = run.status
+    facts = {"fingerprint": status.fingerprint, "folder": run.path.name, "versions": status.versions}
+    return {
+        **identity(run.path, status.fingerprint, called),
+        "mode": mode,
+        "config": {**catalogue.plain(catalogue.read(run.config_path)), "run": {**facts, "dirty": status.dirty}},
+        "commit": status.commit,
+        "files": [str(run.path / name) for name in FILES],
+        "code": str(Path(catalogue.PACKAGE)),
+    }
+
+
+def csv_table(file: Path, text: int) -> Table | None:
+    """A CSV file of an evaluation; None where there is none.
+
+    Args:
+        file: The file.
+        text: How many columns hold text; the others hold numbers, or nothing.
+    """
+    if not file.is_file():
+        return None
+    with open(file, newline="") as lines:
+        columns, *rows = csv.reader(lines)
+    return Table(columns, [[*map(cells.read, r[:text]), *(float(c) if c else None for c in r[text:])] for r in rows])
+
+
+def evaluation_row(folder: Path) -> dict[str, Any]:
+    """What ``dupl eval`` wrote as a row: figures, tables and the picture page, named by split and protocol.
+
+    Args:
+        folder: Of one protocol.
+
+    Raises:
+        UserError: It holds no evaluation, or a damaged one.
+    """
+    facts = Run(folder).read_json("metrics.json")
+    lead = f"{facts['split']}/{facts['name'].replace('.', '_')}"  # to wandb a dot is the border of a nested value
+    row: dict[str, Any] = {f"{lead}/{name}": value for name, value in facts["metrics"].items() if value is not None}
+    for name, top in (facts.get("best_threshold") or {}).items():
+        row[f"{lead}/{name}/best_threshold"] = top["threshold"]
+    if facts.get("iter") is not None:
+        row |= {"iter": facts["iter"], f"{lead}/iter": facts["iter"]}
+    tables = {"classes": csv_table(folder / "per_class.csv", 2), "thresholds": csv_table(folder / "thresholds.csv", 1)}
+    row |= {f"{lead}/{name}": table for name, table in tables.items() if table is not None}
+    if (file := folder / "pictures.png").is_file():
+        with Image.open(file) as page:
+            row[f"{lead}/pictures"] = [Picture(np.asarray(page.convert("RGB")), str(facts["protocol"]))]
+    return row

@@ -1,0 +1,187 @@
+"""A wandb run at arm's length: another process has it, so that nothing that happens to it can touch training."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROOM = 200  # records that may wait
+PATIENCE = {"offline": 30.0, "online": 90.0}  # seconds that the end of a run waits for the last records
+START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from dupl.track.wandb_writer import main; main()"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a row: column names, and rows of plain values."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts between edges, one more of these."""
+
+    counts: Sequence[int]
+    edges: Sequence[float]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A photo with label maps that can be laid over it.
+
+    Attributes:
+        image: RGB, uint8 (H, W, 3).
+        caption: Below it.
+        masks: Label ids by what they are, uint8 (H, W).
+        labels: Names of the label ids.
+    """
+
+    image: NDArray[np.uint8]
+    caption: str = ""
+    masks: Mapping[str, NDArray[np.uint8]] | None = None
+    labels: Mapping[int, str] | None = None
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files to keep as an artifact.
+
+    Attributes:
+        name: Of the artifact.
+        kind: "model", "dataset", ...
+        paths: The files.
+        aliases: Of this version.
+    """
+
+    name: str
+    kind: str
+    paths: Sequence[str]
+    aliases: Sequence[str] = ()
+
+
+class Tracker:
+    """Sends records to a process that writes them to wandb. No method raises, none waits but `close`.
+
+    Records that the process cannot take in time are dropped. The first thing that goes wrong is told, once.
+
+    Args:
+        folder: Of the run; the process keeps ``wandb/`` in it.
+        settings: Arguments of ``wandb.init`` and: mode, files (copied with the run), code (a folder of modules).
+        warn: Takes the one warning.
+        consolation: How it ends: what is not touched.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        warn: Callable[[str], None],
+        consolation: str = "training goes on",
+    ) -> None:
+        self.warn, self.mode, self.told = warn, str(settings.get("mode", "offline")), False
+        self.consolation = consolation
+        self.waiting: queue.Queue[Any] = queue.Queue(ROOM)
+        self.process: subprocess.Popen[bytes] | None = None
+        try:
+            self.process = _start(folder)
+            self.waiting.put(("start", {**settings, "dir": str(folder)}))
+            for work in (self._feed, self._listen):
+                threading.Thread(target=work, daemon=True).start()
+        except Exception as error:
+            self._tell(f"{type(error).__name__}: {error}")
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """One row: numbers, `Table`, `Histogram` or lists of `Picture` by name; "iter" is what they belong to."""
+        self._send(("log", dict(row)))
+
+    def summary(self, values: Mapping[str, Any]) -> None:
+        """Figures of the run as a whole."""
+        self._send(("summary", dict(values)))
+
+    def keep(self, files: Files) -> None:
+        """Files as an artifact."""
+        self._send(("keep", files))
+
+    def close(self, exit_code: int = 0) -> None:
+        """End the run and wait, for a while, until it is written; what is not lies on disk for ``dupl sync``."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        try:
+            patience = PATIENCE.get(self.mode, 30.0)
+            self.waiting.put(("end", exit_code), timeout=patience / 10)
+            if code := process.wait(patience):
+                self._tell(f"its process ended with exit code {code}")
+        except (queue.Full, subprocess.TimeoutExpired):
+            self._tell("it does not end; what it holds is on disk")
+            process.kill()
+        except Exception as error:
+            self._tell(f"{type(error).__name__}: {error}")
+
+    def _send(self, record: tuple[str, Any]) -> None:
+        if self.process is None:
+            return
+        try:
+            self.waiting.put_nowait(record)
+        except queue.Full:
+            self._tell("it does not keep up; records are dropped")
+
+    def _feed(self) -> None:
+        """Thread: records to the process, until the end."""
+        process = self.process
+        if process is None or process.stdin is None:
+            return
+        try:
+            with process.stdin as pipe:
+                while True:
+                    record = self.waiting.get()
+                    pickle.dump(record, pipe, pickle.HIGHEST_PROTOCOL)
+                    pipe.flush()
+                    if record[0] == "end":
+                        return
+        except Exception as error:
+            self._tell(f"its process is gone ({type(error).__name__})")
+            while self.waiting.get()[0] != "end":  # nobody waits for what nobody reads
+                pass
+
+    def _listen(self) -> None:
+        """Thread: the process says a line when something goes wrong."""
+        process = self.process
+        if process is None or process.stdout is None:
+            return
+        for line in process.stdout:
+            self._tell(line.decode(errors="replace").strip())
+
+    def _tell(self, what: str) -> None:
+        if not self.told:
+            self.told = True
+            self.warn(f"wandb: {what} ({self.consolation})")
+
+
+def _start(folder: Path) -> subprocess.Popen[bytes]:
+    """The process, in a session of its own: Ctrl-C is for training."""
+    home = folder / "wandb"
+    home.mkdir(parents=True, exist_ok=True)
+    environ = {"WANDB_DATA_DIR": str((home / "data").resolve()), **os.environ}
+    with open(home / "writer.log", "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-c", START, json.dumps(sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environ,
+            start_new_session=True,
+        )

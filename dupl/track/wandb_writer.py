@@ -1,0 +1,156 @@
+"""The process behind a `Tracker`: reads records from stdin, writes them to wandb, says a line when something fails."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from dupl.track.sync import COMPLETE
+from dupl.track.wandb_process import Files, Histogram, Picture, Table
+
+LEFT = 60.0  # seconds for uploading what is left at the end
+
+
+def main() -> None:
+    """Serve one run; stdout is for `Tracker` alone, whatever else prints goes to stderr, a log file."""
+    says = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    try:
+        serve(sys.stdin.buffer, lambda text: print(" ".join(text.split()), file=says))
+    except BaseException as error:
+        traceback.print_exc()
+        print(f"{type(error).__name__}: {error}", file=says)
+
+
+def records(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
+    """The records of a stream until its end, which may come in the middle of one where training was killed."""
+    while True:
+        try:
+            yield pickle.load(stream)
+        except (EOFError, pickle.UnpicklingError):
+            return
+
+
+def serve(stream: BinaryIO, say: Callable[[str], None]) -> None:
+    """Write the records of a stream; one that cannot be written is told and passed over.
+
+    A stream that ends without "end" is that of a training that was killed.
+    """
+    incoming = records(stream)
+    _, settings = next(incoming)
+    run = start(settings, say)
+    exit_code = 1
+    for kind, value in incoming:
+        if kind == "end":
+            exit_code = value
+            break
+        try:
+            write(run, kind, value)
+        except Exception as error:
+            traceback.print_exc()
+            say(f"{type(error).__name__}: {error}")
+    try:
+        run.finish(exit_code=exit_code)
+    except TimeoutError:
+        say("the upload did not end: dupl sync uploads the rest")
+        return
+    if not run.offline:
+        Path(run.dir).parent.joinpath(COMPLETE).touch()
+
+
+def start(settings: dict[str, Any], say: Callable[[str], None]) -> Any:
+    """Begin the run, or go on with it; offline where online fails."""
+    import wandb
+
+    parent = os.getppid()
+    files, code, mode = settings.pop("files", ()), settings.pop("code", None), settings.pop("mode")
+    commit = settings.pop("commit", None)
+
+    def begin(mode: Any) -> Any:
+        options = wandb.Settings(
+            console="off",
+            silent=True,
+            disable_git=True,  # it would look at the current folder, which need not be the code's
+            git_commit=commit,
+            program="dupl",
+            finish_timeout=LEFT,
+            finish_timeout_raises=True,
+            init_timeout=LEFT,
+            x_stats_pid=parent,
+        )
+        return wandb.init(**settings, mode=mode, resume="allow", settings=options)
+
+    before = _stretches(settings)
+    try:
+        run = begin(mode)
+    except Exception as error:
+        if mode != "online":
+            raise
+        traceback.print_exc()
+        say(f"no connection, offline instead ({type(error).__name__}): dupl sync uploads it")
+        for empty in _stretches(settings) - before:
+            (empty / COMPLETE).touch()  # there is nothing in it to upload
+        run = begin("offline")
+    run.define_metric("iter", hidden=True)
+    run.define_metric("*", step_metric="iter")
+    try:
+        for file in files:
+            if Path(file).is_file():
+                run.save(file, base_path=str(Path(file).parent), policy="now")
+        if code is not None:
+            run.log_code(code)
+    except Exception as error:  # the rows are worth more
+        traceback.print_exc()
+        say(f"{type(error).__name__}: {error}")
+    return run
+
+
+def _stretches(settings: dict[str, Any]) -> set[Path]:
+    """Folders of what was recorded online of this run."""
+    return set(Path(settings.get("dir", "."), "wandb").glob(f"run-*-{settings.get('id')}"))
+
+
+def write(run: Any, kind: str, value: Any) -> None:
+    """Write one record."""
+    if kind == "log":
+        run.log({name: dressed(item) for name, item in value.items()})
+    elif kind == "summary":
+        run.summary.update(value)
+    elif kind == "keep":
+        run.log_artifact(artifact(value), aliases=list(value.aliases) or None)
+    else:
+        raise ValueError(f"there is no record {kind!r}")
+
+
+def artifact(files: Files) -> Any:
+    """Files as wandb knows them."""
+    import wandb
+
+    made = wandb.Artifact(files.name, type=files.kind)
+    for path in files.paths:
+        made.add_file(path)
+    return made
+
+
+def dressed(value: Any) -> Any:
+    """A value as wandb knows it."""
+    import wandb
+
+    if isinstance(value, Table):
+        return wandb.Table(columns=list(value.columns), data=[list(row) for row in value.rows])
+    if isinstance(value, Histogram):
+        return wandb.Histogram(np_histogram=(np.asarray(value.counts), np.asarray(value.edges)))
+    if isinstance(value, Picture):
+        names = dict(value.labels or {})
+        masks = {name: {"mask_data": m, "class_labels": names} for name, m in (value.masks or {}).items()}
+        return wandb.Image(value.image, caption=value.caption or None, masks=masks or None)
+    if isinstance(value, (list, tuple)):
+        return [dressed(item) for item in value]
+    return value

@@ -1,0 +1,160 @@
+"""State what a dashboard shows, and build the wandb workspace from it (its HTML twin: dupl.report.pages.dashboard)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dupl.errors import UserError
+
+KINDS = ("cam", "label", "prediction")
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Scalars in one chart, a line (or a bar) for each run.
+
+    Attributes:
+        title: Its heading.
+        keys: Of the scalars.
+        unit: What the values are.
+    """
+
+    title: str
+    keys: tuple[str, ...]
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Board:
+    """A section.
+
+    Attributes:
+        name: Its heading.
+        charts: Over iterations.
+        bars: Of a run's best or last figures.
+        pictures: Keys of pictures; wandb only, a run's page has them elsewhere.
+        table: Key of a table.
+        versus: Two figures against each other, a point for each run.
+        differences: Whether the settings of runs are laid side by side.
+    """
+
+    name: str
+    charts: tuple[Chart, ...] = ()
+    bars: tuple[Chart, ...] = ()
+    pictures: tuple[str, ...] = ()
+    table: str | None = None
+    versus: tuple[str, str] | None = None
+    differences: bool = False
+
+
+BOARDS = (
+    Board(
+        "Progress",
+        charts=(
+            Chart("Segmentation, the better student", ("seg/best/mIoU",), "mIoU (%)"),
+            Chart("CAM, the better student", ("cam/best/mIoU",), "mIoU (%)"),
+            Chart("Loss", ("loss",)),
+            Chart("Learning rate", ("lr",)),
+            Chart("Time", ("seconds",), "s per iteration"),
+        ),
+    ),
+    Board(
+        "Components",
+        charts=(
+            Chart("L_cls", ("L_cls",)),
+            Chart("L_ptc", ("L_ptc",)),
+            Chart("L_dis", ("L_dis",)),
+            Chart("L_seg", ("L_seg",)),
+            Chart("L_reg", ("L_reg",)),
+            Chart("DTA: tau_h", ("tau_h",), "on a CAM"),
+            Chart("ANF: share of labelled pixels that are noise", ("noise/share",)),
+            Chart("ANF: means of the mixture, student 1", ("noise/1/mean_clean", "noise/1/mean_noisy"), "loss"),
+            Chart("ANF: images it acts on, student 1", ("noise/1/apart",), "share"),
+        ),
+        pictures=("noise/mixtures",),
+    ),
+    Board(
+        "Pixels",
+        charts=(
+            Chart("Supervised", ("pixels/supervised",), "share of pixels"),
+            Chart("Filtered as noise", ("pixels/filtered",), "share of pixels"),
+            Chart("Undecided", ("pixels/undecided",), "share of pixels"),
+        ),
+        pictures=tuple(f"pictures/{kind}/{student}" for kind in KINDS for student in (1, 2)),
+    ),
+    Board(
+        "Classes",
+        charts=(
+            Chart("Over-activation of CAMs, mean of the students", ("cam/mean/OA",), "OA rate (%)"),
+            Chart("Over-activation of the segmentation, averaged", ("seg/mean/OA",), "OA rate (%)"),
+        ),
+        table="classes/table",
+    ),
+    Board(
+        "Comparison",
+        bars=(
+            Chart("Best segmentation", ("best/seg/best/mIoU",), "mIoU (%)"),
+            Chart("Best CAM", ("best/cam/best/mIoU",), "mIoU (%)"),
+        ),
+        versus=("cam/mean/OA", "seg/best/mIoU"),
+        differences=True,
+    ),
+)
+
+
+def workspace(entity: str, project: str, plan: str | None = None) -> Any:
+    """The dashboard as a workspace of wandb; nothing is sent.
+
+    Args:
+        entity: Whose project.
+        project: Its name.
+        plan: Shows the runs of this plan, grouped by row; None shows all.
+
+    Raises:
+        UserError: wandb-workspaces is not installed.
+    """
+    try:
+        import wandb_workspaces.reports.v2 as wr
+        import wandb_workspaces.workspaces as ws
+        from wandb_workspaces import expr
+    except ImportError:
+        raise UserError('wandb-workspaces is not installed: pip install "dupl-lab[track]"') from None
+    sections = []
+    for number, board in enumerate(BOARDS):
+        panels: list[Any] = [
+            wr.LinePlot(title=chart.title, x="iter", y=list(chart.keys), title_y=chart.unit or None)
+            for chart in board.charts
+        ]
+        panels += [wr.BarPlot(title=bar.title, metrics=list(bar.keys), title_x=bar.unit or None) for bar in board.bars]
+        if board.versus is not None:
+            x, y = (wr.SummaryMetric(key) for key in board.versus)
+            panels.append(wr.ScatterPlot(title=" against ".join(reversed(board.versus)), x=x, y=y))
+        panels += [wr.MediaBrowser(title=key, media_keys=[key], num_columns=2) for key in board.pictures]
+        if board.table is not None:
+            panels.append(wr.WeavePanelSummaryTable(table_name=board.table))
+        if board.differences:
+            panels.append(wr.RunComparer(diff_only=True))
+        sections.append(ws.Section(name=board.name, panels=panels, is_open=number == 0))
+    runs = ws.RunsetSettings()
+    if plan is not None:
+        chosen = expr.And(ws.Metric("Group") == plan, ws.Metric("JobType") != "table")
+        runs = ws.RunsetSettings(filters=chosen, groupby=[ws.Metric("JobType")])
+    name = f"DuPL: {plan}" if plan else "DuPL"
+    settings = ws.WorkspaceSettings(x_axis="iter", sort_panels_alphabetically=False)
+    return ws.Workspace(
+        entity=entity, project=project, name=name, sections=sections, settings=settings, runset_settings=runs
+    )
+
+
+def specification(made: Any) -> dict[str, Any]:
+    """What `save` would send of a workspace, as wandb's server reads it."""
+    found: Mapping[str, Any] = json.loads(made._to_model().model_dump_json(by_alias=True, exclude_none=True))
+    return dict(found)
+
+
+def save(made: Any) -> str:
+    """Send a workspace to wandb; its address."""
+    return str(made.save().url)

@@ -1,0 +1,188 @@
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dupl.config import catalogue
+from dupl.errors import UserError
+
+KEYS = st.text(min_size=1, max_size=8).filter(lambda key: key != "_delete_")
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**12), 10**12)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=12)
+    | st.sampled_from(["{{ fileDirname }}", "{{$HOME:x}}", "{{_base_.a}}", "a\nb", "x" * 150])
+)
+LITERALS = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.lists(inner, max_size=3).map(tuple) | st.dictionaries(KEYS, inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty current folder, and no recipes but those that a test writes there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(catalogue, "PACKAGE", tmp_path / "site-packages" / "dupl")
+    return tmp_path
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+class TestResolve:
+    def test_a_name_a_path_and_the_suffix(self, home):
+        file = write(home / "experiments/voc/dupl.py", "")
+        for name in ("voc/dupl", "voc/dupl.py", "experiments/voc/dupl", file, str(file)):
+            assert catalogue.resolve(name) == file
+
+    def test_current_folder_then_checkout_then_wheel(self, home, monkeypatch):
+        monkeypatch.setattr(catalogue, "PACKAGE", home / "clone" / "dupl")
+        write(home / "clone/pyproject.toml", "")
+        files = [
+            write(home / folder / "a.py", "")
+            for folder in ("experiments", "clone/experiments", "clone/dupl/_recipes/experiments")
+        ]
+        for file in files:
+            assert catalogue.resolve("a") == file
+            file.unlink()
+        with pytest.raises(UserError, match="known: none"):
+            catalogue.resolve("a")
+
+    def test_beside_an_installed_package_nothing_is_looked_up(self, home):
+        write(home / "site-packages/experiments/a.py", "")
+        with pytest.raises(UserError, match="no recipe a"):
+            catalogue.resolve("a")
+
+    def test_a_near_miss_names_the_recipe(self, home):
+        write(home / "experiments/voc/dupl.py", "")
+        with pytest.raises(UserError, match=r"no recipe voc/dulp .*did you mean voc/dupl\?"):
+            catalogue.resolve("voc/dulp")
+
+    def test_kinds_have_their_own_folders(self, home):
+        file = write(home / "sweeps/a.py", "")
+        assert catalogue.resolve("a", "sweeps") == file
+        assert catalogue.names() == []
+
+    def test_names_leave_out_the_bases(self, home):
+        for name in ("voc/b", "a", "_base_/runtime", "voc/_base_/x"):
+            write(home / f"experiments/{name}.py", "")
+        assert catalogue.names() == ["a", "voc/b"]
+
+
+class TestLoad:
+    def test_bases_merge_and_delete(self, home):
+        write(home / "experiments/_base_/model.py", "model = dict(a=dict(type='A', x=1), b=2)")
+        write(home / "experiments/_base_/data.py", "data = dict(crop=(1, 2))")
+        write(
+            home / "experiments/voc/r.py",
+            "_base_ = ['../_base_/model.py', '../_base_/data.py']\n"
+            "model = dict(a=dict(_delete_=True, type='B'), c=dict(_delete_=True, y=1))",
+        )
+        config = catalogue.load("voc/r")
+        assert catalogue.plain(config) == {
+            "model": {"a": {"type": "B"}, "b": 2, "c": {"y": 1}},
+            "data": {"crop": (1, 2)},
+        }
+        assert config.filename == str(home / "experiments/voc/r.py")
+
+    def test_a_single_base_and_a_path(self, home):
+        write(home / "base.py", "a = 1")
+        assert catalogue.plain(catalogue.load(write(home / "r.py", "_base_ = './base.py'\nb = 2"))) == {
+            "a": 1,
+            "b": 2,
+        }
+
+    def test_no_temporary_file_stays(self, home, monkeypatch):
+        room = home / "temporary"
+        room.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(room))
+        catalogue.load(write(home / "r.py", "a = 1"))
+        with pytest.raises(UserError):
+            catalogue.load(write(home / "r.py", "a = b"))
+        assert list(room.iterdir()) == []
+        assert sorted(path.name for path in home.iterdir()) == ["r.py", "temporary"]
+
+    def test_custom_imports_are_imported(self, home, monkeypatch):
+        monkeypatch.syspath_prepend(home)
+        write(home / "my_plugin_module.py", "")
+        catalogue.load(write(home / "r.py", "custom_imports = dict(imports=['my_plugin_module'])"))
+        with pytest.raises(UserError, match=r"r\.py.*ImportError.*no_such_plugin"):
+            catalogue.load(write(home / "r.py", "custom_imports = dict(imports=['no_such_plugin'])"))
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("a = 1\nb = dict(\n", r"r\.py, line 2: .*never closed"),
+            ("a = 1\nb = c", r"r\.py, line 2: NameError: name 'c'"),
+            ("_base_ = 'nowhere.py'", r"r\.py: its _base_ .*nowhere\.py does not exist"),
+            ("_base_ = [1]", r"r\.py, line 1: _base_ must be"),
+            ("_base_ = name", r"r\.py, line 1: _base_ must be"),
+            ("_base_ = 'r.py'", r"r\.py: its _base_ leads back to .*r\.py"),
+            ("_base_ = ['one.py', 'two.py']", r"r\.py: KeyError: Duplicate key .*'same'"),
+            ("_base_ = 'broken.py'", r"broken\.py, line 3: ZeroDivisionError"),
+            ("_base_ = 'one.py'\nsame = dict(a=1)", r"r\.py: TypeError: same="),
+            ("a = dict(b=[1, print])", r"r\.py: a\.b\.1 is <built-in function print>"),
+            ("a = float('nan')", r"r\.py: a is nan"),
+            ("a = {1: 2}", r"r\.py: a has the key 1; keys must be strings"),
+            ("filename = 1", r"r\.py: KeyError: filename is reserved"),
+        ],
+    )
+    def test_a_mistake_is_one_line_that_names_the_file(self, home, text, message):
+        write(home / "one.py", "same = 1")
+        write(home / "two.py", "same = 2")
+        write(home / "broken.py", "\n\na = 1 / 0")
+        with pytest.raises(UserError, match=message) as caught:
+            catalogue.load(write(home / "r.py", text))
+        assert "\n" not in str(caught.value)
+
+    def test_an_unreadable_file(self, home):
+        (home / "r.py").write_bytes(b"a = '\xff'")
+        with pytest.raises(UserError, match=r"r\.py: cannot be read"):
+            catalogue.load("r")
+
+
+class TestText:
+    @given(st.dictionaries(st.sampled_from(["model", "data", "x1"]), LITERALS))
+    def test_what_was_written_loads_as_the_same_config(self, values):
+        with tempfile.TemporaryDirectory() as folder:
+            path = write(Path(folder) / "config.py", catalogue.to_text(values))
+            again = catalogue.load(path)
+        assert repr(catalogue.plain(again)) == repr(values)
+        assert catalogue.to_text(again) == catalogue.to_text(values)
+
+    def test_it_reads_well(self):
+        short = {
+            "schedule": {"lr": 6e-5, "betas": (0.9, 0.999)},
+            "names": ("a",),
+            "options": {"a-b": []},
+        }
+        assert catalogue.to_text(short) == (
+            "schedule = dict(lr=6e-05, betas=(0.9, 0.999))\nnames = ('a',)\noptions = {'a-b': []}\n"
+        )
+        assert catalogue.to_text({"a": {"µ": 1}}) == "a = {'µ': 1}\n"  # as a name it would be another letter
+        long = catalogue.to_text({"a": {"first": "x" * 60, "second": {"third": "y" * 60}}})
+        assert long == f"a = dict(\n    first='{'x' * 60}',\n    second=dict(third='{'y' * 60}'),\n)\n"
+
+    def test_what_is_no_literal_is_refused(self):
+        with pytest.raises(UserError, match="a.0 is inf"):
+            catalogue.to_text({"a": [float("inf")]})
+
+
+class TestDocstring:
+    def test_read_without_executing(self, home):
+        write(home / "experiments/r.py", '"""Title.\n\n    Indented.\n"""\nraise SystemExit')
+        assert catalogue.docstring("r") == "Title.\n\nIndented."
+
+    def test_empty_without_one(self, home):
+        assert catalogue.docstring(write(home / "r.py", "a = 1")) == ""

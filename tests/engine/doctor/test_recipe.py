@@ -1,0 +1,90 @@
+"""What the doctor says of torch, GPUs and a recipe's needs."""
+
+from __future__ import annotations
+
+import stat
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from dupl.config import catalogue, overrides
+from dupl.engine.doctor import recipe
+
+
+@pytest.fixture
+def no_gpu(monkeypatch, tmp_path):
+    """torch sees no device, and nvidia-smi is what the test makes it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def driver(prints: str) -> None:
+        tool = tmp_path / "nvidia-smi"
+        tool.write_text(f"#!/bin/sh\nprintf '{prints}'\n")
+        tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+
+    return driver
+
+
+class TestGpu:
+    def test_none_is_no_failure(self, no_gpu):
+        assert recipe.gpu().state == "note"
+
+    def test_one_that_torch_does_not_see_is(self, no_gpu, monkeypatch):
+        no_gpu("GPU 0: A100")
+        monkeypatch.setattr(torch.version, "cuda", None)
+        found = recipe.gpu()
+        assert (found.state, "without CUDA" in found.found) == ("fail", True)
+        monkeypatch.setattr(torch.version, "cuda", "12.6")
+        assert "CUDA_VISIBLE_DEVICES" in recipe.gpu().mend
+        no_gpu("")
+        assert recipe.gpu().state == "note"
+
+    @pytest.mark.parametrize(("bf16", "state"), [(True, "ok"), (False, "note")])
+    def test_what_it_is(self, monkeypatch, bf16, state):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        card = SimpleNamespace(name="A100", total_memory=80 * 2**30)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bf16)
+        found = recipe.gpu()
+        assert (found.state, "A100 (80 GiB), A100 (80 GiB)" in found.found) == (state, True)
+
+
+def test_torchvision_of_another_channel(monkeypatch):
+    import torchvision.ops
+
+    assert recipe.torchvision().state == "ok"
+
+    def broken(*_):
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr(torchvision.ops, "nms", broken)
+    assert (recipe.torchvision().state, "one channel" in recipe.torchvision().mend) == ("fail", True)
+
+
+class TestRecipe:
+    def examine(self, name, tmp_path, **sets):
+        config = overrides.apply(catalogue.load(name), sets)
+        return {one.name: one for one in recipe.examine_recipe(config, tmp_path)}
+
+    def test_of_one_that_can_be_trained(self, tiny, tmp_path):
+        found = self.examine(tiny, tmp_path)
+        assert {one.state for one in found.values()} <= {"ok", "note"}
+        assert found["device"].found == "cpu, float32"
+
+    def test_of_one_that_cannot(self, tiny, tmp_path, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        sets = {"runtime.device": "cuda", "model.network.backbone.weights": str(tmp_path / "none.pth")}
+        found = self.examine(tiny, tmp_path, **sets)
+        assert (found["device"].state, found["weights"].state) == ("fail", "fail")
+        found = self.examine(tiny, tmp_path, **{"model.students": {"type": "SingleStudent"}})
+        assert (found["model"].state, "L_dis without DS" in found["model"].found) == ("fail", True)
+
+    def test_room_is_what_checkpoints_take(self, tiny, trained, tmp_path, monkeypatch):
+        asked = []
+        monkeypatch.setattr(recipe, "disk", lambda root, need: asked.append(need))
+        recipe.room(catalogue.load(tiny), tmp_path)
+        folder = trained / "checkpoints"
+        one, best = max(f.stat().st_size for f in folder.glob("iter_*")), (folder / "best.pth").stat().st_size
+        assert asked[0] == pytest.approx(3 * one + 2 * best, rel=0.2)  # two that are kept, one that is being written

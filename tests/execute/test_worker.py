@@ -1,0 +1,282 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dupl.execute.job import TETHER, Step, train_command
+from dupl.execute.worker import LOG, Order, encode, kill_marked, stop_file, work
+from dupl.runs.run import Run
+
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and prctl")
+
+
+def start(job, **order) -> subprocess.Popen:
+    """A worker in a process of its own."""
+    words = [sys.executable, "-m", "dupl.execute.worker", encode(job, Order(**{"ticket": "t", **order}))]
+    return subprocess.Popen(words, start_new_session=True)
+
+
+class TestWork:
+    def test_a_job_is_brought_to_its_end(self, store):
+        job = store.job("a", evaluate=True)
+        work(job, Order("t"))
+        assert store.lines() == ["a 1", "a 2", "a 3", "a eval"]
+        assert (store.status("a").state, store.outcomes("a")) == ("finished", ["finished"])
+        assert job.todo(Path(job.folder)) is None
+        log = (store.root / "toy-a" / LOG).read_text()
+        assert log.count("== 2") == 2
+        assert "toy_eval.py" in log
+
+    def test_what_is_done_is_not_done_again(self, store):
+        job = store.job("a", evaluate=True)
+        work(job, Order("t"))
+        work(job, Order("u"))
+        assert len(store.lines()) == 4
+        Path(job.folder, "evaluation/val_final-1-crf-torch_iter_last/metrics.json").unlink()
+        work(job, Order("v"))
+        assert store.lines()[4:] == ["a eval"]
+
+    @pytest.mark.parametrize("changes", [dict(iter=1), dict(split="train"), dict(metrics={"seg/1/mIoU": 50.0})])
+    def test_an_evaluation_of_something_else_is_not_it(self, store, changes):
+        job = store.job("a", evaluate=True)
+        work(job, Order("t"))
+        file = Path(job.folder, "evaluation/val_final-1-crf-torch_iter_last/metrics.json")
+        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+        assert job.todo(Path(job.folder)) == job.steps[1]
+
+    def test_a_held_run_is_left_alone(self, store):
+        job = store.job("a")
+        store.leases.take("a", "somebody", "f", 60)
+        work(job, Order("t"))
+        assert store.lines() == []
+        assert store.outcomes("a") == [None]
+
+    def test_it_goes_where_the_last_claim_says_that_the_run_is(self, store):
+        job = store.job("a", crash_at=2, crashes=1)
+        work(job, Order("t"))
+        elsewhere = replace(job, folder=str(store.root / "another-plans-name-for-it"))
+        work(elsewhere, Order("u"))
+        assert store.status("a").state == "finished"
+        assert not Path(elsewhere.folder).exists()
+
+    def test_a_folder_that_is_gone_is_made_anew(self, store):
+        job = store.job("a")
+        work(job, Order("t"))
+        os.rename(job.folder, store.root / "moved")
+        work(replace(job, folder=str(store.root / "b")), Order("u"))
+        assert Run(store.root / "b").status.state == "finished"
+
+
+class TestFailing:
+    def claim(self, store, job):
+        work(job, Order("t"))
+        return store.leases.last(job.fingerprint)
+
+    def test_a_run_that_says_why(self, store):
+        script = "from dupl.runs.run import Run; import sys; r = Run.create(sys.argv[1], '', 'a', [], 0)"
+        fail = f"{script}; r.update(state='failed', error='RunError: L_seg is NaN'); sys.exit(1)"
+        job = replace(store.job("a"), steps=(Step((sys.executable, "-c", fail, "{folder}")),))
+        claim = self.claim(store, job)
+        assert (claim.outcome, claim.error, claim.hopeless) == ("failed", "RunError: L_seg is NaN", False)
+
+    @pytest.mark.parametrize(
+        ("before", "code"), [(dict(state="interrupted"), 2), (dict(state="failed", error="L_seg is NaN"), 1)]
+    )
+    def test_what_an_attempt_before_said_is_not_taken_for_its_words(self, store, before, code):
+        job = store.job("a")
+        Run.create(job.folder, "", "a", [], 0).update(**before)
+        say = f"import sys; print('dupl: no folder /data'); sys.exit({code})"
+        claim = self.claim(store, replace(job, steps=(Step((sys.executable, "-c", say)),)))
+        assert (claim.outcome, claim.error) == ("failed", f"no folder /data (exit code {code})")
+        assert claim.hopeless == (code == 2)
+
+    @pytest.mark.parametrize(("code", "hopeless"), [(1, False), (2, True)])
+    def test_one_that_says_it_on_its_last_line(self, store, code, hopeless):
+        claim = self.claim(store, store.job("a", crash_at=2, crashes=1, code=code))
+        said = f"said before it died (exit code {code})"
+        assert (claim.outcome, claim.error, claim.hopeless) == ("failed", said, hopeless)
+        assert (store.status("a").state, store.status("a").error) == ("failed", said)
+
+    def test_one_that_is_killed(self, store):
+        claim = self.claim(store, store.job("a", crash_at=2, crashes=1, kill=True))
+        assert claim.error == "killed by SIGKILL: out of memory?"
+        assert (store.status("a").state, store.status("a").error) == ("failed", claim.error)
+
+    @pytest.mark.parametrize(
+        ("words", "error"),
+        [
+            (("-c", "pass"), "the command ended without an error, but left no finished run"),
+            (("-c", "import sys; sys.exit(3)"), "nothing said (exit code 3)"),
+        ],
+    )
+    def test_one_that_leaves_nothing(self, store, words, error):
+        job = replace(store.job("a"), steps=(Step((sys.executable, *words)),))
+        assert self.claim(store, job).error == error
+
+    def test_an_evaluation_without_the_metric_of_the_plan(self, store):
+        job = store.job("a", evaluate=True)
+        job = replace(job, steps=(job.steps[0], replace(job.steps[1], metrics=("seg/best/mIoU", "cam/best/mIoU"))))
+        error = "the command ended without an error, but left no seg/best/mIoU, cam/best/mIoU (final)"
+        assert self.claim(store, job).error == error
+        assert store.status("a").state == "finished"
+
+    def test_a_command_that_is_not_there(self, store):
+        job = replace(store.job("a"), steps=(Step(("/no/such/program",)),))
+        assert self.claim(store, job).error == "/no/such/program: No such file or directory (exit code 1)"
+
+
+@needs_proc
+class TestStopping:
+    def begun(self, store, helpers, iteration=2):
+        helpers["until"](lambda: f"a {iteration}" in store.lines())
+
+    def proves_resumable(self, store, job):
+        """The run stopped at an iteration and goes on from the very next one."""
+        status = store.status("a")
+        assert status.state == "interrupted"
+        assert 2 <= status.iteration < 400
+        assert store.outcomes("a") == ["interrupted"]
+        before = len(store.lines())
+        assert before == status.iteration
+        config = Path(job.steps[0].command[2])
+        config.write_text(config.read_text().replace("400", str(before + 2)))
+        work(job, Order("again"))
+        assert store.lines() == [f"a {i}" for i in range(1, before + 3)]
+
+    def test_by_its_stop_file(self, store, helpers):
+        job = store.job("a", iterations=400, pace=0.05)
+        worker = start(job)
+        self.begun(store, helpers)
+        stop_file(job, "t").touch()
+        assert worker.wait(20) == 0
+        assert not stop_file(job, "t").exists()
+        assert store.leases.last("a").error is None
+        self.proves_resumable(store, job)
+
+    def test_before_it_begins(self, store):
+        job = store.job("a")
+        stop_file(job, "t").parent.mkdir(parents=True)
+        stop_file(job, "t").touch()
+        work(job, Order("t"))
+        assert (store.lines(), store.outcomes("a")) == ([], [])
+
+    def test_by_a_signal(self, store, helpers):
+        job = store.job("a", iterations=400, pace=0.05)
+        worker = start(job)
+        self.begun(store, helpers)
+        worker.send_signal(signal.SIGUSR2)
+        assert worker.wait(20) == 0
+        assert store.leases.last("a").error is None
+        self.proves_resumable(store, job)
+
+    def test_a_signal_before_the_first_iteration_counts_as_a_failure(self, store, helpers):
+        job = store.job("a", iterations=400, pace=60)
+        worker = start(job, grace=0.1)
+        helpers["until"](lambda: Run(job.folder).exists())
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(20)
+        claim = store.leases.last("a")
+        assert (claim.outcome, claim.error) == ("interrupted", "stopped by a signal before it got any further")
+
+    def test_when_its_parent_dies(self, store, helpers):
+        job = store.job("a", iterations=400, pace=0.05)
+        script = textwrap.dedent(
+            """
+            import os, subprocess, sys
+            job = sys.argv[1].replace('"parent": 0', f'"parent": {os.getpid()}')
+            subprocess.Popen([sys.executable, "-m", "dupl.execute.worker", job], start_new_session=True)
+            sys.stdin.read()
+            """
+        )
+        parent = subprocess.Popen([sys.executable, "-c", script, encode(job, Order("t"))], stdin=subprocess.PIPE)
+        self.begun(store, helpers)
+        parent.kill()
+        parent.communicate()
+        helpers["until"](lambda: store.outcomes("a") == ["interrupted"])
+        self.proves_resumable(store, job)
+
+    def test_one_that_does_not_stop_in_time_is_killed(self, store, helpers):
+        deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); "
+        job = replace(store.job("a"), steps=(Step((sys.executable, "-c", deaf + "time.sleep(60)")),))
+        worker = start(job, grace=0.5)
+        helpers["until"](lambda: "deaf\n" in Path(job.folder, LOG).read_text() if Path(job.folder, LOG).exists() else 0)
+        stop_file(job, "t").touch()
+        worker.wait(20)
+        assert store.outcomes("a") == ["interrupted"]
+        assert helpers["marked"]("t") == []
+
+
+@needs_proc
+class TestDying:
+    def test_no_command_outlives_its_worker(self, store, helpers):
+        job = store.job("a", iterations=400, pace=0.05)
+        worker = start(job)
+        helpers["until"](lambda: "a 1" in store.lines())
+        assert helpers["marked"]("t")
+        worker.kill()
+        worker.wait()
+        helpers["until"](lambda: not helpers["marked"]("t"), timeout=5)
+
+    def test_who_takes_a_run_over_kills_what_is_left_of_the_one_before(self, store, helpers):
+        job = store.job("a", iterations=8, pace=0.1)
+        worker = start(job, ttl=2)
+        helpers["until"](lambda: "a 1" in store.lines())
+        left = [worker.pid, *helpers["marked"]("t")]
+        for pid in left:  # the machine sleeps, so to say
+            os.kill(pid, signal.SIGSTOP)
+        before = len(store.lines())
+        work(job, Order("second", over=store.leases.last("a").digest))
+        assert helpers["marked"]("t") == []
+        os.kill(worker.pid, signal.SIGCONT)
+        assert worker.wait(20) == 0
+        assert store.outcomes("a") == [None, "finished"]
+        lines = store.lines()
+        assert lines[before - 1 :][-1] == "a 8"
+        assert max(store.times().values()) <= 2  # the one that had been begun
+        assert len(lines) <= 9
+
+    def test_processes_without_the_mark_live(self, helpers):
+        other = subprocess.Popen(["sleep", "30"], env={**os.environ, "DUPL_TICKET": "tt"})
+        helpers["until"](lambda: helpers["marked"]("tt"))
+        kill_marked("t")
+        kill_marked("")
+        assert other.poll() is None
+        kill_marked("tt")
+        assert other.wait(5) == -signal.SIGKILL
+
+    def test_processes_of_torchrun_die_with_it(self, tmp_path, helpers):
+        """It starts them in sessions of their own; killed at once, it cannot stop them."""
+        script = tmp_path / "child.py"
+        script.write_text("import time, pathlib, os, sys\npathlib.Path(sys.argv[1]).touch()\ntime.sleep(60)\n")
+        words = train_command(tmp_path / "config.py", 2)
+        begin = words[: words.index("--no-python") + 1]
+        torchrun = subprocess.Popen(
+            [*begin, *TETHER, sys.executable, str(script), str(tmp_path / "ready")],
+            env={**os.environ, "DUPL_TICKET": "torchrun"},
+        )
+        helpers["until"](lambda: (tmp_path / "ready").exists(), timeout=60)
+        torchrun.kill()
+        torchrun.wait()
+        helpers["until"](lambda: not helpers["marked"]("torchrun"), timeout=5)
+
+
+class TestCommands:
+    def test_one_process(self):
+        assert train_command(Path("c.py")) == (
+            sys.executable,
+            *("-m", "dupl", "train", "c.py", "--work-dir", "{folder}", "--resume"),
+        )
+
+    def test_several_are_started_by_torchrun_each_on_a_tether(self):
+        words = " ".join(train_command(Path("c.py"), 4)).replace(sys.executable, "python")
+        assert words == (
+            "python -m torch.distributed.run --standalone --nproc-per-node 4 --no-python "
+            f"python -IS {TETHER[-1]} "
+            "python -m dupl train c.py --work-dir {folder} --resume --launcher pytorch"
+        )
