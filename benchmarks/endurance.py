@@ -225,7 +225,8 @@ def make_study(folder: Path, trials: int) -> None:
     from optuna.trial import TrialState, create_trial
 
     from dupl.plans.samplers import quiet_optuna
-    from dupl.plans.sweep import load, open_study
+    from dupl.plans.study import open_study
+    from dupl.plans.sweep import load
 
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "long.py"
@@ -272,8 +273,9 @@ def studies(folder: Path, trials: int) -> None:
 def study_times(folder: Path, trials: int) -> list[tuple[str, float, str]]:
     """Seconds of what reads a study."""
     from dupl.plans.samplers import quiet_optuna
-    from dupl.plans.sweep import load, open_study
-    from dupl.plans.sweep import trials as table
+    from dupl.plans.study import open_study
+    from dupl.plans.study import trials as table
+    from dupl.plans.sweep import load
 
     file, root = folder / "long.py", folder / "runs"
     rows = []

@@ -1,3 +1,97 @@
-"""DuPL Lab: dual-student weakly supervised segmentation, with its experiments."""
+"""DuPL Lab: dual-student weakly supervised segmentation, with its experiments.
+
+The names below are imported when they are first used; ``import dupl`` alone imports neither torch nor pandas.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dupl import api
+    from dupl.api import (
+        ablation_table,
+        build_model,
+        class_measure,
+        course,
+        evaluate,
+        figures,
+        find_run,
+        fingerprint,
+        folder_measure,
+        image_measure,
+        list_recipes,
+        load_plan,
+        load_recipe,
+        load_sweep,
+        over_activation,
+        plan_runs,
+        predict,
+        predict_folder,
+        read_run,
+        start_marks,
+        submit_voc,
+        sweep_report,
+        train,
+        write_run_page,
+    )
+    from dupl.engine.infer import Prediction
+    from dupl.errors import RunError, UserError
+    from dupl.method.dupl import DuPL
+    from dupl.runs.store import RunStore
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "DuPL",
+    "Prediction",
+    "RunError",
+    "RunStore",
+    "UserError",
+    "ablation_table",
+    "api",
+    "build_model",
+    "class_measure",
+    "course",
+    "evaluate",
+    "figures",
+    "find_run",
+    "fingerprint",
+    "folder_measure",
+    "image_measure",
+    "list_recipes",
+    "load_plan",
+    "load_recipe",
+    "load_sweep",
+    "over_activation",
+    "plan_runs",
+    "predict",
+    "predict_folder",
+    "read_run",
+    "start_marks",
+    "submit_voc",
+    "sweep_report",
+    "train",
+    "write_run_page",
+]
+
+ELSEWHERE = {  # names that are not of dupl.api
+    "DuPL": "dupl.method.dupl",
+    "Prediction": "dupl.engine.infer",
+    "RunError": "dupl.errors",
+    "RunStore": "dupl.runs.store",
+    "UserError": "dupl.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'dupl' has no attribute {name!r}")
+    if name == "api":
+        return import_module("dupl.api")
+    return getattr(import_module(ELSEWHERE.get(name, "dupl.api")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -46,7 +46,8 @@ def execute(name: str, **settings: object) -> list[dict]:
 def study(folder: Path) -> str:
     """A study of the demo's sweep, twelve made-up trials: where it lies."""
     optuna = pytest.importorskip("optuna", reason="sweeps need Optuna")
-    from dupl.plans.sweep import load, open_study
+    from dupl.plans.study import open_study
+    from dupl.plans.sweep import load
 
     sweep, url = load("demo"), f"sqlite:///{folder / 'study.db'}"
     made = open_study(sweep, url, create=True)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from dupl import api
 from dupl.cli.common import RUN_OR_RECIPE, command, crf_options, progress_bar, recipe_options, stderr
 from dupl.errors import UserError
 
@@ -59,15 +60,21 @@ def run_submission(arguments: argparse.Namespace) -> int:
     if arguments.images or arguments.tags or arguments.root is None:
         raise UserError("--voc-submission takes --root VOC2012 and --out DIR, and neither images nor --tags")
 
-    from dupl.engine.evaluation.checkpoint import Choice
-    from dupl.engine.evaluation.submission import submit
-    from dupl.engine.restore import restore
-
     console = stderr()
-    restored = restore(arguments.run_or_recipe, arguments.checkpoint, arguments.set)
-    choice = Choice("final", (arguments.student,), arguments.crf, arguments.crf_backend, arguments.present_only)
     with progress_bar(f"label {arguments.split}", console) as progress:
-        archive = submit(restored, arguments.root, arguments.split, arguments.out, choice, progress)
+        archive = api.submit_voc(
+            arguments.run_or_recipe,
+            arguments.root,
+            arguments.out,
+            split=arguments.split,
+            checkpoint=arguments.checkpoint,
+            student=arguments.student,
+            crf=arguments.crf,
+            crf_backend=arguments.crf_backend,
+            present_only=arguments.present_only,
+            overrides=arguments.set,
+            progress=progress,
+        )
     console.print(f"complete; upload {archive}", soft_wrap=True)
     return 0
 
@@ -76,33 +83,22 @@ def run_infer(arguments: argparse.Namespace) -> int:
     """``dupl infer``."""
     if arguments.voc_submission:
         return run_submission(arguments)
-    from dupl.engine.error_explanations import plain_errors
-    from dupl.engine.infer import claim, find_images, infer, read_tags
-    from dupl.engine.restore import restore
 
     console = stderr()
-    files = find_images(arguments.images)
-    restored = restore(arguments.run_or_recipe, arguments.checkpoint, arguments.set)
-    classes = restored.classes()
-    tags = read_tags(arguments.tags, files, classes) if arguments.tags is not None else None
-    model = restored.model(classes)
-    students = ["mean", *(str(i + 1) for i in range(len(model.students)))]
-    if arguments.student not in students:
-        raise UserError(f"--student {arguments.student}: this model has {', '.join(students)}")
-    facts = {"weights": str(restored.checkpoint), "student": arguments.student, "size": restored.config.evaluation.size}
-    claim(arguments.out, {"protocol": "one scale, no CRF", **facts, "tags": arguments.tags})
-    with plain_errors("smaller images"), progress_bar("infer", console) as progress:
-        passed = infer(
-            model,
-            files,
-            classes,
-            restored.config.evaluation.size,
+    with progress_bar("infer", console) as progress:
+        written, skipped = api.predict_folder(
+            arguments.run_or_recipe,
+            arguments.images,
             arguments.out,
-            tags=tags,
+            checkpoint=arguments.checkpoint,
+            tags=arguments.tags,
             student=arguments.student,
+            overrides=arguments.set,
             progress=progress,
         )
-    for line in passed:
-        console.print(f"passed over: {line}", soft_wrap=True, markup=False)
-    console.print(f"{len(files) - len(passed)} of {len(files)} images written to {arguments.out}", soft_wrap=True)
-    return 2 if passed else 0
+    for line in skipped:
+        console.print(f"skipped: {line}", soft_wrap=True, markup=False)
+    console.print(
+        f"{written} of {written + len(skipped)} images written to {arguments.out}", soft_wrap=True, markup=False
+    )
+    return 2 if skipped else 0

@@ -67,7 +67,8 @@ def examined(arguments: argparse.Namespace) -> tuple[SweepReport, DataFrame, lis
     with warnings.catch_warnings(), progress_bar("importances", stderr()) as progress, ExitStack() as stack:
         warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, in a notebook without widgets
         stack.enter_context(quiet_optuna())
-        from dupl.plans.sweep import load, open_study, trials
+        from dupl.plans.study import open_study, trials
+        from dupl.plans.sweep import load
         from dupl.report.sweep.summary import report
 
         sweep = load(arguments.what, overrides.parse(arguments.set))

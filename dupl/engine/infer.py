@@ -33,18 +33,25 @@ UNFIT = re.compile(r"[/\\\0]")  # for the name of a file; a class may be called 
 
 
 @dataclass(frozen=True)
-class Inference:
-    """What a model says of one image of H x W pixels.
+class Prediction:
+    """What a model predicts for one image of H x W pixels, with K foreground classes.
 
     Attributes:
-        labels: uint8 (H, W).
-        scores: Class scores before the sigmoid, (K,).
-        cams: Heat in [0, 1), float32 (H, W), by foreground class name.
+        mask: Class ids, uint8 (H, W); 0 is background.
+        scores: Of the foreground classes, before the sigmoid, float32 (K,); a positive score is a predicted tag.
+        cams: Class activation maps in [0, 1), float32 (H, W), by the name of a foreground class.
+        classes: K + 1 names by class id, background first.
     """
 
-    labels: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
     scores: NDArray[np.float32]
     cams: dict[str, NDArray[np.float32]]
+    classes: tuple[str, ...]
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The classes that the model finds in the image: those with a positive score."""
+        return tuple(name for name, score in zip(self.classes[1:], self.scores, strict=True) if score > 0)
 
 
 def infer_image(
@@ -54,7 +61,7 @@ def infer_image(
     size: int,
     tags: Sequence[str] | None = None,
     student: str = "mean",
-) -> Inference:
+) -> Prediction:
     """Segment one image, squashed to ``size`` as in evaluation.
 
     Args:
@@ -86,7 +93,7 @@ def infer_image(
         mains = [maps.main for s in chosen if (maps := answer[s][2]) is not None]
         heat = F.interpolate(torch.stack(mains).mean(0), shape, mode="bilinear", align_corners=False)[0]
         cams = {classes[int(c) + 1]: heat[m].cpu().numpy() for m, c in enumerate(present.index[0])}
-    return Inference(labels, scores[0].cpu().numpy(), cams)
+    return Prediction(labels, scores[0].cpu().numpy(), cams, tuple(classes))
 
 
 def strips(maps: Sequence[Tensor], size: Sequence[int]) -> Iterator[tuple[slice, list[Tensor]]]:
@@ -155,10 +162,29 @@ def read_tags(text: str, files: Sequence[Path], classes: Sequence[str]) -> dict[
         return {f.stem: rows[f.stem] for f in files}
     pieces = [piece.strip() for piece in text.split(",")]  # a class name may hold spaces
     tags = tuple(tag for piece in pieces for tag in ([piece] if piece in classes else piece.split()))
-    unknown = [t for t in tags if t not in classes[1:]]
-    if unknown:
-        raise UserError(f"--tags: no class {unknown[0]!r}; there are {', '.join(classes[1:])}")
+    check_tags(tags, classes)
     return {f.stem: tags for f in files}
+
+
+def check_tags(tags: Sequence[str], classes: Sequence[str]) -> None:
+    """Refuse tags that name no foreground class.
+
+    Raises:
+        UserError: One does not.
+    """
+    if unknown := [tag for tag in tags if tag not in classes[1:]]:
+        raise UserError(f"--tags: no class {unknown[0]!r}; there are {', '.join(classes[1:])}")
+
+
+def check_student(student: str, model: DuPL) -> None:
+    """Refuse the name of a student that a model does not have.
+
+    Raises:
+        UserError: It does not have it.
+    """
+    known = ["mean", *(str(i + 1) for i in range(len(model.students)))]
+    if student not in known:
+        raise UserError(f"--student {student}: this model has {', '.join(known)}")
 
 
 def claim(out: Path, facts: Mapping[str, Any]) -> None:
@@ -191,10 +217,10 @@ def infer(
 ) -> list[str]:
     """Write ``masks/NAME.png``, ``overlays/NAME.jpg``, ``cams/NAME_CLASS.jpg`` and ``tags.csv`` below ``out``.
 
-    An unreadable image is passed over. ``tags.csv`` lists the classes that CAMs were made of; ``tags`` can read it.
+    An unreadable image is skipped. ``tags.csv`` lists the classes that CAMs were made of; ``tags`` can read it.
 
     Returns:
-        A line for each image that was passed over.
+        A line for each image that was skipped.
     """
     for folder in ("masks", "overlays", "cams"):
         (out / folder).mkdir(parents=True, exist_ok=True)
@@ -210,9 +236,9 @@ def infer(
                 continue
             given = tags[file.stem] if tags is not None else None
             found = infer_image(model, image, classes, size, given, student)
-            save_palette_png(found.labels, out / "masks" / f"{file.stem}.png")
+            save_palette_png(found.mask, out / "masks" / f"{file.stem}.png")
             every = -(-max(image.shape) // LARGEST)
-            shown, labels = image[::every, ::every], found.labels[::every, ::every]
+            shown, labels = image[::every, ::every], found.mask[::every, ::every]
             Image.fromarray(overlay(shown, labels, classes)).save(out / "overlays" / f"{file.stem}.jpg", quality=92)
             for name, heat in found.cams.items():
                 place = out / "cams" / f"{file.stem}_{UNFIT.sub('-', name)}.jpg"

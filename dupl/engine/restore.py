@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -38,7 +39,7 @@ class Restored:
 
     @property
     def title(self) -> str:
-        """The checkpoint, for people: "best, iteration 900", or the file where it is none of the run's own."""
+        """Describe the checkpoint: "best, iteration 900", or its file where it is none of the run's own."""
         own = self.checkpoint.parent.resolve() == (self.folder / FOLDER).resolve()
         name = self.name if own else "/".join(self.checkpoint.parts[-2:])
         if self.iteration is None:
@@ -46,14 +47,11 @@ class Restored:
         return f"{'' if own and name.startswith('iter_') else f'{name}, '}iteration {self.iteration}"
 
     def classes(self) -> tuple[str, ...]:
-        """Class names, background first, from the recipe's data, which need not be there where they are fixed."""
-        split = "train" if self.config.data.get("train") else "val"
-        kind = DATASETS.get(self.config.data[split]["type"])
-        fixed = getattr(kind, "classes", None)
-        return fixed if isinstance(fixed, tuple) else build.build_dataset(self.config, split).classes
+        """Return the class names, background first, see `class_names`."""
+        return class_names(self.config)
 
     def model(self, classes: Sequence[str]) -> DuPL:
-        """The model with its weights, on its device, in evaluation mode."""
+        """Build the model with its weights, on its device, in evaluation mode."""
         device = build.choose_device(self.config.runtime.device)
         model = build.build_model(self.config, len(classes), device, pretrained=False)
         load_weights(model, self.checkpoint)
@@ -61,13 +59,27 @@ class Restored:
         return model
 
 
-def restore(run_or_recipe: str, checkpoint: str | None, sets: Sequence[str]) -> Restored:
-    """Find config and weights.
+def class_names(config: Config) -> tuple[str, ...]:
+    """Return the class names of a recipe, background first.
+
+    They come from its data set, which is read only where its kind does not fix them.
+
+    Raises:
+        UserError: The data set cannot be read.
+    """
+    split = "train" if config.data.get("train") else "val"
+    kind = DATASETS.get(config.data[split]["type"])
+    fixed = getattr(kind, "classes", None)
+    return fixed if isinstance(fixed, tuple) else build.build_dataset(config, split).classes
+
+
+def restore(run_or_recipe: str, checkpoint: str | None, sets: Sequence[str] | Mapping[str, Any]) -> Restored:
+    """Find the config and the weights of a trained model.
 
     Args:
         run_or_recipe: A run's folder, or a recipe.
         checkpoint: "best", "last", a file, or None for "best" of a run.
-        sets: Overrides of the config.
+        sets: Overrides of the config: values by path, or texts such as "runtime.device=cpu".
 
     Raises:
         UserError: Neither run nor recipe; a recipe without a checkpoint file, or a run without the checkpoint asked
@@ -78,7 +90,7 @@ def restore(run_or_recipe: str, checkpoint: str | None, sets: Sequence[str]) -> 
     if not of_run:
         prove_recipe(run_or_recipe)
     read = catalogue.read(run.config_path, imports=True) if of_run else catalogue.load(run_or_recipe)
-    config = overrides.apply(read, overrides.parse(sets))
+    config = overrides.apply(read, sets if isinstance(sets, Mapping) else overrides.parse(sets))
     if checkpoint not in (None, "best", "last"):
         file = Path(str(checkpoint))
         inside = run.path / FOLDER / file.with_suffix(".pth").name
@@ -101,7 +113,7 @@ def restore(run_or_recipe: str, checkpoint: str | None, sets: Sequence[str]) -> 
 
 
 def prove_recipe(name: str) -> None:
-    """Tell what else a name is that is no run's folder.
+    """Check that a name which is no run's folder is that of a recipe.
 
     Raises:
         UserError: It is no recipe either.

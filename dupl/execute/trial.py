@@ -88,7 +88,7 @@ class Attempt:
     def _draw(self) -> Params:
         from optuna import Trial
 
-        self.study.sampler = make_sampler(self.sweep, self.number)
+        self.study.sampler = make_sampler(self.sweep.sampler, self.number)
         self.drawn = Trial(self.study, self.id)
         return suggest(self.sweep.space, self.drawn)
 

@@ -1,4 +1,4 @@
-"""Optuna without its own messages, and its samplers and pruners by name."""
+"""Optuna's samplers and pruners by name, and Optuna without its own messages."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 
-    from dupl.plans.sweep import Sweep
-
 Goal = tuple[tuple[str, str], ...]
-# Every argument that is passed on, with the value where a file does not say it: Optuna's own defaults change.
+# Every argument that is passed on, with the default of a sweep file, as Optuna's own defaults change.
 SAMPLERS: dict[str, dict[str, Any]] = {
     "TPE": dict(n_startup_trials=10, n_ei_candidates=24, multivariate=True, group=True, constant_liar=True, seed=0),
     "GP": dict(n_startup_trials=10, deterministic_objective=False, seed=0),
@@ -41,10 +39,10 @@ PRUNERS: dict[str, dict[str, Any]] = {  # steps are evaluations, from 1 on
 
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
-    """Optuna, without its own messages.
+    """Silence Optuna's own messages below warnings.
 
     Raises:
-        UserError: It is not installed.
+        UserError: Optuna is not installed.
     """
     try:
         import optuna
@@ -61,10 +59,10 @@ def quiet_optuna() -> Iterator[None]:
 
 
 def read_sampler(spec: Mapping[str, Any], goal: Goal) -> dict[str, Any]:
-    """The sampler of a file with all its arguments.
+    """Return the sampler of a sweep file with all its arguments.
 
     Raises:
-        UserError: No such sampler or argument, or it does not go with the goal.
+        UserError: There is no such sampler or argument, or it does not support the goal.
     """
     made = _spec(spec, SAMPLERS, "sampler")
     if made["type"] == "CMA-ES" and len(goal) > 1:
@@ -75,10 +73,10 @@ def read_sampler(spec: Mapping[str, Any], goal: Goal) -> dict[str, Any]:
 
 
 def read_pruner(spec: Mapping[str, Any], goal: Goal, evaluations: int) -> dict[str, Any]:
-    """The pruner of a file with all its arguments.
+    """Return the pruner of a sweep file with all its arguments.
 
     Raises:
-        UserError: No such pruner or argument, or there are several goals, which Optuna does not prune by.
+        UserError: There is no such pruner or argument, or there are several goals, which Optuna cannot prune by.
     """
     made = _spec(spec or {"type": "none"}, PRUNERS, "pruner")
     if made["type"] != "none" and len(goal) > 1:
@@ -98,16 +96,20 @@ def _spec(spec: Mapping[str, Any], known: Mapping[str, dict[str, Any]], where: s
     return {"type": kind, **known[kind], **spec}
 
 
-def make_sampler(sweep: Sweep, number: int) -> BaseSampler:
-    """The sampler for one trial.
+def make_sampler(spec: Mapping[str, Any], number: int) -> BaseSampler:
+    """Build the sampler for one trial.
 
-    Each trial has a seed of its own, from the file's seed and its number: whoever asks for it draws the same, and no
-    two workers draw alike.
+    Its seed is derived from the seed of the sweep file and the number of the trial, so that every worker draws the same
+    point for a trial, and no two trials draw alike.
+
+    Args:
+        spec: What `read_sampler` returned.
+        number: Of the trial.
     """
     from optuna import samplers
 
-    arguments = {key: value for key, value in sweep.sampler.items() if key != "type"}
-    kind = sweep.sampler["type"]
+    arguments = {key: value for key, value in spec.items() if key != "type"}
+    kind = spec["type"]
     seed = arguments.pop("seed", 0)
     own = int.from_bytes(hashlib.sha256(f"{seed} {number}".encode()).digest()[:4], "big")
     if kind == "TPE":
@@ -134,16 +136,21 @@ def make_sampler(sweep: Sweep, number: int) -> BaseSampler:
     return samplers.RandomSampler(seed=own)  # the points of a grid are given to trials beforehand
 
 
-def make_pruner(sweep: Sweep) -> BasePruner:
-    """The pruner."""
+def make_pruner(spec: Mapping[str, Any], goal: Goal) -> BasePruner:
+    """Build the pruner of a study.
+
+    Args:
+        spec: What `read_pruner` returned.
+        goal: Metric and direction; the first is what trials are pruned by.
+    """
     from optuna import pruners
 
-    arguments = {key: value for key, value in sweep.pruner.items() if key != "type"}
-    kind = sweep.pruner["type"]
+    arguments = {key: value for key, value in spec.items() if key != "type"}
+    kind = spec["type"]
     if kind == "Wilcoxon":
         from dupl.plans.wilcoxon import wilcoxon_pruner
 
-        return wilcoxon_pruner(metric=sweep.goal[0][0], maximize=sweep.goal[0][1] == "maximize", **arguments)
+        return wilcoxon_pruner(metric=goal[0][0], maximize=goal[0][1] == "maximize", **arguments)
     makers: dict[str, Any] = {
         "median": pruners.MedianPruner,
         "Hyperband": pruners.HyperbandPruner,
@@ -151,6 +158,8 @@ def make_pruner(sweep: Sweep) -> BasePruner:
         "none": pruners.NopPruner,
     }
     if kind == "median":
-        arguments["n_warmup_steps"] += 1  # evaluations that decide nothing; Optuna means the first step that does
+        arguments["n_warmup_steps"] += (
+            1  # the sweep file counts evaluations before the first decision, Optuna names the first that decides
+        )
     made: BasePruner = makers[kind](**arguments)
     return made

@@ -1,4 +1,4 @@
-"""The studies of sweeps: storages by URL, and the trials as a table."""
+"""Optuna studies of sweeps: open one by the URL of its storage, and read its trials as a table."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ URLS = "sqlite:///FILE, postgresql://..., journal:FILE or grpc://HOST:PORT"
 
 
 def default_url(sweep: Sweep, root: str | Path) -> str:
-    """An SQLite file of the study's own, in the store."""
+    """Return the URL of a study's own SQLite file in a store."""
     return f"sqlite:///{Path(root) / FOLDER / f'{sweep.study}.db'}"
 
 
 def open_storage(url: str) -> BaseStorage:
-    """A storage by its URL.
+    """Open a storage by its URL.
 
     Raises:
         UserError: It cannot be reached, or a package is missing.
@@ -79,7 +79,7 @@ def open_storage(url: str) -> BaseStorage:
 
 
 def _first_to_create(make: Callable[[], BaseStorage]) -> BaseStorage:
-    """Makes a storage, again where somebody else is creating its tables at the same time."""
+    """Open a storage; retry while another process is creating its tables."""
     for _ in range(5):
         try:
             return make()
@@ -91,7 +91,7 @@ def _first_to_create(make: Callable[[], BaseStorage]) -> BaseStorage:
 
 
 def shown(url: str) -> str:
-    """A URL without its password."""
+    """Return a URL without its password."""
     head, at, tail = url.rpartition("@")
     return url if not at else f"{head.rpartition(':')[0] if head.count(':') > 1 else head}@{tail}"
 
@@ -99,20 +99,20 @@ def shown(url: str) -> str:
 def open_study(
     sweep: Sweep, storage: str | BaseStorage | None = None, root: str | Path = "runs", create: bool = False
 ) -> Study:
-    """The study of a sweep.
+    """Open the study of a sweep.
 
     Args:
-        sweep: Of which.
+        sweep: The sweep.
         storage: A URL or what `open_storage` returned; None is SQLite in the store.
         root: The store.
-        create: Whether to make it where it is not there yet.
+        create: Whether to create the study where there is none yet.
 
     Raises:
-        UserError: There is none, or its storage cannot be reached.
+        UserError: There is no study, or its storage cannot be reached.
     """
     import optuna
 
-    missing = f"{sweep.name} has no study {sweep.study} yet: run dupl sweep {sweep.name} first, or say --storage"
+    missing = f"{sweep.name} has no study {sweep.study} yet: run dupl sweep {sweep.name} first, or give --storage"
     if storage is None:
         file = Path(default_url(sweep, root).removeprefix("sqlite:///"))
         if not create and not file.is_file():
@@ -120,7 +120,7 @@ def open_study(
     if storage is None or isinstance(storage, str):
         storage = open_storage(storage or default_url(sweep, root))
     directions: Any = [direction for _, direction in sweep.goal]
-    tools: dict[str, Any] = dict(sampler=make_sampler(sweep, 0), pruner=make_pruner(sweep))
+    tools: dict[str, Any] = dict(sampler=make_sampler(sweep.sampler, 0), pruner=make_pruner(sweep.pruner, sweep.goal))
     try:
         if not create:
             return optuna.load_study(study_name=sweep.study, storage=storage, **tools)
@@ -135,11 +135,11 @@ def open_study(
 
 
 def trials(study: Study) -> DataFrame:
-    """One row per trial.
+    """Return the trials of a study as a table, one row per trial.
 
-    Columns: number, state ("complete", "pruned", "failed", "running", "waiting"), value (of the first goal; NaN where
+    Columns: number, state ("complete", "pruned", "failed", "running" or "waiting"), value (of the first goal; NaN where
     there is none), values, params/<name> for each parameter, run (fingerprint), folder, iteration, seconds, started,
-    ended, cached (whether the run had been there before), reason.
+    ended, cached (whether the run was in the store before the trial), reason.
     """
     from pandas import DataFrame
 

@@ -17,12 +17,9 @@ from dupl.plans.plan import PlannedRun
 from dupl.plans.plan_file import DICT, LIST, STRING, Shape, checked, merge, unknown
 from dupl.plans.samplers import read_pruner, read_sampler
 from dupl.plans.space import Parameter, Params, changes, point, prove, read_space
-from dupl.plans.study import open_study, trials
 
 if TYPE_CHECKING:
     from mmengine.config import Config
-
-__all__ = ["Sweep", "load", "open_study", "trials"]
 
 HOURS = "gpu_hours"  # a goal that is no metric: training seconds x GPUs of a run / 3600
 SWEEP: Shape = dict(

@@ -119,7 +119,7 @@ class TestCommand:
         images = [str(photos / "colour.jpg"), str(tmp_path / "broken.jpg"), str(photos / "grey.png")]
         assert main(["infer", str(trained), *images, "--out", str(out)]) == 2
         lines = capsys.readouterr().err.splitlines()
-        passed = [line for line in lines if line.startswith("passed over: ")]
+        passed = [line for line in lines if line.startswith("skipped: ")]
         assert len(passed) == 1
         assert "broken.jpg" in passed[0]
         assert not [line for line in lines if "Traceback" in line]
@@ -247,7 +247,7 @@ class TestModel:
             np.testing.assert_allclose(mean.cams[name], (one.cams[name] + two.cams[name]) / 2, rtol=1e-5, atol=1e-6)
         for answer in found.values():
             assert list(answer.cams) == list(tags)
-            assert answer.labels.shape == (40, 52)
+            assert answer.mask.shape == (40, 52)
             assert all(heat.min() >= 0 and heat.max() < 1 for heat in answer.cams.values())
 
     def test_predicted_tags_gate_the_cams(self, model, restored, image):
@@ -258,7 +258,7 @@ class TestModel:
     def test_no_class_no_cam_but_a_mask(self, model, restored, image):
         found = infer_image(model, image, restored.classes(), 32, tags=())
         assert found.cams == {}
-        assert found.labels.shape == (40, 52)
+        assert found.mask.shape == (40, 52)
 
     def test_it_says_what_the_evaluation_says(self, model, restored):
         from dupl.data.views import EvalView
@@ -270,4 +270,4 @@ class TestModel:
         ((_, logits, _), _) = model.predict(sample["image"][None], Present.of(sample["tags"][None]))
         labels = torch.nn.functional.interpolate(logits, (32, 32), mode="bilinear", align_corners=False).argmax(1)[0]
         found = infer_image(model, source.image(0), source.classes, 32, student="1")
-        assert np.array_equal(found.labels, labels.numpy())
+        assert np.array_equal(found.mask, labels.numpy())

@@ -14,6 +14,7 @@ from dupl.config import catalogue  # noqa: E402
 from dupl.plans import plan as plans  # noqa: E402
 from dupl.plans import sweep as lab  # noqa: E402
 from dupl.plans.plan_file import merge  # noqa: E402
+from dupl.plans.study import open_study  # noqa: E402
 from dupl.runs.run import Run  # noqa: E402
 
 GAMMA, FINAL, WARM = "model.noise_filter.gamma", "model.threshold.final", "warm-up"
@@ -25,7 +26,7 @@ def store(tmp_path_factory):
     """A store with four trials of the demo's sweep: three on rows of Table 5a, one that is not."""
     root = tmp_path_factory.mktemp("sweep") / "runs"
     sweep = lab.load("demo")
-    study = lab.open_study(sweep, root=root, create=True)
+    study = open_study(sweep, root=root, create=True)
     start = sweep.start_from[0]
     points = [
         (start, 50.0),

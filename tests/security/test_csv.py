@@ -109,7 +109,8 @@ def test_a_class_called_like_a_path_stays_in_its_folder(tmp_path, monkeypatch, n
     from dupl.engine import infer
 
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
-    found = infer.Inference(np.zeros((8, 8), np.uint8), np.ones(1, np.float32), {name: np.zeros((8, 8), np.float32)})
+    cams = {name: np.zeros((8, 8), np.float32)}
+    found = infer.Prediction(np.zeros((8, 8), np.uint8), np.ones(1, np.float32), cams, ("background", name))
     monkeypatch.setattr(infer, "infer_image", lambda *_: found)
 
     class Model:

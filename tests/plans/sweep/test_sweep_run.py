@@ -6,7 +6,7 @@ import signal
 import pytest
 from optuna.trial import TrialState
 
-from dupl.plans.sweep import trials
+from dupl.plans.study import open_study, trials
 from dupl.runs.run import Run
 from dupl.runs.store import RunStore
 
@@ -138,7 +138,7 @@ class TestProcesses:
         files = [lab.sweep("one"), lab.sweep("two", space={"toy.y": dict(type="float", low=0.0, high=1.0)})]
         for process in [lab.start(file, lab.url(), 3) for file in files]:
             assert process.communicate(timeout=60)[0].endswith("end None\n")
-        from dupl.plans.sweep import load, open_study
+        from dupl.plans.sweep import load
 
         frames = [trials(open_study(load(file), lab.url())) for file in files]
         assert [list(frame["state"]) for frame in frames] == [["complete"] * 3] * 2

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from dupl.plans.sweep import load, open_study, trials
+from dupl.plans.study import open_study, trials
+from dupl.plans.sweep import load
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 SERVE = """

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalW
 
 def ask(study, sweep, number):
     """What the sweep's sampler draws for a trial of this number."""
-    study.sampler = make_sampler(sweep, number)
+    study.sampler = make_sampler(sweep.sampler, number)
     trial = study.ask()
     return trial, suggest(sweep.space, trial)
 
@@ -57,6 +57,12 @@ def history(study, *courses, state=TrialState.COMPLETE):
         study.add_trial(create_trial(state=state, value=course[-1], intermediate_values=steps))
 
 
+def pruner_of(file):
+    """The pruner of a sweep file."""
+    sweep = load(file)
+    return make_pruner(sweep.pruner, sweep.goal)
+
+
 def decide(study, pruner, *values):
     """What a pruner says of a new trial after each of its evaluations."""
     trial, said = study.ask(), []
@@ -69,7 +75,7 @@ def decide(study, pruner, *values):
 class TestPruners:
     def test_median(self, lab):
         spec = dict(type="median", n_startup_trials=3, n_warmup_steps=1, interval_steps=1, n_min_trials=3)
-        pruner = make_pruner(load(lab.sweep(pruner=spec)))
+        pruner = pruner_of(lab.sweep(pruner=spec))
         study = optuna.create_study(direction="maximize")
         history(study, [10, 20, 30], [20, 30, 40])
         assert decide(study, pruner, 0, 0, 0) == [False, False, False]  # two are too few
@@ -79,7 +85,7 @@ class TestPruners:
 
     def test_asha_has_its_rungs_at_evaluations(self, lab):
         spec = dict(type="ASHA", min_resource=1, reduction_factor=2, min_early_stopping_rate=0)
-        pruner = make_pruner(load(lab.sweep(pruner=spec)))
+        pruner = pruner_of(lab.sweep(pruner=spec))
         study = optuna.create_study(direction="maximize")
         assert decide(study, pruner, 50) == [False]
         assert decide(study, pruner, 40) == [True]  # not in the upper half of the first rung
@@ -87,10 +93,10 @@ class TestPruners:
 
     def test_hyperband_and_none(self, lab):
         study = optuna.create_study(study_name="s", direction="maximize")
-        hyperband = make_pruner(load(lab.sweep(pruner=dict(type="Hyperband", reduction_factor=2))))
+        hyperband = pruner_of(lab.sweep(pruner=dict(type="Hyperband", reduction_factor=2)))
         assert not any(decide(study, hyperband, 90))
         assert any(any(decide(study, hyperband, value, value)) for value in range(80, 60, -1))
-        none = make_pruner(load(lab.sweep(pruner=dict(type="none"))))
+        none = pruner_of(lab.sweep(pruner=dict(type="none")))
         assert not any(decide(study, none, 0.0, 0.0, 0.0))
 
 
@@ -130,7 +136,7 @@ class TestWilcoxon:
 
     def test_it_compares_the_same_evaluation_with_the_best_trial(self, lab, tmp_path):
         spec = dict(type="Wilcoxon", p_threshold=0.05, n_startup_steps=1, min_images=10)
-        pruner = make_pruner(load(lab.sweep(pruner=spec)))
+        pruner = pruner_of(lab.sweep(pruner=spec))
         study = optuna.create_study(direction="maximize")
         names = [f"i{n}" for n in range(12)]
         for who, (early, late) in dict(best=(50, 50), poor=(10, 10), fair=(90, 60)).items():

@@ -1,0 +1,234 @@
+"""Comparisons of runs, from the frames of a store: per class, per image, over training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dupl.api.inference import AnyRun, folder_of
+from dupl.api.recipes import Overrides, override_values
+from dupl.api.tables import AnyPlan, AnyStore, load_plan, open_store
+from dupl.errors import UserError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from dupl.report.pages.run_files import RunFiles
+    from dupl.runs.stored import StoredRun
+
+Groups = Mapping[str, Sequence[str]]  # fingerprints of runs by label, such as the seeds of a plan's row
+
+
+def plan_runs(
+    plan: AnyPlan,
+    rows: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    overrides: Overrides = None,
+) -> dict[str, list[str]]:
+    """Return the fingerprints of a plan's runs by the label of their row, as the functions below take them.
+
+    Args:
+        plan: A plan, its name or its file.
+        rows: Keys of rows; all by default.
+        seeds: By default the plan's.
+        overrides: Values by path with which the runs were trained.
+
+    Raises:
+        UserError: No such plan, row or path.
+
+    Example:
+        >>> {label: len(seeds) for label, seeds in dupl.plan_runs("plan.py", ["baseline", "L_reg"]).items()}
+        {'Baseline': 2, '+ DTA + ANF + L_reg': 2}
+    """
+    made = load_plan(plan)
+    labels = {row.key: row.label for row in made.rows}
+    found: dict[str, list[str]] = {}
+    for run in made.expand(rows, seeds, override_values(overrides)):
+        found.setdefault(labels[run.row], []).append(run.fingerprint)
+    return found
+
+
+def find_run(store: AnyStore, plan: AnyPlan, row: str, seed: int = 0, overrides: Overrides = None) -> StoredRun:
+    """Find the run of a plan's row and seed in a store.
+
+    Args:
+        store: A store or its folder.
+        plan: A plan, its name or its file.
+        row: Key of the row.
+        seed: One of the plan's.
+        overrides: Values by path with which the run was trained.
+
+    Raises:
+        UserError: There is no such row, or the store does not have its run; the message names the command.
+
+    Example:
+        >>> dupl.find_run("runs", "plan.py", "L_reg", seed=1).state
+        'finished'
+    """
+    from dupl.plans.commands import ablate_command
+
+    made, store = load_plan(plan), open_store(store)
+    (planned,) = made.expand([row], [seed], override_values(overrides))
+    stored = store.find(planned.fingerprint)
+    if stored is None:
+        name = plan if isinstance(plan, str) else made.name
+        line = ablate_command(name, store.root, rows=[row], seeds=[seed], overrides=overrides)
+        raise UserError(f"{store.root} has no run of {row}, seed {seed}: {line} trains it")
+    return stored
+
+
+def over_activation(store: AnyStore, runs: Groups, label_map: str = "cam/1", protocol: str = "train") -> DataFrame:
+    """Return the over-activation rate per foreground class, FP / (TP + FP) of its pixels (Fig. 7).
+
+    Args:
+        store: A store or its folder.
+        runs: Fingerprints by label, such as `plan_runs` returns.
+        label_map: "cam/1" (CAMs of student 1), "seg/mean" (prediction of both) and so on.
+        protocol: Of the evaluation.
+
+    Returns:
+        Percent, a row per class and a column per label: the mean over its runs; NaN where a class was never predicted.
+
+    Raises:
+        UserError: The store has no evaluated run of a label.
+
+    Example:
+        >>> over = dupl.over_activation("runs", dupl.plan_runs("plan.py", ["baseline", "L_dis"]))
+        >>> over.shape, bool(over.max().max() <= 100)
+        ((6, 2), True)
+    """
+    return class_measure(store, runs, "OA", label_map, protocol).drop("background")
+
+
+def class_measure(
+    store: AnyStore, runs: Groups, measure: str = "IoU", label_map: str = "seg/1", protocol: str = "train"
+) -> DataFrame:
+    """Return a measure per class: percent, a row per class and a column per label, the mean over its runs.
+
+    Args:
+        store: A store or its folder.
+        runs: Fingerprints by label.
+        measure: "IoU", "OA", "precision" or "recall".
+        label_map: As of `over_activation`.
+        protocol: Of the evaluation.
+
+    Raises:
+        UserError: The store has no evaluated run of a label.
+
+    Example:
+        >>> iou = dupl.class_measure("runs", dupl.plan_runs("plan.py"), "IoU")
+        >>> list(iou.index)[:2], len(iou.columns)
+        (['background', 'disc'], 3)
+    """
+    from dupl.report.run_comparison import class_table
+
+    return class_table(open_store(store).counts(protocol=protocol), label_map, measure, runs)
+
+
+def folder_measure(folder: str, measure: str = "OA", label_map: str = "cam/1") -> dict[str, float]:
+    """Return a measure by class from an evaluation outside a store, such as that of a published checkpoint.
+
+    Args:
+        folder: Which ``dupl eval --out`` or `evaluate` wrote.
+        measure: "IoU", "OA", "precision" or "recall".
+        label_map: As of `over_activation`.
+
+    Raises:
+        UserError: The folder holds no evaluation, or not this label map.
+
+    Example:
+        >>> (found,) = dupl.evaluate("runs/tiny")
+        >>> sorted(dupl.folder_measure(found.folder, "IoU"))[:2]
+        ['background', 'cross']
+    """
+    from dupl.report.run_comparison import folder_rates
+
+    return folder_rates(folder, label_map, measure)
+
+
+def image_measure(store: AnyStore, runs: Groups, label_map: str = "seg/1", protocol: str = "train") -> DataFrame:
+    """Compare two runs, or two groups of runs, image by image.
+
+    Args:
+        store: A store or its folder.
+        runs: Fingerprints by label; two labels.
+        label_map: As of `over_activation`.
+        protocol: Of the evaluation.
+
+    Returns:
+        IoU in percent, the mean over the classes in an image's mask: a row per image, a column per label, and
+        ``difference``, the second less the first; ascending, so that where the second is worst stands on top.
+
+    Raises:
+        UserError: Not two labels, or the store has no evaluated run of one.
+
+    Example:
+        >>> images = dupl.image_measure("runs", dupl.plan_runs("plan.py", ["baseline", "L_reg"]), "cam/1")
+        >>> len(images), list(images.columns)[-1]
+        (12, 'difference')
+    """
+    from dupl.report.pages.image_comparison import image_table
+
+    wanted = [fingerprint for group in runs.values() for fingerprint in group]
+    return image_table(open_store(store).per_image(wanted, protocol=protocol), label_map, runs)
+
+
+def course(store: AnyStore, metric: str, runs: Groups) -> DataFrame:
+    """Return a metric over training.
+
+    Args:
+        store: A store or its folder.
+        metric: Such as "cam/1/mIoU", of the evaluations in training.
+        runs: Fingerprints by label.
+
+    Returns:
+        A row per label and iteration, with ``mean``, ``low`` and ``high`` over its runs, in percent, and their number.
+
+    Raises:
+        UserError: The store has no evaluated run of a label.
+
+    Example:
+        >>> table = dupl.course("runs", "cam/1/mIoU", dupl.plan_runs("plan.py", ["baseline"]))
+        >>> table["iteration"].tolist()
+        [15, 30, 45, 60, 75, 90]
+    """
+    from dupl.report.run_comparison import courses
+
+    return courses(open_store(store).frame(), metric, runs)
+
+
+def read_run(run: AnyRun) -> RunFiles:
+    """Read what a run logged: its scalars (``rows``), evaluations and gallery of pictures.
+
+    Args:
+        run: A run or its folder.
+
+    Returns:
+        Plain values; a damaged file is left out and named in ``damage``.
+
+    Raises:
+        UserError: The folder holds no run.
+
+    Example:
+        >>> run = dupl.read_run(dupl.find_run("runs", "plan.py", "L_reg"))
+        >>> run.rows[-1]["iter"], len(run.gallery)
+        (90, 2)
+    """
+    from dupl.report.pages.run_files import read_run as read
+
+    return read(folder_of(run))
+
+
+def start_marks(recipe: Mapping[str, Any]) -> dict[str, int]:
+    """Return the iterations at which components of a recipe start, by the text that marks them in charts.
+
+    Args:
+        recipe: A resolved recipe, or the ``config`` of a run that was read.
+
+    Example:
+        >>> dupl.start_marks(dupl.load_recipe("voc/dupl"))
+        {'L_seg starts': 2000, 'ANF starts': 8000, 'L_reg starts': 8000}
+    """
+    from dupl.report.figures.start_markers import marks
+
+    return marks(recipe)

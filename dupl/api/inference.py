@@ -1,0 +1,293 @@
+"""Trained models: evaluate one, predict images with it, write masks and submissions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+from dupl.api.recipes import Overrides, override_values
+from dupl.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from dupl.engine.evaluation.checkpoint import Assessment
+    from dupl.engine.infer import Prediction
+    from dupl.engine.restore import Restored
+    from dupl.runs.run import Run
+    from dupl.runs.stored import StoredRun
+
+Progress = Callable[[int, int], None]  # called with the images done and in all
+AnyRun = Union[str, Path, "Run", "StoredRun"]  # a run's folder, or what `train` or a store returned
+Photo = Union[str, Path, "Image", "NDArray[np.uint8]"]  # a file, a PIL image, or RGB uint8 (H, W, 3)
+
+
+def evaluate(
+    run: AnyRun,
+    *,
+    checkpoint: str | Path | None = None,
+    split: str = "val",
+    protocol: str = "train",
+    students: Sequence[str] = (),
+    crf: bool | None = None,
+    crf_backend: str | None = None,
+    present_only: bool = False,
+    threshold: float | None = None,
+    keep_logits: bool = False,
+    out: str | Path | None = None,
+    overrides: Overrides = None,
+    progress: Progress | None = None,
+) -> list[Assessment]:
+    """Evaluate a checkpoint and write its tables and pictures into the run's folder ``evaluation/``.
+
+    Args:
+        run: A run; or a recipe, with ``checkpoint``.
+        checkpoint: "best", "last", one of the run ("iter_000900") or a file of ours, of the released code or of ToCo.
+            By default the best one of the run.
+        split: Entry of the recipe's ``data``.
+        protocol: "train" (that of training: squashed images, no CRF; the paper's Tables 1 and 4), "final" (several
+            scales with flips, dense CRF; Tables 2, 5 and 6) or "cam" (CAMs alone, over thresholds).
+        students: "1", "2", "best" (the better one, per metric) or "mean" (averaged probabilities); all by default.
+        crf: Whether the final protocol ends with the dense CRF; it does by default.
+        crf_backend: "torch", the default, or "pydensecrf".
+        present_only: Whether the CRF chooses among background and the image's tags only.
+        threshold: On CAMs, 0 to 1; the recipe's by default.
+        keep_logits: Whether to keep the logits of the final protocol: 4 bytes per class, patch and scale.
+        out: Where the folders of results go.
+        overrides: New values by path.
+        progress: Called with the images done and in all.
+
+    Returns:
+        One item for the protocol, and for "final" one more for its label maps before the CRF. Each has ``folder``,
+        ``title`` and ``evaluation``, whose ``metrics`` are in percent by name, such as "seg/best/mIoU".
+
+    Raises:
+        UserError: No run or checkpoint, no masks to compare with, or an option that the protocol does not have.
+
+    Example:
+        >>> (found,) = dupl.evaluate("runs/tiny")
+        >>> 0 <= found.evaluation.metrics["seg/best/mIoU"] <= 100
+        True
+        >>> sorted(path.name for path in found.folder.glob("*.csv"))
+        ['confusion.csv', 'per_class.csv', 'per_image.csv']
+    """
+    from dupl.engine.evaluation.checkpoint import Choice, assess
+
+    choice = Choice(
+        protocol=protocol,
+        students=tuple(dict.fromkeys(students)),
+        refine=crf,
+        backend=crf_backend,
+        present_only=present_only,
+        threshold=threshold,
+        keep_logits=keep_logits,
+    )
+    place = Path(out) if out is not None else None
+    return assess(_restored(run, checkpoint, overrides), split, choice, out=place, progress=progress)
+
+
+def predict(
+    run_or_checkpoint: AnyRun,
+    images: Photo | Iterable[Photo],
+    *,
+    recipe: str | Path | None = None,
+    tags: Sequence[str] | None = None,
+    student: str = "mean",
+    overrides: Overrides = None,
+) -> list[Prediction]:
+    """Segment images with a trained model, at one scale and without CRF.
+
+    Args:
+        run_or_checkpoint: A run, of which the best weights are taken; or a checkpoint file, which lies in the folder
+            of its run or goes with ``recipe``.
+        images: One or many: files, PIL images, or RGB arrays, uint8 (H, W, 3). Sizes may differ. Of files and PIL
+            images the EXIF rotation is applied.
+        recipe: Of a checkpoint that lies in no run's folder.
+        tags: Names of the classes to make CAMs of; by default those that the model finds, which are the ones with a
+            positive score. Masks do not depend on it.
+        student: "1", "2" or "mean" of their probabilities, scores and CAMs.
+        overrides: New values of the recipe by path.
+
+    Returns:
+        One `Prediction` per image, in order, at the image's size H x W: ``mask`` uint8 (H, W) of class ids, ``scores``
+        float32 (K,) before the sigmoid, ``cams`` float32 (H, W) in [0, 1) by class name, and ``classes``, the K + 1
+        names by id, background first.
+
+    Raises:
+        UserError: No run or checkpoint, an image that cannot be read, an array of another type or shape, or an unknown
+            tag or student.
+
+    Example:
+        >>> import numpy as np
+        >>> photo = np.zeros((48, 64, 3), np.uint8)
+        >>> first, second = dupl.predict("runs/tiny", [photo, "photo.png"], tags=["disc"])
+        >>> first.mask.shape, first.mask.dtype, first.scores.shape
+        ((48, 64), dtype('uint8'), (6,))
+        >>> first.cams["disc"].shape, first.classes[:2]
+        ((48, 64), ('background', 'disc'))
+    """
+    from dupl.engine.error_explanations import plain_errors
+    from dupl.engine.infer import check_student, check_tags, infer_image
+
+    restored = _of_checkpoint(run_or_checkpoint, recipe, overrides)
+    classes = restored.classes()
+    check_tags(tags or (), classes)
+    model = restored.model(classes)
+    check_student(student, model)
+    with plain_errors("smaller images"):
+        size = restored.config.evaluation.size
+        return [infer_image(model, _pixels(one), classes, size, tags, student) for one in _photos(images)]
+
+
+def predict_folder(
+    run: AnyRun,
+    images: Sequence[str | Path],
+    out: str | Path,
+    *,
+    checkpoint: str | Path | None = None,
+    tags: str | None = None,
+    student: str = "mean",
+    overrides: Overrides = None,
+    progress: Progress | None = None,
+) -> tuple[int, list[str]]:
+    """Segment image files and write ``masks/``, ``overlays/``, ``cams/`` and ``tags.csv`` into a folder.
+
+    Args:
+        run: A run; or a recipe, with ``checkpoint``.
+        images: Files, or folders of them.
+        out: The folder.
+        checkpoint: As of `evaluate`.
+        tags: Class names for all images, separated by commas or spaces, or a CSV file with the columns image and tags;
+            by default those that the model finds. CAMs are made of them; masks do not depend on them.
+        student: "1", "2" or "mean".
+        overrides: New values by path.
+        progress: Called with the images done and in all.
+
+    Returns:
+        How many images were written, and a line for each that was skipped because it cannot be read.
+
+    Raises:
+        UserError: No run, checkpoint or image, an unknown tag or student, or a folder that holds other files.
+
+    Example:
+        >>> dupl.predict_folder("runs/tiny", ["photo.png"], "out", tags="disc")
+        (1, [])
+        >>> sorted(path.name for path in pathlib.Path("out/cams").iterdir())
+        ['photo_disc.jpg']
+    """
+    from dupl.engine.error_explanations import plain_errors
+    from dupl.engine.infer import check_student, claim, find_images, infer, read_tags
+
+    files = find_images([Path(path) for path in images])
+    restored = _restored(run, checkpoint, overrides)
+    classes = restored.classes()
+    known = read_tags(tags, files, classes) if tags is not None else None
+    model = restored.model(classes)
+    check_student(student, model)
+    size = restored.config.evaluation.size
+    facts = {"weights": str(restored.checkpoint), "student": student, "size": size}
+    claim(Path(out), {"protocol": "one scale, no CRF", **facts, "tags": tags})
+    with plain_errors("smaller images"):
+        skipped = infer(model, files, classes, size, Path(out), tags=known, student=student, progress=progress)
+    return len(files) - len(skipped), skipped
+
+
+def submit_voc(
+    run: AnyRun,
+    root: str | Path,
+    out: str | Path,
+    *,
+    split: str = "test",
+    checkpoint: str | Path | None = None,
+    student: str = "mean",
+    crf: bool | None = None,
+    crf_backend: str | None = None,
+    present_only: bool = False,
+    overrides: Overrides = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Label a list of PASCAL VOC by the final protocol and pack ``results.tgz`` for its test server.
+
+    Args:
+        run: A run; or a recipe, with ``checkpoint``.
+        root: VOC's folder, with JPEGImages and ImageSets.
+        out: Folder of the results; repeated, the call continues there.
+        split: The list of ids.
+        checkpoint: As of `evaluate`.
+        student: "1", "2" or "mean".
+        crf: As of `evaluate`.
+        crf_backend: As of `evaluate`.
+        present_only: As of `evaluate`; refused, as the test server's images have no tags.
+        overrides: New values by path.
+        progress: Called with the images done and in all.
+
+    Returns:
+        The archive to upload.
+
+    Raises:
+        UserError: A model of other classes than VOC's, or a folder that holds the results of other weights.
+
+    Example:
+        >>> dupl.submit_voc("runs/tiny", "VOC2012", "submission")
+        Traceback (most recent call last):
+        dupl.errors.UserError: --voc-submission needs a model of VOC's 21 classes
+    """
+    from dupl.engine.evaluation.checkpoint import Choice
+    from dupl.engine.evaluation.submission import submit
+
+    choice = Choice("final", (student,), crf, crf_backend, present_only)
+    return submit(_restored(run, checkpoint, overrides), Path(root), split, Path(out), choice, progress)
+
+
+def _restored(run: AnyRun, checkpoint: str | Path | None, overrides: Overrides) -> Restored:
+    from dupl.engine.restore import restore
+
+    return restore(str(folder_of(run)), None if checkpoint is None else str(checkpoint), override_values(overrides))
+
+
+def _of_checkpoint(run: AnyRun, recipe: str | Path | None, overrides: Overrides) -> Restored:
+    """Find config and weights of a run, of a checkpoint in its run's folder, or of a recipe with a checkpoint."""
+    path = folder_of(run)
+    if recipe is not None:
+        return _restored(recipe, path, overrides)
+    if path.is_file():
+        home = path.parent.parent
+        if not (home / "status.json").is_file():
+            raise UserError(f"{path} lies in no run's folder: say by which recipe it was trained, recipe='voc/dupl'")
+        return _restored(home, path, overrides)
+    return _restored(path, None, overrides)
+
+
+def folder_of(run: AnyRun) -> Path:
+    """Return the folder of a run, however it was given."""
+    return Path(run) if isinstance(run, (str, Path)) else run.path
+
+
+def _photos(images: Any) -> list[Photo]:
+    """Return one image or many as a list."""
+    single = isinstance(images, (str, Path)) or hasattr(images, "shape") or hasattr(images, "getexif")
+    return [images] if single else list(images)
+
+
+def _pixels(image: Any) -> NDArray[np.uint8]:
+    """Return an image as RGB, uint8 (H, W, 3).
+
+    Raises:
+        UserError: It cannot be read, or is no such array.
+    """
+    import numpy as np
+
+    if isinstance(image, (str, Path)):
+        from dupl.data.files import read_image
+
+        return read_image(Path(image), upright=True)
+    if not isinstance(image, np.ndarray):
+        from PIL import ImageOps
+
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise UserError(f"an image is {image.dtype} {image.shape}: give RGB as uint8 (height, width, 3)")
+    return image

@@ -1,0 +1,149 @@
+"""Recipes: load one by name, change its values, build its model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+from dupl.errors import UserError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from dupl.method.dupl import DuPL
+
+Overrides = Mapping[str, Any] | Sequence[str] | None  # values by path, or texts such as "schedule.lr=1e-4"
+Recipe = Union[str, Path, "Config"]  # a name, a file, or what `load_recipe` returned
+SECTIONS = ("model", "data", "schedule", "evaluation", "runtime")
+
+
+def load_recipe(name: Recipe, overrides: Overrides = None, /, **more: Any) -> Config:
+    """Load a recipe and replace values of it.
+
+    A path such as ``schedule.lr`` leads to one value and must exist; the new value must be of the old one's kind. A
+    component, which is a dict with a ``type``, is replaced as a whole or by its parts.
+
+    Args:
+        name: A name that ``dupl show`` lists, such as "voc/dupl", the path of a file, or a recipe that was loaded,
+            which stays as it is.
+        overrides: New values by path; or texts as the command line takes them, ``["schedule.lr=1e-4"]``.
+        **more: Further values by path, ``**{"schedule.lr": 1e-4}``; they win.
+
+    Returns:
+        The resolved recipe, with the sections ``model``, ``data``, ``schedule``, ``evaluation`` and ``runtime``.
+
+    Raises:
+        UserError: There is no such recipe, it is not valid, a path does not exist, or a value is of another kind.
+
+    Example:
+        >>> recipe = dupl.load_recipe("voc/dupl", {"schedule.lr": 1e-4, "runtime.seed": 1})
+        >>> recipe.schedule.lr, recipe.model.threshold.type
+        (0.0001, 'CosineDescent')
+        >>> dupl.load_recipe("voc/dupl", ["schedule.learning=1"])
+        Traceback (most recent call last):
+        dupl.errors.UserError: schedule has no 'learning'...
+    """
+    from dupl.config import catalogue
+    from dupl.config import overrides as changes
+
+    config = catalogue.load(name) if isinstance(name, (str, Path)) else name
+    return _checked(changes.apply(config, {**override_values(overrides), **more}), str(name_of(name)))
+
+
+def override_values(overrides: Overrides) -> dict[str, Any]:
+    """Return overrides as values by path, whether they came as a mapping or as texts.
+
+    Raises:
+        UserError: A text has no "=".
+
+    Example:
+        >>> dupl.api.override_values(["schedule.lr=1e-4", "model.threshold.type=FixedThreshold"])
+        {'schedule.lr': 0.0001, 'model.threshold.type': 'FixedThreshold'}
+    """
+    from dupl.config.overrides import parse
+
+    if overrides is None or isinstance(overrides, Mapping):
+        return dict(overrides or {})
+    return parse([overrides] if isinstance(overrides, str) else overrides)
+
+
+def list_recipes(kind: str = "experiments") -> dict[str, str]:
+    """List what `load_recipe`, `load_plan` or `load_sweep` finds by name.
+
+    Args:
+        kind: "experiments" (recipes), "ablations" (plans) or "sweeps".
+
+    Returns:
+        The first line of each docstring by name.
+
+    Example:
+        >>> "voc/dupl" in dupl.list_recipes(), "table4_components" in dupl.list_recipes("ablations")
+        (True, True)
+    """
+    from dupl.config import catalogue
+
+    return {name: catalogue.docstring(name, kind).strip().partition("\n")[0] for name in catalogue.names(kind)}
+
+
+def fingerprint(recipe: Recipe, overrides: Overrides = None) -> str:
+    """Return the id of a recipe: equal recipes are the same run, whatever it is called and wherever it lies.
+
+    Returns:
+        12 hexadecimal digits. What cannot change the result (workers, device, intervals of logs) makes no difference.
+
+    Raises:
+        UserError: As `load_recipe`.
+
+    Example:
+        >>> dupl.fingerprint("demo/toy") == dupl.fingerprint("demo/toy", {"runtime.workers": 3})
+        True
+    """
+    from dupl.config.fingerprint import fingerprint as digest
+
+    return digest(load_recipe(recipe, overrides))
+
+
+def build_model(recipe: Recipe, overrides: Overrides = None, *, pretrained: bool = True) -> DuPL:
+    """Build the model of a recipe on the recipe's device, with random parts seeded by ``runtime.seed``.
+
+    Args:
+        recipe: A name, a file, or a recipe that was loaded.
+        overrides: New values by path.
+        pretrained: Whether to load the ImageNet weights that the recipe names; without them nothing is downloaded.
+
+    Returns:
+        A torch module with ``loss``, ``predict`` and ``inspect``, in training mode.
+
+    Raises:
+        UserError: A combination of components that means nothing, a wrong setting, or weights that cannot be had.
+
+    Example:
+        >>> import torch
+        >>> model = dupl.build_model("demo/toy").eval()
+        >>> scores, logits, cams = model.predict(torch.zeros(2, 3, 64, 64))[0]  # of the first student
+        >>> scores.shape, logits.shape  # classes: six kinds of objects, and background first in the logits
+        (torch.Size([2, 6]), torch.Size([2, 7, 16, 16]))
+    """
+    from dupl.engine import build
+    from dupl.engine.restore import class_names
+
+    config = load_recipe(recipe, overrides)
+    device = build.choose_device(config.runtime.device)
+    return build.build_model(config, len(class_names(config)), device, pretrained=pretrained)
+
+
+def name_of(recipe: Recipe) -> str | Path:
+    """Return the name of a recipe, for the folders of its runs: the catalogue's, or the file's."""
+    from dupl.config import catalogue
+
+    if isinstance(recipe, (str, Path)):
+        return recipe
+    file = Path(recipe.filename or "recipe")
+    return next((name for name in catalogue.names() if catalogue.resolve(name) == file), file.stem)
+
+
+def _checked(config: Config, name: str) -> Config:
+    if lacking := [section for section in SECTIONS if not isinstance(config.get(section), dict)]:
+        raise UserError(f"{name} has no {', '.join(lacking)}: begin it with a _base_ that has")
+    return config

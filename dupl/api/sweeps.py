@@ -1,0 +1,101 @@
+"""Sweeps: load one, report what it found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+from dupl.api.inference import Progress
+from dupl.api.recipes import Overrides, override_values
+from dupl.api.tables import AnyStore, open_store
+from dupl.errors import UserError
+
+if TYPE_CHECKING:
+    from dupl.plans.sweep import Sweep
+    from dupl.report.sweep.study import SweepFindings
+
+AnySweep = Union[str, Path, "Sweep"]
+
+
+def load_sweep(name: AnySweep, overrides: Overrides = None) -> Sweep:
+    """Load a sweep: what is searched, by which goal, on which data.
+
+    Args:
+        name: A name that ``dupl show --sweep`` lists, such as "dta_anf", or the path of a file.
+        overrides: Values by path that change its recipe, such as where data lies; they make it another study.
+
+    Returns:
+        The sweep, whose ``run(params)`` returns the run of a point of its space.
+
+    Raises:
+        UserError: There is no such sweep, it is not valid against its recipe, or Optuna is not installed.
+
+    Example:
+        >>> sweep = dupl.load_sweep("demo")
+        >>> sweep.goal, list(sweep.space)[:2]
+        ((('seg/best/mIoU', 'maximize'),), ['model.threshold.final', 'warm-up'])
+    """
+    from dupl.plans.sweep import load
+
+    return load(name, override_values(overrides)) if isinstance(name, (str, Path)) else name
+
+
+def sweep_report(
+    sweep: AnySweep,
+    store: AnyStore = "runs",
+    *,
+    storage: str | None = None,
+    overrides: Overrides = None,
+    bootstraps: int = 50,
+    progress: Progress | None = None,
+) -> SweepFindings:
+    """Report what the trials of a sweep tell: the best ones, and how much each parameter matters.
+
+    Args:
+        sweep: A sweep, its name or its file.
+        store: A store or its folder; it holds the runs, and the study unless ``storage`` says where that is.
+        storage: URL of the study.
+        overrides: As of `load_sweep`.
+        bootstraps: Resamples of the trials behind the spread of the importances.
+        progress: Called with the bootstraps done and in all.
+
+    Returns:
+        The report, which a notebook displays; ``render("md")`` or ``render("html")`` returns it as text,
+        ``report.best`` are the numbers of the best trials, ``report.importances`` how much parameters matter.
+
+    Raises:
+        UserError: No such sweep, or it has no study yet.
+
+    Example:
+        >>> dupl.sweep_report("demo", "runs")
+        Traceback (most recent call last):
+        dupl.errors.UserError: demo has no study ...
+    """
+    from dupl.plans.commands import report_command
+    from dupl.plans.study import shown
+    from dupl.report.sweep.study import examine
+
+    if bootstraps < 0:
+        raise UserError(f"--bootstraps {bootstraps}: give 0 or more")
+    made, store = load_sweep(sweep, overrides), open_store(store)
+    name, hidden = str(sweep) if isinstance(sweep, (str, Path)) else sweep.name, shown(storage) if storage else None
+    line = report_command(name, store.root, storage=hidden, overrides=overrides)
+    progress = progress or (lambda done, total: None)
+    return examine(made, store, storage=storage, bootstraps=bootstraps, progress=progress, command=line)
+
+
+def is_sweep(name: str) -> bool:
+    """Return whether a name or a file is that of a sweep; a plan of the same name wins.
+
+    Example:
+        >>> dupl.api.is_sweep("dta_anf"), dupl.api.is_sweep("table4_components")
+        (True, False)
+    """
+    from dupl.config import catalogue
+
+    for kind in ("ablations", "sweeps"):
+        try:
+            return "space" in catalogue.load(catalogue.resolve(name, kind), kind)
+        except UserError:
+            continue
+    return False

@@ -1,0 +1,149 @@
+"""Plans: load one, make its table from a store, write pages of plans and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+from dupl.api.inference import AnyRun, Progress, folder_of
+from dupl.api.recipes import Overrides, override_values
+
+if TYPE_CHECKING:
+    from dupl.plans.plan import Plan
+    from dupl.report.tables.ablation import AblationTable
+    from dupl.runs.store import RunStore
+
+AnyPlan = Union[str, Path, "Plan"]
+AnyStore = Union[str, Path, "RunStore"]
+
+
+def load_plan(name: AnyPlan) -> Plan:
+    """Load a plan: the rows, columns and seeds of an ablation table.
+
+    Args:
+        name: A name that ``dupl show --plan`` lists, such as "table4_components", or the path of a file.
+
+    Returns:
+        The plan, whose ``expand(rows, seeds)`` returns its runs with their resolved recipes.
+
+    Raises:
+        UserError: There is no such plan, or it is not valid against its recipe.
+
+    Example:
+        >>> plan = dupl.load_plan("table5a_threshold")
+        >>> [row.label for row in plan.rows], len(plan.expand(seeds=[0]))
+        (['0.65', '0.60', '0.55', '0.50'], 4)
+    """
+    from dupl.plans.plan import load
+
+    return load(name) if isinstance(name, (str, Path)) else name
+
+
+def ablation_table(
+    plan: AnyPlan,
+    store: AnyStore = "runs",
+    *,
+    rows: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    overrides: Overrides = None,
+    form: str = "md",
+    progress: Progress | None = None,
+) -> AblationTable:
+    """Make the table of a plan from the runs of a store, beside the paper's numbers.
+
+    Differences between rows come with intervals over seeds and images; a missing run leaves a dash and a footnote.
+
+    Args:
+        plan: A plan, its name or its file.
+        store: A store or its folder.
+        rows: Keys of rows; all by default.
+        seeds: By default the plan's.
+        overrides: Values by path with which the runs were trained, such as where their data lies.
+        form: The format that the command noted in the table names.
+        progress: Called with the intervals done and in all.
+
+    Returns:
+        The table, which a notebook displays; ``render("md")``, also "latex", "csv" and "html", returns it as text,
+        ``chart()`` as a figure, ``table.cells`` has the numbers (percent).
+
+    Raises:
+        UserError: No such plan, row or path.
+
+    Example:
+        >>> table = dupl.ablation_table("plan.py", "runs")
+        >>> table.finished, round(table.table.cells["L_reg", "Seg"].summary.mean, 1)
+        (6, 8.0)
+        >>> print(table.render("csv"))
+        plan,row,label,column,metric,...
+    """
+    from dupl.plans.commands import report_command
+    from dupl.report.tables.ablation import outline_of, tabulate
+
+    made, store = load_plan(plan), open_store(store)
+    planned = made.expand(rows, seeds, override_values(overrides))
+    name = str(plan) if isinstance(plan, (str, Path)) else plan.name
+    line = report_command(name, store.root, form=form, rows=rows, seeds=seeds, overrides=overrides)
+    return tabulate(outline_of(made, rows), planned, store, line, progress or (lambda done, total: None))
+
+
+def write_run_page(run: AnyRun, out: str | Path | None = None) -> Path:
+    """Write the page of a run: its curves, its classes, its gallery and where it comes from.
+
+    Args:
+        run: Which.
+        out: The file; by default ``report.html`` in the run's folder.
+
+    Returns:
+        The file, which needs no network.
+
+    Raises:
+        UserError: The folder holds no run.
+
+    Example:
+        >>> dupl.write_run_page("runs/tiny", "page.html").stat().st_size > 10_000
+        True
+    """
+    from dupl.report.pages.run import write
+
+    return write(folder_of(run), Path(out) if out is not None else None)
+
+
+def put_table_on_wandb(table: AblationTable, root: str | Path, mode: str, tell: Callable[[str], None]) -> None:
+    """Log a table on Weights & Biases, as a run of its plan's group; a failure is told and raises nothing.
+
+    Args:
+        table: Which.
+        root: The store, which keeps the wandb run of the table.
+        mode: "offline" or "online".
+        tell: Called with a line where it fails.
+
+    Example:
+        >>> dupl.api.put_table_on_wandb(dupl.ablation_table("plan.py"), "runs", "off", print)
+    """
+    import pandas as pd
+
+    from dupl.report.tables.render import TIDY, lines
+    from dupl.track.after_training import log_table
+
+    name = table.table.outline.name
+    log_table(pd.DataFrame(lines(table.table), columns=TIDY), name, table_folder(root, name), mode, tell)
+
+
+def table_folder(root: str | Path, plan: str) -> Path:
+    """Return where the wandb run of a plan's table lies in a store.
+
+    Example:
+        >>> dupl.api.table_folder("runs", "demo_table4").as_posix()
+        'runs/.plans/table-demo_table4'
+    """
+    from dupl.execute.job import PLANS
+
+    return Path(root) / PLANS / f"table-{plan}"
+
+
+def open_store(store: AnyStore) -> RunStore:
+    """Return a store, however it was given."""
+    from dupl.runs.store import RunStore
+
+    return RunStore(store) if isinstance(store, (str, Path)) else store

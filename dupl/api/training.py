@@ -1,0 +1,145 @@
+"""Training: of a recipe, and of the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from dupl.api.recipes import Overrides, Recipe, load_recipe, name_of
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from rich.console import Console
+
+    from dupl.runs.run import Run
+
+Wandb = Literal["off", "offline", "online", None]
+
+
+def train(
+    recipe: Recipe,
+    folder: str | Path | None = None,
+    overrides: Overrides = None,
+    *,
+    resume: bool = False,
+    launcher: str = "none",
+    wandb: Wandb = "off",
+    command: Sequence[str] | None = None,
+    console: Console | None = None,
+) -> Run | None:
+    """Train a recipe, evaluate it on the way, and leave a run folder with checkpoints, metrics and pictures.
+
+    Args:
+        recipe: A name, a file, or a recipe that was loaded.
+        folder: Of the run; by default `default_folder`.
+        overrides: New values by path.
+        resume: Continue from the newest valid checkpoint, with the same numbers as without the interruption; where
+            there is none, begin.
+        launcher: "none" for one process; "pytorch", "slurm" or "mpi" where a launcher has started several.
+        wandb: Whether to track the run on Weights & Biases: "off", "offline" or "online"; None chooses by WANDB_MODE
+            and the account, as the command line does.
+        command: The command line to note in the run; by default that of this process.
+        console: Where progress is shown; by default standard error.
+
+    Returns:
+        The finished run; None in every process but the first.
+
+    Raises:
+        UserError: A wrong setting, bad data, or a folder that holds another run or is in use.
+        RunError: Training stopped by itself, or on a signal after saving a checkpoint.
+
+    Example:
+        >>> tiny = {"schedule.iterations": 4, "schedule.warmup": 1, "schedule.batch_size": 2}
+        >>> tiny["data.train"] = dict(type="Toy", split="train", size=64, count=8)
+        >>> tiny["data.val.count"] = 4
+        >>> run = dupl.train("demo/toy", "runs/short", tiny)
+        >>> run.status.state, run.status.iteration
+        ('finished', 4)
+    """
+    from dupl.track.choice import check_backends, choose
+
+    config = load_recipe(recipe, overrides)
+    check_backends(config.runtime.vis_backends)  # before the imports: a wrong setting is told at once
+    mode = choose(wandb).mode
+
+    from dupl.engine.pictures import draw
+    from dupl.engine.training.train import train as run_training
+
+    def pictures(run: Run) -> None:
+        for path in draw(run, config):
+            if console is not None:
+                console.print(f"look at {path}", soft_wrap=True)
+
+    return run_training(
+        config,
+        Path(folder) if folder is not None else default_folder(recipe, config),
+        resume=resume,
+        launcher=launcher,
+        command=command,
+        wandb=mode,
+        console=console,
+        at_end=pictures,
+    )
+
+
+def demo(
+    folder: str | Path | None = None,
+    overrides: Overrides = None,
+    *,
+    resume: bool = False,
+    wandb: Wandb = "off",
+    console: Console | None = None,
+) -> Path:
+    """Train the recipe "demo/toy" on synthetic scenes, print its table and draw its pictures; about five minutes.
+
+    Args:
+        folder: Of the run; by default `default_folder`. A finished run in it is shown again.
+        overrides: New values by path.
+        resume: Continue an interrupted demo.
+        wandb: As of `train`.
+        console: Where progress is shown; the table goes to standard output.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        UserError: As `train`.
+
+    Example:
+        >>> tiny = {"schedule.iterations": 4, "schedule.warmup": 1, "schedule.batch_size": 2}
+        >>> tiny["data.train"] = dict(type="Toy", split="train", size=64, count=8)
+        >>> tiny["data.val.count"] = 4
+        >>> dupl.api.demo("runs/demo", tiny).name
+        toy validation scenes, no CRF (percent)
+        ...
+        'demo'
+    """
+    from dupl.track.choice import choose
+
+    config, mode = load_recipe("demo/toy", overrides), choose(wandb).mode
+
+    from rich.console import Console
+
+    from dupl.engine.demo import demo as run_demo
+
+    place = Path(folder) if folder is not None else default_folder("demo/toy", config)
+    run_demo(config, place, resume=resume, wandb=mode, console=console or Console(stderr=True, markup=False))
+    return place
+
+
+def default_folder(recipe: Recipe, config: Config, root: str | Path = "runs") -> Path:
+    """Return where a run of a recipe goes by default: ``runs/RECIPE-FINGERPRINT``.
+
+    Args:
+        recipe: A name, a file, or a recipe that was loaded.
+        config: The same with its overrides.
+        root: The store.
+
+    Example:
+        >>> str(dupl.api.default_folder("voc/dupl", dupl.load_recipe("voc/dupl")))[:14]
+        'runs/voc-dupl-'
+    """
+    from dupl.runs.run import folder_name
+
+    return Path(root) / folder_name(name_of(recipe), config)

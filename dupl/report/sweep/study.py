@@ -1,0 +1,148 @@
+"""The report of a sweep, from its study and the runs of a store."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dupl.config import catalogue
+from dupl.plans.commands import report_command
+from dupl.plans.plan import Plan, load
+from dupl.plans.plan_file import merge
+from dupl.plans.samplers import quiet_optuna
+from dupl.plans.study import default_url, open_study, shown, trials
+from dupl.report.sweep.summary import SweepReport, report
+from dupl.report.sweep.trials import Axis, SweepOutline
+from dupl.report.tables.ablation import outline_of, tabulate
+from dupl.report.tables.outline import Outline
+from dupl.report.tables.table import Table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from dupl.plans.sweep import Sweep
+    from dupl.runs.store import RunStore
+
+
+@dataclass(frozen=True)
+class SweepFindings:
+    """What a sweep found; a notebook shows it as it is.
+
+    Attributes:
+        report: The trials, the best of them, and how much each parameter matters.
+        metrics: Metrics of the trials' runs, as `RunStore.frame` has them.
+        tables: Of plans that vary one of the sweep's parameters, as far as trials lie on their rows.
+    """
+
+    report: SweepReport
+    metrics: DataFrame
+    tables: list[Table]
+
+    def render(self, form: str = "md", folder: str | Path = ".") -> str:
+        """Return the report as "md" text or as an "html" page.
+
+        Args:
+            form: Which.
+            folder: Where the page will lie, for its links to the pages of the runs.
+        """
+        if form == "html":
+            from dupl.report.pages.sweep import sweep_page
+
+            return sweep_page(self.report, self.metrics, self.tables, folder)
+        from dupl.report.sweep.text import sweep_markdown
+
+        return sweep_markdown(self.report, self.tables)
+
+    def _repr_markdown_(self) -> str:
+        return self.render("md")
+
+
+def examine(
+    sweep: Sweep,
+    store: RunStore,
+    *,
+    storage: str | None = None,
+    bootstraps: int = 50,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    command: str | None = None,
+) -> SweepFindings:
+    """Report what the trials of a sweep tell.
+
+    Args:
+        sweep: Of which.
+        store: With its runs, and its study where ``storage`` is None.
+        storage: URL of the study.
+        bootstraps: Behind the spread of importances.
+        progress: Called with the bootstraps done and in all.
+        command: That makes the report again.
+
+    Raises:
+        UserError: There is no study.
+    """
+    command = command or report_command(sweep.name, store.root, storage=shown(storage) if storage else None)
+    with warnings.catch_warnings(), quiet_optuna():
+        warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, in a notebook without widgets
+        found = trials(open_study(sweep, storage, store.root))
+        outline = sweep_outline(sweep, store.root, storage, command)
+        made = report(outline, found, bootstraps=bootstraps, progress=progress)
+    wanted = set(found["run"])
+    metrics = store.frame([stored for stored in store.best() if stored.fingerprint in wanted])
+    return SweepFindings(made, metrics, plan_tables(sweep, found, store, command))
+
+
+def sweep_outline(sweep: Sweep, root: str | Path, storage: str | None, command: str) -> SweepOutline:
+    """Return a sweep as its report takes it."""
+    axes = [
+        Axis(p.name, p.label, p.low, p.high, p.step, p.log, p.type == "int", tuple(choice for choice, _ in p.choices))
+        for p in sweep.space.values()
+    ]
+    facts = {"recipe": sweep.base}
+    for name, spec in (("sampler", sweep.sampler), ("pruner", sweep.pruner)):
+        arguments = ", ".join(f"{key}={value}" for key, value in spec.items() if key != "type")
+        facts[name] = spec["type"] + (f" ({arguments})" if arguments else "")
+    facts["constraints"] = "; ".join(one.text for one in sweep.constraints) or "none"
+    facts["study"] = f"{sweep.study} at {shown(storage or default_url(sweep, root))}"
+    facts["command"] = command
+    return SweepOutline(
+        name=sweep.name,
+        title=sweep.title,
+        goals=sweep.goal,
+        axes=tuple(axes),
+        iterations=sweep.config.schedule.iterations,
+        start=0 if sweep.start_from else None,
+        facts=facts,
+    )
+
+
+def plan_tables(sweep: Sweep, found: DataFrame, store: RunStore, command: str) -> list[Table]:
+    """Make the tables of plans that vary one of the sweep's parameters, as far as its trials lie on their rows.
+
+    The run of a row is that of the plan, trained and evaluated on the sweep's data: a trial is that run where its
+    other parameters are the recipe's. Tables with fewer than two such rows are left out.
+    """
+    done, tables = set(found.loc[found["state"].isin(["complete", "pruned"]), "run"]), []
+    moved = [set(parameter.paths) for parameter in sweep.space.values()]
+    for name in catalogue.names("ablations"):
+        values = catalogue.load(name, "ablations")
+        if values.get("base") != sweep.base or set(values.get("vary", {}).get("paths", ())) not in moved:
+            continue
+        plan = load(name)
+        planned = plan.expand(seeds=[sweep.config.runtime.seed], sets=merge(sweep.set, sweep.search))
+        if sum(run.fingerprint in done for run in planned) < 2:
+            continue
+        outline = _of_trials(outline_of(plan), plan, sweep)
+        tables.append(tabulate(outline, planned, store, command).table)
+    return tables
+
+
+def _of_trials(outline: Outline, plan: Plan, sweep: Sweep) -> Outline:
+    """Return the outline of a plan with the columns that trials have, and with what its numbers are not."""
+    columns = tuple(replace(column, protocol="train") for column in outline.columns)
+    reference = (
+        f"from trials of the sweep {sweep.name}, one seed, evaluated on its search split by the evaluation of "
+        "training; the paper's numbers are of val, and of its protocol"
+    )
+    return replace(outline, title=f"{plan.title} (from trials)", columns=columns, reference=reference)

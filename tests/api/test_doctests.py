@@ -1,0 +1,55 @@
+"""The examples in the documentation of the public functions, executed beside a small store of real runs."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pathlib
+import pkgutil
+import shutil
+
+import pytest
+from PIL import Image
+
+import dupl
+import dupl.api
+
+FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures"
+MODULES = sorted(module.name for module in pkgutil.iter_modules(dupl.api.__path__, "dupl.api."))
+OPTIONS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
+
+
+@pytest.fixture(scope="module")
+def place(trained, tmp_path_factory) -> pathlib.Path:
+    """A folder with a store of a plan's runs and of ``runs/tiny``, the plan, and a photo."""
+    folder = tmp_path_factory.mktemp("examples")
+    shutil.copytree(FIXTURES / "store", folder / "runs")
+    shutil.copytree(trained, folder / "runs" / "tiny")
+    text = (FIXTURES / "plan.py").read_text().replace("../..", str(FIXTURES.parents[1]))
+    (folder / "plan.py").write_text(text)
+    Image.new("RGB", (40, 30), "teal").save(folder / "photo.png")
+    return folder
+
+
+def examples() -> list[doctest.DocTest]:
+    """Every docstring with an example."""
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    found = [test for name in MODULES for test in finder.find(importlib.import_module(name), name)]
+    return [test for test in found if test.examples]
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda test: test.name.removeprefix("dupl.api."))
+def test_example(example, place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    example.globs = {"dupl": dupl, "pathlib": pathlib}
+    runner = doctest.DocTestRunner(optionflags=OPTIONS)
+    said: list[str] = []
+    runner.run(example, out=said.append)
+    assert not runner.failures, "".join(said)
+
+
+def test_every_public_function_has_an_example():
+    """Its docstring also names what it returns, its arguments and its errors where it has them."""
+    shown = {test.name.rpartition(".")[2] for test in examples()}
+    functions = {name for name in dupl.api.__all__ if callable(getattr(dupl.api, name))}
+    assert functions - shown == {"open_store"}
