@@ -21,7 +21,7 @@ from dupl.engine.training.label_quality import quality_curves
 from dupl.method.cam import Present, label_by_threshold
 from dupl.method.dupl import DuPL
 from dupl.report.figures.picture_page import Panel, curve, picture_page
-from dupl.report.figures.start_markers import marks
+from dupl.report.figures.start_markers import start_markers
 from dupl.runs.run import Run
 from dupl.structures import Clock
 
@@ -94,7 +94,7 @@ def draw(run: Run, config: Config, caption: str = "", count: int = 8) -> list[Pa
     """
     newest, _ = newest_valid(run.path)
     drawn = [path for path in (run_curves(config, run),) if path is not None]
-    drawn += quality_curves(config, run, marks(config))
+    drawn += quality_curves(config, run, start_markers(config))
     if newest is None or not config.data.get("val"):
         return drawn
     source = build.build_dataset(config, "val")
@@ -127,6 +127,6 @@ def run_curves(config: Config, run: Run) -> Path | None:
         path,
         title=f"{run.path.name}: {PROTOCOL}, {config.evaluation.size} px",
         ylabel=f"{metric} on val (%)",
-        marks=marks(config),
+        marks=start_markers(config),
     )
     return path

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dupl.report.pages.html import environment
+from dupl.report.pages.table_view import grid_views
 from dupl.report.tables.counts import Counts, Metric
-from dupl.report.tables.html import grid_html
 from dupl.report.tables.layout import layout, letter, signed
 from dupl.report.tables.render import render
 from dupl.report.tables.statistics import holm
@@ -362,7 +363,8 @@ class TestFormats:
         assert float(lines[4]["change_value"]) == nasty.effects["A", "Seg"].change
 
     def test_html_shows_labels_as_they_are(self, nasty):
-        text = "".join(map(grid_html, layout(nasty).grids))
+        table = environment().get_template("table.html").module
+        text = "".join(table.grid(view) for view in grid_views(layout(nasty)))
         assert "<b>" not in text and "&lt;b&gt;|_x_|" in text
         assert "L<sub>reg</sub>" in text and "τ<sub>h</sub>(T)" in text
         opened = re.findall(r"<(table|thead|tbody|tr|th|td|svg)\b", text)

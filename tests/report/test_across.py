@@ -13,7 +13,7 @@ from PIL import Image
 from dupl.errors import UserError
 from dupl.report.figures.contact_sheet import contact_sheet
 from dupl.report.figures.image_row import Panel
-from dupl.report.pages.image_comparison import cut, image_chart, image_table, side_by_side
+from dupl.report.pages.image_comparison import image_chart, image_table, pictures_of, side_by_side
 from dupl.report.run_comparison import class_table, course_chart, courses, folder_rates, trade_chart
 
 RUNS = {"one": ["a", "b"], "other": ["c"]}
@@ -89,12 +89,12 @@ def shot(shade: int) -> dict:
 
 
 def test_pictures_are_cut_from_the_sheets():
-    panes = cut(shot(200), "j")
-    assert list(panes) == ["Image", "Truth", "Prediction 1"]
-    picture = np.asarray(Image.open(io.BytesIO(panes["Image"]))).astype(int)
+    pictures = pictures_of(shot(200), "j")
+    assert list(pictures) == ["Image", "Truth", "Prediction 1"]
+    picture = np.asarray(Image.open(io.BytesIO(pictures["Image"]))).astype(int)
     assert picture.shape[:2] == (117, 176)
     assert abs(picture[8:-8, 8:-8] - 200).max() < 4
-    assert cut(shot(200), "k") == {}
+    assert pictures_of(shot(200), "k") == {}
 
 
 def test_side_by_side():

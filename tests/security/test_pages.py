@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dupl.report.pages.dashboard import write
-from dupl.report.pages.frame import Section, document, link, plot, tile
+from dupl.report.pages.html import environment, link, render
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 
@@ -45,12 +45,28 @@ class Page(html.parser.HTMLParser):
         self.inside = False
 
 
+PAGE = """{% extends "base.html" %}
+{% from "parts.html" import card, facts, folded, missing, section, sortable, tiles %}
+{% from "table.html" import plain %}
+{% block main %}
+{% call section(evil, evil) %}
+{{ card({"key": evil, "title": evil, "caption": evil}) }}
+{{ tiles([(evil, evil, evil)]) }}
+{{ facts([(evil, evil), ("code", evil)], code=["code"]) }}
+{{ folded(evil, evil) }}
+{{ missing(evil) }}
+{{ sortable(evil) }}
+{{ plain([evil], [[evil, evil]]) }}
+{% endcall %}
+{% endblock %}
+"""
+
+
 @pytest.fixture(scope="module")
 def page():
-    """A page with names made to break out of where they stand."""
-    body = plot(EVIL, EVIL, EVIL) + tile(EVIL, EVIL, EVIL)
+    """A page of every part, with names made to break out of where they stand."""
     data = {"plots": {EVIL: {}}, "tables": {"a": {"heads": [EVIL], "rows": [[{"text": EVIL, "value": EVIL}]]}}}
-    return Page(document(EVIL, EVIL, "", [Section(EVIL, EVIL, body)], data))
+    return Page(render(environment().from_string(PAGE), EVIL, data, sections={EVIL: EVIL}, evil=EVIL))
 
 
 def test_names_are_text(page):

@@ -40,7 +40,7 @@ from dupl.engine.training.optimizer import WarmupPoly, build_optimizer
 from dupl.engine.training.tracking import TrackHook
 from dupl.errors import RunError, UserError
 from dupl.registry import prove_registered
-from dupl.report.figures.start_markers import marks, starts
+from dupl.report.figures.start_markers import start_markers, starts
 from dupl.runs.lock import hold
 from dupl.runs.run import Damaged, Run, Status
 
@@ -182,7 +182,7 @@ def train(
         run = open_run(config, folder, resume, command or sys.argv, rank)
         precision = {"off": "float32", "cam": "bfloat16 in CAM passes", "bf16": "bfloat16"}[model.amp]
         quiet.print(f"{run.path}: {len(view)} images, {batch}, {precision} on {device}", soft_wrap=True)
-        if late := starts(config.model).keys() - marks(config).keys():
+        if late := starts(config.model).keys() - start_markers(config).keys():
             end = config.schedule.iterations
             names = ", ".join(sorted(name.removesuffix(" starts") for name in late))
             quiet.print(f"not in this run, which ends at iteration {end} before they start: {names}")

@@ -1,4 +1,4 @@
-"""Two runs, image by image: which images one does worse on, and both runs' pictures of them."""
+"""Compare two runs image by image: on which images one is worse, and both runs' pictures of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dupl.errors import UserError
 from dupl.report.figures.contact_sheet import data_uri
 from dupl.report.figures.plots import blank, safe
-from dupl.report.pages.frame import text
+from dupl.report.pages.html import environment
 from dupl.report.run_comparison import Runs, present
 
 if TYPE_CHECKING:
@@ -67,11 +67,11 @@ def image_chart(table: DataFrame) -> Figure:
     return figure
 
 
-def cut(shot: Mapping[str, Any], name: str) -> dict[str, bytes]:
-    """Return the panes of one image as PNG, by what they show ("Truth", "CAM 1"); {} where the gallery lacks it.
+def pictures_of(shot: Mapping[str, Any], name: str) -> dict[str, bytes]:
+    """Return the pictures of one image as PNG, by kind and student ("Truth", "CAM 1"); {} where the gallery lacks it.
 
     Args:
-        shot: A gallery's description with its contact sheet, as `dupl.report.pages.run_files` reads it.
+        shot: An entry of a gallery with its contact sheet, as `dupl.report.pages.run_files` reads it.
         name: Of the image.
     """
     from PIL import Image
@@ -80,49 +80,43 @@ def cut(shot: Mapping[str, Any], name: str) -> dict[str, bytes]:
     if row is None:
         return {}
     sheet, image, cell = Image.open(io.BytesIO(shot["sheet"])), shot["images"][row], shot["cell"]
-    panes = {}
+    pictures = {}
     for number, (column, filled) in enumerate(zip(shot["columns"], image["filled"], strict=True)):
         if filled:
             corner = (cell * number, cell * row)
             box = (*corner, corner[0] + image["size"][0], corner[1] + image["size"][1])
             data = io.BytesIO()
             sheet.crop(box).save(data, format="PNG")
-            panes[f"{column['kind']} {column['student'] or ''}".strip()] = data.getvalue()
-    return panes
+            pictures[f"{column['kind']} {column['student'] or ''}".strip()] = data.getvalue()
+    return pictures
 
 
 def side_by_side(shots: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:
-    """Return runs' pictures of images as an HTML table: a row per image and run, image and truth once.
+    """Return runs' pictures of images as an HTML table: a row per image and run, image and mask once.
 
-    What is of one kind and student stands below each other, also where a run has fewer students.
+    Pictures of one kind and student stand below each other, also where a run has fewer students.
 
     Args:
         shots: The last entry of each run's gallery by label.
-        names: Images, of which those that no gallery holds are left out.
+        names: Images; those that no gallery holds are left out.
 
     Raises:
         UserError: No gallery holds any of them.
     """
-    found = [(name, label, cut(shot, name)) for name in names for label, shot in shots.items()]
-    found = [(name, label, panes) for name, label, panes in found if panes]
+    found = [(name, label, pictures_of(shot, name)) for name in names for label, shot in shots.items()]
+    found = [(name, label, pictures) for name, label, pictures in found if pictures]
     if not found:
         raise UserError("the galleries hold none of these images: train with a larger evaluation.gallery")
-    columns = sorted({what for *_, panes in found for what in panes}, key=_place)
+    kinds = sorted({kind for *_, pictures in found for kind in pictures}, key=_place)
     rows, known = [], set()
-    for name, label, panes in found:
-        cells = [
-            f'<td><img alt="{text(what)}" width="100" src="{data_uri(panes[what], "png")}"></td>'
-            if what in panes and (name not in known or what.startswith(PAINTED))
-            else "<td></td>"
-            for what in columns
-        ]
+    for name, label, pictures in found:
+        shown = {k: data_uri(p, "png") for k, p in pictures.items() if name not in known or k.startswith(PAINTED)}
         known.add(name)
-        rows.append(f"<tr><th>{text(name)}<br>{text(label)}</th>{''.join(cells)}</tr>")
-    heads = "".join(f'<th style="text-align: center; white-space: nowrap">{text(what)}</th>' for what in columns)
-    return f'<table style="font-size: 0.85em"><tr class="heads"><th></th>{heads}</tr>{"".join(rows)}</table>'
+        rows.append((name, label, [(kind, shown.get(kind, "")) for kind in kinds]))
+    return environment().get_template("image_comparison.html").render(kinds=kinds, rows=rows)
 
 
-def _place(what: str) -> tuple[int, str]:
-    """Order of what the panes of an image show: as the method goes, then by student."""
-    kinds = ("Image", "Truth", *PAINTED)
-    return next((k for k, kind in enumerate(kinds) if what.startswith(kind)), len(kinds)), what
+def _place(kind: str) -> tuple[int, str]:
+    """Return the order of a kind of picture: image and mask, then the steps of the method, then by student."""
+    order = ("Image", "Truth", *PAINTED)
+    return next((k for k, name in enumerate(order) if kind.startswith(name)), len(order)), kind

@@ -1,4 +1,4 @@
-"""The page of a run: one HTML file with what its folder holds. `dupl report RUN` writes it."""
+"""The page of a run: one HTML file with what its folder holds. ``dupl report RUN`` writes it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,31 @@ from typing import Any
 
 from dupl.atomic import atomic_write
 from dupl.report.figures.plots import blank
-from dupl.report.pages import run_classes, run_curves, run_gallery
-from dupl.report.pages.frame import Section, document, facts, folded, note, plot, text, tile
+from dupl.report.pages.html import ChartCard, add_chart, render
+from dupl.report.pages.run_classes import classes
+from dupl.report.pages.run_curves import curves, speed_cards
 from dupl.report.pages.run_files import RunFiles, read_run
+from dupl.report.pages.run_gallery import gallery
 from dupl.report.tables.evaluation import figure
 
 NAME = "report.html"
+COLOURS = {"training": "#3b7dd8", "evaluation": "#d4602a", "gallery": "#2f9e72"}  # of the bar of times
+SECTIONS = {
+    "curves": "Curves",
+    "classes": "Classes",
+    "gallery": "Gallery",
+    "noise": "Noise filter",
+    "timing": "Timing",
+    "recipe": "Recipe",
+}
+Tile = tuple[str, str, str]  # label, value, what stands below
 
 
 def write(folder: Path, out: Path | None = None) -> Path:
-    """Write the page of a run; what the run lacks is said in its place.
+    """Write the page of a run; the page says what the run lacks.
 
     Args:
-        folder: Of the run; it may still be at work.
+        folder: Of the run, which may still be training.
         out: The file; ``report.html`` in the folder where None.
 
     Returns:
@@ -38,72 +50,62 @@ def write(folder: Path, out: Path | None = None) -> Path:
 def page(run: RunFiles) -> str:
     """Return the page of a run as HTML."""
     data: dict[str, Any] = {"plots": {}, "tables": {}}
-    sections = [
-        run_curves.section(run, data),
-        run_classes.section(run, data),
-        run_gallery.pictures(run, data),
-        run_gallery.losses(run, data),
-        timing(run, data),
-        recipe(run),
-    ]
-    status = run.status
-    state = f'<span class="state {text(status.get("state"))}">{text(status.get("state"))}</span>'
-    problems = "".join(note(problem) for problem in run.problems)
-    error = note(f"Why it failed: {status['error']}") if status.get("error") else ""
-    head = f"<p>{state}</p>{error}{problems}{_tiles(run)}{_provenance(run)}"
-    return document(run.path.name, "dupl run", head, sections, data)
+    values = dict(
+        sections=SECTIONS,
+        state=run.status.get("state"),
+        error=run.status.get("error"),
+        problems=run.problems,
+        header_tiles=_header_tiles(run),
+        provenance=_provenance(run),
+        curves=curves(run, data),
+        classes=classes(run, data),
+        gallery=gallery(run, data),
+        timing=_timing(run, data),
+        config_text=run.config_text,
+        diff=run.diff,
+    )
+    return render("run.html", run.path.name, data, **values)
 
 
-def _tiles(run: RunFiles) -> str:
-    """Return the figures that head the page: the last ones, and the best over training."""
+def _header_tiles(run: RunFiles) -> list[Tile]:
+    """Return the last metrics with the best over training, and how far the training is."""
     status, last = run.status, run.trained[-1] if run.trained else None
     tiles = []
     for kind, label in (("seg", "Segmentation"), ("cam", "CAM")):
-        keys = [k for k in (last.metrics if last else {}) if k.startswith(f"{kind}/best/mIoU")]
-        for key in keys:
+        for key in (k for k in (last.metrics if last else {}) if k.startswith(f"{kind}/best/mIoU")):
             values = {e.metrics[key]: e.iteration or 0 for e in run.trained if e.metrics.get(key, 0) > 0}
             top = f"better student; best {figure(max(values))} at {values[max(values)]:,}" if values else ""
-            tiles.append(tile(f"{label}, {key.split('/')[2]}", figure(last.metrics[key]) if last else "–", top))
+            tiles.append((f"{label}, {key.split('/')[2]}", figure(last.metrics[key]) if last else "–", top))
     done, whole = status.get("iteration") or 0, status.get("iterations")
-    tiles.append(tile("Iteration", f"{done:,}", f"of {whole:,}" if whole else ""))
-    tiles.append(tile("Training", duration(float(status.get("seconds") or 0)), "evaluation left out"))
-    return f'<dl class="tiles">{"".join(tiles)}</dl>'
+    tiles.append(("Iteration", f"{done:,}", f"of {whole:,}" if whole else ""))
+    return [*tiles, ("Training", duration(float(status.get("seconds") or 0)), "without evaluation")]
 
 
-def _provenance(run: RunFiles) -> str:
-    """Return where the run comes from: recipe, code, command, machine, protocol."""
+def _provenance(run: RunFiles) -> list[tuple[str, str]]:
+    """Return recipe, code, command, machine and protocol of the run as names and values."""
     status = run.status
     versions = status.get("versions") or {}
-    changed = {True: " with uncommitted changes", False: " without changes", None: ""}[status.get("dirty")]
+    changes = {True: " with uncommitted changes", False: " without changes", None: ""}[status.get("dirty")]
     last = run.trained[-1].facts if run.trained else {}
     data = last.get("data") or {}
     where = " ".join(str(data[key]) for key in ("type", "split") if data.get(key))
     protocol = f"{last.get('protocol')}, {last.get('size')} px, {where}" if last else "never evaluated in training"
     times = [str(status[name])[:16].replace("T", " ") for name in ("started", "ended") if status.get(name)]
-    rows = {
-        "Recipe": text(run.recipe),
-        "Fingerprint": f"<code>{text(status.get('fingerprint'))}</code>",
-        "Seed": text(status.get("seed")),
-        "Command": f"<code>{text(shlex.join(map(str, status.get('command') or [])))}</code>",
-        "Code": f"<code>{text(status.get('commit') or 'no checkout')}</code>{text(changed)}",
-        "Versions": text(", ".join(f"{name} {version}" for name, version in versions.items() if version)),
-        "Machine": text(", ".join(str(status[key]) for key in ("machine", "host") if status.get(key)) or "–"),
-        "Protocol": text(protocol),
-        "Time": text(f"{' to '.join(times)} UTC" if times else "–"),
-    }
-    return facts(rows)
+    return [
+        ("Recipe", run.recipe),
+        ("Fingerprint", str(status.get("fingerprint"))),
+        ("Seed", str(status.get("seed"))),
+        ("Command", shlex.join(map(str, status.get("command") or []))),
+        ("Code", f"{status.get('commit') or 'no checkout'}{changes}"),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
+        ("Machine", ", ".join(str(status[key]) for key in ("machine", "host") if status.get(key)) or "–"),
+        ("Protocol", protocol),
+        ("Time", f"{' to '.join(times)} UTC" if times else "–"),
+    ]
 
 
-def recipe(run: RunFiles) -> Section:
-    """The resolved recipe, and the code's uncommitted changes."""
-    body = folded("config.py", run.config_text) if run.config_text else note("The folder holds no config.py.")
-    if run.diff:
-        body += folded("git.diff: changes of the code that no commit holds", run.diff)
-    return Section("recipe", "Recipe", body)
-
-
-def timing(run: RunFiles, data: dict[str, Any]) -> Section:
-    """Where the time went."""
+def _timing(run: RunFiles, data: dict[str, Any]) -> dict[str, Any]:
+    """Return how long training, evaluation and gallery took, as tiles and charts; {} tiles where no time is known."""
     spent = {
         "training": float(run.status.get("seconds") or 0),
         "evaluation": sum(float(e.facts.get("seconds") or 0) for e in run.trained),
@@ -112,24 +114,31 @@ def timing(run: RunFiles, data: dict[str, Any]) -> Section:
         spent["gallery"] = sum(float(shot.get("seconds") or 0) for shot in run.gallery)
     whole = sum(spent.values())
     if not whole:
-        return Section("timing", "Timing", note("No time is known: the run has not begun, or writes no times."))
-    shares = {name: f"{100 * seconds / whole:.1f}% of the time" for name, seconds in spent.items()}
-    tiles = "".join(tile(name.capitalize(), duration(seconds), shares[name]) for name, seconds in spent.items())
+        return {"tiles": [], "cards": []}
+    tiles = [
+        (name.capitalize(), duration(seconds), f"{100 * seconds / whole:.1f}% of the time")
+        for name, seconds in spent.items()
+    ]
     done = run.status.get("iteration") or 0
     each = f"{spent['training'] / done:.3f} s" if done else "–"
-    body = f'<dl class="tiles">{tiles}{tile("An iteration", each, "mean, evaluation left out")}</dl>'
+    tiles.append(("One iteration", each, "mean, without evaluation"))
+    return {"tiles": tiles, "cards": [_time_card(spent, data), *speed_cards(run, data)]}
+
+
+def _time_card(spent: dict[str, float], data: dict[str, Any]) -> ChartCard:
+    """Return the card of a stacked bar of seconds."""
     bar = blank(170, "", barmode="stack", hovermode="closest", margin={"l": 10, "r": 12, "t": 30, "b": 40})
-    for (name, seconds), colour in zip(spent.items(), ("#3b7dd8", "#d4602a", "#2f9e72"), strict=False):
-        bar.add_bar(x=[round(seconds, 1)], y=[""], name=name, orientation="h", marker={"color": colour}, width=0.5)
+    for name, seconds in spent.items():
+        bar.add_bar(
+            x=[round(seconds, 1)], y=[""], name=name, orientation="h", marker={"color": COLOURS[name]}, width=0.5
+        )
     bar.update_xaxes(title={"text": "seconds"})
     bar.update_layout(legend={"y": 1, "yanchor": "bottom", "traceorder": "normal"})
-    data["plots"]["time"] = bar.to_plotly_json()
-    body += f'<div class="grid">{plot("time", "Where the time went")}{run_curves.speed(run, data)}</div>'
-    return Section("timing", "Timing", body)
+    return add_chart(data, "time", bar, "Time by activity")
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as a person says them."""
+    """Return a duration in the largest units that fit: "1 h 02 min", "3 min 05 s" or "8.0 s"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"

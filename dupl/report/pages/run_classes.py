@@ -1,4 +1,4 @@
-"""Figures per class on a run's page: a table that sorts, over-activation as bars, the confusion matrix."""
+"""Values per class on a run's page: a sortable table, over-activation as bars, the confusion matrix."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 from dupl.report.figures.plots import confusion_chart, rate_bars
-from dupl.report.pages.frame import Section, note, text
 from dupl.report.pages.run_files import Evaluated, RunFiles
 from dupl.report.tables.evaluation import KINDS, title_of
 
@@ -15,34 +14,19 @@ PIXELS = 6
 WORDS = {"IoU": "IoU", "OA": "OA rate, FP / (TP + FP)", "precision": "precision", "recall": "recall"}
 
 
-def section(run: RunFiles, data: dict[str, Any]) -> Section:
-    """The section per class, whose data goes to ``data``: of the last evaluation in training, and of all others."""
+def classes(run: RunFiles, data: dict[str, Any]) -> dict[str, Any]:
+    """Return the titles of the evaluations to choose from and of the measures; their values go to ``data``.
+
+    Shown are the last evaluation in training and every evaluation by ``dupl eval``.
+    """
     shown = run.trained[-1:] + [one for one in run.evaluations if one.iteration is None]
-    if not shown:
-        words = "Nothing per class: the run was never evaluated. Evaluation needs masks of data.val."
-        return Section("classes", "Classes", note(words))
-    data["classes"] = [_one(number, evaluated, data["plots"]) for number, evaluated in enumerate(shown)]
-    choices = "".join(f'<option value="{n}">{text(one.title)}</option>' for n, one in enumerate(shown))
-    measures = "".join(f'<option value="{key}">{text(WORDS[key])}</option>' for key in MEASURES)
-    body = (
-        f'<div class="controls"><label>evaluation <select id="evaluation">{choices}</select></label>'
-        f'<label>measure <select id="measure">{measures}</select></label></div>'
-        '<p class="about">In percent; a head sorts. A dash: the class is not in the masks, or was never predicted.</p>'
-        '<div class="scroll"><table id="classes-table"></table></div>'
-        "<h3>Over-activation</h3>"
-        '<p class="about">Share of a class’s predicted pixels that are wrong. <span id="never"></span></p>'
-        '<div class="grid" id="bars"></div>'
-        "<h3>Confusion</h3>"
-        '<div class="controls"><label>label map <select id="map"></select></label></div>'
-        '<p class="about">Of each true class, the percent of its pixels that went to each predicted one.</p>'
-        '<div class="card"><p id="confusion-missing" hidden>No confusion.csv beside this evaluation.</p>'
-        '<div id="confusion"></div></div>'
-    )
-    return Section("classes", "Classes", body)
+    if shown:
+        data["classes"] = [_one(number, evaluated, data["plots"]) for number, evaluated in enumerate(shown)]
+    return {"evaluations": [one.title for one in shown], "measures": WORDS}
 
 
 def _one(number: int, one: Evaluated, plots: dict[str, Any]) -> dict[str, Any]:
-    """Return an evaluation as the page's script wants it, its charts in ``plots``."""
+    """Return an evaluation as the page's script reads it; its charts go to ``plots``."""
     maps = list(dict.fromkeys(row[0] for row in one.rows))
     names = list(dict.fromkeys(str(row[1]) for row in one.rows))
     cells = {(row[0], str(row[1])): row for row in one.rows}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dupl.report.figures.plots import line_chart, share_chart
-from dupl.report.figures.start_markers import marks
-from dupl.report.pages.frame import Section, note, plot
+from dupl.report.figures.start_markers import start_markers
+from dupl.report.pages.html import ChartCard, add_chart
 from dupl.report.pages.run_files import RunFiles
 from dupl.report.tables.evaluation import title_of
 
@@ -107,41 +107,24 @@ def rows_to_draw(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return kept
 
 
-def section(run: RunFiles, data: dict[str, Any]) -> Section:
-    """The section with all curves, whose charts go to ``data``."""
+def curves(run: RunFiles, data: dict[str, Any]) -> dict[str, Any]:
+    """Return the cards of all curves, whose charts go to ``data``, and what the section says of them."""
     keys = list(dict.fromkeys(key for row in run.rows for key, value in row.items() if value is not None))
-    found = charts(keys)
-    if not found:
-        return Section("curves", "Curves", note("Nothing was logged: scalars.jsonl is missing or empty."))
-    starts = marks(run.config) if {"model", "schedule"} <= run.config.keys() else {}
-    rows, body = rows_to_draw(run.rows), ""
-    for number, (name, chart) in enumerate(found.items()):
+    starts = start_markers(run.config) if {"model", "schedule"} <= run.config.keys() else {}
+    rows, cards = rows_to_draw(run.rows), []
+    for number, (name, chart) in enumerate(charts(keys).items()):
         if name == "pixels":
             drawn = share_chart(rows, chart.names, starts)
         else:
             drawn = line_chart(rows, chart.names, chart.unit, starts, chart.smooth, chart.factor)
-        data["plots"][f"curve-{number}"] = drawn.to_plotly_json()
-        body += plot(f"curve-{number}", chart.title)
-    missing = "" if any("/mIoU" in key for key in keys) else note(NEVER)
-    about = "Dashed lines: a component starts. " if starts else ""
-    controls = (
-        f'<p class="about">{about}Blue is student 1, orange student 2.</p><div class="controls"><label>smoothing of '
-        'losses <input id="smoothing" type="range" min="0" max="0.98" step="0.02" value="0"><output>0.00</output>'
-        "</label></div>"
-    )
-    return Section("curves", "Curves", f'{missing}{controls}<div class="grid">{body}</div>')
+        cards.append(add_chart(data, f"curve-{number}", drawn, chart.title))
+    return {"cards": cards, "starts": bool(starts), "evaluated": any("/mIoU" in key for key in keys)}
 
 
-NEVER = (
-    "No mIoU over iterations: the run was never evaluated. Evaluation needs masks of data.val; training does without."
-)
-
-
-def speed(run: RunFiles, data: dict[str, Any]) -> str:
-    """Return the charts about speed as HTML; those without a value are left out."""
-    body = ""
-    for key, (title, unit) in SPEED.items():
-        if any(row.get(key) is not None for row in run.rows):
-            data["plots"][f"speed-{key}"] = line_chart(run.rows, {title: key}, unit).to_plotly_json()
-            body += plot(f"speed-{key}", title)
-    return body
+def speed_cards(run: RunFiles, data: dict[str, Any]) -> list[ChartCard]:
+    """Return the cards of the charts about speed and memory that have a value."""
+    return [
+        add_chart(data, f"speed-{key}", line_chart(run.rows, {title: key}, unit), title)
+        for key, (title, unit) in SPEED.items()
+        if any(row.get(key) is not None for row in run.rows)
+    ]

@@ -1,4 +1,4 @@
-"""A table as Markdown, LaTeX, HTML or CSV."""
+"""Print a table as Markdown, LaTeX or CSV; its HTML page is in `dupl.report.pages.plan`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import csv
 import io
 
 from dupl import cells
-from dupl.report.pages.plan import page
 from dupl.report.tables.latex import latex
 from dupl.report.tables.layout import layout
 from dupl.report.tables.markdown import markdown
 from dupl.report.tables.table import Step, Table
 
-FORMATS = ("md", "latex", "csv", "html")
+FORMATS = ("md", "latex", "csv")
 TIDY = (
     *("plan", "row", "label", "column", "metric", "protocol", "how", "n", "seeds", "values", "mean", "std"),
     *("paper", "minus_paper", "change", "against", "change_value", "ci_low", "ci_high", "ci_over", "p", "p_holm"),
@@ -29,7 +28,7 @@ def render(table: Table, form: str) -> str:
     """
     if form == "csv":
         return tidy(table)
-    return page(table) if form == "html" else {"md": markdown, "latex": latex}[form](layout(table))
+    return {"md": markdown, "latex": latex}[form](layout(table))
 
 
 def tidy(table: Table) -> str:

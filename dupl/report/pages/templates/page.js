@@ -1,5 +1,5 @@
 "use strict";
-// What a page does by itself: charts in the colours of its theme, tables that sort, a gallery with a slider.
+// The script of all pages: charts in the colours of the theme, tables that sort, a gallery with a slider.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
@@ -15,11 +15,11 @@
     return element;
   };
 
-  // Theme: that of the system, until the button says otherwise.
+  // Theme: that of the system, until the button is pressed.
   const system = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
-  const remember = (theme) => { try { localStorage.setItem("dupl-theme", theme); } catch { /* a page may have none */ } };
-  try { const kept = localStorage.getItem("dupl-theme"); if (kept) root.dataset.theme = kept; } catch { /* as above */ }
+  const remember = (theme) => { try { localStorage.setItem("dupl-theme", theme); } catch { /* storage may be denied */ } };
+  try { const kept = localStorage.getItem("dupl-theme"); if (kept) root.dataset.theme = kept; } catch { /* storage may be denied */ }
   const colour = (name) => {
     const probe = document.body.appendChild(make("i", { style: `color: var(--${name})` }));
     const found = getComputedStyle(probe).color;
@@ -34,6 +34,7 @@
     const copy = structuredClone(layout);
     copy.font = { ...copy.font, color: colour("ink"), family: getComputedStyle(document.body).fontFamily };
     copy.hoverlabel = { bgcolor: colour("paper"), bordercolor: colour("line"), font: { color: colour("ink") } };
+    copy.modebar = { bgcolor: "rgba(0,0,0,0)", color: colour("faint"), activecolor: colour("accent") };
     if (touch) copy.dragmode = false; // a finger scrolls the page
     return copy;
   };
@@ -80,7 +81,7 @@
     for (const [element, figure] of drawn) if (figure.data.some((trace) => trace.meta?.smooth)) draw(element, figure);
   });
 
-  // Tables that sort: a click on a head sorts by it, descending first where its cells are numbers; the next one turns.
+  // Tables that sort: a click on a column title sorts by it, numbers descending first; the next click reverses the order.
   const before = (a, b) => (typeof a === "number" ? a - b : String(a).localeCompare(String(b)));
   function table(element, heads, rows, foot = null) {
     let by = null, down = false;
@@ -109,7 +110,7 @@
     function fill() {
       const sorted = by === null ? rows : [...rows].sort((one, other) => {
         const [a, b] = [one[by].value, other[by].value];
-        if (a === null || b === null) return (a === null) - (b === null); // what has no number stays below
+        if (a === null || b === null) return (a === null) - (b === null); // cells without a number stay at the bottom
         return down ? before(b, a) : before(a, b);
       });
       body.replaceChildren(...sorted.map((row) => make("tr", {}, cells(row))));
@@ -126,7 +127,7 @@
     table(element, heads, rows, foot);
   }
 
-  // Classes: one evaluation at a time.
+  // Values per class, of one evaluation at a time.
   if (data.classes) {
     const [which, measure, map] = ["#evaluation", "#measure", "#map"].map((selector) => find(selector));
     const show = (value, digits = 1) => (value === null ? "–" : value.toFixed(digits));
@@ -173,7 +174,7 @@
     showAll();
   }
 
-  // Gallery and losses: one iteration at a time, the same in both.
+  // Gallery and losses, of one iteration at a time, the same in both.
   if (data.gallery) {
     const shots = data.gallery;
     const images = shots.map((shot) => (shot.sheet ? Object.assign(new Image(), { src: shot.sheet }) : null));
