@@ -229,6 +229,6 @@ def start_marks(recipe: Mapping[str, Any]) -> dict[str, int]:
         >>> dupl.start_marks(dupl.load_recipe("voc/dupl"))
         {'L_seg starts': 2000, 'ANF starts': 8000, 'L_reg starts': 8000}
     """
-    from dupl.report.figures.start_markers import marks
+    from dupl.report.figures.start_markers import start_markers
 
-    return marks(recipe)
+    return start_markers(recipe)

@@ -43,7 +43,7 @@ class AblationTable:
         """Return the table as "md", "latex", "csv" or "html" text."""
         from dupl.report.tables.render import render
 
-        return render(self.table, form)
+        return self.page() if form == "html" else render(self.table, form)
 
     def page(self, folder: str | Path = ".") -> str:
         """Return the table, its charts and its runs as an HTML page.
