@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dupl.config import catalogue, overrides
 from dupl.engine.training.train import train
-from dupl.report.tables.evaluation import read_evaluation
+from dupl.runs.evaluation_files import read_evaluation
 
 
 def main(sets: list[str]) -> None:

@@ -133,7 +133,7 @@ def main() -> None:
         timed("RunStore.counts(), last, all runs", store.counts, repeats)
         prints = [stored.fingerprint for stored in runs[:18]]
         timed("RunStore.per_image(), last, 18 runs", lambda: store.per_image(prints), repeats)
-        assert not store.damaged, store.damaged[:3]
+        assert not store.skipped, store.skipped[:3]
         config = catalogue.load(runs[0].run.config_path)
         timed("RunStore.pace(), one config", lambda: [store.pace(config)], repeats)
         timed("sizes on disk", lambda: [stored.size() for stored in runs], repeats)

@@ -247,5 +247,5 @@ def test_words_of_a_status_steer_neither_table_nor_terminal(root, capsys):
     assert main(["runs"]) == 0
     out, err = capsys.readouterr()
     assert "odd[/x]" in out and "[/a]" in out and "\x1b" not in out
-    assert "endless: status.json is damaged: seconds is 1e+300" in err
+    assert "endless: status.json is corrupt: seconds is 1e+300" in err
     assert "round: " in err

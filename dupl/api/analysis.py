@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from dupl.report.pages.run_files import RunFiles
-    from dupl.runs.stored import StoredRun
+    from dupl.runs.stored_run import StoredRun
 
 Groups = Mapping[str, Sequence[str]]  # fingerprints of runs by label, such as the seeds of a plan's row
 

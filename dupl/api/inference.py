@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dupl.engine.infer import Prediction
     from dupl.engine.restore import Restored
     from dupl.runs.run import Run
-    from dupl.runs.stored import StoredRun
+    from dupl.runs.stored_run import StoredRun
 
 Progress = Callable[[int, int], None]  # called with the images done and in all
 AnyRun = Union[str, Path, "Run", "StoredRun"]  # a run's folder, or what `train` or a store returned
@@ -250,12 +250,14 @@ def _restored(run: AnyRun, checkpoint: str | Path | None, overrides: Overrides) 
 
 def _of_checkpoint(run: AnyRun, recipe: str | Path | None, overrides: Overrides) -> Restored:
     """Find config and weights of a run, of a checkpoint in its run's folder, or of a recipe with a checkpoint."""
+    from dupl.runs.run import Run
+
     path = folder_of(run)
     if recipe is not None:
         return _restored(recipe, path, overrides)
     if path.is_file():
         home = path.parent.parent
-        if not (home / "status.json").is_file():
+        if not Run(home).exists():
             raise UserError(f"{path} lies in no run's folder: say by which recipe it was trained, recipe='voc/dupl'")
         return _restored(home, path, overrides)
     return _restored(path, None, overrides)

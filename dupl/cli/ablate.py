@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dupl.execute.job import Job
     from dupl.execute.scheduler import Progress
     from dupl.plans.plan import Plan, PlannedRun
-    from dupl.runs.stored import StoredRun
+    from dupl.runs.stored_run import StoredRun
 
 
 def add_ablate(commands: Any) -> None:
@@ -82,7 +82,7 @@ def run_ablate(arguments: argparse.Namespace) -> int:
         arguments.gpus_per_run = processes_asked(run.config for run in planned)
     store = RunStore(arguments.root)
     runs = store.runs()
-    for path, reason in store.damaged:
+    for path, reason in store.skipped:
         console.print(f"passed over {path}: {reason}", soft_wrap=True, markup=False)
     known = {run.fingerprint: run for run in store.best(runs)}
     courses = {run.fingerprint: course_of(run.config, runs) for run in planned}
@@ -279,7 +279,7 @@ def _carry_out(
 
 def outcome(progress: Sequence[Progress]) -> list[str]:
     """What is printed at the end: how many runs ended how, and why some failed."""
-    from dupl.execute.worker import LOG
+    from dupl.runs.layout import LOG
 
     states = [p.state for p in progress]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))

@@ -26,7 +26,9 @@ def add_eval(commands: Any) -> None:
         "  dupl eval voc/dupl_released --checkpoint released.pth --set data.val.root=/data/VOC2012\n",
     )
     parser.add_argument("run_or_recipe", help=RUN_OR_RECIPE)
-    parser.add_argument("--checkpoint", help="best, last, one of the run (iter_000900) or a file; best by default")
+    parser.add_argument(
+        "--checkpoint", help="best, last, one of the run (such as iter_000900), or a file; best by default"
+    )
     parser.add_argument("--split", default="val", help="entry of the recipe's data section; val by default")
     parser.add_argument(
         "--protocol",

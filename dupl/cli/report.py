@@ -33,7 +33,7 @@ def add_report(commands: Any) -> None:
         "  dupl report table4_components --out table4.html        md, tex, csv or html, by the name\n"
         "  dupl report demo_table4 --seeds 0 1 2 3 4 --format latex\n"
         "  dupl report animals_table4 --set data.train.root=DIR data.val.root=DIR\n"
-        "  dupl report runs/RUN                                  writes runs/RUN/report.html\n"
+        "  dupl report runs/RUN                                  writes the run's page into its folder\n"
         "  dupl report demo --out sweep.html                     of a sweep: md or html\n",
     )
     parser.add_argument(
@@ -59,7 +59,9 @@ def add_report(commands: Any) -> None:
 
 def run_report(arguments: argparse.Namespace) -> int:
     """``dupl report``."""
-    if (Path(arguments.what) / "status.json").is_file():
+    from dupl.runs.run import Run
+
+    if Run(arguments.what).exists():
         return _page(arguments)
     from dupl.cli.report_sweep import is_sweep, sweep_text
     from dupl.cli.table_on_wandb import put
@@ -181,7 +183,7 @@ def tabulate_runs(
             mixed=frames.mixed,
             command=line,
         )
-    for path, reason in store.damaged:
+    for path, reason in store.skipped:
         console.print(f"passed over {path}: {reason}", soft_wrap=True, markup=False)
     return made, told, frame
 

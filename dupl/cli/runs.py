@@ -18,7 +18,7 @@ from dupl.terminal import printable
 
 if TYPE_CHECKING:
     from dupl.runs.store import RunStore
-    from dupl.runs.stored import StoredRun
+    from dupl.runs.stored_run import StoredRun
 
 COLOURS = {"finished": "green", "running": "cyan", "failed": "red", "interrupted": "yellow"}
 PIPED = 10_000  # columns where no terminal breaks lines
@@ -27,7 +27,7 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 def add_runs(commands: Any) -> None:
     """Declare ``dupl runs``."""
-    from dupl.runs.run import State
+    from dupl.runs.status import State
 
     states = get_args(State)
     parser = command(
@@ -89,15 +89,15 @@ def run_runs(arguments: argparse.Namespace) -> int:
     runs = choose(store, arguments)
     sizes = [stored.size() for stored in runs]
     for stored in runs:
-        store.add_damage(stored)
+        store.add_skipped(stored)
     if arguments.json:
-        damaged = [{"path": str(path), "reason": reason} for path, reason in store.damaged]
+        damaged = [{"path": str(path), "reason": reason} for path, reason in store.skipped]
         rows = [facts(stored, size) for stored, size in zip(runs, sizes, strict=True)]
         print(json.dumps({"runs": rows, "damaged": damaged}, indent=2))
         return 0
     show(runs, sizes, arguments.root)
     console = stderr()
-    for path, reason in store.damaged:
+    for path, reason in store.skipped:
         console.print(f"passed over: {path}: {reason}", soft_wrap=True, markup=False)
     return remove(store, runs, sizes, arguments.yes) if arguments.rm and runs else 0
 

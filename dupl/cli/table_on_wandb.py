@@ -41,12 +41,13 @@ def put_finished(arguments: argparse.Namespace, plan: Plan, planned: Sequence[Pl
         began: Whether any was begun just now; if none was, a table that was put there before stays as it is.
     """
     from dupl.cli.report import command_line, outline_of, tabulate_runs
+    from dupl.runs.layout import TRACKER
     from dupl.runs.store import RunStore
-    from dupl.track.choice import RECORD, choose
+    from dupl.track.choice import choose
 
     try:
         mode = choose(arguments.wandb).mode
-        if mode == "off" or (not began and (folder(arguments.root, plan.name) / RECORD).is_file()):
+        if mode == "off" or (not began and (folder(arguments.root, plan.name) / TRACKER).is_file()):
             return
         line = command_line(arguments, "md", arguments.plan)
         made, _, _ = tabulate_runs(outline_of(plan, None), list(planned), RunStore(arguments.root), line)

@@ -19,14 +19,12 @@ from torch import Tensor, nn
 
 from dupl.atomic import sync_folder
 from dupl.errors import UserError
+from dupl.runs import layout
 from dupl.runs.run import Run
-
-FOLDER = "checkpoints"
-NAME = re.compile(r"iter_(\d+)\.pth")
 
 
 class CheckpointHook(Hook):
-    """Writes ``checkpoints/iter_N.pth`` every ``interval`` iterations and at the end; keeps the newest ``keep``.
+    """Writes a checkpoint every ``interval`` iterations and at the end; keeps the newest ``keep``.
 
     It acts after the evaluation of the same iteration, so that a resumed run repeats neither. A checkpoint made at a
     stop, between the intervals, goes as soon as there is a later one, so that a run that was stopped leaves the files
@@ -48,7 +46,7 @@ class CheckpointHook(Hook):
         """Know the seconds of earlier attempts, and clear away what a killed one had begun to write."""
         self.seconds_before = self.run.status.seconds
         if runner.rank == 0:
-            for part in (self.run.path / FOLDER).glob(".*.part"):
+            for part in (self.run.path / layout.CHECKPOINTS).glob(".*.part"):
                 part.unlink()
             self.prune(runner.iter)  # a kill may have come between a checkpoint and this
 
@@ -63,18 +61,17 @@ class CheckpointHook(Hook):
         """Write a checkpoint under a temporary name, then give it its own."""
         if runner.rank != 0:
             return
-        folder = self.run.path / FOLDER
-        folder.mkdir(exist_ok=True)
-        name = f"iter_{runner.iter:06d}.pth"
+        file = self.run.path / layout.checkpoint(runner.iter)
+        file.parent.mkdir(exist_ok=True)
         meta = {"iter": runner.iter, "epoch": 0, "fingerprint": self.run.status.fingerprint}
-        with draft(folder / name) as part:
-            runner.save_checkpoint(str(folder), part.name, meta=meta, by_epoch=False)
+        with draft(file) as part:
+            runner.save_checkpoint(str(file.parent), part.name, meta=meta, by_epoch=False)
         self.run.update(iteration=runner.iter, seconds=self.seconds_before + runner.train_loop.spent)
         self.prune(runner.iter)
 
     def prune(self, iteration: int) -> None:
         """Remove what the checkpoint of an iteration makes superfluous; later ones are none of its business."""
-        older = [file for file in saved(self.run.path) if file[0] < iteration]
+        older = [file for file in layout.checkpoints(self.run.path) if file[0] < iteration]
         regular = [file for file in older if file[0] % self.interval == 0]
         for file in {*older} - {*regular[: self.keep - 1]}:
             file[1].unlink(missing_ok=True)
@@ -109,12 +106,6 @@ def draft(final: Path) -> Iterator[Path]:
         sync_folder(final.parent)
     finally:
         part.unlink(missing_ok=True)
-
-
-def saved(run: Path) -> list[tuple[int, Path]]:
-    """A run's checkpoints as (iteration, file), newest first."""
-    found = [(int(m[1]), f) for f in (run / FOLDER).glob("iter_*.pth") if (m := NAME.fullmatch(f.name))]
-    return sorted(found, reverse=True)
 
 
 def load(file: Path) -> dict[str, Any]:
@@ -158,7 +149,7 @@ def iteration_of(file: Path) -> int | None:
 def newest_valid(run: Path) -> tuple[Path | None, list[str]]:
     """The newest checkpoint that loads, and a line for each that was passed over."""
     passed: list[str] = []
-    for _, file in saved(run):
+    for _, file in layout.checkpoints(run):
         try:
             load(file)
             return file, passed

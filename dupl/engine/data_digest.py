@@ -1,4 +1,4 @@
-"""What a run was trained on, in a few words that another machine can compare: data.json in its folder."""
+"""What a run was trained on, in a few words that another machine can compare."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from rich.console import Console
 from dupl.data.base import ImageSet
 from dupl.engine import build
 from dupl.errors import UserError
-from dupl.runs.reproduce import DATA, differences
-from dupl.runs.run import Damaged, Run
+from dupl.runs import layout
+from dupl.runs.files import CorruptFile
+from dupl.runs.reproduce import differences
+from dupl.runs.run import Run
 
 MOST = 2000  # files whose sizes are looked up, evenly spread over a set
 
@@ -52,15 +54,15 @@ def digests(config: Config, made: dict[str, ImageSet] | None = None) -> dict[str
 
 
 def record(run: Run, config: Config, made: dict[str, ImageSet], console: Console) -> None:
-    """Write data.json where a run begins; where it goes on, tell what has changed since."""
+    """Record the data where a run begins; where it goes on, say what has changed since."""
     now = digests(config, made)
     try:
-        then = run.read_json(DATA) if (run.path / DATA).exists() else None
-    except Damaged as damage:
+        then = run.read_json(layout.DATA) if (run.path / layout.DATA).exists() else None
+    except CorruptFile as error:
         then = None
-        console.print(f"{damage}: written anew, of the data as they are now", soft_wrap=True, markup=False)
+        console.print(f"{error}: written anew, of the data as they are now", soft_wrap=True, markup=False)
     if then is None:
-        run.write_json(DATA, now)
+        run.write_json(layout.DATA, now)
         return
     for check in differences(then, now):
         if check.same is False:

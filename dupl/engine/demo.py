@@ -13,7 +13,9 @@ from dupl.config import catalogue
 from dupl.config.fingerprint import fingerprint
 from dupl.engine.pictures import draw
 from dupl.engine.training.train import train
-from dupl.report.tables.evaluation import print_evaluation, read_evaluation
+from dupl.report.tables.evaluation import print_evaluation
+from dupl.runs import layout
+from dupl.runs.evaluation_files import read_evaluation
 from dupl.runs.run import Run
 
 # Measured by benchmarks/ceiling.py, which trains demo/supervised.
@@ -24,7 +26,7 @@ CAPTION = (
 
 
 def demo(config: Config, folder: Path, *, resume: bool, wandb: str = "off", console: Console) -> None:
-    """Train the demo recipe, print the table of its last evaluation, and write pictures.png and curves.png.
+    """Train the demo recipe, print the table of its last evaluation, and draw pictures and curves.
 
     Args:
         config: The recipe demo/toy, resolved.
@@ -37,8 +39,8 @@ def demo(config: Config, folder: Path, *, resume: bool, wandb: str = "off", cons
     run = Run(folder)
     if not (run.exists() and run.status.state == "finished"):
         train(config, folder, resume=resume, command=sys.argv, wandb=wandb, console=console)
-    metrics, rows = read_evaluation(run.path / "evaluation" / f"iter_{config.schedule.iterations:06d}")
+    found = read_evaluation(run.path / layout.evaluation(config.schedule.iterations))
     as_shipped = fingerprint(config) == fingerprint(catalogue.load("demo/toy"))
-    print_evaluation(metrics, rows, "toy validation scenes, no CRF", CEILING if as_shipped else None)
+    print_evaluation(found.metrics, found.per_class, "toy validation scenes, no CRF", CEILING if as_shipped else None)
     drawn = draw(run, config, CAPTION)
     console.print(f"{time.monotonic() - started:.0f} s in all; look at {' and '.join(map(str, drawn))}", soft_wrap=True)

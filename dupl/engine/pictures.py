@@ -22,6 +22,7 @@ from dupl.method.cam import Present, label_by_threshold
 from dupl.method.dupl import DuPL
 from dupl.report.figures.picture_page import Panel, curve, picture_page
 from dupl.report.figures.start_markers import start_markers
+from dupl.runs import layout
 from dupl.runs.run import Run
 from dupl.structures import Clock
 
@@ -84,7 +85,7 @@ def _nearest(labels: Tensor, shape: Sequence[int]) -> NDArray[np.uint8]:
 
 
 def draw(run: Run, config: Config, caption: str = "", count: int = 8) -> list[Path]:
-    """Write pictures.png and curves.png of a finished run; what cannot be drawn is left out.
+    """Draw the pictures and curves of a finished run; what cannot be drawn is left out.
 
     Args:
         run: The run's folder.
@@ -102,7 +103,7 @@ def draw(run: Run, config: Config, caption: str = "", count: int = 8) -> list[Pa
     load_weights(model, newest)
     settings, T = config.evaluation, config.schedule.iterations
     panels = look(model, source, choose(source, count), settings.size, settings.cam_threshold, Clock(T - 1, T))
-    path = run.path / "pictures.png"
+    path = run.path / layout.PICTURES
     title = f"{run.path.name}: validation images at iteration {run.status.iteration}"
     if not any(panel.pseudo for panel in panels):
         at = config.model.segmentation.get("start", T)
@@ -112,7 +113,7 @@ def draw(run: Run, config: Config, caption: str = "", count: int = 8) -> list[Pa
 
 
 def run_curves(config: Config, run: Run) -> Path | None:
-    """Write curves.png of a run: CAM and segmentation mIoU over iterations; None where nothing was evaluated."""
+    """Draw the curves of a run: CAM and segmentation mIoU over iterations; None where nothing was evaluated."""
     rows = [row for row in run.scalars() if "seg/1/mIoU" in row]
     if not rows:
         return None
@@ -120,7 +121,7 @@ def run_curves(config: Config, run: Run) -> Path | None:
     metric = subset["name"] if subset and subset["classes"] else "mIoU"
     students = sorted({k.split("/")[1] for k in rows[0] if k.startswith("seg/") and k.split("/")[1].isdigit()})
     names = {f"{kind}, student {s}": f"{kind.lower()}/{s}/{metric}" for kind in ("CAM", "Seg") for s in students}
-    path = run.path / "curves.png"
+    path = run.path / layout.CURVES
     curve(
         rows,
         names,

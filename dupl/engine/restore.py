@@ -12,10 +12,11 @@ from mmengine.config import Config
 
 from dupl.config import catalogue, overrides
 from dupl.engine import build
-from dupl.engine.checkpoints import FOLDER, iteration_of, load_weights, newest_valid
+from dupl.engine.checkpoints import iteration_of, load_weights, newest_valid
 from dupl.errors import UserError
 from dupl.method.dupl import DuPL
 from dupl.registry import DATASETS
+from dupl.runs import layout
 from dupl.runs.run import Run
 
 
@@ -40,11 +41,11 @@ class Restored:
     @property
     def title(self) -> str:
         """Describe the checkpoint: "best, iteration 900", or its file where it is none of the run's own."""
-        own = self.checkpoint.parent.resolve() == (self.folder / FOLDER).resolve()
+        own = self.checkpoint.parent.resolve() == (self.folder / layout.CHECKPOINTS).resolve()
         name = self.name if own else "/".join(self.checkpoint.parts[-2:])
         if self.iteration is None:
             return name
-        return f"{'' if own and name.startswith('iter_') else f'{name}, '}iteration {self.iteration}"
+        return f"{'' if own and layout.iteration_of(name) is not None else f'{name}, '}iteration {self.iteration}"
 
     def classes(self) -> tuple[str, ...]:
         """Return the class names, background first, see `class_names`."""
@@ -93,17 +94,19 @@ def restore(run_or_recipe: str, checkpoint: str | None, sets: Sequence[str] | Ma
     config = overrides.apply(read, sets if isinstance(sets, Mapping) else overrides.parse(sets))
     if checkpoint not in (None, "best", "last"):
         file = Path(str(checkpoint))
-        inside = run.path / FOLDER / file.with_suffix(".pth").name
+        inside = run.path / layout.CHECKPOINTS / file.with_suffix(".pth").name
         if of_run and not file.exists() and len(file.parts) == 1:
             if not inside.is_file():
                 there = ", ".join(sorted(f.stem for f in inside.parent.glob("[!.]*.pth"))) or "none"
                 raise UserError(f"no checkpoint {checkpoint}: it is no file, and {run.path} has {there}")
             file = inside
         name = Path(run_or_recipe).with_suffix("").as_posix().replace("/", "-")
-        return Restored(config, file, run.path if of_run else Path("evaluation") / name, file.stem, iteration_of(file))
+        return Restored(
+            config, file, run.path if of_run else Path(layout.EVALUATIONS) / name, file.stem, iteration_of(file)
+        )
     if not of_run:
         raise UserError(f"{run_or_recipe} is a recipe, not a run: say which weights by --checkpoint FILE")
-    best = run.path / FOLDER / "best.pth"
+    best = run.path / layout.BEST
     if checkpoint == "best" or (checkpoint is None and best.is_file()):
         return Restored(config, best, run.path, "best", iteration_of(best))
     newest, passed = newest_valid(run.path)
@@ -128,7 +131,7 @@ def prove_recipe(name: str) -> None:
     if path.is_dir():
         inside = sorted(child.name for child in path.iterdir() if Run(child).exists())
         more = f"; runs in it: {', '.join(inside[:5])}" + ", ..." * (len(inside) > 5) if inside else ""
-        raise UserError(f"{path} holds no run (no status.json){more}")
+        raise UserError(f"{path} holds no run (no {layout.STATUS}){more}")
     beside = [child.name for child in path.parent.iterdir() if Run(child).exists()] if path.parent.is_dir() else []
     if runs := difflib.get_close_matches(path.name, beside, 1):
         close = f" (did you mean the run {path.parent / runs[0]}?)"

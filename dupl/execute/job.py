@@ -13,7 +13,8 @@ from dupl.atomic import atomic_write
 from dupl.config import catalogue
 from dupl.errors import UserError
 from dupl.runs.evaluation import read_evaluations
-from dupl.runs.run import Damaged, Run, folder_name
+from dupl.runs.files import CorruptFile
+from dupl.runs.run import Run, folder_name
 
 if TYPE_CHECKING:
     from dupl.plans.plan import PlannedRun
@@ -48,11 +49,11 @@ class Step:
         if self.protocol == "train":
             try:
                 return run.exists() and run.status.state == "finished"
-            except Damaged:  # which the command mends
+            except CorruptFile:  # which the command repairs
                 return False
         try:
             reached = run.status.iteration if run.exists() else None
-        except Damaged:
+        except CorruptFile:
             return False
         return any(
             (one.protocol, one.split, one.iteration) == (self.protocol, "val", reached)

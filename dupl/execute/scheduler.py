@@ -20,11 +20,12 @@ from dupl.errors import UserError
 from dupl.execute.executor import Executor, Handle
 from dupl.execute.job import Job
 from dupl.execute.worker import HANG, Order, place_of, stop_file
+from dupl.runs.files import CorruptFile
 from dupl.runs.lease import TTL, Claim, Leases
 from dupl.runs.lock import Watch
 from dupl.runs.process import at_work
-from dupl.runs.run import Damaged
-from dupl.runs.stored import ACTIVE, StoredRun, open_run
+from dupl.runs.status import ACTIVE
+from dupl.runs.stored_run import StoredRun, open_run
 
 JobState = Literal["waiting", "queued", "running", "elsewhere", "finished", "failed", "interrupted"]
 SETTLED = ("finished", "failed", "interrupted")
@@ -177,7 +178,7 @@ class Schedule:
         try:
             p.run = open_run(p.folder)
             done = job.todo(p.folder) is None
-        except Damaged:
+        except CorruptFile:
             p.run, done = None, False  # the command mends it, or says why it cannot
         except UserError as error:
             p.state, p.errors = "failed", [str(error)]

@@ -15,7 +15,7 @@ from dupl.plans.samplers import make_sampler
 from dupl.plans.space import Params, suggest
 from dupl.plans.sweep import HOURS
 from dupl.plans.wilcoxon import AT
-from dupl.runs.evaluation import Evaluation, read_evaluations
+from dupl.runs.evaluation import trained_evaluations
 from dupl.runs.lease import Lease
 from dupl.runs.run import Run
 from dupl.runs.store import RunStore
@@ -166,7 +166,7 @@ class Attempt:
         if len(self.sweep.goal) > 1:
             return False
         metric, new = self.sweep.goal[0][0], False
-        for one in self._evaluations(folder):
+        for one in trained_evaluations(folder):
             assert one.iteration is not None
             step = self.sweep.step(one.iteration, self.sweep.config)
             if step in self.reported or metric not in one.metrics:
@@ -179,17 +179,12 @@ class Attempt:
             new = True
         return new
 
-    def _evaluations(self, folder: Path) -> list[Evaluation]:
-        """Those that training made, in order."""
-        found = [one for one in read_evaluations(folder)[0] if one.protocol == "train" and not one.checkpoint]
-        return sorted(found, key=lambda one: one.iteration or 0)
-
     def _complete(self, progress: Progress) -> bool:
         """Tells the study the goal of a finished run."""
         from optuna.trial import TrialState
 
         self._report(progress.folder)
-        found = self._evaluations(progress.folder)
+        found = trained_evaluations(progress.folder)
         last = found[-1].metrics if found else {}
         hours = Run(progress.folder).status.seconds / 3600 * max(1, self.worker.executor.gpus)
         values = [hours if metric == HOURS else last.get(metric) for metric, _ in self.sweep.goal]

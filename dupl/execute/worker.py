@@ -22,11 +22,12 @@ from dupl.atomic import utf8
 from dupl.errors import UserError
 from dupl.execute.heartbeat import VARIABLE
 from dupl.execute.job import PLACE, TETHER, Job, Step
+from dupl.runs import layout
+from dupl.runs.files import CorruptFile
 from dupl.runs.lease import FOLDER, TTL, Claim, Lease, Leases, Outcome
 from dupl.runs.lock import BUSY
-from dupl.runs.run import Damaged, Run
+from dupl.runs.run import Run
 
-LOG = "logs/ablate.log"  # in a run's folder
 TICKET = "DUPL_TICKET"  # environment variable by which the processes of an order are known
 TICK = 0.25  # seconds between looks at the command, the lease and the wish to stop
 HANG = 1800.0  # seconds without a sign of life after which a command hangs
@@ -151,7 +152,7 @@ def _bring_on(job: Job, order: Order, folder: Path, lease: Lease, stop: Stop) ->
     """Carries out the steps that are not done, one after the other."""
     began = iteration_of(folder)
     while (step := job.todo(folder)) is not None:
-        before = _bytes(folder / "status.json")
+        before = _bytes(folder / layout.STATUS)
         try:
             code = _execute(step, job, order, folder, lease, stop)
         except Hung as hung:
@@ -163,7 +164,7 @@ def _bring_on(job: Job, order: Order, folder: Path, lease: Lease, stop: Stop) ->
             return End("interrupted")  # somebody trains it by hand, which is no failure
         if job.todo(folder) != step:
             continue
-        state, error = _what_happened(folder, step, code, spoke=_bytes(folder / "status.json") != before)
+        state, error = _what_happened(folder, step, code, spoke=_bytes(folder / layout.STATUS) != before)
         if stop() or state == "interrupted":
             _settle(folder, "interrupted")
             idle = not stop.asked() and iteration_of(folder) <= began
@@ -178,10 +179,10 @@ def _execute(step: Step, job: Job, order: Order, folder: Path, lease: Lease, sto
     words = [word.replace(PLACE, str(folder)) for word in step.command]
     env = {**os.environ, **job.env, **order.env, TICKET: order.ticket}
     told = None
-    (folder / LOG).parent.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOG, "ab") as log, tempfile.NamedTemporaryFile(prefix="dupl-signs-") as signs:
+    (folder / layout.LOG).parent.mkdir(parents=True, exist_ok=True)
+    with open(folder / layout.LOG, "ab") as log, tempfile.NamedTemporaryFile(prefix="dupl-signs-") as signs:
         env[VARIABLE] = signs.name
-        watched = [Path(signs.name), *(folder / name for name in (LOG, "scalars.jsonl", "status.json"))]
+        watched = [Path(signs.name), *(folder / name for name in (layout.LOG, layout.SCALARS, layout.STATUS))]
         pulse = Pulse(watched, order.hang)
         log.write(utf8(f"== {datetime.now(timezone.utc).isoformat(timespec='seconds')} {shlex.join(words)}\n"))
         log.flush()
@@ -202,10 +203,10 @@ def _execute(step: Step, job: Job, order: Order, folder: Path, lease: Lease, sto
                 if told is not None and lease.clock() - told > order.grace:
                     child.kill()
                 if pulse.stopped():
-                    _dump(order.ticket, folder / LOG)
+                    _dump(order.ticket, folder / layout.LOG)
                     raise Hung(
                         f"no sign of life for {order.hang / 60:.3g} min: killed at iteration {iteration_of(folder)}; "
-                        f"{LOG} has the stacks of its threads"
+                        f"{layout.LOG} has the stacks of its threads"
                     )
                 with suppress(subprocess.TimeoutExpired):
                     return child.wait(TICK)
@@ -296,7 +297,7 @@ def kill_marked(ticket: str) -> None:
 def iteration_of(folder: Path) -> int:
     """Iterations that a run has behind it and would not repeat."""
     run = Run(folder)
-    with suppress(Damaged):
+    with suppress(CorruptFile):
         return run.status.iteration if run.exists() else 0
     return 0
 
@@ -304,7 +305,7 @@ def iteration_of(folder: Path) -> int:
 def _settle(folder: Path, state: str, error: str | None = None) -> None:
     """Says in the status what became of a run whose process could not say so itself."""
     run = Run(folder)
-    with suppress(Damaged):
+    with suppress(CorruptFile):
         if run.exists() and run.status.state in ("created", "running"):
             run.update(state=state, error=error)
 
@@ -325,7 +326,7 @@ def _what_happened(folder: Path, step: Step, code: int, spoke: bool) -> tuple[st
         spoke: Whether it changed the status, which else is that of an attempt before.
     """
     run, status = Run(folder), None
-    with suppress(Damaged):
+    with suppress(CorruptFile):
         status = run.status if spoke and run.exists() else None
     state = status.state if status else "created"
     if status and state == "failed" and status.error:
@@ -342,7 +343,7 @@ def _what_happened(folder: Path, step: Step, code: int, spoke: bool) -> tuple[st
 
 def _said(folder: Path) -> list[str]:
     """The last lines that the last command wrote to the run's log."""
-    lines = (folder / LOG).read_text(errors="replace").splitlines()[-50:]
+    lines = (folder / layout.LOG).read_text(errors="replace").splitlines()[-50:]
     begun = max((i for i, line in enumerate(lines) if line.startswith("== ")), default=-1)
     return [line.strip() for line in lines[begun + 1 :] if line.strip()]
 

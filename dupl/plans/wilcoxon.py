@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import re
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from dupl.errors import UserError
+from dupl.runs import layout
+from dupl.runs.evaluation_files import read_metrics, read_per_image
+from dupl.runs.metrics import iou
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -61,28 +63,28 @@ def worse(mine: dict[str, float], others: dict[str, float], p_threshold: float, 
 
 
 def image_scores(trial: FrozenTrial, step: int, metric: str) -> dict[str, float]:
-    """Mean IoU of the classes in each image, 0 to 1, at one evaluation of a trial; {} where there is none."""
+    """Return the mean IoU of the classes in each image, 0 to 1, at one evaluation of a trial; {} without one."""
     folder, iteration = trial.user_attrs.get("folder"), trial.user_attrs.get(AT, {}).get(str(step))
     if not folder or iteration is None:
         return {}
-    return scores(Path(folder) / "evaluation" / f"iter_{iteration:06d}", metric)
+    return scores(Path(folder) / layout.evaluation(iteration), metric)
 
 
 def scores(evaluation: Path, metric: str) -> dict[str, float]:
-    """The same of an evaluation's folder."""
+    """Return the mean IoU of the classes in each image, 0 to 1, from the folder of an evaluation.
+
+    A class that is in the prediction alone counts as 0.
+    """
     kind, _, rest = metric.partition("/")
     who, _, what = rest.partition("/")
-    found: dict[str, list[float]] = defaultdict(list)
     try:
         if who == "best":
-            values = json.loads((evaluation / "metrics.json").read_bytes())["metrics"]
-            students = [k for k in values if re.fullmatch(rf"{kind}/\d+/{re.escape(what)}", k)]
-            who = max(students, key=lambda k: -1.0 if values[k] is None else values[k]).split("/")[1]
-        with open(evaluation / "per_image.csv", newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                hit, union = int(row["TP"]), int(row["TP"]) + int(row["FP"]) + int(row["FN"])
-                if row["map"] == f"{kind}/{who}" and union:
-                    found[row["image"]].append(hit / union)
-    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+            _, values = read_metrics(evaluation)
+            students = [name for name in values if re.fullmatch(rf"{kind}/\d+/{re.escape(what)}", name)]
+            who = max(students, key=lambda name: (values[name] == values[name], values[name])).split("/")[1]
+        table = read_per_image(evaluation)
+    except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-    return {image: sum(values) / len(values) for image, values in found.items()}
+    table = table[table["map"] == f"{kind}/{who}"]
+    table = table.assign(IoU=iou(*(table[name].to_numpy() for name in ("TP", "FP", "FN")))).dropna(subset="IoU")
+    return {str(image): float(value) / 100 for image, value in table.groupby("image")["IoU"].mean().items()}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dupl.errors import UserError
 from dupl.report.figures.plots import GRID, MARK, blank, hue, label_of, mark, safe
-from dupl.report.tables.evaluation import read_evaluation
+from dupl.runs.evaluation_files import CLASS_COLUMNS, read_evaluation
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -175,9 +175,8 @@ def folder_rates(folder: str | Path, label_map: str, measure: str) -> dict[str, 
     Raises:
         UserError: The folder holds no evaluation, or not this map.
     """
-    _, rows = read_evaluation(Path(folder))
-    place = 2 + ("IoU", "precision", "recall", "OA").index(measure)
-    found = {str(row[1]): float(row[place]) for row in rows if row[0] == label_map}
+    rows = read_evaluation(Path(folder)).per_class
+    found = {row.class_name: getattr(row, CLASS_COLUMNS[measure]) for row in rows if row.label_map == label_map}
     if not found:
         raise UserError(f"{folder} has nothing of {label_map}")
     return found

@@ -1,24 +1,27 @@
-"""The evaluations of a run, as its folder holds them."""
+"""The evaluations of a run: which there are, of what, and which of them speak for the run."""
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-TRAINING = re.compile(r"iter_(\d+)")  # folder of an evaluation that training made
-ASSESSED = re.compile(r"(?P<split>.+?)_(?P<name>(?:train|final|cam)-[^_]+)_(?P<checkpoint>.+)")  # that `dupl eval` made
+from dupl.errors import UserError
+from dupl.runs import layout
+from dupl.runs.evaluation_files import read_metrics
+
+COMMANDED = re.compile(r"(?P<split>.+?)_(?P<name>(?:train|final|cam)-[^_]+)_(?P<checkpoint>.+)")  # by `dupl eval`
 AGAIN = re.compile(r"-\d+$")  # of a further evaluation with other weights or settings
-FORMERLY = {"single scale, squashed": "squashed, no CRF"}  # titles of earlier versions
-Damage = list[tuple[Path, str]]
+OLD_TITLES = {"single scale, squashed": "squashed, no CRF"}  # of earlier versions
+Skipped = list[tuple[Path, str]]  # what could not be used, and why
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class StoredEvaluation:
     """One evaluation of a run.
 
     Attributes:
@@ -49,58 +52,71 @@ class Evaluation:
     last: bool = False
     rank: tuple[float, ...] = ()
 
+    @property
+    def trained(self) -> bool:
+        """Whether training made it, not `dupl eval`."""
+        return not self.checkpoint
 
-def read_evaluations(run: str | Path) -> tuple[list[Evaluation], Damage]:
-    """Reads the evaluations of a run, and which folders of them are damaged.
 
-    A damaged one is left out, and nothing takes its place: where it was the last, the run has no last.
+def read_evaluations(run: str | Path) -> tuple[list[StoredEvaluation], Skipped]:
+    """Read the evaluations of a run.
+
+    A corrupt one is left out, and nothing takes its place: where it was the last, the run has no last.
+
+    Args:
+        run: The folder of the run.
+
+    Returns:
+        The evaluations, and the folders that are corrupt with the reason.
     """
     try:
-        with os.scandir(os.path.join(run, "evaluation")) as entries:
-            folders = sorted(entry.path for entry in entries if entry.is_dir())
+        with os.scandir(os.path.join(run, layout.EVALUATIONS)) as entries:
+            folders = sorted(Path(entry.path) for entry in entries if entry.is_dir())
     except (FileNotFoundError, NotADirectoryError):
         return [], []
     except OSError as error:
-        return [], [(Path(run) / "evaluation", str(error))]
-    found: list[Evaluation] = []
-    damage: Damage = []
+        return [], [(Path(run) / layout.EVALUATIONS, str(error))]
+    found: list[StoredEvaluation] = []
+    skipped: Skipped = []
     for folder in folders:
         try:
             found.append(_read(folder))
-        except FileNotFoundError:
-            if os.path.exists(f"{folder}/per_class.csv"):  # metrics.json is written before it
-                damage.append((Path(folder), "metrics.json is missing"))
-        except (OSError, ArithmeticError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            damage.append((Path(folder), f"metrics.json is damaged: {type(error).__name__}: {error}"))
-    own = next((one.split for one in found if not one.checkpoint), "val")
-    every = found + [_guess(folder, own) for folder, _ in damage]
+        except (UserError, OSError, ArithmeticError, ValueError, TypeError, LookupError, AttributeError) as error:
+            if (folder / layout.METRICS).exists():
+                skipped.append((folder, f"{layout.METRICS} is corrupt: {type(error).__name__}: {error}"))
+            elif (folder / layout.PER_CLASS).exists():  # the metrics are written before it
+                skipped.append((folder, f"{layout.METRICS} is missing"))
+    own = next((one.split for one in found if one.trained), "val")
+    every = found + [_guess(folder, own) for folder, _ in skipped]
     last = {(one.protocol, one.split): one for one in sorted(every, key=lambda one: one.rank)}
     chosen = {one.folder for one in last.values()}
-    return [replace(one, last=one.folder in chosen) for one in found], damage
+    return [replace(one, last=one.folder in chosen) for one in found], skipped
 
 
-def _read(folder: str) -> Evaluation:
-    with open(f"{folder}/metrics.json", "rb") as file:
-        facts = json.loads(file.read())
-        written = os.fstat(file.fileno()).st_mtime
-    metrics = {str(key): math.nan if value is None else float(value) for key, value in facts["metrics"].items()}
+def trained_evaluations(run: str | Path) -> list[StoredEvaluation]:
+    """Return the evaluations that training made, in the order of iterations."""
+    return sorted((one for one in read_evaluations(run)[0] if one.trained), key=lambda one: one.iteration or 0)
+
+
+def _read(folder: Path) -> StoredEvaluation:
+    written = (folder / layout.METRICS).stat().st_mtime
+    facts, metrics = read_metrics(folder)
     seconds = None if facts.get("seconds") is None else float(facts["seconds"])
     title = str(facts.get("protocol", ""))
-    title = FORMERLY.get(title, title)
+    title = OLD_TITLES.get(title, title)
     if "name" not in facts:
         iteration = _count(facts["iter"])
         split = _split(facts.get("data"))
         rank: tuple[float, ...] = (True, iteration)
-        return Evaluation(Path(folder), "train", "train", title, split, "", iteration, seconds, metrics, rank=rank)
+        return StoredEvaluation(folder, "train", "train", title, split, "", iteration, seconds, metrics, rank=rank)
     name, checkpoint = str(facts["name"]), Path(str(facts["checkpoint"])).stem
-    match = TRAINING.fullmatch(checkpoint)
-    reached = facts.get("iter", match and match[1])
+    reached = facts.get("iter", layout.iteration_of(checkpoint))
     reached = None if reached is None else _count(reached)
     protocol = _protocol(name, "crf" in facts, bool(facts.get("present_only")))
-    alone = Path(folder).name.endswith(f"_{checkpoint}")  # else -2: of other weights or settings than the run's own
+    alone = folder.name.endswith(f"_{checkpoint}")  # else -2: of other weights or settings than the run's own
     rank = (False, alone, facts.get("students") == "all", reached or 0, checkpoint == "best", written)
     split = str(facts["split"])
-    return Evaluation(Path(folder), protocol, name, title, split, checkpoint, reached, seconds, metrics, rank=rank)
+    return StoredEvaluation(folder, protocol, name, title, split, checkpoint, reached, seconds, metrics, rank=rank)
 
 
 def _count(value: Any) -> int:
@@ -110,22 +126,23 @@ def _count(value: Any) -> int:
     return count
 
 
-def _guess(folder: Path, split: str) -> Evaluation:
-    """A damaged evaluation, from its folder's name.
+def _guess(folder: Path, split: str) -> StoredEvaluation:
+    """Describe a corrupt evaluation by the name of its folder, as far as its rank needs it.
 
     Args:
         folder: Of the evaluation.
-        split: That the run is evaluated on in training.
+        split: That the run is evaluated on during training.
     """
-    if match := TRAINING.fullmatch(folder.name):
-        return Evaluation(folder, "train", "", "", split, "", None, None, {}, rank=(True, int(match[1])))
-    match = ASSESSED.fullmatch(folder.name)
+    if (iteration := layout.iteration_of(folder.name)) is not None:
+        return StoredEvaluation(folder, "train", "", "", split, "", None, None, {}, rank=(True, iteration))
+    match = COMMANDED.fullmatch(folder.name)
     split, name, checkpoint = match.groups() if match else ("", "", "")
     alone = not AGAIN.search(checkpoint)
-    reached = int(match[1]) if (match := TRAINING.fullmatch(AGAIN.sub("", checkpoint))) else math.inf
+    iteration = layout.iteration_of(AGAIN.sub("", checkpoint))
+    reached = math.inf if iteration is None else iteration
     rank = (False, alone, "-student-" not in name, reached, checkpoint == "best", math.inf)
     protocol = _protocol(name, "-crf-" in name, "-present" in name)
-    return Evaluation(folder, protocol, name, "", split, checkpoint, None, None, {}, rank=rank)
+    return StoredEvaluation(folder, protocol, name, "", split, checkpoint, None, None, {}, rank=rank)
 
 
 def _protocol(name: str, refined: bool, present: bool) -> str:
@@ -136,6 +153,6 @@ def _protocol(name: str, refined: bool, present: bool) -> str:
 
 
 def _split(data: Any) -> str:
-    """Of an evaluation in training, which is of the recipe's `data.val`; named as `dupl eval` names it."""
-    split = data.get("split", "val") if isinstance(data, dict) else "val"
+    """Return the split of an evaluation during training, which is of the recipe's `data.val`, as `dupl eval` does."""
+    split = data.get("split", "val") if isinstance(data, Mapping) else "val"
     return "val" if split == "val" else f"val-{split}"

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dupl import cells
 from dupl.errors import UserError
+from dupl.runs import layout
+from dupl.runs.evaluation_files import read_confusion, read_per_image
+from dupl.runs.metrics import ClassTable
 from dupl.runs.provenance import PACKAGES
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from dupl.runs.evaluation import Evaluation
-    from dupl.runs.run import Status
-    from dupl.runs.stored import StoredRun
+    from dupl.runs.evaluation import StoredEvaluation
+    from dupl.runs.status import Status
+    from dupl.runs.stored_run import StoredRun
 
+PIXELS = ["TP", "FP", "FN"]
 VERSIONS = ("python", *PACKAGES)
 RUN = ("run", "recipe", "fingerprint", "state", "seed")
 EVALUATION = ("protocol", "name", "title", "split", "checkpoint", "iteration", "last")
 
 
 def frame(runs: Iterable[StoredRun]) -> DataFrame:
-    """Metrics, one row for each run, evaluation and metric.
+    """Return metrics, one row for each run, evaluation and metric.
 
     Columns: of the run its folder `run`, `recipe`, `fingerprint`, `state`, `seed`, `commit`, `dirty`, `changes`
-    (digest of git.diff, "" where nothing was changed) and a version for each of `VERSIONS`, all missing where
-    they are not known; of the evaluation `protocol`, `name`, `title`, `split`, `checkpoint`, `iteration` and `last`, as
-    `Evaluation` has them; and `metric` and `value`, mostly percent, NaN where there was nothing to measure.
+    (digest of the uncommitted changes, "" where nothing was changed) and a version for each of `VERSIONS`, all missing
+    where they are not known; of the evaluation `protocol`, `name`, `title`, `split`, `checkpoint`, `iteration` and
+    `last`, as `StoredEvaluation` has them; and `metric` and `value`, mostly percent, NaN where there was nothing to
+    measure.
     """
     import pandas as pd
 
@@ -58,8 +60,10 @@ def frame(runs: Iterable[StoredRun]) -> DataFrame:
     return table
 
 
-def counts(runs: Iterable[StoredRun], protocol: str | None, last: bool, damaged: dict[Path, str]) -> DataFrame:
-    """Pixels per class, one row for each run, evaluation, map and class.
+def counts(
+    runs: Iterable[StoredRun], protocol: str | None, last: bool, skipped: MutableMapping[Path, str]
+) -> DataFrame:
+    """Return pixels per class, one row for each run, evaluation, label map and class.
 
     Columns: of the run and the evaluation as in `frame`, without code and versions; `map` ("cam/1"), `class`; pixels
     `TP`, `FP` and `FN`, which are the sums of the per-image counts; percent `IoU`, `precision`, `recall` and `OA`, NaN
@@ -69,29 +73,26 @@ def counts(runs: Iterable[StoredRun], protocol: str | None, last: bool, damaged:
         runs: Which.
         protocol: Which evaluations; all where None.
         last: Only those that speak for their run.
-        damaged: Takes the files that are left out, and why.
+        skipped: Receives the files that are left out, and why.
     """
-    found = _collect(runs, protocol, last, damaged, _confusion, ["map", "class", "TP", "FP", "FN"])
-    tp, fp, fn = (found[name].to_numpy(float) for name in ("TP", "FP", "FN"))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found["IoU"] = np.where(tp + fn > 0, 100 * tp / (tp + fp + fn), np.nan)
-        found["precision"] = 100 * tp / (tp + fp)
-        found["recall"] = 100 * tp / (tp + fn)
-    found["OA"] = 100 - found["precision"]
-    return found
+    found = _collect(runs, protocol, last, skipped, _counts, ["map", "class", *PIXELS])
+    table = ClassTable.of_counts(*(found[name].to_numpy() for name in PIXELS))
+    return found.assign(IoU=table.iou, precision=table.precision, recall=table.recall, OA=table.oa_rate)
 
 
-def per_image(runs: Iterable[StoredRun], protocol: str | None, last: bool, damaged: dict[Path, str]) -> DataFrame:
-    """Pixels per image and class, as `counts` without the percentages, and with a column `image`.
+def per_image(
+    runs: Iterable[StoredRun], protocol: str | None, last: bool, skipped: MutableMapping[Path, str]
+) -> DataFrame:
+    """Return pixels per image and class, as `counts` without the percentages, and with a column `image`.
 
     Classes without a pixel of truth or prediction in an image have no row. A table that does not add up to the
-    confusion matrix beside it has been cut, and is left out.
+    confusion matrix beside it was cut off, and is left out.
     """
-    return _collect(runs, protocol, last, damaged, _images, ["map", "image", "class", "TP", "FP", "FN"])
+    return _collect(runs, protocol, last, skipped, _per_image, ["map", "image", "class", *PIXELS])
 
 
 def mixed(table: DataFrame) -> list[str]:
-    """What keeps the runs behind a table from being compared as they are; one line each, none where all is well.
+    """Return what keeps the runs behind a table from being compared as they are, one line each.
 
     Different commits, changes that were not committed, package versions; of the evaluations that speak for the runs,
     different iterations, weights or settings of one protocol.
@@ -104,7 +105,7 @@ def mixed(table: DataFrame) -> list[str]:
     if runs["commit"].fillna("").nunique() > 1:
         lines.append(f"different commits: {_tally(runs['commit'].str[:7].fillna('no checkout'))}")
     if (dirty := int(runs["dirty"].fillna(False).sum())) and runs["changes"].fillna("unknown").nunique() > 1:
-        lines.append(f"different uncommitted changes: {dirty} of {_runs(len(runs))} have any (git.diff)")
+        lines.append(f"different uncommitted changes: {dirty} of {_runs(len(runs))} have any ({layout.CHANGES})")
     for package in VERSIONS:
         if runs[package].fillna("").nunique() > 1:
             lines.append(f"different versions of {package}: {_tally(runs[package].fillna('none'))}")
@@ -130,7 +131,7 @@ def _of_run(stored: StoredRun) -> tuple[Any, ...]:
     return str(stored.path), stored.recipe, status.fingerprint, stored.state, status.seed
 
 
-def _of_evaluation(one: Evaluation) -> tuple[Any, ...]:
+def _of_evaluation(one: StoredEvaluation) -> tuple[Any, ...]:
     return one.protocol, one.name, one.title, one.split, one.checkpoint, one.iteration, one.last
 
 
@@ -138,7 +139,7 @@ def _changes(path: Path, status: Status) -> str | None:
     if not status.dirty:
         return "" if status.dirty is False else None
     try:
-        return hashlib.sha256((path / "git.diff").read_bytes()).hexdigest()[:8]
+        return hashlib.sha256((path / layout.CHANGES).read_bytes()).hexdigest()[:8]
     except OSError:
         return None
 
@@ -147,11 +148,11 @@ def _collect(
     runs: Iterable[StoredRun],
     protocol: str | None,
     last: bool,
-    damaged: dict[Path, str],
+    skipped: MutableMapping[Path, str],
     read: Callable[[Path], DataFrame],
     columns: Sequence[str],
 ) -> DataFrame:
-    """The tables of many evaluations under each other, beside what tells them apart."""
+    """Concatenate the tables of many evaluations, with columns that tell them apart."""
     import pandas as pd
 
     heads, parts = [], []
@@ -163,64 +164,36 @@ def _collect(
                 parts.append(read(one.folder))
                 heads.append((*_of_run(stored), *_of_evaluation(one)))
             except FileNotFoundError as error:
-                damaged[Path(error.filename)] = "it is missing"
+                skipped[Path(error.filename)] = "it is missing"
             except (OSError, ValueError, UserError) as error:
-                damaged[one.folder] = str(error)
+                skipped[one.folder] = str(error)
     table = pd.DataFrame(heads, columns=[*RUN, *EVALUATION]).astype({"seed": "int64", "iteration": "Int64"})
     table = table.take(np.repeat(np.arange(len(parts)), [len(part) for part in parts])).reset_index(drop=True)
     empty = pd.DataFrame({name: pd.Series(dtype="int64" if name.isupper() else str) for name in columns})
     return pd.concat([table, pd.concat(parts or [empty], ignore_index=True)], axis=1)
 
 
-def _whole(path: Path) -> bytes:
-    data = path.read_bytes()
-    if not data.endswith(b"\n"):
-        raise ValueError(f"{path.name} is cut off")
-    return data
-
-
-def _confusion(folder: Path) -> DataFrame:
-    """TP, FP and FN of every map and class, from confusion.csv."""
+def _counts(folder: Path) -> DataFrame:
+    """Return TP, FP and FN of every label map and class of an evaluation."""
     import pandas as pd
 
-    name = "confusion.csv"
-    try:
-        header, *rows = csv.reader(io.StringIO(_whole(folder / name).decode()))
-    except csv.Error as error:
-        raise ValueError(f"{name} is damaged: {error}") from None
-    if any(len(row) != len(header) for row in rows):
-        raise ValueError(f"{name} is damaged: its rows are not as long as its head")
-    header = list(map(cells.read, header))
-    classes = header[2:]
-    try:
-        matrices = np.array([row[2:] for row in rows], dtype=np.int64).reshape(-1, len(classes), len(classes))
-    except (ValueError, OverflowError):
-        raise ValueError(f"{name} is damaged: no square matrix of whole numbers for each map") from None
-    if header[:2] != ["map", "truth"] or [cells.read(row[1]) for row in rows] != classes * len(matrices):
-        raise ValueError(f"{name} is damaged: its classes are not in order")
+    classes, by_map = read_confusion(folder)
+    matrices = np.array(list(by_map.values()), np.int64).reshape(-1, len(classes), len(classes))
     tp = np.diagonal(matrices, axis1=1, axis2=2)
     found = {"TP": tp, "FP": matrices.sum(1) - tp, "FN": matrices.sum(2) - tp}
-    keys = {"map": [row[0] for row in rows], "class": classes * len(matrices)}
+    keys = {"map": np.repeat(list(by_map), len(classes)), "class": classes * len(by_map)}
     return pd.DataFrame({**keys, **{key: value.ravel() for key, value in found.items()}})
 
 
-def _images(folder: Path) -> DataFrame:
-    """Rows of per_image.csv."""
-    import pandas as pd
+def _per_image(folder: Path) -> DataFrame:
+    """Return the pixels per image of an evaluation, which must add up to its confusion.
 
-    name = "per_image.csv"
-    kinds = {"map": str, "image": str, "class": str, "TP": "int64", "FP": "int64", "FN": "int64"}
-    try:
-        table = pd.read_csv(io.BytesIO(_whole(folder / name)), dtype=kinds, keep_default_na=False)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{name} is damaged: {' '.join(str(error).split())}") from None
-    if list(table.columns) != list(kinds):
-        raise ValueError(f"{name} is damaged: its columns are {', '.join(table.columns)}")
-    for column in ("image", "class"):
-        table[column] = table[column].map(cells.read)
-    pixels = ["TP", "FP", "FN"]
-    sums = table.groupby(["map", "class"], sort=True)[pixels].sum()
-    whole = _confusion(folder).set_index(["map", "class"])[pixels]
+    Raises:
+        ValueError: They do not: a file was cut off.
+    """
+    table = read_per_image(folder)
+    sums = table.groupby(["map", "class"], sort=True)[PIXELS].sum()
+    whole = _counts(folder).set_index(["map", "class"])[PIXELS]
     if not whole[whole.any(axis=1)].sort_index().equals(sums):
-        raise ValueError(f"{name} is damaged: it does not add up to confusion.csv")
+        raise ValueError(f"{layout.PER_IMAGE} is corrupt: it does not add up to {layout.CONFUSION}")
     return table

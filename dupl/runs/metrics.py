@@ -1,4 +1,8 @@
-"""Counting pixels per image and class, and what follows from the counts."""
+"""Metrics from counts of pixels: IoU, precision, recall, F1, over-activation, and the counting itself.
+
+All formulas are here. They take arrays of TP, FP and FN, whether of images, of classes or of whole data sets, and
+give percent, NaN where there is nothing to divide by.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dupl.structures import IGNORE
 
@@ -15,7 +19,7 @@ Counts = NDArray[np.int64]
 
 
 def confusion(truth: NDArray[Any], prediction: NDArray[Any], classes: int) -> Counts:
-    """Confusion matrix (truth, prediction), (classes, classes), over pixels whose truth is not 255.
+    """Return the confusion matrix (truth, prediction), (classes, classes), over pixels whose truth is not 255.
 
     Raises:
         ValueError: A label that is neither a class nor 255.
@@ -28,14 +32,46 @@ def confusion(truth: NDArray[Any], prediction: NDArray[Any], classes: int) -> Co
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
+def percent(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
+    """Return 100 * part / whole; NaN where the whole is 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(np.asarray(whole) != 0, np.divide(100 * np.asarray(part, float), whole), np.nan)
+
+
+def iou(tp: Counts, fp: Counts, fn: Counts) -> NDArray[np.float64]:
+    """Return TP / (TP + FP + FN) in percent."""
+    return percent(tp, tp + fp + fn)
+
+
+def precision(tp: Counts, fp: Counts) -> NDArray[np.float64]:
+    """Return TP / (TP + FP) in percent."""
+    return percent(tp, tp + fp)
+
+
+def recall(tp: Counts, fn: Counts) -> NDArray[np.float64]:
+    """Return TP / (TP + FN) in percent."""
+    return percent(tp, tp + fn)
+
+
+def f1(tp: Counts, fp: Counts, fn: Counts) -> NDArray[np.float64]:
+    """Return 2 TP / (2 TP + FP + FN) in percent."""
+    return percent(2 * tp, 2 * tp + fp + fn)
+
+
+def oa_rate(tp: Counts, fp: Counts) -> NDArray[np.float64]:
+    """Return the over-activation rate FP / (TP + FP) (Sec. 4.3) in percent."""
+    return 100 - precision(tp, fp)
+
+
 @dataclass(frozen=True)
 class ClassTable:
-    """Per-class figures in percent, (classes,); NaN where there is nothing to divide by.
+    """Per-class figures in percent, all of one shape; NaN where there is nothing to divide by.
 
     Attributes:
-        iou: TP / (TP + FP + FN); NaN for a class that the truth does not contain.
+        iou: TP / (TP + FP + FN); NaN also for a class that the truth does not contain.
         precision: TP / (TP + FP).
         recall: TP / (TP + FN).
+        f1: 2 TP / (2 TP + FP + FN); NaN also for a class that the truth does not contain.
         oa_rate: Over-activation rate FP / (TP + FP) (Sec. 4.3); NaN where never predicted.
         pixels: Pixels of truth.
     """
@@ -43,18 +79,33 @@ class ClassTable:
     iou: NDArray[np.float64]
     precision: NDArray[np.float64]
     recall: NDArray[np.float64]
+    f1: NDArray[np.float64]
     oa_rate: NDArray[np.float64]
     pixels: Counts
 
     @classmethod
     def of(cls, matrix: Counts) -> ClassTable:
-        """From a confusion matrix (truth, prediction)."""
-        tp = np.diag(matrix).astype(float)
-        truth, predicted = matrix.sum(1), matrix.sum(0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            iou = np.where(truth > 0, 100 * tp / (truth + predicted - tp), np.nan)
-            precision, recall = 100 * tp / predicted, 100 * tp / truth
-        return cls(iou, precision, recall, 100 - precision, truth)
+        """Compute the figures from a confusion matrix (truth, prediction)."""
+        return cls.of_counts(*counts_of(matrix))
+
+    @classmethod
+    def of_counts(cls, tp: Counts, fp: Counts, fn: Counts) -> ClassTable:
+        """Compute the figures from pixels by class, in arrays of one shape."""
+        there = tp + fn > 0
+        return cls(
+            iou=np.where(there, iou(tp, fp, fn), np.nan),
+            precision=precision(tp, fp),
+            recall=recall(tp, fn),
+            f1=np.where(there, f1(tp, fp, fn), np.nan),
+            oa_rate=oa_rate(tp, fp),
+            pixels=tp + fn,
+        )
+
+
+def counts_of(matrix: Counts) -> tuple[Counts, Counts, Counts]:
+    """Return TP, FP and FN by class of a confusion matrix (truth, prediction)."""
+    tp = np.diag(matrix)
+    return tp, matrix.sum(0) - tp, matrix.sum(1) - tp
 
 
 @dataclass
@@ -78,8 +129,7 @@ class Tally:
         """Count one image's truth and prediction, both (H, W)."""
         matrix = confusion(truth, prediction, self.classes)
         self.matrix += matrix
-        tp = np.diag(matrix)
-        fp, fn = matrix.sum(0) - tp, matrix.sum(1) - tp
+        tp, fp, fn = counts_of(matrix)
         seen = np.flatnonzero(tp + fp + fn)
         rows = np.stack([np.full(len(seen), image), seen, tp[seen], fp[seen], fn[seen]], 1)
         self.per_image.append(rows.astype(np.int64))
@@ -120,7 +170,7 @@ class ThresholdTally:
         )
 
     def matrices(self) -> list[Counts]:
-        """Confusion (truth, prediction) at each threshold: a pixel whose CAM does not exceed it is background."""
+        """Return the confusion (truth, prediction) at each threshold; where no CAM exceeds it is background."""
         found = []
         for k in range(len(self.thresholds)):
             matrix = self.counts[:, :, k + 1 :].sum(2)
@@ -130,20 +180,23 @@ class ThresholdTally:
 
 
 def mean_iou(matrix: Counts, subset: Sequence[int] | None = None) -> float:
-    """mIoU in percent over the classes that the truth contains, or those of them in ``subset``."""
-    iou = ClassTable.of(matrix).iou
-    chosen = iou if subset is None else iou[list(subset)]
-    return float(np.nanmean(chosen)) if np.isfinite(chosen).any() else float("nan")
+    """Return the mIoU in percent over the classes that the truth contains, or those of them in ``subset``."""
+    values = ClassTable.of(matrix).iou
+    return mean(values if subset is None else values[list(subset)])
 
 
 def mean_oa_rate(matrix: Counts) -> float:
-    """Mean over-activation rate of the foreground classes in percent; NaN where none was predicted."""
-    rate = ClassTable.of(matrix).oa_rate[1:]
-    return float(np.nanmean(rate)) if np.isfinite(rate).any() else float("nan")
+    """Return the mean over-activation rate of the foreground in percent; NaN where none of it was predicted."""
+    return mean(ClassTable.of(matrix).oa_rate[1:])
+
+
+def mean(values: NDArray[np.float64]) -> float:
+    """Return the mean of the values that are numbers; NaN where none is."""
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 def summarise(tallies: Mapping[str, Tally], subset: tuple[str, Sequence[int]] | None = None) -> dict[str, float]:
-    """Metrics by name: ``cam/1/mIoU``, ``seg/mean/mIoU``, ..., and ``best``: the better student, per metric.
+    """Return metrics by name: ``cam/1/mIoU``, ``seg/mean/mIoU``, ..., and ``best``: the better student, per metric.
 
     Args:
         tallies: By kind and student, "cam/1", "seg/2", "seg/mean".
@@ -169,7 +222,7 @@ def _is_student(name: str, kind: str, metric: str) -> bool:
 
 
 def tag_scores(tags: NDArray[Any], scores: NDArray[Any]) -> dict[str, float]:
-    """Multi-label classification in percent.
+    """Score a multi-label classification in percent.
 
     Args:
         tags: (N, K) of 0/1.
@@ -182,8 +235,9 @@ def tag_scores(tags: NDArray[Any], scores: NDArray[Any]) -> dict[str, float]:
 
     truth, predicted = tags > 0, scores > 0
     occurs, known = truth.any(0), truth.any(1) | predicted.any(1)
-    hits, claims = (truth & predicted)[known].sum(1), (truth.sum(1) + predicted.sum(1))[known]
+    tp = (truth & predicted)[known].sum(1)
+    fp, fn = predicted[known].sum(1) - tp, truth[known].sum(1) - tp
     return {
         "mAP": 100 * float(average_precision_score(truth[:, occurs], scores[:, occurs])) if occurs.any() else np.nan,
-        "F1": 100 * float(np.mean(2 * hits / claims)) if known.any() else np.nan,
+        "F1": mean(f1(tp, fp, fn)),
     }

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from dupl.runs.run import Status
+from dupl.runs.status import Status
 
 PROC = Path("/proc")
 
@@ -20,7 +20,7 @@ def at_work(status: Status, written: float) -> bool | None:
 
     Args:
         status: Of a run.
-        written: When its status.json was, in seconds since the epoch.
+        written: When the status was last written, in seconds since the epoch.
 
     Returns:
         None where nobody can tell from here: it was on another host, or the status names none.

@@ -1,4 +1,4 @@
-"""Which code a run is of: the commit of a checkout, what was changed in it, and the packages beside it."""
+"""The code behind a run: the commit of a checkout, its uncommitted changes, and the versions of packages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Code:
 
 
 def code(root: Path = ROOT) -> Code:
-    """Asks git about the checkout at `root`; a folder inside somebody else's checkout is none."""
+    """Ask git about the checkout at `root`; a folder inside another checkout is none."""
     top = _git(root, "rev-parse", "--show-toplevel")
     commit = _git(root, "rev-parse", "HEAD")
     if top is None or commit is None or Path(top.strip()).resolve() != root.resolve():
@@ -42,7 +42,7 @@ def code(root: Path = ROOT) -> Code:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    """What a git command prints, or None where it fails; it takes no lock and asks nothing."""
+    """Return what a git command prints, or None where it fails; it takes no lock and prompts for nothing."""
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
     try:
         result = subprocess.run(
@@ -59,7 +59,7 @@ def _git(root: Path, *arguments: str) -> str | None:
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of Python and of the packages that matter, not imported for it; None where one is missing."""
+    """Return the versions of Python and of the packages that matter; None where one is not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for name in PACKAGES:
         try:

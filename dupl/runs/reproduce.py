@@ -1,4 +1,4 @@
-"""Whether this machine would make a run again: its config, code, packages and data, then and now."""
+"""Check whether this machine would reproduce a run: its config, code, packages and data, then and now."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 from dupl.config.fingerprint import fingerprint
 from dupl.config.overrides import diff
 from dupl.errors import UserError
-from dupl.runs import provenance
+from dupl.runs import layout, provenance
 from dupl.runs.run import Run
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-DATA = "data.json"  # in a run's folder: what it was trained on
 PARTS = {"type": "kind", "images": "number of images", "classes": "class names", "names": "names of images"}
 PARTS |= {"tags": "tags", "sizes": "sizes of files"}
 TIMING = ("seconds", "memory_GiB")  # scalars that no two runs share
@@ -42,24 +41,24 @@ class Check:
 
 
 def checks(run: Run, config: Config, data: Mapping[str, Any]) -> list[Check]:
-    """Everything known of how a run was made, beside how it would be made here and now.
+    """Compare how a run was made with how it would be made here and now.
 
     Args:
         run: The run.
         config: Its config, with whatever overrides it would be repeated with.
-        data: As data.json has it, of the data sets that are here now.
+        data: Digests of the data sets that are here now.
 
     Raises:
-        UserError: The run's files are damaged.
+        UserError: A file of the run is corrupt.
     """
     found = [_config(run, config), *_code(run), *_versions(run)]
-    if (run.path / DATA).exists():
-        return [*found, *differences(run.read_json(DATA), data)]
-    return [*found, Check("data", None, f"the run is older than {DATA}: nothing is known of its data")]
+    if (run.path / layout.DATA).exists():
+        return [*found, *differences(run.read_json(layout.DATA), data)]
+    return [*found, Check("data", None, f"the run is older than {layout.DATA}: nothing is known of its data")]
 
 
 def differences(then: Any, now: Mapping[str, Any]) -> list[Check]:
-    """Data sets then and now, as data.json has them."""
+    """Compare the digests of data sets then and now."""
     return list(_data(then if isinstance(then, dict) else {}, now))
 
 
@@ -68,7 +67,7 @@ def _config(run: Run, config: Config) -> Check:
 
     recorded, kept = run.status.fingerprint, catalogue.read(run.config_path)
     if (own := fingerprint(kept)) != recorded:
-        return Check("config", False, f"config.py is {own}, the run was {recorded}: the file was changed since")
+        return Check("config", False, f"{layout.CONFIG} is {own}, the run was {recorded}: the file was changed since")
     if fingerprint(config) != recorded:
         changes = ", ".join(f"{path}: {old!r} -> {new!r}" for path, (old, new) in diff(kept, config).items())
         return Check("config", False, changes)
@@ -86,14 +85,17 @@ def _code(run: Run) -> list[Check]:
     if status.commit != now.commit:
         how = f"git -C {provenance.ROOT} checkout {shlex.quote(status.commit)}"
         found = [Check("commit", False, f"{status.commit} then, {now.commit} now", how)]
-    then = (run.path / "git.diff").read_text(errors="replace") if (run.path / "git.diff").exists() else ""
+    then = run.changes()
     if then == now.diff:
         return [*found, Check("changes", True, "the same, uncommitted" if then else "none")]
     if not then:
         return [*found, Check("changes", False, "none then, some now: git status", "git stash")]
     state = "others now" if now.diff else "none now"
-    how = f"git -C {provenance.ROOT} apply {shlex.quote(os.path.abspath(run.path / 'git.diff'))}"
-    return [*found, Check("changes", False, f"uncommitted ones then, {state}: git.diff in the run's folder", how)]
+    how = f"git -C {provenance.ROOT} apply {shlex.quote(os.path.abspath(run.path / layout.CHANGES))}"
+    return [
+        *found,
+        Check("changes", False, f"uncommitted ones then, {state}: {layout.CHANGES} in the run's folder", how),
+    ]
 
 
 def _versions(run: Run) -> Iterator[Check]:
@@ -134,7 +136,7 @@ def _plain(found: Mapping[str, Any], key: str) -> str:
 
 
 def command(run: Run, config: Path, out: Path) -> list[str]:
-    """The command that trains a run again; by torchrun where it was, with as many processes as it says it had.
+    """Return the command that trains a run again; by torchrun where it was, with as many processes as it had.
 
     Args:
         run: The run.
@@ -151,10 +153,10 @@ def command(run: Run, config: Path, out: Path) -> list[str]:
 
 
 def compare(run: Run, other: Run) -> list[Check]:
-    """What two runs of one config measured: every scalar, up to where both have come.
+    """Compare what two runs of one config measured: every scalar, up to the iteration that both reached.
 
     Raises:
-        UserError: A file is damaged.
+        UserError: A file is corrupt.
     """
     one, two = _values(run), _values(other)
     shared = [place for place in one if place in two and place[1] not in (*TIMING, "iter")]

@@ -1,4 +1,4 @@
-"""The store: every run below a folder, found, read and removed. The files are the truth; nothing is kept beside."""
+"""The store: find, read and remove the runs below a folder. The files are the truth; there is no index beside them."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl.errors import UserError
-from dupl.runs import frames, ledger
-from dupl.runs.evaluation import Damage
+from dupl.runs import frames, layout, ledger
+from dupl.runs.evaluation import Skipped
 from dupl.runs.lease import FOLDER, TTL, Leases
 from dupl.runs.lock import Watch, hold
 from dupl.runs.process import at_work, exists
-from dupl.runs.stored import ACTIVE, StoredRun, open_run
+from dupl.runs.status import ACTIVE
+from dupl.runs.stored_run import StoredRun, open_run
 
 if TYPE_CHECKING:
     from mmengine.config import Config
     from pandas import DataFrame
 
 TRASH = ".removed"  # below the root; hidden folders hold no runs
-REMAINS = {"scalars.jsonl", "evaluation", "checkpoints"}  # where one of these stands, there was a run
 
 
 class RunStore:
-    """The runs below a folder, at any depth; hidden folders are passed over, and links to folders are followed.
+    """The runs below a folder, at any depth; hidden folders are skipped, and links to folders are followed.
 
     Nothing is changed by reading. Each call looks at the files anew, except where it is handed runs.
 
@@ -37,34 +37,34 @@ class RunStore:
 
     def __init__(self, root: str | Path = "runs") -> None:
         self.root = Path(root)
-        self._damaged: dict[Path, str] = {}
+        self._skipped: dict[Path, str] = {}
 
     @property
-    def damaged(self) -> Damage:
+    def skipped(self) -> Skipped:
         """What the last reading could not use and left out: a folder or a file, and why."""
-        return list(self._damaged.items())
+        return list(self._skipped.items())
 
     def runs(self) -> list[StoredRun]:
-        """Every run, by path; those that cannot be read are in `damaged`."""
-        self._damaged = {}
+        """Return every run, by path; those that cannot be read are in `skipped`."""
+        self._skipped = {}
         found = []
-        for folder in sorted(_folders(str(self.root), self._damaged, set())):
+        for folder in sorted(_folders(str(self.root), self._skipped, set())):
             try:
                 if (stored := open_run(folder)) is not None:
                     found.append(stored)
             except UserError as error:
-                self._damaged[Path(folder)] = str(error)
+                self._skipped[Path(folder)] = str(error)
         return found
 
-    def add_damage(self, stored: StoredRun) -> None:
-        """Looks at a run's evaluations, and notes those that are damaged in `damaged`."""
-        self._damaged.update(stored.damage)
+    def add_skipped(self, stored: StoredRun) -> None:
+        """Read the evaluations of a run, and add those that are corrupt to `skipped`."""
+        self._skipped.update(stored.skipped)
 
     def best(self, runs: Iterable[StoredRun] | None = None) -> list[StoredRun]:
-        """One run for each fingerprint: the finished one, else the one that got furthest, else the newest.
+        """Return one run for each fingerprint: the finished one, else the one that got furthest, else the newest.
 
         Args:
-            runs: Of which; all where None.
+            runs: To choose from; all where None.
         """
         top: dict[str, StoredRun] = {}
         for stored in sorted(self.runs() if runs is None else runs, key=_merit):
@@ -72,12 +72,12 @@ class RunStore:
         return sorted(top.values(), key=lambda stored: stored.path)
 
     def find(self, fingerprint: str) -> StoredRun | None:
-        """The run of a fingerprint; the best one where there are several, as `best` has it."""
+        """Return the run of a fingerprint; the best one where there are several, as `best` has it."""
         found = [stored for stored in self.runs() if stored.fingerprint == fingerprint]
         return max(found, key=_merit, default=None)
 
     def frame(self, runs: Iterable[StoredRun] | None = None) -> DataFrame:
-        """One row for each run, evaluation and metric; see `frames.frame` for the columns.
+        """Return metrics, one row for each run, evaluation and metric; see `frames.frame` for the columns.
 
         Args:
             runs: Which; the best of each fingerprint where None.
@@ -92,7 +92,7 @@ class RunStore:
         protocol: str | None = None,
         last: bool = True,
     ) -> DataFrame:
-        """Pixels per class: one row for each run, evaluation, map and class; see `frames.counts`.
+        """Return pixels per class, one row for each run, evaluation, map and class; see `frames.counts`.
 
         Args:
             runs: As in `frame`.
@@ -100,7 +100,7 @@ class RunStore:
             protocol: Which evaluations, as the column `protocol` of the frame says; all where None.
             last: Only those that speak for their run.
         """
-        return frames.counts(self._evaluated(runs, fingerprints), protocol, last, self._damaged)
+        return frames.counts(self._evaluated(runs, fingerprints), protocol, last, self._skipped)
 
     def per_image(
         self,
@@ -110,8 +110,8 @@ class RunStore:
         protocol: str | None = None,
         last: bool = True,
     ) -> DataFrame:
-        """Pixels per image and class, as `counts`, but large: ask for the runs that are needed."""
-        return frames.per_image(self._evaluated(runs, fingerprints), protocol, last, self._damaged)
+        """Return pixels per image and class, as `counts`; it is large, so ask for the runs that are needed."""
+        return frames.per_image(self._evaluated(runs, fingerprints), protocol, last, self._skipped)
 
     def _evaluated(
         self, runs: Iterable[StoredRun] | None, fingerprints: Iterable[str] | None = None
@@ -121,11 +121,11 @@ class RunStore:
             wanted = set(fingerprints)
             chosen = [stored for stored in chosen if stored.fingerprint in wanted]
         for stored in chosen:
-            self.add_damage(stored)
+            self.add_skipped(stored)
         return chosen
 
     def pace(self, config: Config | Mapping[str, Any], runs: Iterable[StoredRun] | None = None) -> ledger.Pace | None:
-        """How long a run of a config takes, by the runs most like it; see `pace.measure` for the rule.
+        """Return how long a run of a config takes, by the most similar runs; see `dupl.runs.ledger` for the rule.
 
         Args:
             config: Resolved.
@@ -136,12 +136,12 @@ class RunStore:
     def seconds_per_iteration(
         self, config: Config | Mapping[str, Any], runs: Iterable[StoredRun] | None = None
     ) -> float | None:
-        """Seconds that one training iteration takes, evaluation left out, as `pace`; None where nobody can know."""
+        """Return the seconds of one training iteration, evaluation left out, as `pace`; None where no run tells."""
         found = self.pace(config, runs)
         return None if found is None else found.iteration
 
     def kept(self, stored: StoredRun) -> str | None:
-        """Why a run may not be removed, by its files as they stand now; None where it may."""
+        """Return why a run may not be removed, by its files as they stand now; None where it may."""
         path, root = stored.path, self.root.resolve()
         if path.is_symlink() or root not in path.resolve().parents:
             return f"it lies outside {self.root}"
@@ -164,10 +164,10 @@ class RunStore:
         return None
 
     def remove(self, stored: StoredRun) -> None:
-        """Removes the folder of a run that nobody is at work on, under its lease where the store has leases.
+        """Remove the folder of a run that no process is at work on, under its lease where the store has leases.
 
-        It first leaves its place as a whole, so that a removal cut short leaves no half of a run; the rest of one
-        goes with the next.
+        The folder is first moved as a whole, so that an interrupted removal leaves no half of a run; what it leaves is
+        deleted by the next one.
 
         Raises:
             UserError: It must be kept.
@@ -196,13 +196,13 @@ class RunStore:
 
 
 def _leases(path: Path) -> Leases | None:
-    """The leases on the runs of the store that a folder lies in, None where there were never any."""
+    """Return the leases on the runs of the store that a folder lies in; None where there were never any."""
     root = next((parent for parent in path.resolve().parents if (parent / FOLDER).is_dir()), None)
     return None if root is None else Leases(root)
 
 
-def _folders(folder: str, damaged: dict[Path, str], seen: set[str]) -> Iterator[str]:
-    """Every folder with a status.json at or below a folder, and nothing below those."""
+def _folders(folder: str, skipped: dict[Path, str], seen: set[str]) -> Iterator[str]:
+    """Yield every folder of a run at or below a folder, and nothing below those."""
     real = os.path.realpath(folder)
     if real in seen:  # a link that leads back
         return
@@ -213,21 +213,21 @@ def _folders(folder: str, damaged: dict[Path, str], seen: set[str]) -> Iterator[
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        damaged[Path(folder)] = str(error)
+        skipped[Path(folder)] = str(error)
         return
-    if "status.json" in names:
+    if layout.STATUS in names:
         yield folder
-    elif "config.py" in names and REMAINS & names.keys():
-        damaged[Path(folder)] = "status.json is missing"
+    elif layout.CONFIG in names and layout.REMAINS & names.keys():
+        skipped[Path(folder)] = f"{layout.STATUS} is missing"
     else:
         for name, entry in names.items():
             try:
                 inside = not name.startswith(".") and entry.is_dir()
             except OSError as error:  # a link that leads nowhere, or where one may not look
-                damaged[Path(entry.path)] = str(error)
+                skipped[Path(entry.path)] = str(error)
                 continue
             if inside:
-                yield from _folders(entry.path, damaged, seen)
+                yield from _folders(entry.path, skipped, seen)
 
 
 def _merit(stored: StoredRun) -> tuple[bool, int, float]:

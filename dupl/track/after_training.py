@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dupl.runs import layout
 from dupl.runs.process import at_work
 from dupl.runs.run import Run
-from dupl.track.choice import PROJECT, RECORD, Choice, Names, choose, identity, names
+from dupl.runs.status import written_at
+from dupl.track.choice import PROJECT, Choice, Names, choose, identity, names
 from dupl.track.run_files import evaluation_row, settings, summary
 from dupl.track.wandb_process import Table, Tracker
 
@@ -29,7 +31,7 @@ def choose_later(flag: str | None, folder: Path, environ: Mapping[str, str] = os
     Raises:
         UserError: As `choose`.
     """
-    if flag is None and not (folder / RECORD).is_file():
+    if flag is None and not (folder / layout.TRACKER).is_file():
         return Choice("off", "the run was not tracked")
     return choose(flag, environ)
 
@@ -49,7 +51,7 @@ def log_evaluations(run: Run, folders: Sequence[Path], mode: str, warn: Callable
         return
     try:
         status = run.status
-        if status.state == "running" and at_work(status, (run.path / "status.json").stat().st_mtime) is not False:
+        if status.state == "running" and at_work(status, written_at(run.path)) is not False:
             return warn("wandb: the run is still at work: its evaluation is not put there")
         known = settings(run, names(run.path.name, status.seed, ()), mode)
         rows = [evaluation_row(folder) for folder in folders]

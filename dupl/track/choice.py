@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from dupl.errors import UserError
+from dupl.runs import layout
 from dupl.runs.run import Run
 
 Mode = Literal["off", "offline", "online"]
@@ -29,7 +30,6 @@ WANDB_MODES: dict[str, Mode] = {
 }
 PROJECT = "dupl"
 BACKENDS = {"TensorboardVisBackend": "tensorboard", "MLflowVisBackend": "mlflow", "AimVisBackend": "aim"}
-RECORD = "wandb.json"  # in a run's folder: the id and names that a resumed run goes on under
 INSTALL = 'pip install "dupl-lab[track]"'
 
 
@@ -198,10 +198,10 @@ def identity(folder: Path, stem: str, called: Names) -> dict[str, Any]:
     """
     run, fresh = Run(folder), {**asdict(called), "tags": list(called.tags)}
     try:
-        known = run.read_json(RECORD)
+        known = run.read_json(layout.TRACKER)
         mine = {name: known[name] for name in fresh if name in known}  # nothing else: a stranger may have written it
         return {**fresh, **mine, "id": str(known["id"]), "project": str(known["project"])}
     except (UserError, KeyError, TypeError):  # none yet, or damaged: a new one is better than none
         fresh["id"] = f"{stem}-{secrets.token_hex(3)}"
-        run.write_json(RECORD, fresh)
+        run.write_json(layout.TRACKER, fresh)
         return fresh

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dupl import cells
 from dupl.config import catalogue
+from dupl.runs import layout
+from dupl.runs.evaluation_files import read_metrics
+from dupl.runs.files import read_csv
 from dupl.runs.run import Run
 from dupl.track.choice import Names, identity
 from dupl.track.wandb_process import Picture, Table
 
+TEXT = ("map", "class")  # columns of text in the tables of an evaluation
 LOWER = ("loss", "L_", "seconds", "memory_GiB")  # starts of scalars that are better when lower, beside OA
 HIGHER = ("mIoU", "mAP", "F1", "precision", "recall", "coverage")  # what is better when higher is called so
-FILES = ("config.py", "status.json", "git.diff")  # copied with the run
+FILES = (layout.CONFIG, layout.STATUS, layout.CHANGES)  # copied with the run
 
 
 def better(name: str) -> Callable[[float, float], float] | None:
@@ -82,39 +84,40 @@ def settings(run: Run, called: Names, mode: str) -> dict[str, Any]:
     }
 
 
-def csv_table(file: Path, text: int) -> Table | None:
-    """A CSV file of an evaluation; None where there is none.
+def class_table(evaluation: Path) -> Table | None:
+    """Return the figures per class of an evaluation; None where there are none."""
+    return _table(evaluation / layout.PER_CLASS)
 
-    Args:
-        file: The file.
-        text: How many columns hold text; the others hold numbers, or nothing.
-    """
+
+def _table(file: Path) -> Table | None:
     if not file.is_file():
         return None
-    with open(file, newline="") as lines:
-        columns, *rows = csv.reader(lines)
-    return Table(columns, [[*map(cells.read, r[:text]), *(float(c) if c else None for c in r[text:])] for r in rows])
+    rows = read_csv(file)
+    numbers = [
+        {name: cell if name in TEXT else float(cell) if cell else None for name, cell in r.items()} for r in rows
+    ]
+    return Table(list(rows[0]) if rows else [], [list(row.values()) for row in numbers])
 
 
 def evaluation_row(folder: Path) -> dict[str, Any]:
-    """What ``dupl eval`` wrote as a row: figures, tables and the picture page, named by split and protocol.
+    """Return what ``dupl eval`` wrote as a row: figures, tables and the picture page, named by split and protocol.
 
     Args:
         folder: Of one protocol.
 
     Raises:
-        UserError: It holds no evaluation, or a damaged one.
+        UserError: It holds no evaluation, or a corrupt one.
     """
-    facts = Run(folder).read_json("metrics.json")
+    facts, metrics = read_metrics(folder)
     lead = f"{facts['split']}/{facts['name'].replace('.', '_')}"  # to wandb a dot is the border of a nested value
-    row: dict[str, Any] = {f"{lead}/{name}": value for name, value in facts["metrics"].items() if value is not None}
+    row: dict[str, Any] = {f"{lead}/{name}": value for name, value in metrics.items() if value == value}
     for name, top in (facts.get("best_threshold") or {}).items():
         row[f"{lead}/{name}/best_threshold"] = top["threshold"]
     if facts.get("iter") is not None:
         row |= {"iter": facts["iter"], f"{lead}/iter": facts["iter"]}
-    tables = {"classes": csv_table(folder / "per_class.csv", 2), "thresholds": csv_table(folder / "thresholds.csv", 1)}
+    tables = {"classes": class_table(folder), "thresholds": _table(folder / layout.THRESHOLDS)}
     row |= {f"{lead}/{name}": table for name, table in tables.items() if table is not None}
-    if (file := folder / "pictures.png").is_file():
+    if (file := folder / layout.PICTURES).is_file():
         with Image.open(file) as page:
             row[f"{lead}/pictures"] = [Picture(np.asarray(page.convert("RGB")), str(facts["protocol"]))]
     return row

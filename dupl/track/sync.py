@@ -14,6 +14,7 @@ from pathlib import Path
 from dupl.errors import UserError
 from dupl.runs.process import at_work
 from dupl.runs.run import Run
+from dupl.runs.status import written_at
 
 COMPLETE = "upload-complete"  # a file that says so of a stretch recorded online
 LATELY = 300.0  # seconds; wandb writes the load of the machine several times a minute
@@ -67,7 +68,7 @@ def _busy(run: Run, log: Path) -> bool:
         status = run.status
         if status.state != "running":
             return False
-        working = at_work(status, (run.path / "status.json").stat().st_mtime)
+        working = at_work(status, written_at(run.path))
         return abs(time.time() - log.stat().st_mtime) < LATELY if working is None else working  # clocks may be set back
     except (UserError, OSError):  # not a run of ours, or one without a status
         return False

@@ -12,10 +12,11 @@ import torch
 from dupl.cli import main
 from dupl.config import catalogue, overrides
 from dupl.engine import build
-from dupl.engine.checkpoints import convert, load, load_weights, newest_valid, plain, saved
+from dupl.engine.checkpoints import convert, load, load_weights, newest_valid, plain
 from dupl.engine.restore import restore
 from dupl.errors import UserError
 from dupl.method.cam import Present
+from dupl.runs import layout
 
 SINGLE = ["model.students.type=SingleStudent", 'model.discrepancy={"type": "NoDiscrepancy"}']
 BLOCK = [
@@ -219,7 +220,7 @@ class TestFolder:
             torch.save({"iter": i}, folder / f"iter_{i:06d}.pth")
         for other in ("best.pth", ".iter_000020.pth.part", "iter_x.pth"):
             (folder / other).write_bytes(b"")
-        assert [i for i, _ in saved(tmp_path)] == [1000000, 10, 5]
+        assert [i for i, _ in layout.checkpoints(tmp_path)] == [1000000, 10, 5]
         (folder / "iter_1000000.pth").write_bytes(b"cut")
         file, passed = newest_valid(tmp_path)
         assert file.name == "iter_000010.pth"

@@ -133,7 +133,7 @@ def test_files_of_an_evaluation_agree(trained):
 def test_a_subset_of_classes(toy):
     subset = dict(name="mIoU-2", classes=[toy.classes[0], toy.classes[3]])
     found = evaluate(Oracle(toy, noise=2.0), toy, SETTINGS | {"subset": subset})
-    ious = {row[1]: row[2] for row in found.class_rows() if row[0] == "seg/1"}
+    ious = {row.class_name: row.iou for row in found.class_rows() if row.label_map == "seg/1"}
     assert found.metrics["seg/1/mIoU-2"] == pytest.approx((ious[toy.classes[0]] + ious[toy.classes[3]]) / 2)
     with pytest.raises(UserError, match="evaluation.subset: no class 'unicorn'"):
         evaluate(Oracle(toy), toy, SETTINGS | {"subset": dict(name="x", classes=["unicorn"])})

@@ -82,12 +82,12 @@ def test_a_single_class_an_empty_one_and_one_pixel(model: DuPL) -> None:
     dot = item(20, 30, 0, (2,))
     dot[2][4, 5] = 2
     found = evaluate(model, Some(dot, item(8, 8, 0, (1,)), item(1, 1, 3, (3,))), SETTINGS)
-    table = {(row[0], row[1]): row for row in found.class_rows()}
+    table = {(row.label_map, row.class_name): row for row in found.class_rows()}
     for name in found.tallies:
-        assert table[name, "square"][-1] == 1 and table[name, "triangle"][-1] == 1, "one pixel of truth each"
-        assert table[name, "square"][2] in (0.0, *(100 / k for k in range(1, 601)))
+        assert table[name, "square"].pixels == 1 and table[name, "triangle"].pixels == 1, "one pixel of truth each"
+        assert table[name, "square"].iou in (0.0, *(100 / k for k in range(1, 601)))
         for absent in ("circle", "cross", "star", "ring"):
-            assert table[name, absent][-1] == 0 and math.isnan(table[name, absent][2]), "no truth, no IoU"
+            assert table[name, absent].pixels == 0 and math.isnan(table[name, absent].iou), "no truth, no IoU"
         assert 0 <= found.metrics[f"{name}/mIoU"] <= 100
 
 

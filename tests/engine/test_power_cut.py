@@ -55,7 +55,7 @@ def test_scalars_cut_anywhere_are_restored_from_the_checkpoint(halfway, tiny, tr
     cut(scalars, at)
     left = whole[:at].count(b"\n")
     said = goes_on(halfway, tiny, trained, helpers, capsys)
-    assert f"scalars.jsonl was damaged: {rows - left} rows are restored from the checkpoint" in said
+    assert f"scalars.jsonl was corrupt: {rows - left} rows are restored from the checkpoint" in said
 
 
 @pytest.mark.parametrize("tail", [b"\0" * 300, b"\n\n{}{\n"])
@@ -66,7 +66,7 @@ def test_scalars_that_end_in_rubbish(halfway, tiny, trained, helpers, capsys, ta
 
 
 def test_scalars_that_are_whole_are_not_spoken_of(halfway, tiny, trained, helpers, capsys):
-    assert "damaged" not in goes_on(halfway, tiny, trained, helpers, capsys)
+    assert "corrupt" not in goes_on(halfway, tiny, trained, helpers, capsys)
 
 
 @pytest.mark.parametrize("at", [57, -2])
@@ -75,10 +75,10 @@ def test_a_status_cut_anywhere_is_restored_from_the_checkpoint(halfway, tiny, tr
     cut(halfway / "status.json", at)
     assert main(["train", tiny, "--work-dir", str(halfway)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"dupl: {halfway / 'status.json'} is damaged")
+    assert line.startswith(f"dupl: {halfway / 'status.json'} is corrupt")
     assert line.endswith("--resume restores it from the newest checkpoint")
     said = goes_on(halfway, tiny, trained, helpers, capsys)
-    assert "status.json was damaged: restored from iter_000020.pth" in said
+    assert "status.json was corrupt: restored from iter_000020.pth" in said
     after = Run(halfway).status
     for name in ("fingerprint", "seed", "created", "started", "commit", "command", "versions", "iterations"):
         assert getattr(after, name) == getattr(before, name), name
@@ -90,7 +90,7 @@ def test_newest_checkpoint_scalars_and_status_at_once(halfway, tiny, trained, he
     cut(halfway / "config.py", 100)
     said = goes_on(halfway, tiny, trained, helpers, capsys)
     assert "passed over" in said and "resuming from iter_000015.pth" in said
-    assert "status.json was damaged: restored from iter_000015.pth" in said
+    assert "status.json was corrupt: restored from iter_000015.pth" in said
     assert (halfway / "config.py").read_text() == (trained / "config.py").read_text()
 
 
@@ -105,13 +105,13 @@ def test_without_a_checkpoint_a_damaged_status_starts_anew(halfway, tiny, traine
 def test_damaged_facts_of_the_data_are_written_anew(halfway, tiny, trained, helpers, capsys):
     cut(halfway / "data.json", 20)
     assert main(["train", tiny, "--work-dir", str(halfway), "--resume"]) == 0
-    assert "data.json is damaged" in " ".join(capsys.readouterr().err.split())
+    assert "data.json is corrupt" in " ".join(capsys.readouterr().err.split())
     assert (halfway / "data.json").read_bytes() == (trained / "data.json").read_bytes()
 
 
 def test_a_damaged_config_is_written_anew(halfway, tiny, trained, helpers, capsys):
     cut(halfway / "config.py", 700)
-    assert "config.py was damaged: written anew" in goes_on(halfway, tiny, trained, helpers, capsys)
+    assert "config.py was corrupt: written anew" in goes_on(halfway, tiny, trained, helpers, capsys)
     assert (halfway / "config.py").read_text() == (trained / "config.py").read_text()
 
 

@@ -13,7 +13,8 @@ from dupl.execute import heartbeat
 from dupl.execute.job import Step
 from dupl.execute.local import LocalExecutor
 from dupl.execute.scheduler import Rules, Schedule
-from dupl.execute.worker import LOG, Order, Pulse, work
+from dupl.execute.worker import Order, Pulse, work
+from dupl.runs.layout import LOG
 from dupl.runs.lock import FILE
 from dupl.runs.run import Run
 

@@ -12,7 +12,7 @@ import pytest
 from dupl.execute.job import Step
 from dupl.execute.local import LocalExecutor
 from dupl.execute.scheduler import Rules, Schedule
-from dupl.execute.worker import LOG
+from dupl.runs.layout import LOG
 from dupl.runs.run import Run
 
 FAST = Rules(poll=0.05, retries=0)
@@ -84,7 +84,7 @@ class TestOneLoop:
         Path(jobs[0].folder, "status.json").write_text("{")
         _, progress = carry_out(jobs, replace(FAST, max_failed=1))
         assert states(progress) == {"a": "failed", "b": "finished"}
-        assert "status.json is damaged" in progress["a"].errors[0]
+        assert "status.json is corrupt" in progress["a"].errors[0]
 
     def test_a_worker_that_cannot_begin_is_a_failure(self, store, monkeypatch):
         monkeypatch.setenv("PYTHONHOME", "/nowhere")

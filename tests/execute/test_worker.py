@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from dupl.execute.job import TETHER, Step, train_command
-from dupl.execute.worker import LOG, Order, encode, kill_marked, stop_file, work
+from dupl.execute.worker import Order, encode, kill_marked, stop_file, work
+from dupl.runs.layout import LOG
 from dupl.runs.run import Run
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and prctl")

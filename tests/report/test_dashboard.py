@@ -28,6 +28,7 @@ BOARDS = [
 def make(folder, seed, values, lr, evaluated=True):
     """Files of a run whose segmentation went through some values."""
     status = dict(state="finished", fingerprint=f"{seed}" * 12, seed=seed, iteration=20, iterations=20, command=[])
+    status["created"] = "2026-01-01T00:00:00+00:00"
     atomic_write(folder / "status.json", json.dumps(status).encode())
     atomic_write(folder / "config.py", f"schedule = dict(lr={lr}, iterations=20)\nruntime = dict(seed=0)\n".encode())
     rows = [{"iter": 10 * i, "seg/best/mIoU": v, "cam/mean/OA": 50.0} for i, v in enumerate(values, 1)]

@@ -51,7 +51,7 @@ def evaluation(folder: Path, facts: dict) -> None:
     atomic_write(folder / "per_class.csv", table.encode())
     matrix = [[4500, 500, 0, 0], [20, 10, 0, 0], [0, 0, 0, 0], [0, 300, 0, 900]]
     rows = [f"{m},{quoted[c]},{','.join(map(str, row))}" for m in MAPS for c, row in zip(CLASSES, matrix, strict=True)]
-    atomic_write(folder / "confusion.csv", "\n".join(["map,truth,a,b,c,d", *rows, ""]).encode())
+    atomic_write(folder / "confusion.csv", "\n".join([f"map,truth,{','.join(quoted.values())}", *rows, ""]).encode())
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,15 @@ def folder(tmp_path_factory):
     """A run's folder with names that are HTML."""
     path = tmp_path_factory.mktemp("page") / "<b>run-0123456789ab"
     status = dict(state="finished", fingerprint="0123456789ab", command=["dupl", "train", EVIL], seed=3, iteration=16)
-    status |= dict(iterations=16, seconds=8.0, commit="c0ffee", dirty=True, versions={"torch": "2.9"}, host="here")
+    status |= dict(
+        created="2026-01-02T03:04:04+00:00",
+        iterations=16,
+        seconds=8.0,
+        commit="c0ffee",
+        dirty=True,
+        versions={"torch": "2.9"},
+        host="here",
+    )
     status |= dict(machine="1 x NVIDIA H200", started="2026-01-02T03:04:05+00:00", ended="2026-01-02T03:05:05+00:00")
     atomic_write(path / "status.json", json.dumps(status).encode())
     model = "dict(segmentation=dict(start=4), noise_filter=dict(start=12), consistency=dict(start=12))"
@@ -130,7 +138,7 @@ class TestPage:
         }
 
     def test_a_bare_run_says_what_is_missing(self, tmp_path, tags):
-        status = dict(state="running", fingerprint="0", command=["python", "train.py"], seed=0)
+        status = dict(state="running", fingerprint="0", command=["python", "train.py"], seed=0, created="")
         atomic_write(tmp_path / "status.json", json.dumps(status).encode())
         text = " ".join(tags(write(tmp_path, tmp_path / "out" / "page.html")).text)
         for word in ("Nothing was logged", "Nothing per class", "No gallery", "No losses", "No time", "no config.py"):

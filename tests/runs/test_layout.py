@@ -6,11 +6,13 @@ import pytest
 
 from dupl.cli import main
 from dupl.errors import UserError
+from dupl.runs.files import CorruptFile
 from dupl.runs.lock import hold
-from dupl.runs.run import LAYOUT, Damaged, Run
+from dupl.runs.run import Run
+from dupl.runs.status import LAYOUT
 from dupl.runs.store import RunStore
 
-REFUSAL = f"status.json is of layout {LAYOUT + 1}, this version knows up to {LAYOUT}: update dupl (pip install -U"
+REFUSAL = f"status.json is of layout {LAYOUT + 1}, this version reads up to {LAYOUT}: update dupl (pip install -U"
 
 
 @pytest.fixture
@@ -40,19 +42,19 @@ def test_a_newer_one_is_refused_and_left_as_it_is(run, capsys):
     before = (run.path / "status.json").read_bytes()
     with pytest.raises(UserError) as caught:
         run.update(state="running")
-    assert REFUSAL in str(caught.value) and not isinstance(caught.value, Damaged)
+    assert REFUSAL in str(caught.value) and not isinstance(caught.value, CorruptFile)
     store = RunStore(run.path.parent)
     assert store.runs() == []
-    assert REFUSAL in store.damaged[0][1]
+    assert REFUSAL in store.skipped[0][1]
     assert main(["runs", "--root", str(run.path.parent)]) == 0
     assert REFUSAL in capsys.readouterr().err
     assert (run.path / "status.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("layout", [0, -1, True, "1", None, 1.0, [1]])
-def test_one_that_means_nothing_is_damage(run, layout):
+def test_one_that_means_nothing_is_corrupt(run, layout):
     write(run, layout=layout)
-    with pytest.raises(Damaged, match="layout is"):
+    with pytest.raises(CorruptFile, match="layout is"):
         _ = run.status
 
 

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from dupl.config import catalogue
 from dupl.config.fingerprint import fingerprint
 from dupl.errors import UserError
-from dupl.runs import provenance, reproduce
+from dupl.runs import layout, provenance, reproduce
 from dupl.runs.provenance import Code
 from dupl.runs.run import Run
 
@@ -23,7 +23,7 @@ def run(tmp_path, monkeypatch):
     """A run of a clean checkout."""
     monkeypatch.setattr(provenance, "code", lambda: Code("c0ffee", False, ""))
     made = Run.create(tmp_path / "run", catalogue.to_text(CONFIG), fingerprint(CONFIG), ["dupl", "train", "x"], 1)
-    made.write_json(reproduce.DATA, DATA)
+    made.write_json(layout.DATA, DATA)
     return made
 
 
@@ -96,12 +96,12 @@ class TestData:
         assert (check.same, check.told) == (None, "no folder") and "--set data.train.root=DIR" in check.advice
 
     def test_a_run_from_before(self, run):
-        (run.path / reproduce.DATA).unlink()
+        (run.path / layout.DATA).unlink()
         assert found(run)["data"].same is None
 
     @pytest.mark.parametrize("text", ["[]", "{}", '{"train": 3}'])
     def test_a_strange_file(self, run, text):
-        run.write_text(reproduce.DATA, text)
+        run.write_text(layout.DATA, text)
         assert found(run)["data.train"].same is None
 
 

@@ -75,7 +75,7 @@ class TestStatus:
     )
     def test_a_damaged_status_is_one_line(self, run, text):
         (run.path / "status.json").write_text(text)
-        with pytest.raises(UserError, match=r"status\.json is damaged") as caught:
+        with pytest.raises(UserError, match=r"status\.json is corrupt") as caught:
             _ = run.status
         assert "\n" not in str(caught.value)
 
@@ -114,7 +114,7 @@ class TestScalars:
     @pytest.mark.parametrize("line", ["{", "3", '"text"', ""])
     def test_damage_in_the_middle_is_named(self, run, line):
         (run.path / "scalars.jsonl").write_text(f'{{"iter": 1}}\n{line}\n{{"iter": 2}}\n')
-        with pytest.raises(UserError, match=r"scalars\.jsonl, line 2 is damaged"):
+        with pytest.raises(UserError, match=r"scalars\.jsonl, line 2 is corrupt"):
             run.scalars()
 
     def test_a_resumed_run_drops_what_it_will_write_again(self, run):

@@ -15,7 +15,7 @@ import pytest
 
 from dupl.config import catalogue
 from dupl.errors import UserError
-from dupl.runs import ledger, process
+from dupl.runs import ledger, process, workload
 from dupl.runs.frames import mixed
 from dupl.runs.lease import TTL, Leases
 from dupl.runs.run import Run
@@ -72,7 +72,7 @@ class TestFinding:
             make(tmp_path, name)
         store = RunStore(tmp_path)
         assert [s.path for s in store.runs()] == [tmp_path / "b", tmp_path / "x/y/a"]
-        assert store.damaged == []
+        assert store.skipped == []
 
     def test_through_links_even_round_in_circles(self, tmp_path):
         (tmp_path / "store").mkdir()
@@ -164,10 +164,10 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("break_it", "reason"),
         [
-            (lambda p: (p / "status.json").write_text((p / "status.json").read_text()[:100]), "status.json is damaged"),
-            (lambda p: (p / "status.json").write_text("[1, 2]"), "status.json is damaged"),
-            (lambda p: Run(p).write_json("status.json", {"state": "asleep"}), "status.json is damaged"),
-            (lambda p: p.joinpath("status.json").write_bytes(b"\xff\x00"), "status.json is damaged"),
+            (lambda p: (p / "status.json").write_text((p / "status.json").read_text()[:100]), "status.json is corrupt"),
+            (lambda p: (p / "status.json").write_text("[1, 2]"), "status.json is corrupt"),
+            (lambda p: Run(p).write_json("status.json", {"state": "asleep"}), "status.json is corrupt"),
+            (lambda p: p.joinpath("status.json").write_bytes(b"\xff\x00"), "status.json is corrupt"),
             (lambda p: (p / "config.py").unlink(), "config.py is missing"),
             (lambda p: (p / "status.json").unlink(), "status.json is missing"),
         ],
@@ -177,7 +177,7 @@ class TestDamage:
         break_it(make(tmp_path, "bad", evaluations=[10]).path)
         store = RunStore(tmp_path)
         assert set(store.frame()["fingerprint"]) == {"print-good"}
-        ((path, told),) = store.damaged
+        ((path, told),) = store.skipped
         assert path == tmp_path / "bad"
         assert told.startswith(reason)
 
@@ -186,7 +186,7 @@ class TestDamage:
         make(tmp_path, **{field: ["x"]})
         store = RunStore(tmp_path)
         assert store.runs() == []
-        assert f"{field} is ['x']" in store.damaged[0][1]
+        assert f"{field} is ['x']" in store.skipped[0][1]
 
     @pytest.mark.parametrize(
         ("field", "value"),
@@ -205,7 +205,7 @@ class TestDamage:
         status.write_text(json.dumps(json.loads(status.read_text()) | {field: value}))
         store = RunStore(tmp_path)
         assert store.runs() == []
-        assert store.damaged[0][1].startswith(f"status.json is damaged: {field} is ")
+        assert store.skipped[0][1].startswith(f"status.json is corrupt: {field} is ")
 
     def test_links_that_lead_nowhere(self, tmp_path):
         make(tmp_path, "good", evaluations=[10])
@@ -216,7 +216,7 @@ class TestDamage:
         (bad / "status.json").symlink_to("status.json")
         store = RunStore(tmp_path)
         assert [run.path.name for run in store.runs()] == ["good"]
-        assert {path.name for path, _ in store.damaged} == {"loop", "bad"}
+        assert {path.name for path, _ in store.skipped} == {"loop", "bad"}
 
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"iter": 20}', '{"iter": 20, "metrics": {"a": "b"}}', None])
     def test_no_earlier_evaluation_takes_the_place_of_a_damaged_last_one(self, tmp_path, text):
@@ -228,7 +228,7 @@ class TestDamage:
         frame = store.frame()
         assert frame["iteration"].tolist() == [10]
         assert not frame["last"].any()
-        assert [path for path, _ in store.damaged] == [folder]
+        assert [path for path, _ in store.skipped] == [folder]
 
     def test_nor_of_a_damaged_final_one(self, tmp_path):
         run = make(tmp_path)
@@ -243,7 +243,7 @@ class TestDamage:
         run.write_text("evaluation/iter_000020/quality.csv", "a\n")
         store = RunStore(tmp_path)
         assert store.frame()["last"].tolist() == [True]
-        assert store.damaged == []
+        assert store.skipped == []
 
     def test_mended_files_are_read_again(self, tmp_path):
         run = make(tmp_path)
@@ -253,7 +253,7 @@ class TestDamage:
         assert store.runs() == []
         (run.path / "status.json").write_text(text)
         assert len(store.runs()) == 1
-        assert store.damaged == []
+        assert store.skipped == []
 
 
 class TestFrame:
@@ -338,7 +338,7 @@ def counted(run, folder="iter_000010"):
     nothing = Guesses(np.zeros(0, np.int64), np.zeros((0, 3), np.float32), np.zeros((1, 0, 3), np.float32))
     names = [f"{i:04d}" for i in range(5)]
     found = Evaluation({"seg/1/mIoU": 1.0}, tallies, nothing, ("background", "NA", "cat", "dog"), names, 1.5)
-    found.save(run, f"evaluation/{folder}", {"protocol": "single scale", "iter": 10})
+    found.save(run.path / f"evaluation/{folder}", {"protocol": "single scale", "iter": 10})
     return tallies
 
 
@@ -359,7 +359,7 @@ class TestCounts:
         tallies = counted(make(tmp_path))
         store = RunStore(tmp_path)
         counts, images = store.counts(), store.per_image()
-        assert store.damaged == []
+        assert store.skipped == []
         for name, tally in tallies.items():
             mine, truth = counts[counts["map"] == name], ClassTable.of(tally.matrix)
             for column, values in (("IoU", truth.iou), ("recall", truth.recall), ("OA", truth.oa_rate)):
@@ -401,7 +401,7 @@ class TestCounts:
         file.unlink() if how == "missing" else file.write_text(broken[how])
         store = RunStore(tmp_path)
         assert set(store.per_image()["fingerprint"]) == {"print-good"}
-        ((path, reason),) = store.damaged
+        ((path, reason),) = store.skipped
         assert tmp_path / "bad" in path.parents
         assert name in reason or path.name == name
 
@@ -518,7 +518,7 @@ class TestPace:
         for name in catalogue.names():
             config = catalogue.load(name)
             (tmp_path / "config.py").write_text(catalogue.to_text(config))
-            assert ledger.work_of_file(tmp_path / "config.py") == ledger.work_of(config)
+            assert workload.workload_of_file(tmp_path / "config.py") == workload.workload_of(config)
 
     @pytest.mark.parametrize("text", ["model = dict(", "model = open('x')", "\0", "a = 1\nb = c\n"])
     def test_a_damaged_config_is_passed_over_and_never_executed(self, tmp_path, text):

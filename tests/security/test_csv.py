@@ -15,8 +15,7 @@ from dupl import cells
 from dupl.data.files import read_tag_table
 from dupl.data.tagged_folder import TaggedFolder
 from dupl.errors import UserError
-from dupl.report.tables.evaluation import read_evaluation
-from dupl.runs.frames import _confusion, _images
+from dupl.runs.evaluation_files import CLASS_COLUMNS, read_confusion, read_evaluation, read_per_image
 from dupl.runs.run import Run
 
 EVIL = ['=HYPERLINK("http://x","y")', "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1", "\r=1", "'=1", "＝1"]
@@ -49,7 +48,7 @@ def test_an_evaluations_files(tmp_path):
     count = len(names)
     matrix = np.arange(count * count).reshape(count, count)
     run.write_json("e/metrics.json", {"metrics": {"seg/1/mIoU": 1.0}})
-    run.write_csv("e/per_class.csv", ["map", "class", "IoU"], [("seg/1", name, -1.5) for name in names])
+    run.write_csv("e/per_class.csv", list(CLASS_COLUMNS), [("seg/1", name, *[-1.5] * 5) for name in names])
     run.write_csv(
         "e/confusion.csv",
         ["map", "truth", *names],
@@ -62,9 +61,9 @@ def test_an_evaluations_files(tmp_path):
     for file in (tmp_path / "e").glob("*.csv"):
         for cell in (cell for row in csv.reader(io.StringIO(file.read_bytes().decode())) for cell in row):
             assert not cell.startswith(FORMULA) or float(cell)
-    assert [row[1] for row in read_evaluation(tmp_path / "e")[1]] == names
-    assert list(_confusion(tmp_path / "e")["class"]) == names
-    images = _images(tmp_path / "e")
+    assert [row.class_name for row in read_evaluation(tmp_path / "e").per_class] == names
+    assert read_confusion(tmp_path / "e")[0] == names
+    images = read_per_image(tmp_path / "e")
     assert set(images["image"]) == {"=image"} and list(images["class"]) == names
 
 
@@ -94,10 +93,10 @@ def test_an_image_outside_the_folder_is_refused(tmp_path, name):
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "1" * 5000, '{"state": ' + "9" * 5000 + "}"])
 def test_json_made_to_break_the_reader(tmp_path, text):
     (tmp_path / "status.json").write_text(text)
-    with pytest.raises(UserError, match="status.json is damaged"):
+    with pytest.raises(UserError, match="status.json is corrupt"):
         _ = Run(tmp_path).status
     (tmp_path / "scalars.jsonl").write_text(f"{json.dumps({'iter': 1})}\n{text}\n")
-    with pytest.raises(UserError, match="line 2 is damaged"):
+    with pytest.raises(UserError, match="line 2 is corrupt"):
         Run(tmp_path).scalars()
 
 

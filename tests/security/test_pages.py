@@ -93,7 +93,9 @@ def test_an_address_is_a_path_whatever_the_folder_is_called(tmp_path, name):
 def test_a_run_folder_called_like_a_script(tmp_path):
     run = tmp_path / "javascript:alert(1)"
     run.mkdir()
-    status = dict(state="finished", fingerprint=EVIL, command=["dupl", "train", EVIL], seed=EVIL, iteration=1)
+    status = dict(
+        state="finished", fingerprint=EVIL, command=["dupl", "train", EVIL], seed=1, iteration=1, created=EVIL
+    )
     (run / "status.json").write_text(json.dumps(status))
     (run / "config.py").write_text(f"model = dict(name={EVIL!r})\n")
     (run / "report.html").write_text("")

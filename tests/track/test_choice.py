@@ -20,6 +20,7 @@ import pytest
 
 from dupl.cli import main
 from dupl.errors import UserError
+from dupl.runs import layout
 from dupl.runs.run import Run
 from dupl.track import after_training, choice, run_files, sync, wandb_process, wandb_writer
 from dupl.track.wandb_process import Histogram, Picture, Table, Tracker
@@ -132,13 +133,13 @@ class TestNames:
         )
         by_hand = choice.names("folder", 0, [], {"WANDB_PROJECT": "other"})
         assert choice.identity(tmp_path, "abc", by_hand) == first, "it stays in its plan, whoever goes on with it"
-        (tmp_path / choice.RECORD).write_text("{}")
+        (tmp_path / layout.TRACKER).write_text("{}")
         assert choice.identity(tmp_path, "abc", by_hand)["project"] == "other"
 
     def test_of_a_record_nothing_else_is_taken(self, tmp_path):
         """It may lie in a folder that somebody else made, and what it says becomes arguments of wandb.init."""
         record = {"id": "x", "project": "p", "code": "/home", "dir": "/", "entity": "other"}
-        (tmp_path / choice.RECORD).write_text(json.dumps(record))
+        (tmp_path / layout.TRACKER).write_text(json.dumps(record))
         found = choice.identity(tmp_path, "abc", choice.names("f", 0, [], {}))
         assert found == {"id": "x", "project": "p", "group": None, "job_type": "train", "name": "f, seed 0", "tags": []}
 
@@ -432,7 +433,7 @@ class TestLater:
     def test_only_where_it_was_tracked_unless_asked_for(self, there, nobody, tmp_path):
         assert after_training.choose_later(None, tmp_path, {**nobody, "WANDB_MODE": "online"}).mode == "off"
         assert after_training.choose_later("offline", tmp_path, nobody).mode == "offline"
-        (tmp_path / choice.RECORD).write_text("{}")
+        (tmp_path / layout.TRACKER).write_text("{}")
         assert after_training.choose_later(None, tmp_path, nobody).mode == "offline"
         assert after_training.choose_later(None, tmp_path, {**nobody, "WANDB_MODE": "disabled"}).mode == "off"
 
@@ -458,7 +459,7 @@ class TestLater:
         run.update(state="running")
         after_training.log_evaluations(run, [], "offline", told.append)
         assert told == ["wandb: the run is still at work: its evaluation is not put there"]
-        assert not (run.path / choice.RECORD).exists()
+        assert not (run.path / layout.TRACKER).exists()
 
     def test_nothing_raises(self, tmp_path):
         told = []

@@ -26,11 +26,12 @@ from dupl.report.figures.over_activation import overactivation_bars
 from dupl.report.figures.picture_page import picture_page
 from dupl.report.figures.thresholds import threshold_picture
 from dupl.report.tables.evaluation import title_of
+from dupl.runs import layout
+from dupl.runs.evaluation_files import class_rows
+from dupl.runs.files import write_csv
 from dupl.runs.metrics import THRESHOLDS, ThresholdTally, mean_iou
-from dupl.runs.run import Run
 
 PROTOCOLS = ("train", "final", "cam")
-LOGITS_NOTE = "made_of.json"
 PICTURES = 8  # images of a picture page
 
 
@@ -136,20 +137,20 @@ def assess(
     protocol = choice.build(settings, len(model.students), model.cam_scales)
     data = config.data[split].to_dict()
     label = split if data.get("split", split) == split else f"{split}-{data['split']}"
-    parent = out or restored.folder / "evaluation"
+    parent = out or restored.folder / layout.EVALUATIONS
     made_of = {"weights": digest(restored.checkpoint), "amp": model.amp, "data": data}
     made_of["model"] = identity(config.model.to_dict())
     of = {name: identity(made_of | part.facts) for name, part in protocol.parts.items()}
     folders = {name: own_place(parent / f"{label}_{name}_{restored.name}", of[name]) for name in protocol.parts}
     if isinstance(protocol, Final):
         for name, part in protocol.parts.items():
-            folder = folders[name] / ("labels" if name == protocol.plain else "crf")
+            folder = folders[name] / (layout.LABELS if name == protocol.plain else layout.CRF)
             protocol.kept[name] = KeptLabels(folder, made_of | part.facts | {"of": of[name]})
         logits_of = made_of | {"scales": protocol.scales, "size": protocol.size}
         logits_of |= {"of": identity(logits_of)}
         kept = f"{label}_{protocol.sizes.replace('final', 'logits')}_{restored.name}"
         place = own_place(parent / kept, logits_of["of"])
-        note = place / LOGITS_NOTE
+        note = place / layout.LOGITS_NOTE
         if choice.keep_logits or Kept.fits(place, logits_of, note):
             protocol.logits, protocol.keep_logits = KeptLogits(place, logits_of, note), choice.keep_logits
     found = evaluate_by(protocol, model, source, settings, workers=config.runtime.workers, progress=progress)
@@ -162,9 +163,9 @@ def assess(
         curves = Curves(protocol.curves, subset) if isinstance(protocol, Cam) else None
         heading = f"{label}, {restored.title}"
         title = f"{restored.folder.name}, {heading}"
-        write(Run(folders[name]), found[name], title, facts, curves)
+        write(folders[name], found[name], title, facts, curves)
         if shown := panels(protocol, name, model, source, spread(PICTURES, len(source))):
-            picture_page(shown, source.classes, folders[name] / "pictures.png", title, part.title)
+            picture_page(shown, source.classes, folders[name] / layout.PICTURES, title, part.title)
         recalled = protocol.recalled if isinstance(protocol, Final) else 0
         written.append(Assessment(folders[name], f"{heading}: {part.title}", found[name], recalled))
     return written
@@ -198,35 +199,36 @@ class Curves:
         return {name: {"threshold": THRESHOLDS[k], self.metric: self.lines()[name][k]} for name, k in top.items()}
 
 
-def write(run: Run, evaluation: Evaluation, heading: str, facts: dict[str, Any], curves: Curves | None) -> None:
+def write(folder: Path, evaluation: Evaluation, heading: str, facts: dict[str, Any], curves: Curves | None) -> None:
     """Write tables and pictures of an evaluation; of CAMs also the curve over thresholds.
 
     Args:
-        run: The folder.
+        folder: Of the evaluation.
         evaluation: What was found.
         heading: Of the pictures: run, data and checkpoint.
-        facts: For metrics.json.
+        facts: What stands beside the metrics.
         curves: Of the CAM protocol.
     """
     protocol = facts["protocol"]
-    evaluation.save(run, ".", facts if curves is None else {**facts, "best_threshold": curves.best()})
+    evaluation.save(folder, facts if curves is None else {**facts, "best_threshold": curves.best()})
     for name, tally in evaluation.tallies.items():
-        path = run.path / f"confusion_{name.replace('/', '_')}.png"
+        path = folder / layout.confusion_picture(name)
         confusion_picture(tally.matrix, evaluation.classes, path, f"{title_of(name)}: {heading}", protocol)
     rates: dict[str, dict[str, list[float]]] = {}
-    for name, class_name, _, _, _, rate, _ in evaluation.class_rows():
-        if class_name != evaluation.classes[0]:
-            rates.setdefault(name.split("/")[0], {}).setdefault(title_of(name), []).append(rate)
+    for row in class_rows(evaluation.tallies, evaluation.classes):
+        if row.class_name != evaluation.classes[0]:
+            bars_of = rates.setdefault(row.label_map.split("/")[0], {})
+            bars_of.setdefault(title_of(row.label_map), []).append(row.oa_rate)
     for kind, bars in rates.items():
         if any(rate == rate for values in bars.values() for rate in values):
-            path = run.path / f"over_activation_{kind}.png"
+            path = folder / layout.over_activation_picture(kind)
             overactivation_bars(bars, evaluation.classes[1:], path, f"Over-activation per class: {heading}", protocol)
     if curves is not None:
         lines = curves.lines()
         rows = [(name, *pair) for name, line in lines.items() for pair in zip(THRESHOLDS, line, strict=True)]
-        run.write_csv("thresholds.csv", ["map", "threshold", curves.metric], rows)
+        write_csv(folder / layout.THRESHOLDS, ["map", "threshold", curves.metric], rows)
         named = {title_of(name): line for name, line in lines.items()}
-        path, what = run.path / "thresholds.png", f"CAM over thresholds: {heading}"
+        path, what = folder / layout.THRESHOLDS_PICTURE, f"CAM over thresholds: {heading}"
         threshold_picture(THRESHOLDS, named, path, what, protocol, f"{curves.metric} (%)", facts["cam_threshold"])
 
 
@@ -239,7 +241,8 @@ def own_place(folder: Path, of: str) -> Path:
     """The folder, or the first of it with -2, -3 ... that holds no results, label maps or logits of something else."""
     for k in count(1):
         place = folder if k == 1 else folder.with_name(f"{folder.name}-{k}")
-        if all(_of(place / name, of) == of for name in ("metrics.json", "labels.json", "crf.json", LOGITS_NOTE)):
+        notes = [layout.METRICS, *(f"{cache}.json" for cache in (layout.LABELS, layout.CRF)), layout.LOGITS_NOTE]
+        if all(_of(place / name, of) == of for name in notes):
             return place
     raise AssertionError
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from dupl.engine.evaluation.protocols import Labelled, Protocol, Squashed, Who
 from dupl.errors import UserError
 from dupl.execute.heartbeat import sign
 from dupl.method.dupl import DuPL
-from dupl.runs.metrics import ClassTable, Tally, summarise, tag_scores
-from dupl.runs.run import Run
+from dupl.runs.evaluation_files import ClassRow, class_rows, write_evaluation
+from dupl.runs.metrics import Tally, summarise, tag_scores
 
 Progress = Callable[[int, int], None]
 PROTOCOL = "squashed, no CRF"  # of training time
@@ -76,30 +77,14 @@ class Evaluation:
     names: list[str]
     seconds: float
 
-    def save(self, run: Run, folder: str, facts: dict[str, Any]) -> None:
-        """Write metrics.json, per_class.csv, per_image.csv and confusion.csv below a folder of the run."""
-        run.write_json(f"{folder}/metrics.json", {**facts, "seconds": round(self.seconds, 3), "metrics": self.metrics})
-        columns = ["map", "class", "IoU", "precision", "recall", "OA", "pixels"]
-        run.write_csv(f"{folder}/per_class.csv", columns, self.class_rows())
-        images = (
-            (name, self.names[i], self.classes[c], tp, fp, fn)
-            for name, tally in self.tallies.items()
-            for i, c, tp, fp, fn in np.concatenate(tally.per_image).tolist()
-        )
-        run.write_csv(f"{folder}/per_image.csv", ["map", "image", "class", "TP", "FP", "FN"], images)
-        matrices = [
-            (n, self.classes[c], *row) for n, t in self.tallies.items() for c, row in enumerate(t.matrix.tolist())
-        ]
-        run.write_csv(f"{folder}/confusion.csv", ["map", "truth", *self.classes], matrices)
+    def save(self, folder: Path, facts: dict[str, Any]) -> None:
+        """Write the files of the evaluation; see `dupl.runs.evaluation_files.write_evaluation`."""
+        facts = {**facts, "seconds": round(self.seconds, 3)}
+        write_evaluation(folder, facts, self.metrics, self.tallies, self.classes, self.names)
 
-    def class_rows(self) -> list[tuple[Any, ...]]:
-        """Rows of per_class.csv, percent unrounded."""
-        rows: list[tuple[Any, ...]] = []
-        for name, tally in self.tallies.items():
-            table = ClassTable.of(tally.matrix)
-            values = zip(table.iou, table.precision, table.recall, table.oa_rate, table.pixels, strict=True)
-            rows += [(name, self.classes[c], *map(float, v[:4]), int(v[4])) for c, v in enumerate(values)]
-        return rows
+    def class_rows(self) -> list[ClassRow]:
+        """Return the figures per label map and class, percent unrounded."""
+        return class_rows(self.tallies, self.classes)
 
 
 def evaluate(

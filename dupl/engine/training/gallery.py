@@ -20,10 +20,10 @@ from dupl.method.dupl import DuPL
 from dupl.method.noise_filter import Mixture
 from dupl.report.figures.contact_sheet import contact_sheet
 from dupl.report.figures.image_row import Panel
+from dupl.runs import layout
 from dupl.runs.run import Run
 from dupl.structures import Clock
 
-FOLDER = "gallery"
 BINS = 48  # of a histogram of losses
 
 
@@ -68,7 +68,7 @@ class Viewer:
 
 
 class GalleryHook(Hook):
-    """Writes ``gallery/iter_NNNNNN.webp``, a contact sheet, and its description ``.json`` at every evaluation.
+    """Writes a contact sheet and its description to the run's gallery at every evaluation.
 
     The description also holds, per image and student, the histogram of the losses that the noise filter fitted its
     mixture to, and that mixture, as soon as the filter acts.
@@ -95,9 +95,9 @@ class GalleryHook(Hook):
         sheet, described = contact_sheet(panels, self.viewer.source.classes)
         for image, of_image in zip(described["images"], losses, strict=True):
             image["losses"] = of_image
-        atomic_write(self.run.path / FOLDER / f"iter_{done:06d}.webp", sheet)
+        atomic_write(self.run.path / layout.gallery_sheet(done), sheet)
         facts = {"iter": done, "split": self.split, "seconds": round(time.monotonic() - started, 3)}
-        self.run.write_json(f"{FOLDER}/iter_{done:06d}.json", {**facts, **described})
+        self.run.write_json(layout.gallery_description(done), {**facts, **described})
 
 
 @contextmanager

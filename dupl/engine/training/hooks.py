@@ -22,8 +22,9 @@ from rich.progress import (
 )
 from torch import Tensor
 
-from dupl.engine.checkpoints import FOLDER, draft
+from dupl.engine.checkpoints import draft
 from dupl.engine.evaluation.evaluate import Evaluation
+from dupl.runs import layout
 from dupl.runs.run import Run
 
 SHOWN = ("loss", "L_cls", "L_ptc", "L_dis", "L_seg", "L_reg", "tau_h")
@@ -31,7 +32,7 @@ SHARES = {"pixels/supervised": "sup", "pixels/filtered": "noise", "pixels/undeci
 
 
 class ScalarHook(Hook):
-    """Means of every scalar over each logging interval, to scalars.jsonl and the visualizer's backends.
+    """Means of every scalar over each logging interval, to the run's scalars and the visualizer's backends.
 
     Sums stay on the device and meet the host once per interval; they travel in checkpoints, so that a resumed run
     writes the same rows.
@@ -54,10 +55,10 @@ class ScalarHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Drop rows beyond the checkpoint that training resumes from, all where it starts anew."""
-        if runner.rank != 0 or not (self.known or (self.run.path / "scalars.jsonl").exists()):
+        if runner.rank != 0 or not (self.known or (self.run.path / layout.SCALARS).exists()):
             return
         if lost := self.run.truncate_scalars(runner.iter, self.known):
-            self.say(f"scalars.jsonl was damaged: {lost} rows are restored from the checkpoint")
+            self.say(f"{layout.SCALARS} was corrupt: {lost} rows are restored from the checkpoint")
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Add up; write where the interval ends."""
@@ -183,7 +184,7 @@ def clock(seconds: float) -> str:
 
 
 class EvaluateHook(Hook):
-    """Evaluates every ``interval`` iterations and at the end; keeps the best weights in ``checkpoints/best.pth``.
+    """Evaluates every ``interval`` iterations and at the end; keeps the best weights.
 
     Args:
         run: The run's folder.
@@ -220,7 +221,7 @@ class EvaluateHook(Hook):
         if runner.rank != 0:
             return
         self.last = evaluation
-        evaluation.save(self.run, f"evaluation/iter_{done:06d}", {**self.facts, "iter": done})
+        evaluation.save(self.run.path / layout.evaluation(done), {**self.facts, "iter": done})
         self.run.append_scalars({"iter": done, **evaluation.metrics})
         runner.visualizer.add_scalars(evaluation.metrics, step=done)
         self.console.print(f"[bold]{done}[/]  {headline(evaluation.metrics)}", soft_wrap=True, markup=True)
@@ -231,12 +232,12 @@ class EvaluateHook(Hook):
 
     def save_best(self, runner: Any, value: float) -> None:
         """Write the weights alone, whole or not at all."""
-        folder: Path = self.run.path / FOLDER
-        folder.mkdir(exist_ok=True)
+        best: Path = self.run.path / layout.BEST
+        best.parent.mkdir(exist_ok=True)
         model = getattr(runner.model, "module", runner.model)
         state = {k: v.cpu() for k, v in model.state_dict().items()}
         meta = {"iter": runner.iter, "fingerprint": self.run.status.fingerprint, self.best: value}
-        with draft(folder / "best.pth") as part:
+        with draft(best) as part:
             torch.save({"meta": meta, "state_dict": state}, part)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dupl.runs.metrics import ClassTable, Counts, confusion
+from dupl.runs.metrics import ClassTable, Counts, confusion, mean, percent
 from dupl.structures import IGNORE
 
 
@@ -42,27 +42,24 @@ class LabelCounts:
 
     def metrics(self) -> dict[str, float]:
         """In percent; precision, recall and OA are means over foreground classes. NaN where there is nothing."""
-        table, hits = ClassTable.of(self.matrix), np.diag(self.matrix).astype(float)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return {
-                "coverage": 100 * float(np.float64(self.matrix.sum()) / self.truth.sum()),
-                "precision": _mean(table.precision[1:]),
-                "recall": _mean(100 * hits[1:] / self.truth[1:]),
-                "OA": _mean(table.oa_rate[1:]),
-                "filter_precision": 100 * float(np.float64(self.filtered[1]) / self.filtered[0]),
-            }
+        table = ClassTable.of(self.matrix)
+        return {
+            "coverage": float(percent(self.matrix.sum(), self.truth.sum())),
+            "precision": mean(table.precision[1:]),
+            "recall": mean(self.recall()[1:]),
+            "OA": mean(table.oa_rate[1:]),
+            "filter_precision": float(percent(self.filtered[1], self.filtered[0])),
+        }
+
+    def recall(self) -> NDArray[np.float64]:
+        """Return the percent of each class's pixels, labelled or not, that got its label, (classes,)."""
+        return percent(np.diag(self.matrix), self.truth)
 
     def rows(self) -> list[tuple[int, float, float, float]]:
         """Class, precision, recall and OA in percent, of every class."""
         table = ClassTable.of(self.matrix)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            recall = 100 * np.diag(self.matrix) / self.truth
-        columns = (table.precision, recall, table.oa_rate)
+        columns = (table.precision, self.recall(), table.oa_rate)
         return [(c, *(float(column[c]) for column in columns)) for c in range(self.classes)]  # type: ignore[misc]
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 @dataclass
@@ -90,5 +87,5 @@ class Quality:
         """By name: ``quality/1/coverage``, ..., ``quality/disagreement``; nothing before there are pseudo-labels."""
         named = {f"quality/{s}/{k}": v for s, one in enumerate(self.students, 1) for k, v in one.metrics().items()}
         if len(self.students) > 1:
-            named["quality/disagreement"] = 100 * self.shared[1] / self.shared[0] if self.shared[0] else float("nan")
+            named["quality/disagreement"] = float(percent(self.shared[1], self.shared[0]))
         return named

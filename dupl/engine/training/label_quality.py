@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,8 @@ from dupl.method.cam import Present
 from dupl.method.dupl import DuPL
 from dupl.report.figures.class_grid import class_grid
 from dupl.report.figures.curves import curve
+from dupl.runs import layout
+from dupl.runs.files import read_csv
 from dupl.runs.run import Run
 from dupl.structures import IGNORE, Clock
 
@@ -84,7 +85,7 @@ def spread(count: int, size: int) -> list[int]:
 
 
 class QualityHook(Hook):
-    """Judges pseudo-labels whenever there is an evaluation: ``quality/...`` in scalars.jsonl, and a CSV per class.
+    """Judges pseudo-labels at every evaluation: ``quality/...`` among the run's scalars, and a CSV per class.
 
     Args:
         run: The run's folder.
@@ -111,7 +112,7 @@ class QualityHook(Hook):
         runner.visualizer.add_scalars(metrics, step=done)
         rows = [(s, self.classes[c], *values) for s, one in enumerate(quality.students, 1) for c, *values in one.rows()]
         columns = ["student", "class", "precision", "recall", "OA"]
-        self.run.write_csv(f"evaluation/iter_{done:06d}/quality.csv", columns, rows)
+        self.run.write_csv(f"{layout.evaluation(done)}/{layout.QUALITY}", columns, rows)
 
 
 def quality_hook(run: Run, config: Config, model: DuPL, source: ImageSet, place: tuple[int, int]) -> QualityHook:
@@ -170,7 +171,7 @@ def check_masks(source: ImageSet, name: str, count: int = 16) -> None:
 
 
 def quality_curves(config: Config, run: Run, marks: dict[str, int]) -> list[Path]:
-    """Write quality_NAME.png of a run for each figure that it has, and quality_classes.png.
+    """Draw the curves of each figure of pseudo-label quality that a run has, and those of each class.
 
     Args:
         config: Its resolved recipe.
@@ -184,25 +185,23 @@ def quality_curves(config: Config, run: Run, marks: dict[str, int]) -> list[Path
         if not keys:
             continue
         label = {key: "students 1 and 2" if key.count("/") == 1 else f"student {key.split('/')[1]}" for key in keys}
-        path = run.path / f"quality_{name}.png"
+        path = run.path / layout.quality_picture(name)
         title = f"{run.path.name}: {config.evaluation.quality} training images"
         curve(rows, {label[key]: key for key in keys}, path, title=title, ylabel=ylabel, marks=marks)
         drawn.append(path)
     lines = class_lines(run)
     if any(points for own in lines.values() for points in own.values()):
-        title, path = f"{run.path.name}: pseudo-labels of each class", run.path / "quality_classes.png"
+        title, path = f"{run.path.name}: pseudo-labels of each class", run.path / layout.QUALITY_CLASSES
         class_grid(lines, path, title, f"percent over iterations; {config.evaluation.quality} training images")
         drawn.append(path)
     return drawn
 
 
 def class_lines(run: Run) -> dict[str, dict[tuple[str, str], list[tuple[float, float]]]]:
-    """Precision and recall of each foreground class over iterations, by student, from a run's quality.csv."""
+    """Precision and recall of each foreground class over iterations, by student, as its evaluations hold them."""
     found: dict[str, dict[tuple[str, str], list[tuple[float, float]]]] = {}
-    for file in sorted(run.path.glob("evaluation/iter_*/quality.csv")):
-        iteration = int(file.parent.name.partition("_")[2])
-        with open(file, newline="") as text:
-            rows = list(csv.DictReader(text))
+    for iteration, folder in layout.trained_evaluations(run.path):
+        rows = read_csv(folder / layout.QUALITY) if (folder / layout.QUALITY).exists() else []
         for row in (row for row in rows if row["class"] != rows[0]["class"]):  # the first is the background
             for measure in ("precision", "recall"):
                 key = (f"student {row['student']}", measure)

@@ -12,14 +12,15 @@ from mmengine.hooks import Hook
 from mmengine.visualization import BaseVisBackend
 from rich.console import Console
 
-from dupl.engine.checkpoints import FOLDER, newest_valid
+from dupl.engine.checkpoints import newest_valid
 from dupl.engine.training.gallery import Viewer
 from dupl.method.dupl import DuPL
 from dupl.report.figures.image_row import Panel, pane
+from dupl.runs import layout
 from dupl.runs.run import Run
 from dupl.structures import IGNORE
 from dupl.track.choice import names
-from dupl.track.run_files import csv_table, improve, named_best, settings
+from dupl.track.run_files import class_table, improve, named_best, settings
 from dupl.track.wandb_process import Files, Histogram, Picture, Tracker
 
 NOISE = 254  # label of pixels filtered as noise in the pictures' label maps
@@ -100,7 +101,7 @@ class TrackHook(Hook):
         row: dict[str, Any] = dict(self.rows.take())
         improved = improve(self.best, row)
         if done % self.config.evaluation.interval == 0 or done == last:
-            table = csv_table(self.run.path / "evaluation" / f"iter_{done:06d}" / "per_class.csv", 2)
+            table = class_table(self.run.path / layout.evaluation(done))
             row |= {} if table is None else {"classes/table": table}
             row |= self._pictures(done, last)
         if row:
@@ -121,7 +122,7 @@ class TrackHook(Hook):
 
     def _keep(self) -> None:
         newest, _ = newest_valid(self.run.path)
-        best = self.run.path / FOLDER / "best.pth"
+        best = self.run.path / layout.BEST
         name = f"weights-{self.run.status.fingerprint}"
         for path, alias in ((newest, "last"), (best, "best")):
             if self.tracker is not None and path is not None and path.is_file():

@@ -41,8 +41,11 @@ from dupl.engine.training.tracking import TrackHook
 from dupl.errors import RunError, UserError
 from dupl.registry import prove_registered
 from dupl.report.figures.start_markers import start_markers, starts
+from dupl.runs import layout
+from dupl.runs.files import CorruptFile
 from dupl.runs.lock import hold
-from dupl.runs.run import Damaged, Run, Status
+from dupl.runs.run import Run
+from dupl.runs.status import Status
 
 
 @dataclass(frozen=True)
@@ -238,7 +241,7 @@ def what_is_smaller(config: Config, batch: Batch) -> str:
 
 
 def mend(config: Config, folder: Path, resume: bool, command: Sequence[str], console: Console) -> None:
-    """Restore a damaged status.json or config.py of the run, in the first process alone.
+    """Restore a corrupt status or config of the run, in the first process alone.
 
     The status is that of the newest checkpoint that loads; without one, that of a run which begins.
 
@@ -250,28 +253,28 @@ def mend(config: Config, folder: Path, resume: bool, command: Sequence[str], con
         return
     try:
         status = run.status
-    except Damaged as damage:
+    except CorruptFile as error:
         if not resume:
-            raise UserError(f"{damage}; --resume restores it from the newest checkpoint") from None
+            raise UserError(f"{error}; --resume restores it from the newest checkpoint") from None
         start, _ = newest_valid(folder)
         meta = load(start).get("meta", {}) if start is not None else {}
         if {meta.get("fingerprint", name), _written(run) or name} != {name}:
-            raise UserError(f"{damage}, and the folder is of another run: choose another by --work-dir") from None
-        (folder / "status.json").unlink()
+            raise UserError(f"{error}, and the folder is of another run: choose another by --work-dir") from None
+        (folder / layout.STATUS).unlink()
         text = run.config_path.read_text() if _written(run) else catalogue.to_text(config)
         status = Run.create(folder, text, name, list(command), config.runtime.seed).status
         known = {field.name for field in fields(Status)} - {"state", "layout"}
         before = {key: value for key, value in json.loads(str(meta.get("status", "{}"))).items() if key in known}
         run.update(state="interrupted", **{"iteration": meta.get("iter", 0), **before})
         source = start.name if start is not None else "the command: there is no checkpoint"
-        console.print(f"status.json was damaged: restored from {source}", soft_wrap=True, highlight=False)
+        console.print(f"{layout.STATUS} was corrupt: restored from {source}", soft_wrap=True, highlight=False)
     if status.fingerprint == name and _written(run) is None:
-        run.write_text("config.py", catalogue.to_text(config))
-        console.print("config.py was damaged: written anew", soft_wrap=True, highlight=False)
+        run.write_text(layout.CONFIG, catalogue.to_text(config))
+        console.print(f"{layout.CONFIG} was corrupt: written anew", soft_wrap=True, highlight=False)
 
 
 def _written(run: Run) -> str | None:
-    """The fingerprint of config.py; None where it cannot be read."""
+    """Return the fingerprint of the stored config; None where it cannot be read."""
     try:
         return fingerprint(catalogue.read(run.config_path))
     except (UserError, OSError):

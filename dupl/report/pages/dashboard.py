@@ -11,9 +11,9 @@ from dupl.errors import UserError
 from dupl.report.figures.plots import HUES, hue
 from dupl.report.pages.dashboard_charts import DASHES, LEGEND, ShownRun, best_value, board_charts
 from dupl.report.pages.html import add_chart, link, render
-from dupl.report.pages.run import NAME
 from dupl.report.pages.run_files import RunFiles, read_run
 from dupl.report.tables.evaluation import figure
+from dupl.runs import layout
 
 Runs = Mapping[str, ShownRun]
 BEST = {"best Seg mIoU": "seg/best/mIoU", "best CAM mIoU": "cam/best/mIoU"}  # columns of the table of runs
@@ -59,7 +59,7 @@ def write(
 
 def label(run: RunFiles) -> str:
     """Return what a run is called on the page: recipe, first letters of its fingerprint, seed."""
-    return f"{run.recipe} {str(run.status.get('fingerprint'))[:6]} (seed {run.status.get('seed')})"
+    return f"{run.recipe} {run.status.fingerprint[:6]} (seed {run.status.seed})"
 
 
 def _styled(folders: Sequence[Path], names: Mapping[Path, tuple[str, int]]) -> dict[str, ShownRun]:
@@ -83,9 +83,9 @@ def _runs_table(runs: Runs, out: Path) -> dict[str, Any]:
     """Return the table of runs for the page's script; a run with a page is linked to it."""
     rows = []
     for name, run in ((name, shown.run) for name, shown in runs.items()):
-        page = run.path / NAME
+        page = run.path / layout.PAGE
         linked = {"link": link(page, out.resolve().parent)} if page.is_file() else {}
-        done, state = run.status.get("iteration") or 0, str(run.status.get("state"))
+        done, state = run.status.iteration, run.status.state
         best = [best_value(run, key) for key in BEST.values()]
         rows.append(
             [

@@ -14,8 +14,8 @@ from dupl.report.tables.evaluation import title_of
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-MAPS = (("seg/1", 2), ("cam/1", 5))  # what is shown per class, and its column in per_class.csv
-MEASURES = {2: "IoU per class", 5: "OA rate per class"}
+MAPS = (("seg/1", "iou"), ("cam/1", "oa_rate"))  # what is shown per class, and its measure
+MEASURES = {"iou": "IoU per class", "oa_rate": "OA rate per class"}
 DASHES = {
     "solid": "",
     "dash": "9 9",
@@ -50,7 +50,8 @@ def board_charts(board: Mapping[str, Any], runs: Runs) -> tuple[list[tuple[str, 
     if board.get("versus"):
         x, y = board["versus"]
         charts.append((f"{metric_title(y)} against {metric_title(x)}", _points(x, y, runs)))
-    tall = [(f"{title_of(m)}, {MEASURES[at]}", _classes(m, at, runs)) for m, at in MAPS if board.get("table")]
+    shown = MAPS if board.get("table") else ()
+    tall = [(f"{title_of(name)}, {MEASURES[measure]}", _classes(name, measure, runs)) for name, measure in shown]
     equal, per_class = ([(title, made) for title, made in group if made is not None] for group in (charts, tall))
     return equal, per_class
 
@@ -121,13 +122,14 @@ def _points(x: str, y: str, runs: Runs) -> Figure | None:
     return _without_legend(figure, len(runs)) if found else None
 
 
-def _classes(label_map: str, column: int, runs: Runs) -> Figure | None:
+def _classes(label_map: str, measure: str, runs: Runs) -> Figure | None:
     """Return bars per class, one for each run, of its last evaluation in training; None where no run has one."""
     found: dict[str, dict[str, float]] = {}
     for name, shown in runs.items():
         for row in shown.run.trained[-1].rows if shown.run.trained else []:
-            if row[0] == label_map and not math.isnan(float(row[column])):
-                found.setdefault(name, {})[str(row[1])] = float(row[column])
+            value = getattr(row, measure)
+            if row.label_map == label_map and not math.isnan(value):
+                found.setdefault(name, {})[row.class_name] = value
     classes = list(dict.fromkeys(c for values in found.values() for c in values))
     if not classes:
         return None

@@ -11,6 +11,7 @@ from dupl.report.figures.contact_sheet import data_uri
 from dupl.report.figures.plots import blank, safe
 from dupl.report.pages.html import environment
 from dupl.report.run_comparison import Runs, present
+from dupl.runs.metrics import iou
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -33,8 +34,8 @@ def image_table(pixels: DataFrame, label_map: str, runs: Runs) -> DataFrame:
     import pandas as pd
 
     part = pixels[(pixels["map"] == label_map) & (pixels["TP"] + pixels["FN"] > 0)]
-    iou = (100 * part["TP"] / (part["TP"] + part["FP"] + part["FN"])).rename("IoU")
-    part = part[["fingerprint", "image"]].join(iou)
+    pixels_of = (part[name].to_numpy() for name in ("TP", "FP", "FN"))
+    part = part[["fingerprint", "image"]].assign(IoU=iou(*pixels_of))
     columns = {}
     for label, wanted in present(part, runs, f"{label_map} per image").items():
         columns[label] = part[part["fingerprint"].isin(wanted)].groupby("image")["IoU"].mean()

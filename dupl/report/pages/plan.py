@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl.report.pages.html import ChartCard, add_chart, link, render
-from dupl.report.pages.run import NAME
 from dupl.report.pages.table_view import grid_views
 from dupl.report.run_comparison import course_chart, table_chart
 from dupl.report.tables.layout import layout
 from dupl.report.tables.outline import PlannedRun
 from dupl.report.tables.table import Table
+from dupl.runs.layout import PAGE
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -82,7 +82,7 @@ def _runs(table: Table, runs: Sequence[PlannedRun], folder: Path, data: dict[str
     labels = {row.key: row.label for row in table.outline.rows}
     rows, without_page = [], 0
     for run in runs:
-        own = Path(run.folder) / NAME if run.folder else None
+        own = Path(run.folder) / PAGE if run.folder else None
         linked = own is not None and own.exists()
         without_page += own is not None and not linked
         values = [table.cells[run.row, column.key].values.get(run.seed) for column in columns]

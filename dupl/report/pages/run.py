@@ -14,8 +14,8 @@ from dupl.report.pages.run_curves import curves, speed_cards
 from dupl.report.pages.run_files import RunFiles, read_run
 from dupl.report.pages.run_gallery import gallery
 from dupl.report.tables.evaluation import figure
+from dupl.runs import layout
 
-NAME = "report.html"
 COLOURS = {"training": "#3b7dd8", "evaluation": "#d4602a", "gallery": "#2f9e72"}  # of the bar of times
 SECTIONS = {
     "curves": "Curves",
@@ -33,7 +33,7 @@ def write(folder: Path, out: Path | None = None) -> Path:
 
     Args:
         folder: Of the run, which may still be training.
-        out: The file; ``report.html`` in the folder where None.
+        out: The file; the page in the run's folder where None.
 
     Returns:
         The file.
@@ -42,7 +42,7 @@ def write(folder: Path, out: Path | None = None) -> Path:
         UserError: The folder holds no run.
     """
     run = read_run(folder)
-    path = out or run.path / NAME
+    path = out or run.path / layout.PAGE
     atomic_write(path, page(run))
     return path
 
@@ -52,8 +52,8 @@ def page(run: RunFiles) -> str:
     data: dict[str, Any] = {"plots": {}, "tables": {}}
     values = dict(
         sections=SECTIONS,
-        state=run.status.get("state"),
-        error=run.status.get("error"),
+        state=run.status.state,
+        error=run.status.error,
         problems=run.problems,
         header_tiles=_header_tiles(run),
         provenance=_provenance(run),
@@ -63,6 +63,7 @@ def page(run: RunFiles) -> str:
         timing=_timing(run, data),
         config_text=run.config_text,
         diff=run.diff,
+        files=layout,
     )
     return render("run.html", run.path.name, data, **values)
 
@@ -76,29 +77,29 @@ def _header_tiles(run: RunFiles) -> list[Tile]:
             values = {e.metrics[key]: e.iteration or 0 for e in run.trained if e.metrics.get(key, 0) > 0}
             top = f"better student; best {figure(max(values))} at {values[max(values)]:,}" if values else ""
             tiles.append((f"{label}, {key.split('/')[2]}", figure(last.metrics[key]) if last else "–", top))
-    done, whole = status.get("iteration") or 0, status.get("iterations")
+    done, whole = status.iteration, status.iterations
     tiles.append(("Iteration", f"{done:,}", f"of {whole:,}" if whole else ""))
-    return [*tiles, ("Training", duration(float(status.get("seconds") or 0)), "without evaluation")]
+    return [*tiles, ("Training", duration(status.seconds), "without evaluation")]
 
 
 def _provenance(run: RunFiles) -> list[tuple[str, str]]:
     """Return recipe, code, command, machine and protocol of the run as names and values."""
     status = run.status
-    versions = status.get("versions") or {}
-    changes = {True: " with uncommitted changes", False: " without changes", None: ""}[status.get("dirty")]
+    versions = status.versions or {}
+    changes = {True: " with uncommitted changes", False: " without changes", None: ""}[status.dirty]
     last = run.trained[-1].facts if run.trained else {}
     data = last.get("data") or {}
     where = " ".join(str(data[key]) for key in ("type", "split") if data.get(key))
     protocol = f"{last.get('protocol')}, {last.get('size')} px, {where}" if last else "never evaluated in training"
-    times = [str(status[name])[:16].replace("T", " ") for name in ("started", "ended") if status.get(name)]
+    times = [when[:16].replace("T", " ") for when in (status.started, status.ended) if when]
     return [
         ("Recipe", run.recipe),
-        ("Fingerprint", str(status.get("fingerprint"))),
-        ("Seed", str(status.get("seed"))),
-        ("Command", shlex.join(map(str, status.get("command") or []))),
-        ("Code", f"{status.get('commit') or 'no checkout'}{changes}"),
+        ("Fingerprint", status.fingerprint),
+        ("Seed", str(status.seed)),
+        ("Command", shlex.join(status.command)),
+        ("Code", f"{status.commit or 'no checkout'}{changes}"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
-        ("Machine", ", ".join(str(status[key]) for key in ("machine", "host") if status.get(key)) or "–"),
+        ("Machine", ", ".join(filter(None, (status.machine, status.host))) or "–"),
         ("Protocol", protocol),
         ("Time", f"{' to '.join(times)} UTC" if times else "–"),
     ]
@@ -107,7 +108,7 @@ def _provenance(run: RunFiles) -> list[tuple[str, str]]:
 def _timing(run: RunFiles, data: dict[str, Any]) -> dict[str, Any]:
     """Return how long training, evaluation and gallery took, as tiles and charts; {} tiles where no time is known."""
     spent = {
-        "training": float(run.status.get("seconds") or 0),
+        "training": run.status.seconds,
         "evaluation": sum(float(e.facts.get("seconds") or 0) for e in run.trained),
     }
     if run.gallery:
@@ -119,7 +120,7 @@ def _timing(run: RunFiles, data: dict[str, Any]) -> dict[str, Any]:
         (name.capitalize(), duration(seconds), f"{100 * seconds / whole:.1f}% of the time")
         for name, seconds in spent.items()
     ]
-    done = run.status.get("iteration") or 0
+    done = run.status.iteration
     each = f"{spent['training'] / done:.3f} s" if done else "–"
     tiles.append(("One iteration", each, "mean, without evaluation"))
     return {"tiles": tiles, "cards": [_time_card(spent, data), *speed_cards(run, data)]}

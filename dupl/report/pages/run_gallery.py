@@ -8,6 +8,7 @@ from dupl.report.figures.contact_sheet import data_uri
 from dupl.report.figures.noise_losses import HUE, mixture_chart, verdict
 from dupl.report.figures.plots import KEPT, NOISE
 from dupl.report.pages.run_files import RunFiles
+from dupl.runs import layout
 
 COLOURS = {"kept": KEPT, "filtered": NOISE, "clean Gaussian": HUE["clean"], "noisy Gaussian (dashed)": HUE["noise"]}
 
@@ -16,11 +17,11 @@ def gallery(run: RunFiles, data: dict[str, Any]) -> dict[str, Any]:
     """Return what the sections of pictures and losses say; pictures and charts go to ``data``.
 
     Returns:
-        ``shots``: number of evaluations with pictures. ``still``: data URI of pictures.png where there is no gallery.
+        ``shots``: number of evaluations with pictures. ``still``: data URI of the run's pictures without a gallery.
         ``splits``: whose images. ``masks``: whether any image has a mask. ``losses``: whether the filter ever acted.
     """
     if not run.gallery:
-        still = run.path / "pictures.png"
+        still = run.path / layout.PICTURES
         return {"shots": 0, "still": data_uri(still.read_bytes(), "png") if still.exists() else ""}
     data["gallery"] = [{**shot, "sheet": data_uri(shot["sheet"], "webp"), "losses": []} for shot in run.gallery]
     for number, shot in enumerate(data["gallery"]):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl.report.pages.html import ChartCard, add_chart, link, render
-from dupl.report.pages.run import NAME
 from dupl.report.pages.table_view import grid_views
 from dupl.report.sweep.charts import (
     course_chart,
@@ -33,6 +32,7 @@ from dupl.report.sweep.text import (
 from dupl.report.sweep.trials import complete, goal_values, tally
 from dupl.report.tables.layout import NONE, layout
 from dupl.report.tables.table import Table
+from dupl.runs.layout import PAGE
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -169,7 +169,7 @@ def _trials(report: SweepReport, folder: Path) -> dict[str, Any]:
     """Return the table of all trials for the page's script."""
     outline, rows = report.outline, []
     for _, row in report.trials.sort_values("number").iterrows():
-        own = Path(row["folder"]) / NAME if row["folder"] else None
+        own = Path(row["folder"]) / PAGE if row["folder"] else None
         address = link(own, folder) if own is not None and own.exists() else None
         cells: list[dict[str, Any]] = [{"value": int(row["number"]), "text": str(row["number"]), "link": address}]
         cells.append({"value": row["state"], "text": row["state"]})

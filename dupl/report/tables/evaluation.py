@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dupl import cells
-from dupl.errors import UserError
+from dupl.runs.evaluation_files import ClassRow
 from dupl.terminal import printable
 
 KINDS = {"cam": "CAM", "seg": "Seg"}
@@ -35,28 +30,6 @@ def maps_of(metrics: Mapping[str, float]) -> list[str]:
     """The label maps that metrics speak of: CAMs first, students before their mean."""
     names = {"/".join(k.split("/")[:2]) for k in metrics if k.split("/")[0] in KINDS}
     return sorted(names - {f"{kind}/best" for kind in KINDS})
-
-
-def read_evaluation(folder: Path) -> tuple[dict[str, float], list[tuple[Any, ...]]]:
-    """Metrics by name and the rows of per_class.csv, from an evaluation's folder; NaN where a figure is missing.
-
-    Raises:
-        UserError: The files are missing or damaged.
-    """
-    try:
-        metrics = json.loads((folder / "metrics.json").read_text())["metrics"]
-        with open(folder / "per_class.csv", newline="") as file:
-            rows = [(row[0], cells.read(row[1]), *map(_number, row[2:])) for row in list(csv.reader(file))[1:]]
-        return {name: math.nan if value is None else float(value) for name, value in metrics.items()}, rows
-    except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
-        raise UserError(f"{folder} holds no whole evaluation ({error}): run dupl eval") from error
-
-
-def _number(cell: str) -> float:
-    value = float(cell) if cell else math.nan
-    if abs(value) >= 2**53:  # beyond counts of pixels, and what a page computes with
-        raise ValueError(f"{cell[:40]} is no such number")
-    return value
 
 
 def summary_table(metrics: Mapping[str, float], reference: Mapping[str, float] | None = None) -> Table:
@@ -83,33 +56,33 @@ def summary_table(metrics: Mapping[str, float], reference: Mapping[str, float] |
     return table
 
 
-def class_table(rows: Sequence[Sequence[Any]]) -> Table:
-    """IoU per class of every label map, from rows as in per_class.csv (map, class, IoU, ...), but `absent_classes`."""
+def class_table(rows: Sequence[ClassRow]) -> Table:
+    """IoU per class of every label map, without the classes that `absent_classes` names."""
     cells: dict[str, dict[str, str]] = {}
-    for name, class_name, iou, *_ in rows:
-        cells.setdefault(class_name, {})[name] = figure(iou)
+    for row in rows:
+        cells.setdefault(row.class_name, {})[row.label_map] = figure(row.iou)
     absent = absent_classes(rows)
-    maps = sorted({name for row in cells.values() for name in row})
+    maps = sorted({name for of_class in cells.values() for name in of_class})
     table = Table()
     table.add_column("class", no_wrap=True)
     for name in maps:
         kind, who = name.split("/")
         table.add_column(f"{KINDS[kind]} {who}", justify="right", no_wrap=True)
-    for class_name, row in cells.items():
+    for class_name, of_class in cells.items():
         if class_name not in absent:
-            table.add_row(escape(printable(class_name)), *(row.get(name, "–") for name in maps))
+            table.add_row(escape(printable(class_name)), *(of_class.get(name, "–") for name in maps))
     return table
 
 
-def absent_classes(rows: Sequence[Sequence[Any]]) -> list[str]:
-    """The classes without an IoU in any label map: those that no image has."""
-    there = {row[1] for row in rows if not math.isnan(row[2])}
-    return list(dict.fromkeys(row[1] for row in rows if row[1] not in there))
+def absent_classes(rows: Sequence[ClassRow]) -> list[str]:
+    """Return the classes without an IoU in any label map: those that no image has."""
+    there = {row.class_name for row in rows if not math.isnan(row.iou)}
+    return list(dict.fromkeys(row.class_name for row in rows if row.class_name not in there))
 
 
 def print_evaluation(
     metrics: Mapping[str, float],
-    rows: Sequence[Sequence[Any]],
+    rows: Sequence[ClassRow],
     title: str,
     reference: Mapping[str, float] | None = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""One run of the store, as its files are."""
+"""One run of a store, as its files stand."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from dupl.config import catalogue
 from dupl.errors import UserError
-from dupl.runs.evaluation import Damage, Evaluation, read_evaluations
-from dupl.runs.ledger import Work, work_of_file
+from dupl.runs import layout
+from dupl.runs.evaluation import Skipped, StoredEvaluation, read_evaluations
 from dupl.runs.process import at_work
-from dupl.runs.run import Run, State, Status
+from dupl.runs.run import Run
+from dupl.runs.status import ACTIVE, State, Status, written_at
+from dupl.runs.workload import Workload, workload_of_file
 
 if TYPE_CHECKING:
     from mmengine.config import Config
-
-ACTIVE = ("created", "running")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class StoredRun:
         run: Its folder.
         status: As it stands on disk.
         state: As it is: "interrupted" where the status says created or running and the process is gone.
-        written: When status.json was last written, in seconds since the epoch.
+        written: When the status was last written, in seconds since the epoch.
     """
 
     run: Run
@@ -49,12 +49,12 @@ class StoredRun:
 
     @property
     def stale(self) -> bool:
-        """Whether the process died without a word."""
+        """Whether the process ended without updating the status."""
         return self.state != self.status.state
 
     @property
     def recipe(self) -> str:
-        """Of what, by the folder's name without the fingerprint."""
+        """The recipe, by the folder's name without the fingerprint."""
         return self.path.name.removesuffix(f"-{self.fingerprint}")
 
     @property
@@ -68,52 +68,52 @@ class StoredRun:
         """The resolved config; reading it takes a while.
 
         Raises:
-            UserError: config.py is damaged.
+            UserError: The config is corrupt.
         """
         return catalogue.read(self.run.config_path)
 
     @cached_property
-    def work(self) -> Work | None:
-        """What an iteration of it consists of; None where config.py is damaged."""
-        return work_of_file(self.run.config_path)
+    def workload(self) -> Workload | None:
+        """What an iteration of it consists of; None where the config is corrupt."""
+        return workload_of_file(self.run.config_path)
 
     @cached_property
-    def _read(self) -> tuple[list[Evaluation], Damage]:
+    def _read(self) -> tuple[list[StoredEvaluation], Skipped]:
         return read_evaluations(self.path)
 
     @property
-    def evaluations(self) -> list[Evaluation]:
-        """Its evaluations that are whole, read once."""
+    def evaluations(self) -> list[StoredEvaluation]:
+        """Its complete evaluations, read once."""
         return self._read[0]
 
     @property
-    def damage(self) -> Damage:
-        """Its evaluations that are not, and why."""
+    def skipped(self) -> Skipped:
+        """Its corrupt evaluations, and why they are."""
         return self._read[1]
 
     def size(self) -> int:
-        """Bytes of all files in the folder, of which links count as links."""
+        """Return the bytes of all files in the folder, of which links count as links."""
         return _size(self.path)
 
 
 def open_run(folder: str | Path) -> StoredRun | None:
-    """The run in a folder, None where there is none any more.
+    """Open the run in a folder; None where there is none any more.
 
     Raises:
-        UserError: It is damaged; the message says how, the caller knows where.
+        UserError: It is corrupt; the message says how, the caller knows where.
     """
     run = Run(folder)
     try:
-        written = os.stat(os.path.join(folder, "status.json")).st_mtime
+        written = written_at(folder)
         status = run.status
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise UserError(f"status.json cannot be read: {error.strerror or error}") from None
+        raise UserError(f"{layout.STATUS} cannot be read: {error.strerror or error}") from None
     except UserError as error:
         raise type(error)(str(error).removeprefix(f"{run.path}/")) from None
     if not os.path.isfile(run.config_path):
-        raise UserError("config.py is missing")
+        raise UserError(f"{layout.CONFIG} is missing")
     gone = status.state in ACTIVE and at_work(status, written) is False
     return StoredRun(run, status, "interrupted" if gone else status.state, written)
 
@@ -125,5 +125,5 @@ def _size(folder: str | Path) -> int:
                 _size(entry.path) if entry.is_dir(follow_symlinks=False) else entry.stat(follow_symlinks=False).st_size
                 for entry in entries
             )
-    except OSError:  # it was removed meanwhile, or nobody may look
+    except OSError:  # it was removed meanwhile, or may not be read
         return 0
