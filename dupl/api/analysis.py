@@ -204,7 +204,7 @@ def read_run(run: AnyRun) -> RunFiles:
         run: A run or its folder.
 
     Returns:
-        Plain values; a damaged file is left out and named in ``damage``.
+        Plain values; a corrupt file is left out and named in ``problems``.
 
     Raises:
         UserError: The folder holds no run.

@@ -77,7 +77,7 @@ def tabulate(
     Args:
         outline: Rows and columns, see `outline_of`.
         planned: One run for each row and seed.
-        store: Where to look; what cannot be read is then in its ``damaged``.
+        store: Where to look; what cannot be read is then in its ``skipped``.
         command: The command that makes the table again, to be noted in it.
         progress: Called with the intervals done and in all.
     """
