@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dupl.report.tables.table import Table
 
 Runs = Mapping[str, Sequence[str]]
+BESIDE = 0.25  # rows that the seeds lie below their mean
 PAPER = {"color": "#7f8792", "size": 10, "symbol": "line-ns-open", "line": {"width": 3}}  # the mark of its numbers
 
 
@@ -132,11 +133,14 @@ def trade_chart(over: DataFrame, iou: DataFrame) -> Figure:
 
 
 def table_chart(table: Table) -> Figure:
-    """Return a plan's table as a chart: of each row its runs, their mean and standard deviation, the paper's number."""
+    """Return a plan's table as a chart: each row's seeds as dots below their mean with its standard deviation.
+
+    The paper's number stands on the line of the mean.
+    """
     from plotly.subplots import make_subplots
 
     columns, rows = table.outline.columns, table.outline.rows
-    names = [label_of(row.label) for row in rows]
+    names, places = [label_of(row.label) for row in rows], list(range(len(rows)))
     figure = make_subplots(1, len(columns), shared_yaxes=True, horizontal_spacing=0.06)
     figure.update_layout(blank(130 + 34 * len(rows), hovermode="closest").layout)
     figure.update_layout(legend={"y": 1, "yanchor": "bottom", "traceorder": "normal"}, margin={"t": 50})
@@ -144,23 +148,26 @@ def table_chart(table: Table) -> Figure:
     told: set[str] = set()
     for number, column in enumerate(columns, 1):
         cells = [table.cells[row.key, column.key] for row in rows]
-        single = [(name, seed, v) for name, cell in zip(names, cells, strict=True) for seed, v in cell.values.items()]
+        single = [(place, seed, v) for place, cell in enumerate(cells) for seed, v in cell.values.items()]
         means = [None if cell.summary is None else cell.summary.mean for cell in cells]
         spread = [0.0 if cell.summary is None else cell.summary.std or 0.0 for cell in cells]
-        runs = {"x": [v for *_, v in single], "y": [n for n, *_ in single], "text": [f"seed {s}" for _, s, _ in single]}
+        runs = {"x": [v for *_, v in single], "y": [place + BESIDE for place, *_ in single]}
+        runs["text"] = [f"{names[place]}, seed {seed}" for place, seed, _ in single]
         bars = {"type": "data", "array": spread, "thickness": 1.5}
         drawn: dict[str, dict[str, Any]] = {
-            "a run": {**runs, "marker": {"color": blue, "size": 7, "opacity": 0.6, "symbol": "circle-open"}},
+            "a run": {**runs, "marker": {"color": blue, "size": 7, "symbol": "circle-open"}},
             "mean, standard deviation": {"x": means, "error_x": bars, "marker": {"color": blue, "size": 9}},
             "paper": {"x": [cell.paper for cell in cells], "marker": PAPER},
         }
         for name, trace in drawn.items():
             if any(x is not None for x in trace["x"]):
-                figure.add_scatter(**{"y": names, **trace, **style}, name=name, showlegend=name not in told, col=number)
+                given = {"y": places, "text": names, **trace, **style}
+                figure.add_scatter(**given, name=name, showlegend=name not in told, col=number)
                 told.add(name)
         figure.update_xaxes(title={"text": f"{safe(column.label)} (%)"}, gridcolor=GRID, col=number)
-    order = {"categoryorder": "array", "categoryarray": names, "autorange": "reversed"}
-    figure.update_yaxes(**order, type="category", automargin=True, gridcolor=GRID)
+    figure.update_yaxes(tickvals=places, ticktext=names, range=[len(rows) - 0.5, -0.5])
+    figure.update_yaxes(automargin=True, gridcolor=GRID, zeroline=False)
+    figure.update_traces(hovertemplate="%{text}: %{x:.1f}<extra></extra>")
     return figure
 
 

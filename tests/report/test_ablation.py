@@ -14,6 +14,7 @@ import pytest
 
 from dupl.report.pages.html import environment
 from dupl.report.pages.table_view import grid_views
+from dupl.report.run_comparison import table_chart
 from dupl.report.tables.counts import Counts, Metric
 from dupl.report.tables.layout import layout, letter, signed
 from dupl.report.tables.render import render
@@ -88,6 +89,12 @@ def filled(rows: tuple[Row, ...] = STEPS, seeds: int = 2) -> Store:
     return store
 
 
+def grids_html(made: Table) -> list[str]:
+    """The grids of a table as they stand in its page."""
+    template = environment().get_template("table.html").module
+    return [str(template.grid(view)) for view in grid_views(layout(made))]
+
+
 class TestSteps:
     def test_each_is_against_the_row_before(self):
         cells = filled().table().cells
@@ -111,7 +118,7 @@ class TestSteps:
         assert filled(rows).table(rows, compare="0.6").cells["0.5", "Seg"].step.label == "0.50"
 
     def test_p_is_corrected_over_the_rows_of_a_column(self):
-        cells = filled(seeds=1).table().cells
+        cells = filled(seeds=3).table().cells
         steps = [cells[key, "Seg"].step for key in ("a", "ab")]
         assert [step.p for step in steps] == pytest.approx(holm([step.estimate.p for step in steps]))
         assert max(step.p / step.estimate.p for step in steps) == pytest.approx(2)
@@ -134,7 +141,7 @@ class TestSteps:
 
 class TestEffects:
     def test_marginal_means(self):
-        made = filled(FACTORIAL).table(FACTORIAL, kind="factorial", compare="full")
+        made = filled(FACTORIAL, seeds=3).table(FACTORIAL, kind="factorial", compare="full")
         mean = {key: made.cells[key, "Seg"].summary.mean for key in ("none", "A", "B", "full")}
         first = made.effects["A", "Seg"]
         assert first.change == pytest.approx((mean["A"] - mean["none"] + mean["full"] - mean["B"]) / 2)
@@ -310,12 +317,22 @@ class TestLayout:
         assert [cell.text for cell in grid.rows[1]][:3] == ["+ first", "✓", ""]
         assert grid.groups[1] == ("Seg.", "val, squashed", 4)
 
-    @pytest.mark.parametrize(("seeds", "words"), [(1, "nothing of other seeds"), (2, "take three"), (3, None)])
+    @pytest.mark.parametrize(
+        ("seeds", "words"),
+        [
+            (1, ["no p value and no star below 3 seeds", "an interval over images alone"]),
+            (2, ["no p value and no star below 3 seeds"]),
+            (3, ["*, **, ***", "*** only from 5 seeds"]),
+            (5, ["*, **, ***"]),
+        ],
+    )
     def test_too_few_seeds_are_told(self, seeds, words):
-        notes = layout(filled(seeds=seeds).table()).notes
-        cautions = [note for note in notes if "other seeds" in note or "take three" in note]
-        assert len(cautions) == (words is not None)
-        assert words is None or words in cautions[0]
+        made = layout(filled(seeds=seeds).table())
+        cautions = [note for note in made.notes if "other seeds" in note or note.startswith("*")]
+        assert [note.startswith(word) for note, word in zip(cautions, words, strict=True)] == [True] * len(words)
+        texts = [cell.text for cell in made.grids[1].rows[0]]
+        assert (texts[3] == "–") == (seeds < 3)
+        assert ("*" in texts[2]) <= (seeds >= 3) and ("***" in texts[2]) <= (seeds >= 5)
 
     def test_columns_that_say_nothing_are_left_out(self):
         store = filled(STEPS[:1])
@@ -328,6 +345,34 @@ class TestLayout:
         grid = layout(filled(rows).table(rows, factors=factors)).grids[0]
         assert grid.header[:2] == ("", "with") and grid.marks == 0
         assert grid.rows[1][1].text == "thing 0, thing 7"
+
+    def test_a_column_of_two_kinds_of_seeds_has_a_footnote(self):
+        store = Store()
+        for place, row in enumerate(STEPS):
+            for seed in range(5):
+                store.add(row.key, seed, 0.3 + 0.4 * ((seed + place) % 2 > 0))
+        made = store.table()
+        (caution,) = made.cautions.values()
+        assert caution.startswith("the seeds are of two kinds (test of one kind: p = ")
+        arranged = layout(made)
+        key = next(key for key, text in arranged.footnotes if text == caution)
+        assert [grid.letters for grid in arranged.grids] == [((), (key,))] * 2
+        assert f"Seg. (val, squashed): ours<sup>{key}</sup>" in render(made, "md")
+        assert rf"Seg.\textsuperscript{{{key}}}" in render(made, "latex")
+        assert f'Seg.<sup><a href="#note-{key}">{key}</a></sup>' in grids_html(made)[0]
+        assert all(caution in line["notes"] for line in csv.DictReader(io.StringIO(render(made, "csv"))))
+        assert filled(seeds=5).table().cautions == {}
+
+    def test_every_seed_is_a_dot(self):
+        made = filled(seeds=3).table()
+        drawn = grids_html(made)[1]
+        assert drawn.count('<circle class="seed"') == 3 * 2
+        chart = {trace.name: trace for trace in table_chart(made).data}
+        values = [v for row in STEPS for v in made.cells[row.key, "Seg"].values.values()]
+        assert list(chart["a run"].x) == values
+        assert list(chart["a run"].y) == [0.25] * 3 + [1.25] * 3 + [2.25] * 3, "below their means"
+        assert list(chart["mean, standard deviation"].y) == [0, 1, 2]
+        assert chart["a run"].text[4] == "+ first, seed 1"
 
     def test_changes_say_interval_and_p(self):
         made = filled(seeds=1).table()
@@ -358,13 +403,20 @@ class TestFormats:
             assert [float(x) for x in line["values"].split()] == list(cell.values.values())
             if cell.step is not None and cell.step.estimate is not None:
                 assert float(line["ci_low"]) == cell.step.estimate.low
-                assert float(line["p_holm"]) == cell.step.p
+                assert line["p_holm"] == ("" if cell.step.p is None else repr(cell.step.p))
         assert lines[0]["label"] == NASTY and float(lines[0]["minus_paper"]) == float(lines[0]["mean"]) - 50
         assert float(lines[4]["change_value"]) == nasty.effects["A", "Seg"].change
 
+    @pytest.mark.parametrize("seeds", [2, 3])
+    def test_csv_has_a_p_value_from_three_seeds(self, seeds):
+        made = filled(seeds=seeds).table()
+        line = list(csv.DictReader(io.StringIO(render(made, "csv"))))[1]
+        step = made.cells["a", "Seg"].step
+        told = (repr(step.estimate.p), repr(step.p)) if seeds == 3 else ("", "")
+        assert (line["p"], line["p_holm"], line["ci_over"]) == (*told, "seeds x images")
+
     def test_html_shows_labels_as_they_are(self, nasty):
-        table = environment().get_template("table.html").module
-        text = "".join(table.grid(view) for view in grid_views(layout(nasty)))
+        text = "".join(grids_html(nasty))
         assert "<b>" not in text and "&lt;b&gt;|_x_|" in text
         assert "L<sub>reg</sub>" in text and "τ<sub>h</sub>(T)" in text
         opened = re.findall(r"<(table|thead|tbody|tr|th|td|svg)\b", text)

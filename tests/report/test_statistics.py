@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dupl.report.tables import counts as counts_module
+from dupl.report.tables.behrens_fisher import Part, half_width, two_sided
 from dupl.report.tables.counts import Counts, Metric
 from dupl.report.tables.statistics import (
     Draws,
@@ -151,7 +152,9 @@ class TestHolm:
 
     def test_stars(self):
         told = {None: "", 0.05: "", 0.049: "*", 0.01: "*", 0.009: "**", 0.001: "**", 0.0009: "***"}
-        assert {p: stars(p) for p in told} == told
+        assert {p: stars(p, 5) for p in told} == told
+        assert [stars(1e-9, seeds) for seeds in (1, 2, 3, 4, 5)] == ["", "", "**", "**", "***"]
+        assert [stars(0.02, seeds) for seeds in (2, 3)] == ["", "*"]
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
@@ -193,7 +196,7 @@ class TestContrast:
         half = stats.t.ppf(0.975, n - 1) * variance**0.5
         assert found.value == pytest.approx(other.value - one.value)
         assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half))
-        assert found.p == pytest.approx(2 * stats.t.sf(abs(found.value) / variance**0.5, n - 1), rel=1e-6)
+        assert found.p is None, "one seed tells nothing of others"
         assert (found.seeds, found.images, found.over) == (1, 30, "images")
 
     def test_standard_error_is_that_of_scipy(self):
@@ -231,10 +234,13 @@ class TestContrast:
     def test_interval_and_p_agree(self):
         signs = set()
         for k in range(30):
-            found = contrast([draws(seeds=1 + k % 3), draws(0.01 * k, 1 + k % 3, first=50 + k)], [-1, 1])
+            seeds = 1 + k % 5
+            found = contrast([draws(seeds=seeds), draws(0.01 * k, seeds, first=50 + k)], [-1, 1])
             assert found.low < found.value < found.high
-            assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
-            signs.add(found.p < 0.05)
+            assert (found.p is None) == (seeds < 3)
+            if found.p is not None:
+                assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
+                signs.add(found.p < 0.05)
         assert signs == {True, False}
 
     def test_seeds_that_differ_widen_the_interval(self):
@@ -260,13 +266,35 @@ class TestContrast:
             even = {s: Draws(one[s].value + 5, run.resampled, run.left_out, run.images) for s, run in other.items()}
             alone = contrast([merged(one), merged(even)], [-1, 1])
             lucky, usual = contrast([one, even], [-1, 1]), contrast([one, other], [-1, 1])
-            assert (lucky.low, lucky.high) == pytest.approx((alone.low, alone.high))
+            assert lucky.high - lucky.low > alone.high - alone.low, "agreement by chance is no certainty"
+            assert lucky.over == "seeds x images" and lucky.p > two_sided(lucky.value, (Part(self.error(alone), 29),))
             assert usual.high - usual.low >= (1 - 1e-9) * (alone.high - alone.low)
+
+    @staticmethod
+    def error(found) -> float:
+        """The standard error of an interval over 30 images."""
+        return (found.high - found.value) / stats.t.ppf(0.975, 29)
+
+    def test_agreeing_seeds_count_with_what_images_make_them_differ(self):
+        one, other = draws(seeds=3), draws(0.1, seeds=3, first=58)
+        even = {s: Draws(one[s].value + 5, run.resampled, run.left_out, run.images) for s, run in other.items()}
+        drawn, left = (
+            np.array([getattr(other[s], what) - getattr(one[s], what) for s in range(3)])
+            for what in ("resampled", "left_out")
+        )
+        covariance = (np.cov(drawn) * 30 / 29 + np.cov(left) * 29**2 / 30) / 2
+        shared = covariance[~np.eye(3, dtype=bool)].mean()
+        assert shared > 0
+        parts = (Part((covariance.mean() - shared) ** 0.5, 2), Part(shared**0.5, 29))
+        found = contrast([one, even], [-1, 1])
+        assert found.values == pytest.approx((5, 5, 5))
+        assert found.high - found.value == pytest.approx(half_width(0.05, parts))
+        assert found.p == pytest.approx(two_sided(5, parts))
 
     def test_the_same_runs_do_not_differ(self):
         row = draws(seeds=2)
         found = contrast([row, row], [-1, 1])
-        assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
+        assert (found.value, found.low, found.high, found.p, found.over) == (0, 0, 0, None, "images")
 
     def test_only_shared_seeds_count(self):
         one, other = draws(seeds=3), draws(0.1, seeds=3, first=50)
@@ -293,9 +321,10 @@ class TestContrast:
         between, images = value.var(ddof=1) / 2, covariance[0, 1]
         variance = between + images
         assert variance > covariance.mean() and images > 0
-        half = variance**0.5 * np.prod(stats.t.ppf(0.975, [1, 29]) ** (np.array([between, images]) / variance))
         found = contrast([one, other], [-1, 1])
+        half = half_width(0.05, (Part(between**0.5, 1), Part(images**0.5, 29)))
         assert (found.value, found.high - found.value) == pytest.approx((value.mean(), half))
+        assert (found.p, found.seeds, found.over) == (None, 2, "seeds x images")
 
     def test_the_level_is_that_of_the_interval(self):
         one, other = draws()[0], draws(0.1, first=50)[0]
@@ -303,7 +332,7 @@ class TestContrast:
         usual, tight = contrast(rows, [-1, 1]), contrast(rows, [-1, 1], level=0.8)
         ratio = stats.t.ppf(0.9, 29) / stats.t.ppf(0.975, 29)
         assert (tight.high - tight.low) / (usual.high - usual.low) == pytest.approx(ratio)
-        assert (tight.value, tight.p) == (usual.value, pytest.approx(usual.p))
+        assert (tight.value, tight.p) == (usual.value, usual.p)
         gains = [4.0, 2.0, 7.0]
         found = contrast_over_seeds(
             [dict.fromkeys(range(3), 1.0), {s: 1 + g for s, g in enumerate(gains)}], [-1, 1], 0.8
@@ -311,23 +340,28 @@ class TestContrast:
         assert (found.low, found.high) == pytest.approx(tuple(stats.ttest_1samp(gains, 0).confidence_interval(0.8)))
         assert (found.seeds, found.images) == (3, 0)
 
-    def test_a_difference_that_nothing_varies_is_sure(self):
-        row = draws(seeds=2)
+    def test_a_difference_that_nothing_varies_says_nothing_of_other_seeds(self):
+        row = draws(seeds=5)
         shifted = {s: Draws(d.value + 5, d.resampled + 5, d.left_out + 5, d.images) for s, d in row.items()}
         found = contrast([row, shifted], [-1, 1])
-        assert (found.value, found.low, found.high) == pytest.approx((5, 5, 5)) and found.p == 0
+        assert (found.value, found.low, found.high) == pytest.approx((5, 5, 5))
+        assert (found.p, found.over, found.seeds) == (None, "images", 5)
 
     def test_seeds_that_differ_by_the_same_say_nothing_of_others(self):
         assert contrast_over_seeds([{0: 70.0, 1: 64.0}, {0: 71.0, 1: 65.0}], [-1, 1]) is None
         same = contrast_over_seeds([{0: 70.0, 1: 64.0}, {0: 70.0, 1: 64.0}], [-1, 1])
-        assert (same.value, same.low, same.high, same.p) == (0, 0, 0, 1)
+        assert (same.value, same.low, same.high, same.p) == (0, 0, 0, None)
 
-    def test_p_is_never_below_what_is_computed(self):
-        row = draws()[0]
-        rng = np.random.default_rng(0)
-        noise = [rng.normal(0, 1e-4, len(part)) for part in (row.resampled, row.left_out)]
-        far = Draws(row.value + 50, row.resampled + 50 + noise[0], row.left_out + 50 + noise[1], row.images)
-        assert contrast([{0: row}, {0: far}], [-1, 1]).p == 1e-12
+    def test_p_is_never_below_that_of_the_seeds_alone(self):
+        one, gains = draws(seeds=3), (50.0, 50.1, 50.2)
+        far = {
+            s: Draws(d.value + gains[s], d.resampled + gains[s], d.left_out + gains[s], d.images)
+            for s, d in one.items()
+        }
+        assert contrast([one, far], [-1, 1]).p == pytest.approx(stats.ttest_1samp(gains, 0).pvalue)
+        other = draws(0.3, seeds=3, first=50)
+        found = contrast([one, other], [-1, 1])
+        assert found.p > stats.ttest_1samp(found.values, 0).pvalue > 0
 
     def test_how_much_has_to_be_defined(self):
         """Half of the resamples, and two images."""

@@ -19,12 +19,14 @@ class Whisker:
         zero: Of the line at zero.
         low, high: Ends of the interval.
         value: Of its dot.
+        seeds: Of the dots of the single seeds.
     """
 
     zero: float
     low: float
     high: float
     value: float
+    seeds: list[float]
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,13 @@ class GridView:
 
     Attributes:
         title: Plain text; "" for none.
-        groups: Label, protocol, number of columns and CSS classes, in order.
+        groups: Label with its footnotes, protocol and number of columns, in order.
         header: The cells of the second header line.
         rows: Cells; the first of a row is its label.
     """
 
     title: str
-    groups: list[tuple[str, str, int, str]]
+    groups: list[tuple[CellView, str, int]]
     header: list[CellView]
     rows: list[list[CellView]]
 
@@ -69,10 +71,13 @@ def grid_views(document: Document) -> list[GridView]:
 def grid_view(grid: Grid) -> GridView:
     """Return the view of a grid; all its intervals are drawn to the same scale."""
     estimates = [cell.estimate for row in grid.rows for cell in row if cell.estimate is not None]
-    ends = [0.0, *(end for e in estimates for end in (e.low, e.high))]
+    ends = [0.0, *(end for e in estimates for end in (e.low, e.high, *e.values))]
     starts = set(itertools.accumulate(count for _, _, count in grid.groups[:-1]))
     classes = [_css(grid, column, starts) for column in range(len(grid.header))]
-    groups = [(label, how, count, "first" if k else "") for k, (label, how, count) in enumerate(grid.groups)]
+    groups = [
+        (CellView(label, letters, "first" if k else ""), how, count)
+        for k, ((label, how, count), letters) in enumerate(zip(grid.groups, grid.letters, strict=True))
+    ]
     header = [CellView(name, css=css) for name, css in zip(grid.header, classes, strict=True)]
     rows = [
         [_cell(cell, css, min(ends), max(ends)) for cell, css in zip(row, classes, strict=True)] for row in grid.rows
@@ -98,4 +103,4 @@ def _whisker(estimate: Estimate, low: float, high: float) -> Whisker:
     def x(value: float) -> float:
         return round(EDGE + (WIDTH - 2 * EDGE) * (value - low) / span, 1)
 
-    return Whisker(x(0), x(estimate.low), x(estimate.high), x(estimate.value))
+    return Whisker(x(0), x(estimate.low), x(estimate.high), x(estimate.value), list(map(x, estimate.values)))

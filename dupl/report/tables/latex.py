@@ -62,8 +62,8 @@ def _table(grid: Grid, caption: str, label: str, notes: list[str]) -> str:
     lead, width = grid.groups[0][2], len(grid.header)
     shape = "".join(_shape(grid, k, lead) for k in range(width))
     top, rules, first = ["" if lead == 1 else rf"\multicolumn{{{lead}}}{{c}}{{}}"], [], lead + 1
-    for owner, how, count in grid.groups[1:]:
-        name = rf"{escape(owner)} {{\scriptsize({escape(how)})}}"
+    for (owner, how, count), letters in zip(grid.groups[1:], grid.letters[1:], strict=True):
+        name = rf"{_cell(Text(owner, letters))} {{\scriptsize({escape(how)})}}"
         top.append(rf"\multicolumn{{{count}}}{{c}}{{{name}}}")
         rules.append(rf"\cmidrule(lr){{{first}-{first + count - 1}}}")
         first += count

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dupl.report.tables.outline import Column, Row
-from dupl.report.tables.statistics import Estimate, stars
+from dupl.report.tables.statistics import P_SEEDS, THREE_STAR_SEEDS, Estimate, stars
 from dupl.report.tables.table import Cell, Step, Table
 
 MARKS = 8  # more factors than this stand in words
@@ -41,6 +41,7 @@ class Grid:
         header: One text for each column; the first is of the labels.
         marks: How many columns after the first are check marks.
         rows: As many cells each.
+        letters: Of the footnotes to each group.
     """
 
     title: str
@@ -48,6 +49,7 @@ class Grid:
     header: tuple[str, ...]
     marks: int
     rows: tuple[tuple[Text, ...], ...]
+    letters: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,12 @@ def _main(table: Table, footnotes: Footnotes) -> Grid:
             if compared:
                 cells.append(_change(cell, footnotes))
         rows.append(tuple(cells))
-    return Grid("", tuple(groups), tuple(header), len(factors), tuple(rows))
+    return Grid("", tuple(groups), tuple(header), len(factors), tuple(rows), _letters(table, footnotes))
+
+
+def _letters(table: Table, footnotes: Footnotes) -> tuple[tuple[str, ...], ...]:
+    """Letters of the footnotes to the labels' column and to each column that is measured."""
+    return ((), *(footnotes.add([table.cautions.get(column.key, "")]) for column in table.outline.columns))
 
 
 def _paper(cell: Cell) -> list[Text]:
@@ -177,7 +184,14 @@ def _change(cell: Cell, footnotes: Footnotes) -> Text:
         return Text("")
     if step.change is None:
         return Text(NONE, footnotes.add([step.note] if step.note else cell.notes))
-    return Text(signed(step.change) + stars(step.p), footnotes.add([step.note]))
+    return Text(_starred(step), footnotes.add([step.note]))
+
+
+def _starred(step: Step) -> str:
+    """A change with the stars of its corrected p value."""
+    if step.change is None:
+        return NONE
+    return signed(step.change) + ("" if step.estimate is None else stars(step.p, step.estimate.seeds))
 
 
 def _changes(table: Table, rows: Sequence[Row], footnotes: Footnotes) -> Grid:
@@ -195,14 +209,15 @@ def _changes(table: Table, rows: Sequence[Row], footnotes: Footnotes) -> Grid:
             parts += [Text("" if step.paper is None else signed(step.paper))] * printed[column.key]
         shown.append(tuple(parts))
     heads = [(c, (INTERVAL, P, *["paper"] * printed[c.key])) for c in outline.columns]
-    return _steps("Changes", ("change", "against"), heads, shown)
+    return _steps("Changes", ("change", "against"), heads, shown, _letters(table, footnotes))
 
 
 def _told(step: Step, change: Text) -> list[Text]:
-    if step.estimate is None or step.p is None:
+    if step.estimate is None:
         return [change, Text(NONE)]
     text = f"{change.text} {interval(step.estimate)}"
-    return [Text(text, change.notes, step.estimate, strong=True), Text(chance(step.p))]
+    p = Text(NONE if step.p is None else chance(step.p))
+    return [Text(text, change.notes, step.estimate, strong=True), p]
 
 
 def chance(p: float) -> str:
@@ -215,9 +230,10 @@ def _steps(
     lead: tuple[str, ...],
     heads: Sequence[tuple[Column, tuple[str, ...]]],
     rows: Sequence[tuple[Text, ...]],
+    letters: tuple[tuple[str, ...], ...],
 ) -> Grid:
     groups = (("", "", len(lead)), *((column.label, _protocol(column), len(names)) for column, names in heads))
-    return Grid(title, groups, (*lead, *(name for _, names in heads for name in names)), 0, tuple(rows))
+    return Grid(title, groups, (*lead, *(name for _, names in heads for name in names)), 0, tuple(rows), letters)
 
 
 def _effects(table: Table, footnotes: Footnotes) -> Grid:
@@ -227,11 +243,11 @@ def _effects(table: Table, footnotes: Footnotes) -> Grid:
         steps = [table.effects[key, column.key] for column in columns]
         cells = [Text(steps[0].label)]
         for step in steps:
-            text = NONE if step.change is None else signed(step.change) + stars(step.p)
-            cells += _told(step, Text(text, footnotes.add([step.note])))
+            cells += _told(step, Text(_starred(step), footnotes.add([step.note])))
         rows.append(tuple(cells))
     heads = [(column, (INTERVAL, P)) for column in columns]
-    return _steps("Effect of each component (marginal mean)", ("component",), heads, rows)
+    title = "Effect of each component (marginal mean)"
+    return _steps(title, ("component",), heads, rows, _letters(table, footnotes))
 
 
 def _general(table: Table) -> list[str]:
@@ -242,11 +258,14 @@ def _general(table: Table) -> list[str]:
     notes = ["ours: mean ± standard deviation over seeds (number of seeds)"]
     if over:
         notes.append(f"change: 95 % interval over {' or '.join(sorted(over))}")
+    if any(estimate.p is not None for estimate in estimates):
         notes.append("*, **, ***: p < 0.05, 0.01, 0.001, corrected by Holm over the rows of a column")
+        if any(P_SEEDS <= estimate.seeds < THREE_STAR_SEEDS for estimate in estimates):
+            notes.append(f"*** only from {THREE_STAR_SEEDS} seeds")
+    if any(estimate.seeds < P_SEEDS for estimate in estimates):
+        notes.append(f"no p value and no star below {P_SEEDS} seeds: nothing follows for other seeds from so few")
     if "images" in over:
         notes.append("an interval over images alone says nothing of other seeds")
-    if any(estimate.seeds == 2 for estimate in estimates):
-        notes.append("intervals over two seeds are wide, and hold in 92 % of cases where seeds differ much: take three")
     if table.effects:
         notes.append("effect: mean over all pairs of rows that differ in that component alone")
     return [*notes, *[table.outline.reference] * bool(table.outline.reference)]

@@ -29,8 +29,12 @@ def escape(text: str) -> str:
 
 def _grid(grid: Grid) -> str:
     lead = grid.groups[0][2]
-    owners = [f"{label} ({how}): " if label else "" for label, how, n in grid.groups for _ in range(n)]
-    header = [escape(owner + name) for owner, name in zip(owners, grid.header, strict=True)]
+    owners = [
+        (f"{label} ({how}): " if label else "", letters)
+        for (label, how, count), letters in zip(grid.groups, grid.letters, strict=True)
+        for _ in range(count)
+    ]
+    header = [_cell(Text(owner + name, found)) for (owner, found), name in zip(owners, grid.header, strict=True)]
     marks = range(1, 1 + grid.marks)
     rule = [":-:" if k in marks else "---" if k < lead else "--:" for k in range(len(header))]
     return "\n".join([_line(header), _line(rule), *(_line(map(_cell, row)) for row in grid.rows)])

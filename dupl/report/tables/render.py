@@ -57,7 +57,8 @@ def lines(table: Table) -> list[dict[str, object]]:
             line |= {"paper": cell.paper, "commits": " ".join(cell.commits)}
             line["fingerprints"] = " ".join(cell.fingerprints)
             step = cell.step
-            line["notes"] = "; ".join(filter(None, [*cell.notes, "" if step is None else step.note, row.note]))
+            told = [*cell.notes, "" if step is None else step.note, row.note, table.cautions.get(column.key, "")]
+            line["notes"] = "; ".join(filter(None, told))
             found.append(line | _figures(step))
         for (factor, key), step in table.effects.items():
             if key == column.key:

@@ -1,23 +1,24 @@
-"""Means over seeds, and differences between rows with their intervals; docs/statistics.md tells method and coverage.
+"""Compute means over seeds, and differences between rows with intervals and p values (docs/statistics.md).
 
-An interval speaks of other images of the kind, and, with several seeds, of other seeds too. Images are resampled
+An interval covers other images of the same kind and, with several seeds, other seeds too. Images are resampled
 together for all rows (paired), and a seed of one row is compared with the same seed of another.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from dupl.report.tables.behrens_fisher import Part, half_width, two_sided
 from dupl.report.tables.counts import Counts, Metric, Values
 
 RESAMPLES = 2000
 LEVEL = 0.95
 EXACT = 1e-9  # points; less is rounding
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
+P_SEEDS, THREE_STAR_SEEDS = 3, 5  # fewer give no p value, and no third star
 
 
 @dataclass(frozen=True)
@@ -69,28 +70,34 @@ class Estimate:
     """A difference between rows, in points of the metric.
 
     Attributes:
-        value: The difference of the means over the seeds that the rows share.
+        values: The difference of each seed that the rows share.
         low, high: Ends of the interval.
-        p: Of no difference, two-sided; below 1 - level where the interval leaves out 0.
-        seeds: How many the rows share.
-        images: How many the interval counts with; 0 where it is of seeds only.
+        p: Of no difference over other seeds, two-sided; below 1 - level where the interval leaves out 0. None below
+            `P_SEEDS` seeds, and where nothing is known of the variance over seeds.
+        images: How many the interval counts with; 0 where it is over seeds only.
+        over: What the interval covers: "images", "seeds" or "seeds x images".
     """
 
-    value: float
+    values: tuple[float, ...]
     low: float
     high: float
-    p: float
-    seeds: int
+    p: float | None
     images: int
+    over: str
 
     @property
-    def over(self) -> str:
-        """What the interval speaks of: "images", "seeds" or "seeds x images"."""
-        return " x ".join([*["seeds"] * (self.seeds > 1), *["images"] * (self.images > 0)])
+    def value(self) -> float:
+        """The difference of the means over the shared seeds."""
+        return float(np.mean(self.values))
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds the rows share."""
+        return len(self.values)
 
 
 def contrast(rows: Sequence[Mapping[int, Draws]], weights: Sequence[float], level: float = LEVEL) -> Estimate | None:
-    """The weighted sum of rows, such as one minus another, over the seeds that all of them have.
+    """Estimate a weighted sum of rows, such as one minus another, over the seeds that all of them have.
 
     Args:
         rows: Draws by seed, of the same resamples.
@@ -129,10 +136,10 @@ def contrast(rows: Sequence[Mapping[int, Draws]], weights: Sequence[float], leve
 def contrast_over_seeds(
     rows: Sequence[Mapping[int, float]], weights: Sequence[float], level: float = LEVEL
 ) -> Estimate | None:
-    """As `contrast` where there are no counts: Student's t over seeds.
+    """Estimate as `contrast` does, where there are no pixel counts: Student's t over seeds.
 
-    None for less than two shared seeds, or where all seeds differ by the same: that is a chance of coarse scores, from
-    which nothing follows of other seeds.
+    None for less than two shared seeds, or where all seeds differ by the same amount: that happens by chance with
+    coarse scores, and nothing follows from it for other seeds.
     """
     seeds = _shared(rows)
     values = np.array([sum(w * row[seed] for row, w in zip(rows, weights, strict=True)) for seed in seeds], float)
@@ -150,11 +157,10 @@ def _shared(rows: Sequence[Mapping[int, object]]) -> list[int]:
 def _estimate(values: Values, covariance: Values | None, images: int, level: float) -> Estimate:
     """Estimate from a difference per seed.
 
-    The variance of the mean has a part that all seeds share, which images alone explain, and one of each seed. The
-    quantile is the geometric mean of the two parts' t quantiles, weighted by their variances: the arithmetic one
-    (Cochran and Cox) covers too much with two or three seeds, Satterthwaite's degrees of freedom too little. Seeds that
-    by chance differ less than their images alone would make them differ add nothing: then the interval is that over
-    images for these very runs, and never narrower.
+    The variance of the mean has two parts. The part that all seeds share comes from the images alone: the mean
+    covariance between seeds, with images - 1 degrees of freedom. The part of the seeds is their sample variance divided
+    by their number, with seeds - 1 degrees of freedom. It is never dropped, and never taken smaller than the draws of
+    images alone make the seeds differ. The two are joined by `dupl.report.tables.behrens_fisher`.
 
     Args:
         values: Differences, (seeds,).
@@ -162,32 +168,26 @@ def _estimate(values: Values, covariance: Values | None, images: int, level: flo
         images: How many.
         level: Of the interval.
     """
-    from scipy import optimize, special
-
     seeds, value = len(values), float(values.mean())
-    parts = [(float(values.var(ddof=1)) / seeds, seeds - 1)] if seeds > 1 else []
+    own, shared = float(values.var(ddof=1)) if seeds > 1 else 0.0, 0.0
     if covariance is not None:
-        other = covariance[~np.eye(seeds, dtype=bool)]
         alone = float(covariance.mean())
-        parts.append((max(0.0, float(other.mean())) if seeds > 1 else alone, images - 1))
-        if sum(variance for variance, _ in parts) <= alone:
-            parts = [(alone, images - 1)]
-    error = math.sqrt(sum(variance for variance, _ in parts))
-    if error < EXACT:
-        return Estimate(value, value, value, float(abs(value) < EXACT), seeds, images)
-
-    def reach(alpha: float) -> float:
-        """Half the width of the interval of level 1 - alpha."""
-        quantiles = [(-special.stdtrit(df, alpha / 2)) ** (variance / error**2) for variance, df in parts]
-        return error * float(np.prod(quantiles))
-
-    tiny, half = 1e-12, reach(1 - level)
-    p = tiny if reach(tiny) < abs(value) else optimize.brentq(lambda a: reach(a) - abs(value), tiny, 1, xtol=1e-14)
-    return Estimate(value, value - half, value + half, float(p), seeds, images)
+        shared = max(0.0, float(covariance[~np.eye(seeds, dtype=bool)].mean())) if seeds > 1 else alone
+        own = max(own, seeds * (alone - shared))
+    parts = {"seeds": Part((own / seeds) ** 0.5, seeds - 1), "images": Part(shared**0.5, images - 1)}
+    parts = {name: part for name, part in parts.items() if part.error > EXACT and part.df > 0}
+    covers = [*["seeds"] * ("seeds" in parts), *["images"] * (images > 0)]
+    told = tuple(map(float, values))
+    if not parts:
+        return Estimate(told, value, value, None, images, " x ".join(covers) or "seeds")
+    half = half_width(1 - level, tuple(parts.values()))
+    known = seeds >= P_SEEDS and "seeds" in parts
+    p = two_sided(value, tuple(parts.values())) if known else None
+    return Estimate(told, value - half, value + half, p, images, " x ".join(covers))
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:
-    """Holm's correction of the p values of one family; None is no test, and stays None."""
+    """Correct the p values of one family by Holm's method; None is no test, and stays None."""
     order = sorted((value, k) for k, value in enumerate(p) if value is not None)
     found: list[float | None] = [None] * len(p)
     highest = 0.0
@@ -197,13 +197,16 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
     return found
 
 
-def stars(p: float | None) -> str:
-    """Marks of a p value: * below 0.05, ** below 0.01, *** below 0.001."""
-    return "" if p is None else next((mark for limit, mark in STARS if p < limit), "")
+def stars(p: float | None, seeds: int) -> str:
+    """Return the marks of a p value: * below 0.05, ** below 0.01, *** below 0.001 and from `THREE_STAR_SEEDS` seeds."""
+    if p is None or seeds < P_SEEDS:
+        return ""
+    mark = next((mark for limit, mark in STARS if p < limit), "")
+    return mark if seeds >= THREE_STAR_SEEDS else mark[:2]
 
 
 def marginal_weights(has: Sequence[Collection[str]], factor: str) -> list[float] | None:
-    """Weights of rows whose sum is a factor's effect: its mean over all pairs of rows that differ in it alone.
+    """Return weights of rows whose sum is a factor's effect: its mean over all pairs of rows that differ in it alone.
 
     In a full factorial this is the mean of the rows with it minus the mean of those without; where some combinations
     mean nothing, rows without a partner do not count.

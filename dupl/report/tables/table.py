@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dupl.report.tables.column import Evidence, provenance
 from dupl.report.tables.comparison import Comparison, Estimates, Loader
+from dupl.report.tables.kinds import LEVEL, two_kinds
 from dupl.report.tables.outline import Column, Outline, PlannedRun, Row
 from dupl.report.tables.statistics import Estimate, Summary, holm, marginal_weights
 
@@ -76,6 +77,7 @@ class Table:
         effects: Of a factorial, by factor and column key.
         notes: On the whole table.
         provenance: Names and values.
+        cautions: By column key, a footnote to the whole column.
     """
 
     outline: Outline
@@ -83,6 +85,7 @@ class Table:
     effects: Mapping[tuple[str, str], Step]
     notes: tuple[str, ...]
     provenance: Mapping[str, str]
+    cautions: Mapping[str, str] = field(default_factory=dict)
 
 
 def table(
@@ -133,7 +136,22 @@ def table(
             effects |= {(key, column.key): s for key, s in zip(varied, corrected, strict=True) if s is not None}
     used = [evidence.used for evidence in measured.values()]
     notes, facts = provenance(outline.name, runs, used, mixed, command)
-    return Table(outline, cells, effects, notes, facts)
+    return Table(outline, cells, effects, notes, facts, _cautions(outline, cells))
+
+
+def _cautions(outline: Outline, cells: Mapping[tuple[str, str], Cell]) -> dict[str, str]:
+    """The columns whose seeds are of two kinds, with the test that says so."""
+    found = {}
+    for column in outline.columns:
+        part = [cells[row.key, column.key] for row in outline.rows]
+        different = {cell.fingerprints: tuple(cell.values.values()) for cell in part}  # rows may share their runs
+        p = two_kinds(list(different.values()))
+        if p is not None and p < LEVEL:
+            found[column.key] = (
+                f"the seeds are of two kinds (test of one kind: p = {p:.2g}): no interval, p value or star of so few "
+                "seeds holds; look at the single seeds"
+            )
+    return found
 
 
 def _step(outline: Outline, row: Row, column: Column, estimates: Estimates) -> Step | None:
