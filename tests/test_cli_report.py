@@ -142,7 +142,7 @@ class TestTable:
         gap = float(step["mean"]) - float(first["mean"])
         assert float(step["change_value"]) == pytest.approx(gap)
         assert float(step["ci_low"]) < gap < float(step["ci_high"])
-        assert float(step["p_holm"]) >= float(step["p"]) > 0
+        assert step["p_holm"] == step["p"] == "", "two seeds"
         assert float(step["paper_change"]) == pytest.approx(2.5)
         assert found["both", "M"]["paper_change"] == ""
 

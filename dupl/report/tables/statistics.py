@@ -157,10 +157,11 @@ def _shared(rows: Sequence[Mapping[int, object]]) -> list[int]:
 def _estimate(values: Values, covariance: Values | None, images: int, level: float) -> Estimate:
     """Estimate from a difference per seed.
 
-    The variance of the mean has two parts. The part that all seeds share comes from the images alone: the mean
-    covariance between seeds, with images - 1 degrees of freedom. The part of the seeds is their sample variance divided
-    by their number, with seeds - 1 degrees of freedom. It is never dropped, and never taken smaller than the draws of
-    images alone make the seeds differ. The two are joined by `dupl.report.tables.behrens_fisher`.
+    The variance of the mean has two parts. That of the seeds is their sample variance divided by their number, with
+    seeds - 1 degrees of freedom; it is never dropped. That of the images is the mean covariance between seeds, with
+    images - 1 degrees of freedom. Seeds that agree more closely than the draws of images let these very runs agree
+    leave the missing variance to the images, so that no interval is narrower than that over images alone. The two parts
+    are joined by `dupl.report.tables.behrens_fisher`.
 
     Args:
         values: Differences, (seeds,).
@@ -169,12 +170,11 @@ def _estimate(values: Values, covariance: Values | None, images: int, level: flo
         level: Of the interval.
     """
     seeds, value = len(values), float(values.mean())
-    own, shared = float(values.var(ddof=1)) if seeds > 1 else 0.0, 0.0
+    own, shared = float(values.var(ddof=1)) / seeds if seeds > 1 else 0.0, 0.0
     if covariance is not None:
-        alone = float(covariance.mean())
-        shared = max(0.0, float(covariance[~np.eye(seeds, dtype=bool)].mean())) if seeds > 1 else alone
-        own = max(own, seeds * (alone - shared))
-    parts = {"seeds": Part((own / seeds) ** 0.5, seeds - 1), "images": Part(shared**0.5, images - 1)}
+        between = covariance[~np.eye(seeds, dtype=bool)]
+        shared = max(0.0, float(covariance.mean()) - own, float(between.mean()) if seeds > 1 else 0.0)
+    parts = {"seeds": Part(own**0.5, seeds - 1), "images": Part(shared**0.5, images - 1)}
     parts = {name: part for name, part in parts.items() if part.error > EXACT and part.df > 0}
     covers = [*["seeds"] * ("seeds" in parts), *["images"] * (images > 0)]
     told = tuple(map(float, values))
