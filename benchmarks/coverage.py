@@ -1,10 +1,13 @@
-"""How often the intervals of dupl.report.tables.statistics contain the truth, on simulated evaluations.
+"""How often p values and intervals of dupl.report.tables.statistics are right, on simulated tables and evaluations.
 
-    python benchmarks/coverage.py [--experiments 2000] [--only NAME ...] [--resamples 1000] [--jobs 1]
+    python benchmarks/coverage.py [--tables 100000] [--experiments 2000] [--only NAME ...] [--resamples 1000] [--jobs 1]
 
-Prints a Markdown table. A population of images, each with its objects and its difficulty, is made once for each case;
-every experiment draws images and seeds from it, counts pixels of two (or four) rows, and asks for the interval of their
-difference. The truth is the difference on the whole population, over many seeds.
+Prints Markdown tables. The first ones are of `rates.py`: coverage, false positives and power of tables with normal
+seeds, of the rules that were compared, and of seeds of two kinds. ``--experiments 0`` prints them alone, ``--tables 0``
+leaves them out. The last one is of intervals on simulated evaluations: a population of images, each with its objects
+and its difficulty, is made once for each case; every experiment draws images and seeds from it, counts pixels of two
+(or four) rows, and asks for the interval of their difference. The truth is the difference on the whole population, over
+many seeds.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rates import grid
 
 from dupl.report.tables.counts import Counts, Metric
 from dupl.report.tables.statistics import Draws, contrast, marginal_weights
@@ -225,12 +229,17 @@ def run(case: Case, experiments: int, resamples: int, jobs: int = 1) -> dict[str
 def main() -> None:
     """Run the cases and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", type=int, default=100_000)
     parser.add_argument("--experiments", type=int, default=2000)
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only", nargs="+", default=[""], metavar="NAME", help="cases whose name begins so")
     arguments = parser.parse_args()
-    print("| case | truth | coverage | too high / too low | width | plain bootstrap: coverage | width |")
+    for line in grid(arguments.tables) if arguments.tables else ():
+        print(line, flush=True)
+    if not arguments.experiments:
+        return
+    print("\n| case | truth | coverage | too high / too low | width | plain bootstrap: coverage | width |")
     print("|---|---|---|---|---|---|---|", flush=True)
     for case in CASES:
         if case.name.startswith(tuple(arguments.only)):

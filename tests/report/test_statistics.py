@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dupl.report.tables import counts as counts_module
+from dupl.report.tables import statistics as statistics_module
 from dupl.report.tables.behrens_fisher import Part, half_width, two_sided
 from dupl.report.tables.counts import Counts, Metric
 from dupl.report.tables.statistics import (
@@ -389,8 +390,59 @@ class TestContrast:
 def benchmark():
     spec = importlib.util.spec_from_file_location("benchmark_of_coverage", BENCHMARK)
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(BENCHMARK.parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(BENCHMARK.parent))
     return module
+
+
+@pytest.fixture(scope="module")
+def rates(benchmark):
+    return sys.modules["rates"]
+
+
+class TestRates:
+    """False positives and power of tables with normal seeds, over the grid of the benchmark."""
+
+    TABLES = 20_000
+
+    @pytest.mark.parametrize("seeds", [3, 5])
+    def test_p_values_are_as_rare_as_they_say(self, rates, seeds):
+        for setting in rates.settings(seeds):
+            found = rates.rates(rates.table_rule, setting, self.TABLES)
+            assert found.small[0] <= 2 * 5 and found.small[1] <= 2 * 1 and found.small[2] <= 3 * 0.1, setting
+            assert found.family <= 7, setting
+
+    @pytest.mark.parametrize("wide", [1.0, 10.0])
+    def test_power_of_five_seeds(self, rates, wide):
+        assert rates.power(rates.table_rule, rates.Setting(5, float("inf"), wide), self.TABLES) >= 85
+
+    def test_rules_that_were_not_taken_break_a_limit(self, rates):
+        wide = rates.Setting(3, float("inf"), 10.0)
+        assert rates.rates(rates.pooled, wide, self.TABLES).small[2] > 10
+        assert rates.rates(rates.moderated, wide, self.TABLES).small[2] > 3
+        assert rates.rates(rates.welch, rates.Setting(3, 30.0), self.TABLES).small[2] > 0.9
+
+    @pytest.mark.parametrize("ratio", [0.0, 1.0, 30.0])
+    def test_the_simulated_rule_is_that_of_tables(self, rates, ratio):
+        made = rates.draw(rates.Setting(3, ratio), 40, np.random.default_rng(5), change=3.0)
+        decided = {alpha: rates.table_rule(made, alpha) for alpha in (0.2, 0.05, 0.01)}
+        for place in np.ndindex(made.mean.shape):
+            mean, own, shared, alone = (float(part[place]) for part in (made.mean, made.own, made.shared, made.alone))
+            values = mean + (3 * own) ** 0.5 * np.array([-1.0, 0.0, 1.0])
+            covariance = np.full((3, 3), shared) + 3 * (alone - shared) * np.eye(3)
+            found = statistics_module._estimate(values, covariance, rates.IMAGES, 0.95)
+            for alpha, below in decided.items():
+                assert (found.p < alpha) == below[place] or found.p == pytest.approx(alpha, rel=1e-3)
+
+    def test_two_kinds_of_seeds(self, rates):
+        """All three are of one kind in a quarter of rows, all five in a sixteenth."""
+        found = [
+            rates.rates(rates.own_t, rates.Setting(seeds, float("inf")), self.TABLES, gap=20.0) for seeds in (3, 5)
+        ]
+        assert found[0].small[0] == pytest.approx(25, abs=1) and found[1].small[0] == pytest.approx(6.25, abs=0.5)
 
 
 class TestCoverage:

@@ -53,7 +53,7 @@ def half_width(alpha: float, parts: tuple[Part, ...]) -> float:
     ends = [-part.error * float(special.stdtrit(part.df, alpha / 2)) for part in parts]
     if len(parts) == 1:
         return ends[0]
-    found = optimize.brentq(lambda x: two_sided(x, parts) - alpha, 0.999 * max(ends), 1.001 * sum(ends), rtol=1e-10)
+    found = optimize.brentq(lambda x: two_sided(x, parts) - alpha, max(ends) / 2, 2 * sum(ends), rtol=1e-10)
     return float(found)
 
 
