@@ -16,7 +16,7 @@ from dupl.report.pages.html import environment
 from dupl.report.pages.table_view import grid_views
 from dupl.report.run_comparison import table_chart
 from dupl.report.tables.counts import Counts, Metric
-from dupl.report.tables.layout import layout, letter, signed
+from dupl.report.tables.layout import chance, layout, letter, signed
 from dupl.report.tables.render import render
 from dupl.report.tables.statistics import holm
 from dupl.report.tables.table import Column, Outline, PlannedRun, Row, Table, table
@@ -322,7 +322,7 @@ class TestLayout:
         [
             (1, ["no p value and no star below 3 seeds", "an interval over images alone"]),
             (2, ["no p value and no star below 3 seeds"]),
-            (3, ["*, **, ***", "*** only from 5 seeds"]),
+            (3, ["*, **, ***", "*** and p < 0.001 only from 5 seeds"]),
             (5, ["*, **, ***"]),
         ],
     )
@@ -362,6 +362,10 @@ class TestLayout:
         assert f'Seg.<sup><a href="#note-{key}">{key}</a></sup>' in grids_html(made)[0]
         assert all(caution in line["notes"] for line in csv.DictReader(io.StringIO(render(made, "csv"))))
         assert filled(seeds=5).table().cautions == {}
+
+    def test_three_seeds_claim_no_p_below_a_thousandth(self):
+        told = {p: (chance(p, 3), chance(p, 5)) for p in (0.0004, 0.004, 0.25)}
+        assert told == {0.0004: ("< 0.01", "< 0.001"), 0.004: ("0.004", "0.004"), 0.25: ("0.25", "0.25")}
 
     def test_every_seed_is_a_dot(self):
         made = filled(seeds=3).table()

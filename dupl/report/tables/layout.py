@@ -216,13 +216,15 @@ def _told(step: Step, change: Text) -> list[Text]:
     if step.estimate is None:
         return [change, Text(NONE)]
     text = f"{change.text} {interval(step.estimate)}"
-    p = Text(NONE if step.p is None else chance(step.p))
+    p = Text(NONE if step.p is None else chance(step.p, step.estimate.seeds))
     return [Text(text, change.notes, step.estimate, strong=True), p]
 
 
-def chance(p: float) -> str:
-    """A p value, two digits of it."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+def chance(p: float, seeds: int) -> str:
+    """Write a p value with two digits; below `THREE_STAR_SEEDS` seeds nothing under 0.001 is claimed."""
+    if p < 0.001:
+        return "< 0.001" if seeds >= THREE_STAR_SEEDS else "< 0.01"
+    return f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
 def _steps(
@@ -261,7 +263,7 @@ def _general(table: Table) -> list[str]:
     if any(estimate.p is not None for estimate in estimates):
         notes.append("*, **, ***: p < 0.05, 0.01, 0.001, corrected by Holm over the rows of a column")
         if any(P_SEEDS <= estimate.seeds < THREE_STAR_SEEDS for estimate in estimates):
-            notes.append(f"*** only from {THREE_STAR_SEEDS} seeds")
+            notes.append(f"*** and p < 0.001 only from {THREE_STAR_SEEDS} seeds")
     if any(estimate.seeds < P_SEEDS for estimate in estimates):
         notes.append(f"no p value and no star below {P_SEEDS} seeds: nothing follows for other seeds from so few")
     if "images" in over:
