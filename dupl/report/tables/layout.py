@@ -1,4 +1,4 @@
-"""A table as it stands on paper: cells of text, footnotes by letter. What every format shows is decided here."""
+"""Arrange a table as cells of text and footnotes by letter, the same for every output format."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ INTERVAL, P = "ours, 95 % interval", "p (Holm)"
 
 @dataclass(frozen=True)
 class Text:
-    """What stands in a cell.
+    """The text of a cell.
 
     Attributes:
-        text: Plain.
+        text: Plain text.
         notes: Letters of its footnotes.
-        estimate: That it tells, for a drawing beside it.
-        strong: Whether it is to be seen first.
+        estimate: The estimate in the text, for a drawing beside it.
+        strong: Whether the cell is emphasised.
     """
 
     text: str
@@ -36,12 +36,12 @@ class Grid:
     """Rows of cells under a header of two lines.
 
     Attributes:
-        title: Of the grid.
+        title: Title of the grid.
         groups: Label, split and protocol in words, and number of columns, in order.
-        header: One text for each column; the first is of the labels.
-        marks: How many columns after the first are check marks.
-        rows: As many cells each.
-        letters: Of the footnotes to each group.
+        header: One text for each column; the first is that of the labels.
+        marks: Number of columns of check marks, after the first column.
+        rows: Cells, as many as the header has texts.
+        letters: Letters of the footnotes of each group.
     """
 
     title: str
@@ -54,14 +54,14 @@ class Grid:
 
 @dataclass(frozen=True)
 class Document:
-    """Everything that is printed.
+    """Everything that is printed of a table.
 
     Attributes:
-        title: Of the table.
-        measures: What each column is, and by which protocol it was measured.
+        title: Title of the table.
+        measures: Each column's label, with its metric and protocol.
         grids: The table, its changes, and effects where there are any.
-        footnotes: Letter and text.
-        notes: On the whole.
+        footnotes: Letters and texts.
+        notes: Notes on the whole table.
         provenance: Names and values.
     """
 
@@ -75,28 +75,28 @@ class Document:
 
 @dataclass
 class Footnotes:
-    """Texts by letter, each once, in the order of their first use."""
+    """Footnotes by letter; equal texts share a letter, in the order of their first use."""
 
     letters: dict[str, str] = field(default_factory=dict)
 
     def add(self, texts: Iterable[str]) -> tuple[str, ...]:
-        """The letters of texts."""
+        """Return the letters of texts, with new letters for new texts."""
         return tuple(self.letters.setdefault(text, letter(len(self.letters))) for text in texts if text)
 
 
 def letter(number: int) -> str:
-    """a, b, ..., z, aa, ab, ..."""
+    """Return the letter of a number: a, b, ..., z, aa, ab, ..."""
     return (letter(number // 26 - 1) if number >= 26 else "") + chr(ord("a") + number % 26)
 
 
 def signed(value: float) -> str:
-    """With its sign, one decimal; no sign where it rounds to 0."""
+    """Write a number with its sign and one decimal; without a sign where it rounds to 0."""
     text = f"{value:+.1f}".replace("-", "−")
     return "0.0" if text[1:] == "0.0" else text
 
 
 def spread(cell: Cell) -> str:
-    """Mean, standard deviation and number of seeds: "66.7 ± 0.4 (3)"."""
+    """Write mean, standard deviation and number of seeds: "66.7 ± 0.4 (3)"."""
     if cell.summary is None:
         return NONE
     mean, std, n = cell.summary.mean, cell.summary.std, cell.summary.n
@@ -104,12 +104,12 @@ def spread(cell: Cell) -> str:
 
 
 def interval(estimate: Estimate) -> str:
-    """Ends of an interval: "[1.1, 4.0]"."""
+    """Write the ends of an interval: "[1.1, 4.0]"."""
     return f"[{estimate.low:.1f}, {estimate.high:.1f}]".replace("-", "−")
 
 
 def layout(table: Table) -> Document:
-    """Arranges a table; see `dupl.report.tables.render` for its formats."""
+    """Arrange a table for printing; `dupl.report.tables.render` has the formats."""
     footnotes = Footnotes()
     grids = [_main(table, footnotes)]
     if steps := [row for row in table.outline.rows if table.outline.against(row) is not None]:
@@ -132,7 +132,7 @@ def _measure(column: Column) -> str:
 
 
 def _protocol(column: Column) -> str:
-    """How a column was measured, for its head; what the plan asks for where nothing was measured yet."""
+    """How a column was measured, or the plan's protocol where nothing was measured yet."""
     return column.how or f"protocol {column.protocol}"
 
 
@@ -195,7 +195,7 @@ def _starred(step: Step) -> str:
 
 
 def _changes(table: Table, rows: Sequence[Row], footnotes: Footnotes) -> Grid:
-    """Every step in figures: change with its interval, p and the paper's change."""
+    """Every change with its interval and p value, and the paper's change."""
     outline, shown = table.outline, []
     names = {row.key: row.label for row in outline.rows}
     steps = {c.key: [s for row in rows if (s := table.cells[row.key, c.key].step) is not None] for c in outline.columns}
@@ -253,7 +253,7 @@ def _effects(table: Table, footnotes: Footnotes) -> Grid:
 
 
 def _general(table: Table) -> list[str]:
-    """What holds for every cell."""
+    """Notes that hold for every cell."""
     steps = [cell.step for cell in table.cells.values()] + list(table.effects.values())
     estimates = [step.estimate for step in steps if step is not None and step.estimate is not None]
     over = {estimate.over for estimate in estimates}

@@ -23,12 +23,12 @@ P_SEEDS, THREE_STAR_SEEDS = 3, 5  # fewer give no p value, and no third star
 
 @dataclass(frozen=True)
 class Summary:
-    """Values over seeds.
+    """Mean and spread of values over seeds.
 
     Attributes:
-        n: How many.
-        mean: Of them.
-        std: Sample standard deviation (n - 1); None of one value.
+        n: Number of values.
+        mean: Their mean.
+        std: Sample standard deviation (n - 1); None for one value.
     """
 
     n: int
@@ -37,20 +37,20 @@ class Summary:
 
     @classmethod
     def of(cls, values: Collection[float]) -> Summary:
-        """Of at least one value."""
+        """Summarise at least one value."""
         numbers = np.array(list(values), float)
         return cls(len(numbers), float(numbers.mean()), float(numbers.std(ddof=1)) if len(numbers) > 1 else None)
 
 
 @dataclass(frozen=True)
 class Draws:
-    """One run's metric, of its images and of variations of them.
+    """One run's metric on its images and on resamples of them.
 
     Attributes:
-        value: Of the images as they are, percent.
-        resampled: Of images drawn with replacement, (resamples,).
-        left_out: Without each image, (images,).
-        images: Names.
+        value: On the images as they are, percent.
+        resampled: On images drawn with replacement, (resamples,).
+        left_out: Without each image in turn, (images,).
+        images: Names of the images.
     """
 
     value: float
@@ -60,7 +60,7 @@ class Draws:
 
     @classmethod
     def of(cls, counts: Counts, metric: Metric, resamples: int = RESAMPLES, seed: int = 0) -> Draws:
-        """Of one evaluation."""
+        """Compute them from the counts of one evaluation."""
         drawn = counts.resampled(metric, resamples, seed)
         return cls(counts.value(metric), drawn, counts.left_out(metric), counts.images)
 

@@ -23,7 +23,7 @@ MANY = 3  # changed factors that still make a name
 
 @dataclass(frozen=True)
 class Step:
-    """What changes from one row to another.
+    """The change from one row to another.
 
     Attributes:
         label: "+ DTA".
