@@ -151,7 +151,7 @@ def table_chart(table: Table) -> Figure:
         single = [(place, seed, v) for place, cell in enumerate(cells) for seed, v in cell.values.items()]
         means = [None if cell.summary is None else cell.summary.mean for cell in cells]
         spread = [0.0 if cell.summary is None else cell.summary.std or 0.0 for cell in cells]
-        runs = {"x": [v for *_, v in single], "y": [place + BESIDE for place, *_ in single]}
+        runs: dict[str, Any] = {"x": [v for *_, v in single], "y": [place + BESIDE for place, *_ in single]}
         runs["text"] = [f"{names[place]}, seed {seed}" for place, seed, _ in single]
         bars = {"type": "data", "array": spread, "thickness": 1.5}
         drawn: dict[str, dict[str, Any]] = {
