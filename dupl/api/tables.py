@@ -78,13 +78,13 @@ def ablation_table(
         plan,row,label,column,metric,...
     """
     from dupl.plans.commands import report_command
-    from dupl.report.tables.ablation import outline_of, tabulate
+    from dupl.report.tables.ablation import tabulate
 
     made, store = load_plan(plan), open_store(store)
     planned = made.expand(rows, seeds, override_values(overrides))
     name = str(plan) if isinstance(plan, (str, Path)) else plan.name
     line = report_command(name, store.root, form=form, rows=rows, seeds=seeds, overrides=overrides)
-    return tabulate(outline_of(made, rows), planned, store, line, progress or (lambda done, total: None))
+    return tabulate(made.select(rows), planned, store, line, progress or (lambda done, total: None))
 
 
 def write_run_page(run: AnyRun, out: str | Path | None = None) -> Path:
@@ -126,7 +126,7 @@ def put_table_on_wandb(table: AblationTable, root: str | Path, mode: str, tell: 
     from dupl.report.tables.render import TIDY, lines
     from dupl.track.after_training import log_table
 
-    name = table.table.outline.name
+    name = table.table.plan.name
     log_table(pd.DataFrame(lines(table.table), columns=TIDY), name, table_folder(root, name), mode, tell)
 
 

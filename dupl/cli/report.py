@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from dupl.plans.plan import Plan, PlannedRun
-    from dupl.report.tables.outline import Outline
-    from dupl.report.tables.outline import PlannedRun as Told
+    from dupl.report.tables.row_run import RowRun
     from dupl.report.tables.table import Table
     from dupl.runs.store import RunStore
 
@@ -121,7 +120,7 @@ def _page(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def pages(runs: list[Told], wanted: bool) -> list[Told]:
+def pages(runs: list[RowRun], wanted: bool) -> list[RowRun]:
     """The runs, after the page of each that was begun is written, where that is wanted."""
     from dupl.report.pages.run import write
 
@@ -131,7 +130,7 @@ def pages(runs: list[Told], wanted: bool) -> list[Told]:
     return runs
 
 
-def tabulate(arguments: argparse.Namespace, form: str) -> tuple[Table, list[Told], DataFrame]:
+def tabulate(arguments: argparse.Namespace, form: str) -> tuple[Table, list[RowRun], DataFrame]:
     """The table of a plan from the store, its runs, and the metrics of those that there are."""
     from dupl.config import overrides
     from dupl.plans.plan import load
@@ -139,76 +138,21 @@ def tabulate(arguments: argparse.Namespace, form: str) -> tuple[Table, list[Told
 
     plan = load(arguments.what)
     planned = plan.expand(arguments.rows, arguments.seeds, overrides.parse(arguments.set))
-    outline = outline_of(plan, arguments.rows)
-    return tabulate_runs(outline, planned, RunStore(arguments.root), command_line(arguments, form))
+    return tabulate_runs(plan.select(arguments.rows), planned, RunStore(arguments.root), command_line(arguments, form))
 
 
 def tabulate_runs(
-    outline: Outline, planned: list[PlannedRun], store: RunStore, line: str
-) -> tuple[Table, list[Told], DataFrame]:
+    plan: Plan, planned: list[PlannedRun], store: RunStore, line: str
+) -> tuple[Table, list[RowRun], DataFrame]:
     """The same for planned runs, with the command to note."""
-    from dupl.report.tables.outline import PlannedRun as Told
-    from dupl.report.tables.table import table
-    from dupl.runs import frames
+    from dupl.report.tables import ablation
 
     console = stderr()
-    wanted = {run.fingerprint for run in planned}
-    runs = {stored.fingerprint: stored for stored in store.best() if stored.fingerprint in wanted}
-    told = []
-    for run in planned:
-        stored = runs.get(run.fingerprint)
-        if stored is None:
-            told.append(Told(run.row, run.seed, run.fingerprint))
-            continue
-        status = stored.status
-        facts = (str(stored.path), stored.state, status.iteration, status.iterations, status.error)
-        told.append(Told(run.row, run.seed, run.fingerprint, *facts))
-    frame = store.frame(runs.values())
     with progress_bar("intervals", console) as progress:
-        done, todo = 0, len(outline.columns) * sum(stored.state == "finished" for stored in runs.values())
-
-        def pixels(fingerprint: str, protocol: str, split: str) -> DataFrame:
-            nonlocal done
-            done += 1
-            progress(done, todo)
-            found = store.per_image(runs=[runs[fingerprint]], protocol=protocol)
-            return found[found["split"] == split]
-
-        made = table(
-            outline,
-            told,
-            frame,
-            pixels,
-            subsets=subsets_of(planned),
-            mixed=frames.mixed,
-            command=line,
-        )
+        found = ablation.tabulate(plan, planned, store, line, progress)
     for path, reason in store.skipped:
-        console.print(f"passed over {path}: {reason}", soft_wrap=True, markup=False)
-    return made, told, frame
-
-
-def outline_of(plan: Plan, rows: list[str] | None) -> Outline:
-    """A plan, or some of its rows, as the report takes it."""
-    from dupl.report.tables.outline import Column, Outline, Row
-
-    return Outline(
-        name=plan.name,
-        title=plan.title,
-        columns=tuple(Column(c.key, c.label, c.metric, c.protocol) for c in plan.columns),
-        rows=tuple(Row(r.key, r.label, r.has, r.paper, r.note) for r in plan.rows if rows is None or r.key in rows),
-        factors=plan.factors,
-        kind=plan.kind,
-        compare=plan.compare,
-        heading=plan.heading,
-        reference=plan.reference,
-    )
-
-
-def subsets_of(planned: list[PlannedRun]) -> dict[str, list[str]]:
-    """Class names by the name of a subset's mIoU, as the runs' recipes have them."""
-    found = [run.config.evaluation.get("subset") or {} for run in planned]
-    return {one["name"]: list(one["classes"]) for one in found if one.get("name")}
+        console.print(f"skipped {path}: {reason}", soft_wrap=True, markup=False)
+    return found.table, found.runs, found.metrics
 
 
 def command_line(arguments: argparse.Namespace, form: str, what: str = "") -> str:

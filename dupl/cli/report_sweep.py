@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from dupl.plans.sweep import Sweep
     from dupl.report.sweep.summary import SweepReport
     from dupl.report.sweep.trials import SweepOutline
-    from dupl.report.tables.outline import Outline
     from dupl.report.tables.table import Table
     from dupl.runs.store import RunStore
 
@@ -115,7 +114,6 @@ def plan_tables(sweep: Sweep, found: DataFrame, store: RunStore, line: str) -> l
     A row's run is that of the plan, trained and judged on the sweep's data: a trial has it where its other parameters
     are the recipe's. Tables with fewer than two such rows are left out.
     """
-    from dupl.cli.report import outline_of as told
     from dupl.cli.report import tabulate_runs
     from dupl.config import catalogue
     from dupl.plans.plan import load
@@ -131,15 +129,15 @@ def plan_tables(sweep: Sweep, found: DataFrame, store: RunStore, line: str) -> l
         planned = plan.expand(seeds=[sweep.config.runtime.seed], sets=merge(sweep.set, sweep.search))
         if sum(run.fingerprint in done for run in planned) < 2:
             continue
-        tables.append(tabulate_runs(_as_trained(told(plan, None), plan, sweep), planned, store, line)[0])
+        tables.append(tabulate_runs(_as_trained(plan, sweep), planned, store, line)[0])
     return tables
 
 
-def _as_trained(outline: Outline, plan: Plan, sweep: Sweep) -> Outline:
-    """The table's columns as trials have them, and what its numbers are not."""
-    columns = tuple(replace(column, protocol="train") for column in outline.columns)
+def _as_trained(plan: Plan, sweep: Sweep) -> Plan:
+    """Return a plan with the columns that trials have, and with what its numbers are not."""
+    columns = tuple(replace(column, protocol="train") for column in plan.columns)
     reference = (
         f"from trials of the sweep {sweep.name}, one seed, judged on its search split by the training's own "
         "evaluation; the paper's numbers are of val, and of its protocol"
     )
-    return replace(outline, title=f"{plan.title} (from trials)", columns=columns, reference=reference)
+    return replace(plan, title=f"{plan.title} (from trials)", columns=columns, reference=reference)

@@ -27,7 +27,7 @@ def put(made: Table, root: Path, mode: str) -> None:
     from dupl.report.tables.render import TIDY, lines
     from dupl.track.after_training import log_table
 
-    frame, console, name = pd.DataFrame(lines(made), columns=TIDY), stderr(), made.outline.name
+    frame, console, name = pd.DataFrame(lines(made), columns=TIDY), stderr(), made.plan.name
     log_table(frame, name, folder(root, name), mode, lambda line: console.print(line, soft_wrap=True, markup=False))
 
 
@@ -40,7 +40,7 @@ def put_finished(arguments: argparse.Namespace, plan: Plan, planned: Sequence[Pl
         planned: Its runs.
         began: Whether any was begun just now; if none was, a table that was put there before stays as it is.
     """
-    from dupl.cli.report import command_line, outline_of, tabulate_runs
+    from dupl.cli.report import command_line, tabulate_runs
     from dupl.runs.layout import TRACKER
     from dupl.runs.store import RunStore
     from dupl.track.choice import choose
@@ -50,7 +50,7 @@ def put_finished(arguments: argparse.Namespace, plan: Plan, planned: Sequence[Pl
         if mode == "off" or (not began and (folder(arguments.root, plan.name) / TRACKER).is_file()):
             return
         line = command_line(arguments, "md", arguments.plan)
-        made, _, _ = tabulate_runs(outline_of(plan, None), list(planned), RunStore(arguments.root), line)
+        made, _, _ = tabulate_runs(plan, list(planned), RunStore(arguments.root), line)
         put(made, arguments.root, mode)
     except Exception as error:  # the runs are finished, whatever becomes of this
         what = f"the table was not put on wandb: {type(error).__name__}: {error}"

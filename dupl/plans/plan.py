@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Column", "Plan", "PlannedRun", "Row", "expand", "load"]
 
 SEED = "runtime.seed"
+PREVIOUS = "previous"  # as `compare`: each row against the one above
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,17 @@ class Plan:
     def protocols(self) -> tuple[str, ...]:
         """The protocols that the columns need; "final" is an evaluation after training."""
         return tuple(p for p in PROTOCOLS if p in {column.protocol for column in self.columns})
+
+    def against(self, row: Row) -> Row | None:
+        """Return the row that a row is compared with; None for the first one, or a row that is compared with none."""
+        if self.compare == PREVIOUS:
+            place = self.rows.index(row)
+            return self.rows[place - 1] if place else None
+        return next((other for other in self.rows if other.key == self.compare and other is not row), None)
+
+    def select(self, rows: Sequence[str] | None) -> Plan:
+        """Return the plan with some of its rows, by their keys; with all of them where None."""
+        return self if rows is None else replace(self, rows=tuple(row for row in self.rows if row.key in rows))
 
     def expand(
         self,

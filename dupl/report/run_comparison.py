@@ -139,7 +139,7 @@ def table_chart(table: Table) -> Figure:
     """
     from plotly.subplots import make_subplots
 
-    columns, rows = table.outline.columns, table.outline.rows
+    columns, rows = table.plan.columns, table.plan.rows
     names, places = [label_of(row.label) for row in rows], list(range(len(rows)))
     figure = make_subplots(1, len(columns), shared_yaxes=True, horizontal_spacing=0.06)
     figure.update_layout(blank(130 + 34 * len(rows), hovermode="closest").layout)

@@ -12,14 +12,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dupl.plans.plan import Column, Plan, Row
 from dupl.report.pages.html import environment
 from dupl.report.pages.table_view import grid_views
 from dupl.report.run_comparison import table_chart
 from dupl.report.tables.counts import Counts, Metric
 from dupl.report.tables.layout import chance, layout, letter, signed
 from dupl.report.tables.render import render
+from dupl.report.tables.row_run import RowRun
 from dupl.report.tables.statistics import holm
-from dupl.report.tables.table import Column, Outline, PlannedRun, Row, Table, table
+from dupl.report.tables.table import Table, table
 
 CLASSES = ("background", "cat", "cow")
 FACTORS = {"A": "first", "B": "second"}
@@ -49,7 +51,7 @@ class Store:
     """Runs in memory: planned, measured, counted."""
 
     def __init__(self) -> None:
-        self.runs: list[PlannedRun] = []
+        self.runs: list[RowRun] = []
         self.lines: list[dict[str, object]] = []
         self.counts: dict[str, pd.DataFrame] = {}
 
@@ -57,7 +59,7 @@ class Store:
         """A finished run, or one without a value; returns its fingerprint."""
         name = name or f"{row}{seed}"
         state = facts.pop("state", "finished")
-        self.runs.append(PlannedRun(row, seed, name, f"runs/{name}", state, 9, 9, facts.pop("error", None)))
+        self.runs.append(RowRun(row, seed, name, f"runs/{name}", state, 9, 9, facts.pop("error", None)))
         if quality is not None and name not in self.counts:
             self.counts[name] = pixels(quality, seed=sum(map(ord, name)))
             metric = Metric.parse("seg/best/mIoU")
@@ -77,8 +79,9 @@ class Store:
 
     def table(self, rows: tuple[Row, ...] = STEPS, columns: tuple[Column, ...] = (SEG,), **facts: object) -> Table:
         more = {name: facts.pop(name) for name in ("mixed", "command") if name in facts}
-        outline = Outline("plan", "A plan", columns, rows, **{"factors": FACTORS, **facts})
-        return table(outline, self.runs, self.frame(), lambda name, protocol, split: self.counts[name], **more)
+        given = {"title": "A plan", "factors": FACTORS, "kind": "rows", "compare": "previous", **facts}
+        plan = Plan(name="plan", doc="", base="", seeds=(0,), set={}, columns=columns, rows=rows, **given)
+        return table(plan, self.runs, self.frame(), lambda name, protocol, split: self.counts[name], **more)
 
 
 def filled(rows: tuple[Row, ...] = STEPS, seeds: int = 2) -> Store:
@@ -124,7 +127,8 @@ class TestSteps:
         assert max(step.p / step.estimate.p for step in steps) == pytest.approx(2)
 
     def test_the_papers_step(self):
-        rows = (Row("none", "n", paper={"Seg": 60.0}), Row("a", "a", ("A",), {"Seg": 62.5}), Row("ab", "b", ("A", "B")))
+        given = Row("none", "n", paper={"Seg": 60.0}), Row("a", "a", ("A",), paper={"Seg": 62.5})
+        rows = (*given, Row("ab", "b", ("A", "B")))
         cells = filled(rows).table(rows).cells
         assert cells["a", "Seg"].step.paper == 2.5
         assert cells["ab", "Seg"].step.paper is None
@@ -165,7 +169,7 @@ class TestMissing:
         store = Store()
         store.add("none", 0, state="failed", error="the disk is full")
         store.add("a", 0, 0.5)
-        store.runs.append(PlannedRun("ab", 0, "ab0"))
+        store.runs.append(RowRun("ab", 0, "ab0"))
         cells = store.table().cells
         assert cells["none", "Seg"].notes == ("failed at iteration 9 of 9: the disk is full",)
         assert cells["a", "Seg"].step.change is None
@@ -279,8 +283,8 @@ def nasty() -> Table:
     store.add("full", 0, 0.8)
     store.add("full", 1, state="failed", error=NASTY)
     rows = (
-        Row("none", NASTY, (), {"Seg": 50.0}, NASTY),
-        Row("A", "[x] first", ("A",), {"Seg": 52.0}),
+        Row("none", NASTY, (), paper={"Seg": 50.0}, note=NASTY),
+        Row("A", "[x] first", ("A",), paper={"Seg": 52.0}),
         Row("B", "*second*", ("B",)),
         Row("full", "both", ("A", "B")),
     )
@@ -306,7 +310,7 @@ class TestLayout:
 
     def test_main_grid(self):
         store = filled(STEPS[:2])
-        rows = (Row("none", "Baseline", (), {"Seg": 50.0}), STEPS[1])
+        rows = (Row("none", "Baseline", (), paper={"Seg": 50.0}), STEPS[1])
         made = store.table(rows)
         grid = layout(made).grids[0]
         assert grid.header == ("", "first", "second", "ours", "paper", "ours − paper", "change")

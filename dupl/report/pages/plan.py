@@ -10,7 +10,7 @@ from dupl.report.pages.html import ChartCard, add_chart, link, render
 from dupl.report.pages.table_view import grid_views
 from dupl.report.run_comparison import course_chart, table_chart
 from dupl.report.tables.layout import layout
-from dupl.report.tables.outline import PlannedRun
+from dupl.report.tables.row_run import RowRun
 from dupl.report.tables.table import Table
 from dupl.runs.layout import PAGE
 
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 COURSE_CAPTION = "protocol train; lines: means over seeds, bands: from the lowest to the highest seed"
 
 
-def page(
-    table: Table, runs: Sequence[PlannedRun] = (), frame: DataFrame | None = None, folder: str | Path = "."
-) -> str:
+def page(table: Table, runs: Sequence[RowRun] = (), frame: DataFrame | None = None, folder: str | Path = ".") -> str:
     """Return the page of a plan as HTML.
 
     Args:
@@ -53,19 +51,19 @@ def page(
 
 
 def _courses(
-    table: Table, runs: Sequence[PlannedRun], frame: DataFrame | None, data: dict[str, Any]
+    table: Table, runs: Sequence[RowRun], frame: DataFrame | None, data: dict[str, Any]
 ) -> tuple[list[ChartCard], list[str]]:
     """Return the cards of the columns over training, and the labels of the columns that no run has over training."""
     cards: list[ChartCard] = []
     missing: list[str] = []
     if frame is None or not runs:
         return cards, missing
-    for column in table.outline.columns:
+    for column in table.plan.columns:
         part = frame[(frame["protocol"] == "train") & (frame["metric"] == column.metric)]
         known = set(part["fingerprint"])
         groups = {
             row.label: [run.fingerprint for run in runs if run.row == row.key and run.fingerprint in known]
-            for row in table.outline.rows
+            for row in table.plan.rows
         }
         groups = {label: members for label, members in groups.items() if members}
         if not groups:
@@ -76,10 +74,10 @@ def _courses(
     return cards, missing
 
 
-def _runs(table: Table, runs: Sequence[PlannedRun], folder: Path, data: dict[str, Any]) -> dict[str, int]:
+def _runs(table: Table, runs: Sequence[RowRun], folder: Path, data: dict[str, Any]) -> dict[str, int]:
     """Store the rows of the table of runs in ``data``; return how many runs there are, and how many have no page."""
-    columns = table.outline.columns
-    labels = {row.key: row.label for row in table.outline.rows}
+    columns = table.plan.columns
+    labels = {row.key: row.label for row in table.plan.rows}
     rows, without_page = [], 0
     for run in runs:
         own = Path(run.folder) / PAGE if run.folder else None

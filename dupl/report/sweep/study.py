@@ -16,8 +16,7 @@ from dupl.plans.samplers import quiet_optuna
 from dupl.plans.study import default_url, open_study, shown, trials
 from dupl.report.sweep.summary import SweepReport, report
 from dupl.report.sweep.trials import Axis, SweepOutline
-from dupl.report.tables.ablation import outline_of, tabulate
-from dupl.report.tables.outline import Outline
+from dupl.report.tables.ablation import tabulate
 from dupl.report.tables.table import Table
 
 if TYPE_CHECKING:
@@ -133,16 +132,15 @@ def plan_tables(sweep: Sweep, found: DataFrame, store: RunStore, command: str) -
         planned = plan.expand(seeds=[sweep.config.runtime.seed], sets=merge(sweep.set, sweep.search))
         if sum(run.fingerprint in done for run in planned) < 2:
             continue
-        outline = _of_trials(outline_of(plan), plan, sweep)
-        tables.append(tabulate(outline, planned, store, command).table)
+        tables.append(tabulate(_of_trials(plan, sweep), planned, store, command).table)
     return tables
 
 
-def _of_trials(outline: Outline, plan: Plan, sweep: Sweep) -> Outline:
-    """Return the outline of a plan with the columns that trials have, and with what its numbers are not."""
-    columns = tuple(replace(column, protocol="train") for column in outline.columns)
+def _of_trials(plan: Plan, sweep: Sweep) -> Plan:
+    """Return a plan with the columns that trials have, and with what its numbers are not."""
+    columns = tuple(replace(column, protocol="train") for column in plan.columns)
     reference = (
         f"from trials of the sweep {sweep.name}, one seed, evaluated on its search split by the evaluation of "
         "training; the paper's numbers are of val, and of its protocol"
     )
-    return replace(outline, title=f"{plan.title} (from trials)", columns=columns, reference=reference)
+    return replace(plan, title=f"{plan.title} (from trials)", columns=columns, reference=reference)

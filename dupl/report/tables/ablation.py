@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dupl.report.tables.outline import Column, Outline, Row
-from dupl.report.tables.outline import PlannedRun as RowRun
+from dupl.report.tables.row_run import RowRun
 from dupl.report.tables.table import Table, table
 from dupl.runs import frames
 
@@ -66,7 +65,7 @@ class AblationTable:
 
 
 def tabulate(
-    outline: Outline,
+    plan: Plan,
     planned: Sequence[PlannedRun],
     store: RunStore,
     command: str,
@@ -75,7 +74,7 @@ def tabulate(
     """Make the table of planned runs from what a store holds of them.
 
     Args:
-        outline: Rows and columns, see `outline_of`.
+        plan: With the rows to show.
         planned: One run for each row and seed.
         store: Where to look; what cannot be read is then in its ``skipped``.
         command: The command that makes the table again, to be noted in it.
@@ -83,17 +82,9 @@ def tabulate(
     """
     wanted = {run.fingerprint for run in planned}
     there = {stored.fingerprint: stored for stored in store.best() if stored.fingerprint in wanted}
-    runs = []
-    for run in planned:
-        stored = there.get(run.fingerprint)
-        if stored is None:
-            runs.append(RowRun(run.row, run.seed, run.fingerprint))
-            continue
-        status = stored.status
-        facts = (str(stored.path), stored.state, status.iteration, status.iterations, status.error)
-        runs.append(RowRun(run.row, run.seed, run.fingerprint, *facts))
+    runs = [RowRun.of(run, there.get(run.fingerprint)) for run in planned]
     metrics = store.frame(there.values())
-    done, todo = 0, len(outline.columns) * sum(stored.state == "finished" for stored in there.values())
+    done, todo = 0, len(plan.columns) * sum(stored.state == "finished" for stored in there.values())
 
     def pixels(fingerprint: str, protocol: str, split: str) -> DataFrame:
         nonlocal done
@@ -103,23 +94,8 @@ def tabulate(
         return found[found["split"] == split]
 
     subsets = subsets_of(planned)
-    made = table(outline, runs, metrics, pixels, subsets=subsets, mixed=frames.mixed, command=command)
+    made = table(plan, runs, metrics, pixels, subsets=subsets, mixed=frames.mixed, command=command)
     return AblationTable(made, runs, metrics)
-
-
-def outline_of(plan: Plan, rows: Sequence[str] | None = None) -> Outline:
-    """Return the rows and columns of a plan, or of some of its rows, as the table takes them."""
-    return Outline(
-        name=plan.name,
-        title=plan.title,
-        columns=tuple(Column(c.key, c.label, c.metric, c.protocol) for c in plan.columns),
-        rows=tuple(Row(r.key, r.label, r.has, r.paper, r.note) for r in plan.rows if rows is None or r.key in rows),
-        factors=plan.factors,
-        kind=plan.kind,
-        compare=plan.compare,
-        heading=plan.heading,
-        reference=plan.reference,
-    )
 
 
 def subsets_of(planned: Sequence[PlannedRun]) -> Mapping[str, Sequence[str]]:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dupl.report.tables.outline import Column, PlannedRun
+from dupl.plans.plan import Column
+from dupl.report.tables.row_run import RowRun
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -28,14 +29,14 @@ class Evidence:
     """
 
     column: Column
-    runs: Sequence[PlannedRun]
+    runs: Sequence[RowRun]
     split: str
     how: str
     used: DataFrame
     others: DataFrame
 
     @classmethod
-    def of(cls, column: Column, runs: Sequence[PlannedRun], frame: DataFrame) -> Evidence:
+    def of(cls, column: Column, runs: Sequence[RowRun], frame: DataFrame) -> Evidence:
         """Chooses them: of the last weights of each finished run, on val, or else the split that most have."""
         wanted = {run.fingerprint for run in runs if run.state == "finished"}
         known = frame[frame["last"] & frame["fingerprint"].isin(wanted)]
@@ -74,7 +75,7 @@ class Evidence:
             return tuple(reasons)
         return tuple(f"seed{'s' * (len(s) > 1)} {', '.join(map(str, s))}: {why}" for why, s in reasons.items())
 
-    def _reason(self, run: PlannedRun) -> str:
+    def _reason(self, run: RowRun) -> str:
         if run.state is None:
             return "not run"
         if run.state != "finished":
@@ -110,7 +111,7 @@ def commits(frame: DataFrame) -> tuple[str, ...]:
 
 def provenance(
     plan: str,
-    runs: Sequence[PlannedRun],
+    runs: Sequence[RowRun],
     used: Sequence[DataFrame],
     mixed: Callable[[DataFrame], Sequence[str]],
     command: str,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from dupl.report.tables.outline import Column, Row
+from dupl.plans.plan import Column, Row
 from dupl.report.tables.statistics import P_SEEDS, THREE_STAR_SEEDS, Estimate, stars
 from dupl.report.tables.table import Cell, Step, Table
 
@@ -112,14 +112,14 @@ def layout(table: Table) -> Document:
     """Arrange a table for printing; `dupl.report.tables.render` has the formats."""
     footnotes = Footnotes()
     grids = [_main(table, footnotes)]
-    if steps := [row for row in table.outline.rows if table.outline.against(row) is not None]:
+    if steps := [row for row in table.plan.rows if table.plan.against(row) is not None]:
         grids.append(_changes(table, steps, footnotes))
     if table.effects:
         grids.append(_effects(table, footnotes))
-    columns = table.outline.columns
+    columns = table.plan.columns
     return Document(
-        table.outline.title,
-        tuple((column.label, _measure(column)) for column in columns),
+        table.plan.title,
+        tuple((column.label, _measure(table, column)) for column in columns),
         tuple(grids),
         tuple((key, text) for text, key in footnotes.letters.items()),
         (*_general(table), *table.notes),
@@ -127,35 +127,36 @@ def layout(table: Table) -> Document:
     )
 
 
-def _measure(column: Column) -> str:
-    return f"{column.metric} in percent, protocol {column.protocol}" + (f": {column.how}" if column.how else "")
+def _measure(table: Table, column: Column) -> str:
+    how = table.how.get(column.key)
+    return f"{column.metric} in percent, protocol {column.protocol}" + (f": {how}" if how else "")
 
 
-def _protocol(column: Column) -> str:
-    """How a column was measured, or the plan's protocol where nothing was measured yet."""
-    return column.how or f"protocol {column.protocol}"
+def _protocol(table: Table, column: Column) -> str:
+    """Return how a column was measured, or the plan's protocol where nothing was measured yet."""
+    return table.how.get(column.key) or f"protocol {column.protocol}"
 
 
 def _main(table: Table, footnotes: Footnotes) -> Grid:
-    outline = table.outline
-    factors = outline.factors if len(outline.factors) <= MARKS else {}
-    words = len(outline.factors) > MARKS
+    plan = table.plan
+    factors = plan.factors if len(plan.factors) <= MARKS else {}
+    words = len(plan.factors) > MARKS
     lead = len(factors) + words
     groups = [("", "", 1 + lead)]
-    header = [outline.heading, *factors.values(), *["with"] * words]
-    printed = {c.key: any(c.key in row.paper for row in outline.rows) for c in outline.columns}
-    compared = any(outline.against(row) is not None for row in outline.rows)
-    for column in outline.columns:
+    header = [plan.heading, *factors.values(), *["with"] * words]
+    printed = {c.key: any(c.key in row.paper for row in plan.rows) for c in plan.columns}
+    compared = any(plan.against(row) is not None for row in plan.rows)
+    for column in plan.columns:
         names = ["ours", *["paper", "ours − paper"] * printed[column.key], *["change"] * compared]
-        groups.append((column.label, _protocol(column), len(names)))
+        groups.append((column.label, _protocol(table, column), len(names)))
         header += names
     rows = []
-    for row in outline.rows:
+    for row in plan.rows:
         cells = [Text(row.label, footnotes.add([row.note]))]
         cells += [Text("✓" if key in row.has else "") for key in factors]
         if words:
-            cells.append(Text(", ".join(name for key, name in outline.factors.items() if key in row.has)))
-        for column in outline.columns:
+            cells.append(Text(", ".join(name for key, name in plan.factors.items() if key in row.has)))
+        for column in plan.columns:
             cell = table.cells[row.key, column.key]
             cells.append(Text(spread(cell), footnotes.add(cell.notes), strong=True))
             if printed[column.key]:
@@ -168,7 +169,7 @@ def _main(table: Table, footnotes: Footnotes) -> Grid:
 
 def _letters(table: Table, footnotes: Footnotes) -> tuple[tuple[str, ...], ...]:
     """Letters of the footnotes to the labels' column and to each column that is measured."""
-    return ((), *(footnotes.add([table.cautions.get(column.key, "")]) for column in table.outline.columns))
+    return ((), *(footnotes.add([table.cautions.get(column.key, "")]) for column in table.plan.columns))
 
 
 def _paper(cell: Cell) -> list[Text]:
@@ -196,20 +197,20 @@ def _starred(step: Step) -> str:
 
 def _changes(table: Table, rows: Sequence[Row], footnotes: Footnotes) -> Grid:
     """Every change with its interval and p value, and the paper's change."""
-    outline, shown = table.outline, []
-    names = {row.key: row.label for row in outline.rows}
-    steps = {c.key: [s for row in rows if (s := table.cells[row.key, c.key].step) is not None] for c in outline.columns}
+    plan, shown = table.plan, []
+    names = {row.key: row.label for row in plan.rows}
+    steps = {c.key: [s for row in rows if (s := table.cells[row.key, c.key].step) is not None] for c in plan.columns}
     printed = {key: any(step.paper is not None for step in found) for key, found in steps.items()}
     for k, row in enumerate(rows):
         first = next(iter(steps.values()))[k]
         parts = [Text(first.label), Text(names[first.against])]
-        for column in outline.columns:
+        for column in plan.columns:
             step, cell = steps[column.key][k], table.cells[row.key, column.key]
             parts += _told(step, _change(cell, footnotes))
             parts += [Text("" if step.paper is None else signed(step.paper))] * printed[column.key]
         shown.append(tuple(parts))
-    heads = [(c, (INTERVAL, P, *["paper"] * printed[c.key])) for c in outline.columns]
-    return _steps("Changes", ("change", "against"), heads, shown, _letters(table, footnotes))
+    heads = [(c, (INTERVAL, P, *["paper"] * printed[c.key])) for c in plan.columns]
+    return _steps(table, "Changes", ("change", "against"), heads, shown, _letters(table, footnotes))
 
 
 def _told(step: Step, change: Text) -> list[Text]:
@@ -228,19 +229,20 @@ def chance(p: float, seeds: int) -> str:
 
 
 def _steps(
+    table: Table,
     title: str,
     lead: tuple[str, ...],
     heads: Sequence[tuple[Column, tuple[str, ...]]],
     rows: Sequence[tuple[Text, ...]],
     letters: tuple[tuple[str, ...], ...],
 ) -> Grid:
-    groups = (("", "", len(lead)), *((column.label, _protocol(column), len(names)) for column, names in heads))
+    groups = (("", "", len(lead)), *((column.label, _protocol(table, column), len(names)) for column, names in heads))
     return Grid(title, groups, (*lead, *(name for _, names in heads for name in names)), 0, tuple(rows), letters)
 
 
 def _effects(table: Table, footnotes: Footnotes) -> Grid:
     """The marginal mean of each factor."""
-    columns, rows = table.outline.columns, []
+    columns, rows = table.plan.columns, []
     for key in dict.fromkeys(factor for factor, _ in table.effects):
         steps = [table.effects[key, column.key] for column in columns]
         cells = [Text(steps[0].label)]
@@ -249,7 +251,7 @@ def _effects(table: Table, footnotes: Footnotes) -> Grid:
         rows.append(tuple(cells))
     heads = [(column, (INTERVAL, P)) for column in columns]
     title = "Effect of each component (marginal mean)"
-    return _steps(title, ("component",), heads, rows, _letters(table, footnotes))
+    return _steps(table, title, ("component",), heads, rows, _letters(table, footnotes))
 
 
 def _general(table: Table) -> list[str]:
@@ -270,4 +272,4 @@ def _general(table: Table) -> list[str]:
         notes.append("an interval over images alone says nothing of other seeds")
     if table.effects:
         notes.append("effect: mean over all pairs of rows that differ in that component alone")
-    return [*notes, *[table.outline.reference] * bool(table.outline.reference)]
+    return [*notes, *[table.plan.reference] * bool(table.plan.reference)]

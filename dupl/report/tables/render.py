@@ -42,11 +42,11 @@ def tidy(table: Table) -> str:
 
 def lines(table: Table) -> list[dict[str, object]]:
     """One line for each cell, and for each effect of a component, with keys of `TIDY`; figures unrounded."""
-    found, outline = list[dict[str, object]](), table.outline
-    for column in outline.columns:
-        shared = dict(plan=outline.name, column=column.key, metric=column.metric, protocol=column.protocol)
-        shared["how"] = column.how
-        for row in outline.rows:
+    found, plan = list[dict[str, object]](), table.plan
+    for column in plan.columns:
+        shared = dict(plan=plan.name, column=column.key, metric=column.metric, protocol=column.protocol)
+        shared["how"] = table.how.get(column.key, "")
+        for row in plan.rows:
             cell = table.cells[row.key, column.key]
             line: dict[str, object] = {**shared, "row": row.key, "label": row.label, "n": len(cell.values)}
             line["seeds"] = " ".join(map(str, cell.values))

@@ -6,17 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from dupl.plans.plan import Column, Plan, Row
 from dupl.report.tables.column import Evidence, provenance
 from dupl.report.tables.comparison import Comparison, Estimates, Loader
 from dupl.report.tables.kinds import LEVEL, two_kinds
-from dupl.report.tables.outline import Column, Outline, PlannedRun, Row
+from dupl.report.tables.row_run import RowRun
 from dupl.report.tables.statistics import Estimate, Summary, holm, marginal_weights
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-__all__ = ["Cell", "Column", "Outline", "PlannedRun", "Row", "Step", "Table", "table"]
-
 
 MANY = 3  # changed factors that still make a name
 
@@ -72,25 +70,27 @@ class Table:
     """A table, ready to be printed.
 
     Attributes:
-        outline: What was planned; its columns say how they were measured.
+        plan: What was planned, with the rows that are shown.
         cells: By row and column key.
         effects: Of a factorial, by factor and column key.
         notes: On the whole table.
         provenance: Names and values.
         cautions: By column key, a footnote to the whole column.
+        how: By column key, split and protocol in words, as the evaluations have them; "" before there is one.
     """
 
-    outline: Outline
+    plan: Plan
     cells: Mapping[tuple[str, str], Cell]
     effects: Mapping[tuple[str, str], Step]
     notes: tuple[str, ...]
     provenance: Mapping[str, str]
     cautions: Mapping[str, str] = field(default_factory=dict)
+    how: Mapping[str, str] = field(default_factory=dict)
 
 
 def table(
-    outline: Outline,
-    runs: Sequence[PlannedRun],
+    plan: Plan,
+    runs: Sequence[RowRun],
     frame: DataFrame,
     load: Loader,
     *,
@@ -101,7 +101,7 @@ def table(
     """The table of a plan.
 
     Args:
-        outline: The plan.
+        plan: The plan.
         runs: One for each row and seed.
         frame: Metrics, a row for each run, evaluation and metric: columns run, fingerprint, state, seed, commit, dirty,
             versions of packages, protocol, title, split, last, metric and value.
@@ -110,15 +110,14 @@ def table(
         mixed: What keeps the evaluations of a part of the frame from being compared, in lines.
         command: That the table is made with.
     """
-    measured = {column.key: Evidence.of(column, runs, frame) for column in outline.columns}
-    outline = replace(outline, columns=tuple(replace(c, how=measured[c.key].how) for c in outline.columns))
+    measured = {column.key: Evidence.of(column, runs, frame) for column in plan.columns}
     cells: dict[tuple[str, str], Cell] = {}
     effects: dict[tuple[str, str], Step] = {}
-    for column in outline.columns:
+    for column in plan.columns:
         evidence = measured[column.key]
         estimates = Estimates(column.metric, evidence, load, subsets or {})
-        steps = _corrected([_step(outline, row, column, estimates) for row in outline.rows])
-        for row, step in zip(outline.rows, steps, strict=True):
+        steps = _corrected([_step(plan, row, column, estimates) for row in plan.rows])
+        for row, step in zip(plan.rows, steps, strict=True):
             values = evidence.values(row.key)
             cells[row.key, column.key] = Cell(
                 values,
@@ -129,21 +128,22 @@ def table(
                 tuple(dict.fromkeys(evidence.fingerprint(row.key, seed) for seed in values)),
                 evidence.commits(row.key),
             )
-        if outline.kind == "factorial":
-            found = {key: _effect(outline, key, estimates) for key in outline.factors}
+        if plan.kind == "factorial":
+            found = {key: _effect(plan, key, estimates) for key in plan.factors}
             varied = {key: step for key, step in found.items() if step is not None}
             corrected = _corrected(list(varied.values()))
             effects |= {(key, column.key): s for key, s in zip(varied, corrected, strict=True) if s is not None}
     used = [evidence.used for evidence in measured.values()]
-    notes, facts = provenance(outline.name, runs, used, mixed, command)
-    return Table(outline, cells, effects, notes, facts, _cautions(outline, cells))
+    notes, facts = provenance(plan.name, runs, used, mixed, command)
+    how = {key: evidence.how for key, evidence in measured.items()}
+    return Table(plan, cells, effects, notes, facts, _cautions(plan, cells), how)
 
 
-def _cautions(outline: Outline, cells: Mapping[tuple[str, str], Cell]) -> dict[str, str]:
+def _cautions(plan: Plan, cells: Mapping[tuple[str, str], Cell]) -> dict[str, str]:
     """The columns whose seeds are of two kinds, with the test that says so."""
     found = {}
-    for column in outline.columns:
-        part = [cells[row.key, column.key] for row in outline.rows]
+    for column in plan.columns:
+        part = [cells[row.key, column.key] for row in plan.rows]
         different = {cell.fingerprints: tuple(cell.values.values()) for cell in part}  # rows may share their runs
         p = two_kinds(list(different.values()))
         if p is not None and p < LEVEL:
@@ -154,11 +154,11 @@ def _cautions(outline: Outline, cells: Mapping[tuple[str, str], Cell]) -> dict[s
     return found
 
 
-def _step(outline: Outline, row: Row, column: Column, estimates: Estimates) -> Step | None:
-    other = outline.against(row)
+def _step(plan: Plan, row: Row, column: Column, estimates: Estimates) -> Step | None:
+    other = plan.against(row)
     if other is None:
         return None
-    label, key = _label(outline, row, other), column.key
+    label, key = _label(plan, row, other), column.key
     paper = row.paper[key] - other.paper[key] if key in row.paper and key in other.paper else None
     if not estimates.evidence.values(row.key):  # the cell tells why
         return Step(label, other.key, paper=paper)
@@ -166,15 +166,15 @@ def _step(outline: Outline, row: Row, column: Column, estimates: Estimates) -> S
     return _told(Step(label, other.key, paper=paper), estimates.compare([other.key, row.key], [-1.0, 1.0], names))
 
 
-def _effect(outline: Outline, factor: str, estimates: Estimates) -> Step | None:
+def _effect(plan: Plan, factor: str, estimates: Estimates) -> Step | None:
     """A factor's marginal mean; None for one that never changes by itself."""
-    weights = marginal_weights([row.has for row in outline.rows], factor)
+    weights = marginal_weights([row.has for row in plan.rows], factor)
     if weights is None:
         return None
-    rows = [(row, weight) for row, weight in zip(outline.rows, weights, strict=True) if weight]
+    rows = [(row, weight) for row, weight in zip(plan.rows, weights, strict=True) if weight]
     names = {row.key: row.label for row, _ in rows}
     found = estimates.compare(list(names), [weight for _, weight in rows], names)
-    return _told(Step(f"+ {outline.factors[factor]}", ""), found)
+    return _told(Step(f"+ {plan.factors[factor]}", ""), found)
 
 
 def _told(step: Step, found: Comparison) -> Step:
@@ -187,11 +187,11 @@ def _corrected(steps: Sequence[Step | None]) -> list[Step | None]:
     return [None if step is None else replace(step, p=p) for step, p in zip(steps, corrected, strict=True)]
 
 
-def _label(outline: Outline, row: Row, other: Row) -> str:
+def _label(plan: Plan, row: Row, other: Row) -> str:
     """What comes and what goes: "+ DTA", "− ANF"; the row's label where no factor does, or many do."""
     changed = [
         f"{'+' if key in row.has else '−'} {name}"
-        for key, name in outline.factors.items()
+        for key, name in plan.factors.items()
         if (key in row.has) != (key in other.has)
     ]
     return " ".join(changed) if 1 <= len(changed) <= MANY else row.label

@@ -1,0 +1,43 @@
+"""A planned run and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dupl.plans.plan import PlannedRun
+    from dupl.runs.stored_run import StoredRun
+
+
+@dataclass(frozen=True)
+class RowRun:
+    """The run of a row and a seed, as far as a store holds it.
+
+    Attributes:
+        row: Key of the row.
+        seed: Of the run.
+        fingerprint: Of its config.
+        folder: Where it is; "" where it was never begun.
+        state: As its status has it; None where it was never begun.
+        iteration, iterations: Done, and in all.
+        error: Why it failed.
+    """
+
+    row: str
+    seed: int
+    fingerprint: str
+    folder: str = ""
+    state: str | None = None
+    iteration: int = 0
+    iterations: int | None = None
+    error: str | None = None
+
+    @classmethod
+    def of(cls, planned: PlannedRun, stored: StoredRun | None) -> RowRun:
+        """Join a planned run with the run of its fingerprint in a store, None where there is none."""
+        if stored is None:
+            return cls(planned.row, planned.seed, planned.fingerprint)
+        status = stored.status
+        facts = (str(stored.path), stored.state, status.iteration, status.iterations, status.error)
+        return cls(planned.row, planned.seed, planned.fingerprint, *facts)
