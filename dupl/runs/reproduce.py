@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dupl.config.fingerprint import fingerprint
 from dupl.config.overrides import diff
 from dupl.errors import UserError
-from dupl.runs import layout, provenance
+from dupl.runs import ids, layout, provenance
 from dupl.runs.run import Run
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _config(run: Run, config: Config) -> Check:
     from dupl.config import catalogue
 
     recorded, kept = run.status.fingerprint, catalogue.read(run.config_path)
-    if (own := fingerprint(kept)) != recorded:
+    if (own := ids.current(fingerprint(kept))) != recorded:
         return Check("config", False, f"{layout.CONFIG} is {own}, the run was {recorded}: the file was changed since")
     if fingerprint(config) != recorded:
         changes = ", ".join(f"{path}: {old!r} -> {new!r}" for path, (old, new) in diff(kept, config).items())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from dupl.errors import UserError
-from dupl.runs import layout
+from dupl.runs import ids, layout
 from dupl.runs.files import CorruptFile, read_json, write_json
 
 State = Literal["created", "running", "finished", "failed", "interrupted"]
@@ -26,7 +26,7 @@ class Status:
 
     Attributes:
         state: created, running, finished, failed (by an error) or interrupted (by a person or a signal).
-        fingerprint: Id of the resolved config.
+        fingerprint: Id of the resolved config; as read, the id of today.
         command: The command line, as a list.
         seed: The seed of everything random.
         created, started, ended: Times in ISO 8601, UTC.
@@ -101,7 +101,7 @@ def written_at(folder: str | Path) -> float:
 
 
 def read_status(folder: Path) -> Status:
-    """Read and validate the status of a run.
+    """Read and validate the status of a run, with the id that the run has today.
 
     Args:
         folder: The folder of the run.
@@ -110,6 +110,14 @@ def read_status(folder: Path) -> Status:
         UserError: The folder holds no run, or a run of a newer version.
         CorruptFile: The status cannot be read.
     """
+    return _with_current_id(_read(folder))
+
+
+def _with_current_id(status: Status) -> Status:
+    return replace(status, fingerprint=ids.current(status.fingerprint))
+
+
+def _read(folder: Path) -> Status:
     path = folder / layout.STATUS
     values = read_json(path)
     try:
@@ -147,7 +155,7 @@ def update_status(folder: Path, changes: Mapping[str, Any]) -> Status:
     Raises:
         UserError: As `read_status`.
     """
-    status, changes = read_status(folder), dict(changes)
+    status, changes = _read(folder), dict(changes)
     state = changes.get("state")
     if state == "running":
         here = {"host": socket.gethostname(), "pid": os.getpid(), "ended": None, "error": None}
@@ -158,7 +166,7 @@ def update_status(folder: Path, changes: Mapping[str, Any]) -> Status:
         changes["error"] = " ".join(str(changes["error"]).split())
     status = replace(status, **changes)
     write_status(folder, status)
-    return status
+    return _with_current_id(status)
 
 
 def now() -> str:

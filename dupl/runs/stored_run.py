@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dupl.config import catalogue
 from dupl.errors import UserError
-from dupl.runs import layout
+from dupl.runs import ids, layout
 from dupl.runs.evaluation import Skipped, StoredEvaluation, read_evaluations
 from dupl.runs.process import at_work
 from dupl.runs.run import Run
@@ -55,7 +55,7 @@ class StoredRun:
     @property
     def recipe(self) -> str:
         """The recipe, by the folder's name without the fingerprint."""
-        return self.path.name.removesuffix(f"-{self.fingerprint}")
+        return ids.recipe_of(self.path.name, self.fingerprint)
 
     @property
     def seconds_per_iteration(self) -> float | None:

@@ -41,7 +41,7 @@ from dupl.engine.training.tracking import TrackHook
 from dupl.errors import RunError, UserError
 from dupl.registry import prove_registered
 from dupl.report.figures.start_markers import start_markers, starts
-from dupl.runs import layout
+from dupl.runs import ids, layout
 from dupl.runs.files import CorruptFile
 from dupl.runs.lock import hold
 from dupl.runs.run import Run
@@ -258,7 +258,7 @@ def mend(config: Config, folder: Path, resume: bool, command: Sequence[str], con
             raise UserError(f"{error}; --resume restores it from the newest checkpoint") from None
         start, _ = newest_valid(folder)
         meta = load(start).get("meta", {}) if start is not None else {}
-        if {meta.get("fingerprint", name), _written(run) or name} != {name}:
+        if {ids.current(meta.get("fingerprint", name)), _written(run) or name} != {name}:
             raise UserError(f"{error}, and the folder is of another run: choose another by --work-dir") from None
         (folder / layout.STATUS).unlink()
         text = run.config_path.read_text() if _written(run) else catalogue.to_text(config)
@@ -276,7 +276,7 @@ def mend(config: Config, folder: Path, resume: bool, command: Sequence[str], con
 def _written(run: Run) -> str | None:
     """Return the fingerprint of the stored config; None where it cannot be read."""
     try:
-        return fingerprint(catalogue.read(run.config_path))
+        return ids.current(fingerprint(catalogue.read(run.config_path)))
     except (UserError, OSError):
         return None
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from dupl.config import catalogue
 from dupl.errors import UserError
-from dupl.runs import layout
+from dupl.runs import ids, layout
 from dupl.runs.evaluation_files import ClassRow, read_confusion, read_evaluation
 from dupl.runs.gallery import NUMBER, read_sheet, wrong_value
 from dupl.runs.run import Run
@@ -76,8 +76,8 @@ class RunFiles:
     def recipe(self) -> str:
         """What was trained, by the folder's name or else the command; a dash where neither tells."""
         fingerprint, command = self.status.fingerprint, self.status.command
-        if self.path.name.endswith(f"-{fingerprint}"):
-            return self.path.name.removesuffix(f"-{fingerprint}")
+        if (recipe := ids.recipe_of(self.path.name, fingerprint)) != self.path.name:
+            return recipe
         if "train" in command[:-1]:
             return command[command.index("train") + 1]
         return "demo/toy" if "demo" in command else "–"
