@@ -100,13 +100,13 @@ def table(curves: dict[tuple[str, float], np.ndarray], marks: Sequence[int]) -> 
 
 def draw(curves: dict[tuple[str, float], np.ndarray], path: Path) -> None:
     """Medians as lines over bands between the quartiles, a panel for each noise."""
-    from dupl.report.figures.chart import HEADING, blank, head, save
+    from dupl.report.figures.matplotlib_theme import HEADING, add_heading, blank_figure, save
 
     levels = list(dict.fromkeys(noise for _, noise in curves))
     studies, trials = next(iter(curves.values())).shape
     width, height = 4.6 * len(levels), 3.9
-    figure = blank(width, height)
-    head(
+    figure = blank_figure(width, height)
+    add_heading(
         figure,
         "Regret of the trial that measured best, in points of CAM mIoU",
         f"analytic stand-in, {studies} studies each; line: median, band: quartiles",

@@ -20,8 +20,10 @@ from dupl.engine.evaluation.evaluate import PROTOCOL
 from dupl.engine.training.label_quality import quality_curves
 from dupl.method.cam import Present, label_by_threshold
 from dupl.method.dupl import DuPL
-from dupl.report.figures.picture_page import Panel, curve, picture_page
+from dupl.report.figures.image_row import ImageRow
+from dupl.report.figures.picture_page import picture_page
 from dupl.report.figures.start_markers import start_markers
+from dupl.report.figures.training_curves_file import curve
 from dupl.runs import layout
 from dupl.runs.run import Run
 from dupl.structures import Clock
@@ -34,7 +36,7 @@ def choose(source: ImageSet, count: int) -> list[int]:
 
 def look(
     model: DuPL, source: ImageSet, indices: Sequence[int], size: int, threshold: float, clock: Clock
-) -> list[Panel]:
+) -> list[ImageRow]:
     """One panel per image: the training step's view of the squashed image, at the image's own size.
 
     Args:
@@ -57,7 +59,7 @@ def look(
         photo = source.image(i)
         shape = photo.shape[:2]
         panels.append(
-            Panel(
+            ImageRow(
                 name=sample["name"],
                 image=photo,
                 truth=None if sample["mask"] is None else sample["mask"].numpy(),
@@ -128,6 +130,6 @@ def run_curves(config: Config, run: Run) -> Path | None:
         path,
         title=f"{run.path.name}: {PROTOCOL}, {config.evaluation.size} px",
         ylabel=f"{metric} on val (%)",
-        marks=start_markers(config),
+        markers=start_markers(config),
     )
     return path

@@ -18,7 +18,7 @@ from dupl.engine.restore import restore
 from dupl.engine.training import gallery
 from dupl.engine.training.gallery import BINS, Viewer, watched
 from dupl.report.figures.contact_sheet import CELL, contact_sheet
-from dupl.report.figures.image_row import Panel
+from dupl.report.figures.image_row import ImageRow
 from dupl.structures import Clock
 
 
@@ -106,10 +106,10 @@ def test_a_contact_sheet_cuts_up_into_its_panes():
     tall, wide = rng.integers(0, 256, (300, 100, 3), np.uint8), np.full((50, 80, 3), 200, np.uint8)
     empty = dict(cams=[], cam_labels=None, pseudo=[], noisy=[])
     panels = [
-        Panel(
+        ImageRow(
             "a", tall, np.zeros((300, 100), np.uint8), prediction=[np.ones((300, 100), np.uint8)], tags=("x",), **empty
         ),
-        Panel("b", wide, None, prediction=[], tags=(), **empty),
+        ImageRow("b", wide, None, prediction=[], tags=(), **empty),
     ]
     data, described = contact_sheet(panels, ["background", "<x>"])
     assert [(c["kind"], c["student"]) for c in described["columns"]] == [("Image", 0), ("Truth", 0), ("Prediction", 1)]

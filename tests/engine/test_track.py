@@ -21,7 +21,7 @@ from dupl.cli import main
 from dupl.config import catalogue
 from dupl.engine.training import tracking
 from dupl.method.dupl import DuPL
-from dupl.report.figures.image_row import Panel
+from dupl.report.figures.image_row import ImageRow
 from dupl.runs.run import Run
 from dupl.track import wandb_process
 from dupl.track.run_files import better
@@ -313,7 +313,7 @@ def test_what_is_not_finite_is_left_out():
 def test_pictures_of_one_student_without_labels():
     photo = np.zeros((4, 6, 3), np.uint8)
     labels = np.zeros((4, 6), np.uint8)
-    panel = Panel("x", photo, None, [labels.astype(np.float32)], None, [], [], [labels], ("cat",))
+    panel = ImageRow("x", photo, None, [labels.astype(np.float32)], None, [], [], [labels], ("cat",))
     found = tracking.pictures([panel], ["background", "cat"])
     assert set(found) == {"pictures/cam/1", "pictures/prediction/1"}
     assert found["pictures/cam/1"][0].masks == {}

@@ -12,9 +12,10 @@ from PIL import Image
 
 from dupl.errors import UserError
 from dupl.report.figures.contact_sheet import contact_sheet
-from dupl.report.figures.image_row import Panel
+from dupl.report.figures.image_row import ImageRow
 from dupl.report.pages.image_comparison import image_chart, image_table, pictures_of, side_by_side
-from dupl.report.run_comparison import class_table, course_chart, courses, folder_rates, trade_chart
+from dupl.report.run_comparison import class_table, courses, folder_rates
+from dupl.report.run_comparison_charts import course_chart, trade_chart
 
 RUNS = {"one": ["a", "b"], "other": ["c"]}
 
@@ -83,7 +84,7 @@ def test_images_are_ranked_by_what_the_second_loses():
 def shot(shade: int) -> dict:
     image = np.full((60, 90, 3), shade, np.uint8)
     labels = np.zeros((60, 90), np.uint8)
-    panels = [Panel(name, image, labels, [], None, [], [], prediction=[labels], tags=()) for name in ("<i>", "j")]
+    panels = [ImageRow(name, image, labels, [], None, [], [], prediction=[labels], tags=()) for name in ("<i>", "j")]
     sheet, described = contact_sheet(panels, ["background"])
     return {"iter": 1, "sheet": sheet, **described}
 

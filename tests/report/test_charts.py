@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from dupl.errors import UserError
-from dupl.report.figures.chart import blank, colour_of, write
-from dupl.report.figures.class_grid import class_grid
-from dupl.report.figures.confusion import confusion_picture, row_shares
-from dupl.report.figures.curves import STUDENTS
-from dupl.report.figures.over_activation import overactivation_bars
-from dupl.report.figures.thresholds import threshold_picture
+from dupl.report.figures.class_grid import class_grid, class_grid_info
+from dupl.report.figures.colours import FILE_STUDENTS, file_colour
+from dupl.report.figures.confusion import confusion_info, confusion_picture
+from dupl.report.figures.matplotlib_theme import add_line, blank_figure
+from dupl.report.figures.over_activation import overactivation_bars, rates_info
+from dupl.report.figures.thresholds import BestPoint, threshold_info, threshold_picture
 
 CLASSES = [f"class{c}" for c in range(21)]
 
@@ -26,7 +26,7 @@ def size(path) -> tuple[int, int]:
 
 
 def test_shares_are_of_the_truth():
-    shares = row_shares(np.array([[3, 1], [0, 0]]))
+    shares = confusion_info([[3, 1], [0, 0]], ["a", "b"]).shares
     assert shares[0].tolist() == [75, 25]
     assert np.isnan(shares[1]).all()
 
@@ -59,13 +59,13 @@ def test_thresholds(tmp_path):
 
 
 def test_a_student_has_its_colour():
-    assert colour_of("Seg, student 2", 0) == STUDENTS[2][0]
-    assert colour_of("Seg, both averaged", 2) not in [hue for hue, _ in STUDENTS.values()]
+    assert file_colour("Seg, student 2", 0) == FILE_STUDENTS[2]
+    assert file_colour("Seg, both averaged", 2) not in FILE_STUDENTS.values()
 
 
 def test_a_long_line_is_made_to_fit():
-    figure = blank(5, 2)
-    write("many words " * 14, figure, 0.1, 12)
+    figure = blank_figure(5, 2)
+    add_line(figure, "many words " * 14, 0.1, 12)
     (text,) = figure.texts
     assert text.get_window_extent().x1 <= figure.bbox.width
     assert text.get_fontsize() < 12
@@ -90,3 +90,36 @@ def test_names_are_turned_where_they_have_no_room(tmp_path, length):
     (axes,) = drawn[0].axes
     assert {round(label.get_rotation()) for label in axes.get_xticklabels()} == {0 if length == 3 else 45}
     assert [text.get_text() for text in axes.texts] == ["0", "<1"] * 4, "no dash: that class is left out"
+
+
+@pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_the_same_figure_is_the_same_file_in_each_format(tmp_path, ending, start):
+    files = [tmp_path / f"{name}.{ending}" for name in ("one", "two")]
+    for file in files:
+        overactivation_bars({"CAM, student 1": [50.0, 0.5]}, ["cat", "dog"], file, "val", "a protocol")
+    assert files[0].read_bytes().startswith(start)
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_another_format_is_refused(tmp_path):
+    with pytest.raises(UserError, match="written as .png, .svg or .pdf"):
+        overactivation_bars({"CAM, student 1": [50.0]}, ["cat"], tmp_path / "a.jpg", "val", "a protocol")
+    assert not (tmp_path / "a.jpg").exists()
+
+
+class TestInfo:
+    """What figures in files and on pages share."""
+
+    def test_rates_leave_out_classes_that_no_map_has(self):
+        info = rates_info({"a": [1.0, math.nan, math.nan], "b": [math.nan, math.nan, 3.0]}, ["cat", "dog", "cow"])
+        assert (info.classes, info.absent) == (["cat", "cow"], ["dog"])
+        assert info.rates["a"][0] == 1.0 and math.isnan(info.rates["a"][1]) and info.rates["b"][1] == 3.0
+
+    def test_the_first_best_threshold_counts(self):
+        assert threshold_info((0.2, 0.5, 0.8), {"a": [1.0, 30.0, 30.0]}) == {"a": BestPoint(0.5, 30.0)}
+
+    def test_a_class_without_points_is_left_out(self):
+        key = ("student 1", "recall")
+        info = class_grid_info({"a": {key: []}, "b": {key: [(10, 1.0), (30, 2.0)], ("student 2", "recall"): []}})
+        assert info.lines == {"b": {key: [(10, 1.0), (30, 2.0)]}}
+        assert (info.owners, info.measures, info.last) == (["student 1"], ["recall"], 30)

@@ -15,8 +15,12 @@ from dupl.errors import UserError
 from dupl.palette import colormap
 from dupl.report.figures import figure_sheet, image_row, paint
 from dupl.report.figures import picture_page as page_module
-from dupl.report.figures.curves import series, spread
-from dupl.report.figures.picture_page import Panel, curve, heatmap, legend, overlay, picture_page, save_palette_png
+from dupl.report.figures.image_row import ImageRow, legend
+from dupl.report.figures.matplotlib_theme import spread_labels
+from dupl.report.figures.paint import heatmap, overlay, save_palette_png
+from dupl.report.figures.picture_page import picture_page
+from dupl.report.figures.training_curves import series_info
+from dupl.report.figures.training_curves_file import curve
 
 CLASSES = ("background", "disc", "square", "ring")
 GREY = np.full((24, 24, 3), 100, np.uint8)
@@ -30,7 +34,7 @@ def quarters(top_left=0, top_right=0, bottom_left=0, bottom_right=0, side=24):
     return labels
 
 
-def a_panel(students=2, **changes):
+def a_row(students=2, **changes):
     labels = quarters(1, 0, 255, 0)
     values = dict(
         name="scene",
@@ -43,15 +47,15 @@ def a_panel(students=2, **changes):
         prediction=[quarters(2)] * students,
         tags=("disc",),
     )
-    return Panel(**(values | changes))
+    return ImageRow(**(values | changes))
 
 
-def words(panels, classes=CLASSES):
-    return [key.text for key in legend(panels, classes)]
+def words(rows, classes=CLASSES):
+    return [entry.text for entry in legend(rows, classes)]
 
 
-def swatches(panels):
-    return {key.text: key.swatch for key in legend(panels, CLASSES)}
+def swatches(rows):
+    return {entry.text: entry.swatch for entry in legend(rows, CLASSES)}
 
 
 def is_noise(picture):
@@ -192,7 +196,7 @@ def test_palette_png_refuses_what_holds_no_labels(tmp_path, labels):
     assert not os.listdir(tmp_path)
 
 
-# panels and panes
+# pictures of one image
 
 
 @pytest.mark.parametrize(
@@ -207,45 +211,45 @@ def test_palette_png_refuses_what_holds_no_labels(tmp_path, labels):
         ("image", np.zeros((24, 24), np.uint8)),
     ],
 )
-def test_panel_refuses_arrays_that_do_not_fit(field, value):
+def test_a_row_refuses_arrays_that_do_not_fit(field, value):
     with pytest.raises(ValueError, match=f"scene: .*{field}"):
-        a_panel(**{field: value})
+        a_row(**{field: value})
 
 
 def test_small_images_are_enlarged_pixel_by_pixel():
     image = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
-    out = image_row.pane(a_panel(image=image), "Image", 0, (96, 96))
+    out = image_row.row_picture(a_row(image=image), "Image", 0, (96, 96))
     assert (out == image.repeat(4, 0).repeat(4, 1)).all()
 
 
-def test_panes_show_what_is_known_at_the_size_they_are_seen():
-    row, size = a_panel(), (96, 96)
-    truth = image_row.pane(row, "Truth", 0, size)
+def test_pictures_show_what_is_known_at_the_size_they_are_seen():
+    row, size = a_row(), (96, 96)
+    truth = image_row.row_picture(row, "Truth", 0, size)
     tinted = np.rint(100 * (1 - image_row.STRONG) + image_row.STRONG * np.array([128, 0, 0]))
     assert truth[20, 20].tolist() == tinted.tolist()
     assert truth[60, 60].tolist() == [100] * 3
-    pseudo = image_row.pane(row, "Pseudo-label", 1, size)
+    pseudo = image_row.row_picture(row, "Pseudo-label", 1, size)
     assert is_noise(pseudo[48:, 48:]).all() and not is_noise(pseudo[:48]).any()
     assert set(np.unique(pseudo[48:, :48])) == {119, 186}
-    prediction = image_row.pane(row, "Prediction", 0, size)
+    prediction = image_row.row_picture(row, "Prediction", 0, size)
     assert prediction[20, 20, 1] > prediction[20, 20, 0]
-    cam = image_row.pane(row, "CAM", 0, size)
+    cam = image_row.row_picture(row, "CAM", 0, size)
     assert (cam[48] == 255).all() and not (cam[50] == 255).all(-1).any()  # the threshold's outline, 1 px
     assert cam[0, 0].tolist() == [100] * 3
-    unlined = image_row.pane(replace(row, cam_labels=None), "CAM", 0, size)
+    unlined = image_row.row_picture(replace(row, cam_labels=None), "CAM", 0, size)
     assert not (unlined == 255).all(-1).any()
 
 
 @pytest.mark.parametrize("kind", ["Truth", "CAM", "Pseudo-label", "Prediction"])
-def test_panes_of_nothing_are_none(kind):
-    row = a_panel(students=1, truth=None)
-    assert image_row.pane(row, kind, 1, (48, 48)) is None
-    assert image_row.pane(row, "Image", 0, (48, 48)) is not None
+def test_pictures_of_nothing_are_none(kind):
+    row = a_row(students=1, truth=None)
+    assert image_row.row_picture(row, kind, 1, (48, 48)) is None
+    assert image_row.row_picture(row, "Image", 0, (48, 48)) is not None
 
 
 def test_noise_is_optional():
-    row = a_panel(noisy=[])
-    assert not is_noise(image_row.pane(row, "Pseudo-label", 0, (48, 48))).any()
+    row = a_row(noisy=[])
+    assert not is_noise(image_row.row_picture(row, "Pseudo-label", 0, (48, 48))).any()
     assert "filtered as noise (none here)" in words([row])
 
 
@@ -253,7 +257,7 @@ def test_noise_is_optional():
 
 
 def test_legend_lists_only_what_occurs():
-    assert words([a_panel()]) == [
+    assert words([a_row()]) == [
         "disc",
         "square",
         "background (not painted)",
@@ -262,7 +266,7 @@ def test_legend_lists_only_what_occurs():
         "CAM from 0 to 1",
         "threshold of the CAM",
     ]
-    row = a_panel(truth=quarters(3, 255), cam_labels=None, prediction=[])
+    row = a_row(truth=quarters(3, 255), cam_labels=None, prediction=[])
     assert [word for word in words([row]) if word in ("void", "ring", "square", "threshold of the CAM")] == [
         "ring",
         "void",
@@ -270,23 +274,23 @@ def test_legend_lists_only_what_occurs():
 
 
 def test_legend_says_where_marks_are_not_to_be_seen():
-    row = a_panel(pseudo=[quarters(1)], noisy=[np.zeros((24, 24), bool)])
+    row = a_row(pseudo=[quarters(1)], noisy=[np.zeros((24, 24), bool)])
     assert "undecided (none here)" in words([row]) and "filtered as noise (none here)" in words([row])
-    bare = a_panel(pseudo=[], noisy=[], cams=[], cam_labels=None, prediction=[])
+    bare = a_row(pseudo=[], noisy=[], cams=[], cam_labels=None, prediction=[])
     assert words([bare]) == ["disc", "background (not painted)"]
 
 
 def test_legend_leaves_out_a_class_that_noise_hides():
-    row = a_panel(truth=None, pseudo=[quarters(3)], noisy=[quarters(3) == 3], prediction=[])
+    row = a_row(truth=None, pseudo=[quarters(3)], noisy=[quarters(3) == 3], prediction=[])
     assert "ring" not in words([row])
 
 
 def test_legend_names_labels_beyond_the_classes():
-    assert "label 9" in words([a_panel(prediction=[quarters(9)])])
+    assert "label 9" in words([a_row(prediction=[quarters(9)])])
 
 
-def test_swatches_look_like_the_panes():
-    found = swatches([a_panel(truth=quarters(1, 255))])
+def test_swatches_look_like_the_pictures():
+    found = swatches([a_row(truth=quarters(1, 255))])
     tinted = np.rint(image_row.GREY * (1 - image_row.STRONG) + image_row.STRONG * colormap()[1])
     assert (found["disc"] == tinted).all()
     assert is_noise(found["filtered as noise"]).all()
@@ -306,8 +310,8 @@ def page(tmp_path, panels, title="A title", caption="A caption"):
         return np.array(picture)
 
 
-def test_page_has_its_panes_where_the_layout_puts_them(tmp_path):
-    row = a_panel()
+def test_page_has_its_pictures_where_the_layout_puts_them(tmp_path):
+    row = a_row()
     seen = page(tmp_path, [row])
     layout = page_module._layout([row])
     assert [(c.kind, c.student) for c in layout.columns] == [
@@ -318,7 +322,7 @@ def test_page_has_its_panes_where_the_layout_puts_them(tmp_path):
     assert seen.shape[1] == layout.width and 1600 <= layout.width <= 2000
     assert layout.cell == 24 * 8 + 2  # eightfold, and a frame
     for column in layout.columns:
-        expected = image_row.pane(row, column.kind, column.student or 0, (192, 192))
+        expected = image_row.row_picture(row, column.kind, column.student or 0, (192, 192))
         bottom = seen.shape[0] - page_module.MARGIN
         left = column.left + 1
         shown = seen[bottom - 193 : bottom - 1, left : left + 192]
@@ -326,14 +330,14 @@ def test_page_has_its_panes_where_the_layout_puts_them(tmp_path):
 
 
 def test_page_without_masks_or_second_student_drops_the_columns(tmp_path):
-    row = a_panel(students=1, truth=None)
+    row = a_row(students=1, truth=None)
     kinds = [column.kind for column in page_module._layout([row]).columns]
     assert kinds == ["Image", "CAM", "Pseudo-label", "Prediction"]
     assert page(tmp_path, [row]).shape[1] >= 1600
 
 
 def test_page_leaves_a_grey_box_for_a_single_missing_picture(tmp_path):
-    panels = [a_panel(), a_panel(students=1, truth=None)]
+    panels = [a_row(), a_row(students=1, truth=None)]
     assert (page(tmp_path, panels) == figure_sheet.EMPTY).all(-1).sum() > 3 * 150 * 192
 
 
@@ -342,7 +346,7 @@ def test_page_takes_any_size_and_shape(tmp_path):
         labels = np.ones((height, width), np.uint8)
         none = np.zeros((height, width), bool)
         image, cam = np.full((height, width, 3), 90, np.uint8), np.ones((height, width), np.float32)
-        return Panel(f"{height} x {width}", image, labels, [cam], [None], [labels], [none], [labels], ("disc",))
+        return ImageRow(f"{height} x {width}", image, labels, [cam], [None], [labels], [none], [labels], ("disc",))
 
     panels = [sized(64, 64), sized(1200, 1600), sized(30, 900), sized(900, 30), sized(1, 1), sized(224, 160)]
     layout = page_module._layout(panels)
@@ -353,15 +357,15 @@ def test_page_takes_any_size_and_shape(tmp_path):
 
 
 def test_uniform_portraits_are_as_large_as_there_is_room_for():
-    tall = a_panel(0, image=np.zeros((800, 400, 3), np.uint8), truth=np.zeros((800, 400), np.uint8), cam_labels=None)
+    tall = a_row(0, image=np.zeros((800, 400, 3), np.uint8), truth=np.zeros((800, 400), np.uint8), cam_labels=None)
     layout = page_module._layout([tall])
     assert page_module._fit(tall.image, layout.room) == (280, 560) and layout.cell == 282
 
 
 def test_page_repeats_the_column_titles(tmp_path):
-    one = page(tmp_path, [a_panel()] * 10).shape[0]
-    more = page(tmp_path, [a_panel()] * 11).shape[0]
-    forty = page(tmp_path, [a_panel()] * 40).shape[0]
+    one = page(tmp_path, [a_row()] * 10).shape[0]
+    more = page(tmp_path, [a_row()] * 11).shape[0]
+    forty = page(tmp_path, [a_row()] * 40).shape[0]
     head, row = 74, 194 + page_module.ROW_GAP
     assert more - one == head + row
     assert forty == one + 30 * row + 3 * head
@@ -369,8 +373,8 @@ def test_page_repeats_the_column_titles(tmp_path):
 
 def test_page_copes_with_any_text(tmp_path):
     text = "x" * 300 + "\n\t\x00 <b>$\\frac{$ & é % {} " * 20
-    row = a_panel(name=text, tags=("disc", "not a class"), notes=text)
-    plain, wordy = page(tmp_path, [a_panel()], "", ""), page(tmp_path, [row], text, text)
+    row = a_row(name=text, tags=("disc", "not a class"), notes=text)
+    plain, wordy = page(tmp_path, [a_row()], "", ""), page(tmp_path, [row], text, text)
     assert wordy.shape[1] == plain.shape[1] and wordy.shape[0] > plain.shape[0] + 500
 
 
@@ -400,7 +404,7 @@ NAMES = {"CAM 1": "cam/1/mIoU", "CAM 2": "cam/2/mIoU", "Seg 1": "seg/1/mIoU", "b
 
 
 def test_series_leave_out_what_is_no_number():
-    found = series(ROWS, NAMES)
+    found = series_info(ROWS, NAMES)
     assert [line.points for line in found] == [((100, 20.0), (200, 30.0)), ((100, 18.0),), ((100, 0.5),), ()]
     assert [line.student for line in found] == [1, 2, 1, 0]
     assert found[0].family == found[1].family != found[2].family
@@ -432,14 +436,14 @@ def test_curve_without_values_is_an_error(tmp_path, rows):
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_spread_keeps_labels_apart_and_in_order(heights):
-    places = spread(sorted(heights), 0.05)
+    places = spread_labels(sorted(heights), 0.05)
     assert len(places) == len(heights)
     assert all(b - a >= 0.05 - 1e-9 for a, b in zip(places, places[1:], strict=False))
     assert np.mean(places) == pytest.approx(np.mean(heights))
 
 
 def test_spread_moves_nothing_that_has_room():
-    assert spread([0.1, 0.3, 0.31, 0.9], 0.05) == pytest.approx([0.1, 0.28, 0.33, 0.9])
+    assert spread_labels([0.1, 0.3, 0.31, 0.9], 0.05) == pytest.approx([0.1, 0.28, 0.33, 0.9])
 
 
 # the house's rules
@@ -448,11 +452,11 @@ def test_spread_moves_nothing_that_has_room():
 def test_importing_and_drawing_touch_no_global_state(tmp_path):
     code = f"""
 import sys
-import dupl.report.figures.picture_page as figures
+from dupl.report.figures import picture_page, training_curves_file
 assert not {{"matplotlib", "torch", "scipy"}} & set(sys.modules), "imported too early"
 import matplotlib
 before = matplotlib.rcParams.copy()
-figures.curve([{{"iter": 1, "a": 2.0}}], {{"a": "a"}}, {str(tmp_path / "curve.png")!r}, "t", "y")
+training_curves_file.curve([{{"iter": 1, "a": 2.0}}], {{"a": "a"}}, {str(tmp_path / "curve.png")!r}, "t", "y")
 assert not {{"matplotlib.pyplot", "torch"}} & set(sys.modules), "pyplot or torch came along"
 assert matplotlib.rcParams.copy() == before
 """

@@ -12,10 +12,12 @@ import pytest
 
 from dupl.atomic import atomic_write
 from dupl.errors import UserError
+from dupl.report.figures.confusion import confusion_chart
 from dupl.report.figures.contact_sheet import contact_sheet
-from dupl.report.figures.image_row import Panel
-from dupl.report.figures.noise_losses import is_noise, mixture_chart, verdict
-from dupl.report.figures.plots import confusion_chart, line_chart, rate_bars
+from dupl.report.figures.image_row import ImageRow
+from dupl.report.figures.noise_mixture import is_noise, mixture_chart, verdict
+from dupl.report.figures.over_activation import rate_bars
+from dupl.report.figures.training_curves import line_chart
 from dupl.report.pages import run_curves
 from dupl.report.pages.run import write
 from dupl.report.pages.run_files import read_run
@@ -30,13 +32,13 @@ ONE = dict(
 ) | dict(fitted=True, gamma=0.5, eta=1.0)
 
 
-def panel(name: str, shade: int) -> Panel:
+def panel(name: str, shade: int) -> ImageRow:
     """An image with everything on it."""
     labels = np.zeros((20, 30), np.uint8)
     labels[:10] = 1
     maps = dict(cams=[labels.astype(np.float32)] * 2, cam_labels=[labels] * 2, pseudo=[labels] * 2)
     image = np.full((20, 30, 3), shade, np.uint8)
-    return Panel(name, image, labels, noisy=[labels == 1] * 2, prediction=[labels] * 2, tags=(EVIL,), **maps)
+    return ImageRow(name, image, labels, noisy=[labels == 1] * 2, prediction=[labels] * 2, tags=(EVIL,), **maps)
 
 
 def evaluation(folder: Path, facts: dict) -> None:
@@ -235,7 +237,7 @@ class TestCharts:
         assert not is_noise({**ONE, "eta": 4.0}, at).any()
         assert not is_noise({**ONE, "fitted": False}, at).any()
         assert verdict(ONE) == "means 4.00 apart: 12.5% of the image filtered"
-        assert "not over 4" in verdict({**ONE, "eta": 4.0})
+        assert "not more than 4" in verdict({**ONE, "eta": 4.0})
         assert verdict({**ONE, "fitted": False}) == "too few losses to fit"
 
     def test_losses_add_up(self):

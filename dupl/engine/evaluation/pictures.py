@@ -13,10 +13,10 @@ from dupl.engine.evaluation.final import Final
 from dupl.engine.evaluation.protocols import Protocol, Squashed, Who
 from dupl.method.cam import Present
 from dupl.method.dupl import DuPL
-from dupl.report.figures.picture_page import Panel
+from dupl.report.figures.image_row import ImageRow
 
 
-def panels(protocol: Protocol, part: str, model: DuPL, source: ImageSet, indices: Sequence[int]) -> list[Panel]:
+def panels(protocol: Protocol, part: str, model: DuPL, source: ImageSet, indices: Sequence[int]) -> list[ImageRow]:
     """One row per image for a part of a protocol; empty where it keeps nothing to show.
 
     Args:
@@ -31,7 +31,7 @@ def panels(protocol: Protocol, part: str, model: DuPL, source: ImageSet, indices
     return [squashed(protocol, model, source, i) for i in indices] if isinstance(protocol, Squashed) else []
 
 
-def labelled(protocol: Final, part: str, source: ImageSet, i: int) -> Panel | None:
+def labelled(protocol: Final, part: str, source: ImageSet, i: int) -> ImageRow | None:
     """An image with the label maps that are kept of it: those before the CRF too where the part is the CRF's."""
     parts = [protocol.plain, part] if part != protocol.plain else [part]
     maps = protocol.who.maps("seg")
@@ -42,7 +42,7 @@ def labelled(protocol: Final, part: str, source: ImageSet, i: int) -> Panel | No
     words = ("",) if len(parts) == 1 else (", no CRF", ", CRF")
     truth = source.mask(i)
     present = set() if truth is None else set(np.unique(truth).tolist())
-    return Panel(
+    return ImageRow(
         name=source.names[i],
         image=source.image(i),
         truth=truth,
@@ -57,7 +57,7 @@ def labelled(protocol: Final, part: str, source: ImageSet, i: int) -> Panel | No
 
 
 @torch.inference_mode()
-def squashed(protocol: Squashed, model: DuPL, source: ImageSet, i: int) -> Panel:
+def squashed(protocol: Squashed, model: DuPL, source: ImageSet, i: int) -> ImageRow:
     """An image with its CAMs and, where the protocol has them, its segmentations, at its own size."""
     sample, photo, device = EvalView(source, protocol.size)[i], source.image(i), next(model.parameters()).device
     tags = sample["tags"][None]
@@ -65,7 +65,7 @@ def squashed(protocol: Squashed, model: DuPL, source: ImageSet, i: int) -> Panel
     answer = model.predict(sample["image"][None].to(device), present)
     labels = Squashed.label(protocol, photo[..., 0], tags, answer, 0)  # of the photo, its size
     heat = protocol.heat(photo.shape[:2], answer, 0, present.index.shape[1])
-    return Panel(
+    return ImageRow(
         name=sample["name"],
         image=photo,
         truth=None if sample["mask"] is None else sample["mask"].numpy(),

@@ -19,7 +19,7 @@ from dupl.errors import UserError
 from dupl.method.dupl import DuPL
 from dupl.method.noise_filter import Mixture
 from dupl.report.figures.contact_sheet import contact_sheet
-from dupl.report.figures.image_row import Panel
+from dupl.report.figures.image_row import ImageRow
 from dupl.runs import layout
 from dupl.runs.run import Run
 from dupl.structures import Clock
@@ -39,9 +39,9 @@ class Viewer:
     def __init__(self, model: DuPL, source: ImageSet, settings: Any) -> None:
         self.model, self.source, self.settings = model, source, settings
         self.done = -1
-        self.seen: dict[int, tuple[Panel, list[dict[str, Any]]]] = {}
+        self.seen: dict[int, tuple[ImageRow, list[dict[str, Any]]]] = {}
 
-    def look(self, count: int, done: int, last: int) -> tuple[list[Panel], list[list[dict[str, Any]]]]:
+    def look(self, count: int, done: int, last: int) -> tuple[list[ImageRow], list[list[dict[str, Any]]]]:
         """Some images, evenly spread, at the clock of the iteration just done.
 
         Args:

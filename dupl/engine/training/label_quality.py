@@ -22,7 +22,7 @@ from dupl.execute.heartbeat import sign
 from dupl.method.cam import Present
 from dupl.method.dupl import DuPL
 from dupl.report.figures.class_grid import class_grid
-from dupl.report.figures.curves import curve
+from dupl.report.figures.training_curves_file import curve
 from dupl.runs import layout
 from dupl.runs.files import read_csv
 from dupl.runs.run import Run
@@ -187,7 +187,7 @@ def quality_curves(config: Config, run: Run, marks: dict[str, int]) -> list[Path
         label = {key: "students 1 and 2" if key.count("/") == 1 else f"student {key.split('/')[1]}" for key in keys}
         path = run.path / layout.quality_picture(name)
         title = f"{run.path.name}: {config.evaluation.quality} training images"
-        curve(rows, {label[key]: key for key in keys}, path, title=title, ylabel=ylabel, marks=marks)
+        curve(rows, {label[key]: key for key in keys}, path, title=title, ylabel=ylabel, markers=marks)
         drawn.append(path)
     lines = class_lines(run)
     if any(points for own in lines.values() for points in own.values()):

@@ -15,7 +15,7 @@ from rich.console import Console
 from dupl.engine.checkpoints import newest_valid
 from dupl.engine.training.gallery import Viewer
 from dupl.method.dupl import DuPL
-from dupl.report.figures.image_row import Panel, pane
+from dupl.report.figures.image_row import ImageRow, row_picture
 from dupl.runs import layout
 from dupl.runs.run import Run
 from dupl.structures import IGNORE
@@ -149,7 +149,7 @@ class TrackHook(Hook):
             self.console.print(" ".join(what.split()), soft_wrap=True, highlight=False)
 
 
-def pictures(panels: Sequence[Panel], classes: Sequence[str]) -> dict[str, list[Picture]]:
+def pictures(panels: Sequence[ImageRow], classes: Sequence[str]) -> dict[str, list[Picture]]:
     """CAMs, pseudo-labels and predictions per student, as photos with label maps to lay over them."""
     labels = {**dict(enumerate(classes)), NOISE: "filtered as noise", IGNORE: "undecided"}
     found: dict[str, list[Picture]] = {}
@@ -159,7 +159,7 @@ def pictures(panels: Sequence[Panel], classes: Sequence[str]) -> dict[str, list[
         height, width = panel.image.shape[:2]
         for s in range(len(panel.prediction)):
             cut = panel.cam_labels[s] if panel.cam_labels and s < len(panel.cam_labels) else None
-            heat = pane(panel, "CAM", s, (width, height))
+            heat = row_picture(panel, "CAM", s, (width, height))
             if heat is not None:
                 cam = Picture(heat, caption, truth if cut is None else {"CAM": cut, **truth}, labels)
                 found.setdefault(f"pictures/cam/{s + 1}", []).append(cam)
@@ -172,14 +172,14 @@ def pictures(panels: Sequence[Panel], classes: Sequence[str]) -> dict[str, list[
     return found
 
 
-def mixtures(panels: Sequence[Panel], losses: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+def mixtures(panels: Sequence[ImageRow], losses: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
     """The losses that the noise filter judged: a picture with the mixtures (Fig. 4), and each student's histogram.
 
     Args:
         panels: The images.
         losses: Of each image, what was found of each student; see `Viewer.look`.
     """
-    from dupl.report.figures.mixture import mixture_picture  # draws by matplotlib
+    from dupl.report.figures.noise_mixture import mixture_picture  # draws by matplotlib
 
     told, found = [], dict[str, Any]()
     for panel, of_image in zip(panels, losses, strict=True):

@@ -1,4 +1,4 @@
-"""A contact sheet: the panes of a few images in one small picture, with what a page needs to cut them out again."""
+"""A contact sheet: the pictures of a few images in one small file, with a description that locates each of them."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from typing import Any
 
 from PIL import Image
 
-from dupl.report.figures.image_row import Kind, Panel, legend, pane
+from dupl.report.figures.image_row import ImageRow, Kind, legend, row_picture
 
-CELL = 176  # side in pixels of the square that a pane fits into
+CELL = 176  # side in pixels of the square that a picture fits into
 QUALITY = 80  # of WebP
-COLOUR = (240, 240, 240)  # of what no pane covers
+COLOUR = (240, 240, 240)  # where there is no picture
 
 
-def contact_sheet(panels: Sequence[Panel], classes: Sequence[str]) -> tuple[bytes, dict[str, Any]]:
+def contact_sheet(rows: Sequence[ImageRow], classes: Sequence[str]) -> tuple[bytes, dict[str, Any]]:
     """Return a WebP picture with a row per image and a column per step of the method, and its description.
 
-    Panes are reduced to `CELL`, or enlarged by a whole factor. The description holds ``cell`` (side of a cell),
+    Pictures are reduced to `CELL`, or enlarged by a whole factor. The description holds ``cell`` (side of a cell),
     ``columns`` (kind, and student from 1), ``images`` (name, tags, width and height within its cells, and which
     columns it fills), and ``legend`` (text and swatch, a data URI).
 
     Args:
-        panels: The images, from top to bottom.
+        rows: The images, from top to bottom.
         classes: Class names by label id, background first.
     """
-    columns = _columns(panels)
-    sheet = Image.new("RGB", (CELL * len(columns), CELL * len(panels)), COLOUR)
+    columns = _columns(rows)
+    sheet = Image.new("RGB", (CELL * len(columns), CELL * len(rows)), COLOUR)
     images = []
-    for row, panel in enumerate(panels):
-        size = _fit(panel.image.shape[1], panel.image.shape[0])
+    for number, row in enumerate(rows):
+        size = _fit(row.image.shape[1], row.image.shape[0])
         filled = []
-        for number, (kind, student) in enumerate(columns):
-            picture = pane(panel, kind, student - 1, size)
+        for column, (kind, student) in enumerate(columns):
+            picture = row_picture(row, kind, student - 1, size)
             filled.append(picture is not None)
             if picture is not None:
-                sheet.paste(Image.fromarray(picture), (CELL * number, CELL * row))
-        images.append({"name": panel.name, "tags": list(panel.tags), "size": list(size), "filled": filled})
+                sheet.paste(Image.fromarray(picture), (CELL * column, CELL * number))
+        images.append({"name": row.name, "tags": list(row.tags), "size": list(size), "filled": filled})
     described = {
         "cell": CELL,
         "columns": [{"kind": kind, "student": student} for kind, student in columns],
         "images": images,
         "legend": [
-            {"text": key.text, "swatch": data_uri(_bytes(Image.fromarray(key.swatch), "PNG"), "png")}
-            for key in legend(panels, classes)
+            {"text": entry.text, "swatch": data_uri(_bytes(Image.fromarray(entry.swatch), "PNG"), "png")}
+            for entry in legend(rows, classes)
         ],
     }
     return _bytes(sheet, "WEBP", quality=QUALITY, method=4), described
@@ -56,15 +56,15 @@ def data_uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _columns(panels: Sequence[Panel]) -> list[tuple[Kind, int]]:
-    """Return the columns that any panel fills: kind, and student from 1; 0 is the image itself."""
+def _columns(rows: Sequence[ImageRow]) -> list[tuple[Kind, int]]:
+    """Return the columns that any image fills: kind, and student from 1; 0 is the image itself."""
     columns: list[tuple[Kind, int]] = [("Image", 0)]
-    if any(panel.truth is not None for panel in panels):
+    if any(row.truth is not None for row in rows):
         columns.append(("Truth", 0))
     counts: dict[Kind, int] = {
-        "CAM": max(len(panel.cams) for panel in panels),
-        "Pseudo-label": max(len(panel.pseudo) for panel in panels),
-        "Prediction": max(len(panel.prediction) for panel in panels),
+        "CAM": max(len(row.cams) for row in rows),
+        "Pseudo-label": max(len(row.pseudo) for row in rows),
+        "Prediction": max(len(row.prediction) for row in rows),
     }
     return columns + [(kind, student) for kind, count in counts.items() for student in range(1, count + 1)]
 

@@ -1,4 +1,4 @@
-"""Strips of a page: text, entries in a flow, rows of panes. Each is a picture of the page's width."""
+"""Parts of a figure sheet, each a strip of its width: text, legend entries in a flow, framed pictures."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def blank(width: int, height: int) -> Image.Image:
 
 
 def stack(strips: Sequence[Image.Image]) -> Image.Image:
-    """Return strips set on top of each other, the first on top."""
-    page = blank(max(strip.width for strip in strips), sum(strip.height for strip in strips))
+    """Return strips stacked vertically, the first on top."""
+    sheet = blank(max(strip.width for strip in strips), sum(strip.height for strip in strips))
     top = 0
     for strip in strips:
-        page.paste(strip, (0, top))
+        sheet.paste(strip, (0, top))
         top += strip.height
-    return page
+    return sheet
 
 
 def line_height(face: ImageFont.FreeTypeFont) -> int:
@@ -64,7 +64,7 @@ def line_height(face: ImageFont.FreeTypeFont) -> int:
 
 
 def paragraph(text: str, face: ImageFont.FreeTypeFont, colour: Colour, width: int, indent: int = 0) -> Image.Image:
-    """Return a text, broken into lines, in a strip of this width with `indent` pixels free on both sides."""
+    """Return a text, broken into lines, as a strip of a width with `indent` free pixels on both sides."""
     lines = wrapped(text, face, width - 2 * indent)
     strip = blank(width, line_height(face) * len(lines))
     draw = ImageDraw.Draw(strip)
@@ -74,7 +74,7 @@ def paragraph(text: str, face: ImageFont.FreeTypeFont, colour: Colour, width: in
 
 
 def entry(swatch: Picture | None, text: str, face: ImageFont.FreeTypeFont, width: int) -> Image.Image:
-    """Return a framed sample of a colour with its meaning beside it, no wider than a width in pixels."""
+    """Return a legend entry: a framed sample of a colour with its meaning beside it, at most `width` pixels wide."""
     side = 0 if swatch is None else swatch.shape[1] + 10
     lines = wrapped(text, face, width - side)
     longest = max(round(face.getlength(line)) for line in lines)
@@ -111,8 +111,8 @@ def flow(entries: Sequence[Image.Image], width: int, indent: int, gap: int = 26)
     return strip
 
 
-def empty_pane(size: tuple[int, int], text: str) -> Image.Image:
+def empty_picture(size: tuple[int, int], text: str) -> Image.Image:
     """Return a grey box that says why it is empty."""
-    pane = Image.fromarray(np.full((size[1] + 2, size[0] + 2, 3), EMPTY, np.uint8))
-    ImageDraw.Draw(pane).text((size[0] / 2, size[1] / 2), text, FAINT, font(16), anchor="mm")
-    return pane
+    box = Image.fromarray(np.full((size[1] + 2, size[0] + 2, 3), EMPTY, np.uint8))
+    ImageDraw.Draw(box).text((size[0] / 2, size[1] / 2), text, FAINT, font(16), anchor="mm")
+    return box

@@ -1,4 +1,4 @@
-"""What the picture page shows of one image: the data of a row, each of its pictures, and their legend."""
+"""One image in a figure: the arrays behind its pictures, each picture, and the legend of all."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
-    """One row of the picture page. Lists hold one array per student and may be empty.
+class ImageRow:
+    """The arrays behind the pictures of one image. Lists hold one array per student and may be empty.
 
     Attributes:
         name: The image's name.
         image: RGB, (H, W, 3).
         truth: Label ids, (H, W); None where there is no mask.
         cams: CAM in [0, 1], the largest value over the classes present, (H, W).
-        cam_labels: CAM cut off at its threshold, label ids, (H, W), outlined on the CAM; or None.
+        cam_labels: CAM cut at its threshold, label ids, (H, W), outlined on the CAM; or None.
         pseudo: Pseudo-labels, 255 where undecided, (H, W).
         noisy: Pixels whose pseudo-label is filtered as noise, (H, W).
         prediction: Segmentation, label ids, (H, W).
         tags: Names of the classes present.
         notes: Anything else to say of the image.
-        who: Whose the maps are, in the order of the lists; the students one after the other where empty.
+        who: Names of the models behind the arrays of each list; students 1, 2, ... where empty.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Panel:
 
 
 @dataclass(frozen=True, eq=False)
-class Key:
+class LegendEntry:
     """One entry of the legend.
 
     Attributes:
@@ -79,33 +79,36 @@ class Key:
     swatch: Picture
 
 
-def pane(panel: Panel, kind: Kind, student: int, size: tuple[int, int]) -> Picture | None:
-    """Return one picture of a panel, painted at the size it is seen at, (h, w, 3).
+def row_picture(row: ImageRow, kind: Kind, student: int, size: tuple[int, int]) -> Picture | None:
+    """Return one picture of an image, painted at the size at which it is shown, (h, w, 3).
 
     Args:
-        panel: The row it stands in.
-        kind: What to show; None comes back where the panel has nothing of the kind.
-        student: Of which student, from 0; of no account to image and truth.
-        size: Its width and height in pixels.
+        row: The image.
+        kind: What to show.
+        student: Of which student, from 0; ignored for image and truth.
+        size: Width and height in pixels.
+
+    Returns:
+        None where the row has nothing of the kind.
     """
-    photo = _resized(panel.image, size, Image.Resampling.LANCZOS)
+    photo = _resized(row.image, size, Image.Resampling.LANCZOS)
     if kind == "Image":
         return photo
     if kind == "Truth":
-        if panel.truth is None:
+        if row.truth is None:
             return None
-        return paint(photo, _resized(panel.truth, size), void=VOID, alpha=STRONG)
-    if kind == "CAM" and student < len(panel.cams):
-        picture = heatmap(photo, _resized(panel.cams[student].astype(np.float32), size, Image.Resampling.BILINEAR))
-        cut = panel.cam_labels[student] if panel.cam_labels and student < len(panel.cam_labels) else None
+        return paint(photo, _resized(row.truth, size), void=VOID, alpha=STRONG)
+    if kind == "CAM" and student < len(row.cams):
+        picture = heatmap(photo, _resized(row.cams[student].astype(np.float32), size, Image.Resampling.BILINEAR))
+        cut = row.cam_labels[student] if row.cam_labels and student < len(row.cam_labels) else None
         if cut is not None:
             picture[edges(_resized(cut, size))] = OUTLINE
         return picture
-    if kind == "Pseudo-label" and student < len(panel.pseudo):
-        noisy = _resized(panel.noisy[student], size) if student < len(panel.noisy) else None
-        return paint(photo, _resized(panel.pseudo[student], size), noisy=noisy, alpha=STRONG)
-    if kind == "Prediction" and student < len(panel.prediction):
-        return paint(photo, _resized(panel.prediction[student], size), alpha=STRONG)
+    if kind == "Pseudo-label" and student < len(row.pseudo):
+        noisy = _resized(row.noisy[student], size) if student < len(row.noisy) else None
+        return paint(photo, _resized(row.pseudo[student], size), noisy=noisy, alpha=STRONG)
+    if kind == "Prediction" and student < len(row.prediction):
+        return paint(photo, _resized(row.prediction[student], size), alpha=STRONG)
     return None
 
 
@@ -118,52 +121,52 @@ def _resized(
     return np.asarray(Image.fromarray(plain).resize(size, method)).astype(array.dtype)
 
 
-def legend(panels: Sequence[Panel], classes: Sequence[str]) -> list[Key]:
-    """Return the legend of a page: the classes to be seen on it, then the other marks.
+def legend(rows: Sequence[ImageRow], classes: Sequence[str]) -> list[LegendEntry]:
+    """Return the legend of a figure: the classes that occur in it, then the other colours and lines.
 
-    "undecided" and "filtered as noise" stand there wherever pseudo-labels do, with "(none here)" if so;
-    "void" and the marks of CAMs only where they occur.
+    "undecided" and "filtered as noise" are listed whenever there are pseudo-labels, with "(none here)" where they do
+    not occur; "void" and the entries of CAMs only where they occur.
 
     Args:
-        panels: The images of the page.
+        rows: The images of the figure.
         classes: Class names by label id, background first.
     """
-    seen = {label for panel in panels for labels in _painted(panel) for label in np.unique(labels).tolist()}
-    unsure = any((a == IGNORE).any() for panel in panels for a in (*panel.pseudo, *panel.prediction))
-    noise = any(noisy.any() for panel in panels for noisy in panel.noisy)
-    void = any(panel.truth is not None and (panel.truth == IGNORE).any() for panel in panels)
+    seen = {label for row in rows for labels in _painted(row) for label in np.unique(labels).tolist()}
+    unsure = any((a == IGNORE).any() for row in rows for a in (*row.pseudo, *row.prediction))
+    noise = any(noisy.any() for row in rows for noisy in row.noisy)
+    void = any(row.truth is not None and (row.truth == IGNORE).any() for row in rows)
 
     grey, every = np.full((18, 34, 3), GREY, np.uint8), np.ones((18, 34), np.bool_)
-    keys = []
+    entries = []
     for label in sorted(seen - {0, IGNORE}):
         name = classes[label] if label < len(classes) else f"label {label}"
-        keys.append(Key(name, filled(grey, tint(label))))
+        entries.append(LegendEntry(name, filled(grey, tint(label))))
     if 0 in seen:
-        keys.append(Key(f"{classes[0]} (not painted)", filled(grey, PAPER)))
-    taught = any(panel.pseudo for panel in panels)
+        entries.append(LegendEntry(f"{classes[0]} (not painted)", filled(grey, PAPER)))
+    taught = any(row.pseudo for row in rows)
     if taught or unsure:
         sample = paint(grey, np.full(every.shape, IGNORE, np.uint8))
-        keys.append(Key("undecided" + ("" if unsure else " (none here)"), sample))
+        entries.append(LegendEntry("undecided" + ("" if unsure else " (none here)"), sample))
     if taught:
         sample = paint(grey, np.zeros(every.shape, np.uint8), noisy=every)
-        keys.append(Key("filtered as noise" + ("" if noise else " (none here)"), sample))
+        entries.append(LegendEntry("filtered as noise" + ("" if noise else " (none here)"), sample))
     if void:
-        keys.append(Key("void", filled(grey, VOID)))
-    if any(panel.cams for panel in panels):
+        entries.append(LegendEntry("void", filled(grey, VOID)))
+    if any(row.cams for row in rows):
         ramp = np.broadcast_to(np.linspace(0, 1, 96, dtype=np.float32), (18, 96))
-        keys.append(Key("CAM from 0 to 1", heatmap(np.full((18, 96, 3), GREY, np.uint8), ramp)))
-    if any(labels is not None for panel in panels for labels in panel.cam_labels or ()):
+        entries.append(LegendEntry("CAM from 0 to 1", heatmap(np.full((18, 96, 3), GREY, np.uint8), ramp)))
+    if any(labels is not None for row in rows for labels in row.cam_labels or ()):
         sample = heatmap(grey, np.full(every.shape, 0.45, np.float32))
         sample[8:10] = OUTLINE
-        keys.append(Key("threshold of the CAM", sample))
-    return keys
+        entries.append(LegendEntry("threshold of the CAM", sample))
+    return entries
 
 
-def _painted(panel: Panel) -> list[NDArray[np.uint8]]:
-    """Return the labels that are to be seen in a panel, of any shape."""
-    noisy = [*panel.noisy, *(np.zeros(a.shape, np.bool_) for a in panel.pseudo[len(panel.noisy) :])]
-    pseudo = [labels[~hidden] for labels, hidden in zip(panel.pseudo, noisy, strict=False)]
-    return [*([] if panel.truth is None else [panel.truth]), *pseudo, *panel.prediction]
+def _painted(row: ImageRow) -> list[NDArray[np.uint8]]:
+    """Return the labels that are visible in the pictures of an image, as arrays of any shape."""
+    noisy = [*row.noisy, *(np.zeros(a.shape, np.bool_) for a in row.pseudo[len(row.noisy) :])]
+    pseudo = [labels[~hidden] for labels, hidden in zip(row.pseudo, noisy, strict=False)]
+    return [*([] if row.truth is None else [row.truth]), *pseudo, *row.prediction]
 
 
 def tint(label: int) -> tuple[int, ...]:

@@ -29,13 +29,13 @@ VOID = tuple(int(value) for value in colormap()[IGNORE])
 def overlay(image: Picture, labels: Labels, classes: Sequence[str] | None = None, alpha: float = ALPHA) -> Picture:
     """Return a photo with its labels painted on it in the PASCAL colours, (H, W, 3).
 
-    Background pixels stay as they are, 255 becomes a grey hatching, and a thin white line, which lies inside
-    the painted regions, parts them from each other.
+    Background pixels stay as they are, label 255 is hatched in grey, and a thin white line inside the painted regions
+    separates them.
 
     Args:
         image: The photo, RGB, (H, W, 3).
         labels: Label ids, (H, W).
-        classes: Names by label id. Where given, each region that has room for it carries its class's name.
+        classes: Names by label id. If given, each region with enough room carries the name of its class.
         alpha: Opacity of the paint, 0..1.
 
     Raises:
@@ -120,7 +120,7 @@ def edges(labels: Labels, beside_void: bool = True) -> Mask:
 def save_palette_png(labels: Labels, path: str | Path) -> None:
     """Write label ids as a palette PNG in the PASCAL colours; the ids are the pixel values.
 
-    The file appears whole or not at all; folders on the way are made.
+    The file appears whole or not at all; missing folders are created.
 
     Args:
         labels: Label ids, uint8, (H, W).
@@ -138,14 +138,14 @@ def save_palette_png(labels: Labels, path: str | Path) -> None:
 
 
 def write_png(picture: Image.Image, path: str | Path) -> None:
-    """Write a picture by way of a draft beside it, so that no reader ever finds half of it."""
+    """Write a PNG atomically, so that no reader ever finds half of it."""
     data = io.BytesIO()
     picture.save(data, format="PNG")
     atomic_write(path, data.getvalue())
 
 
 def _same_size(image: Picture, other: NDArray[np.generic]) -> None:
-    """Refuse arrays that do not belong to one photo."""
+    """Raise where an array does not have the size of the photo."""
     if image.ndim != 3 or image.shape[2] != 3 or image.shape[:2] != other.shape:
         raise ValueError(f"a photo of shape {image.shape} does not go with an array of shape {other.shape}")
 

@@ -1,4 +1,4 @@
-"""Pictures of what a run does: the picture page of a few images, one row each, and the other figures."""
+"""The picture page: a figure sheet with a row per image and a column per step of the method."""
 
 from __future__ import annotations
 
@@ -11,21 +11,18 @@ from PIL import Image, ImageDraw
 
 from dupl.errors import UserError
 from dupl.report.figures import figure_sheet
-from dupl.report.figures.curves import curve
 from dupl.report.figures.figure_sheet import Picture
-from dupl.report.figures.image_row import Key, Kind, Panel, filled, legend, pane, tint
-from dupl.report.figures.paint import heatmap, overlay, save_palette_png, write_png
-
-__all__ = ["Key", "Panel", "curve", "heatmap", "legend", "overlay", "picture_page", "save_palette_png"]
+from dupl.report.figures.image_row import ImageRow, Kind, filled, legend, row_picture, tint
+from dupl.report.figures.paint import write_png
 
 WIDTH, MARGIN, GUTTER = 1980, 28, 178  # of a page in pixels; the gutter holds the names of the rows
 GAP, GROUP_GAP, ROW_GAP = 6, 20, 14  # between students, between kinds of column, between rows
-LARGEST, SMALLEST = 420, 116  # width of a pane in pixels, where columns are few and where images are narrow
+LARGEST, SMALLEST = 420, 116  # width of a picture in pixels, where columns are few and where images are narrow
 REPEAT = 10  # rows after which the titles of the columns come again
 
 
 @dataclass(frozen=True)
-class Column:
+class PageColumn:
     """One column of the page.
 
     Attributes:
@@ -40,18 +37,18 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where the columns of a page go, in pixels.
+class PageLayout:
+    """The positions of the columns of a page, in pixels.
 
     Attributes:
         columns: From left to right.
         room: Width that an image may take.
         cell: Width that a column takes, no wider than its images need.
         width: Width of the page.
-        who: Whose the maps of each kind are, in order; the students where empty.
+        who: Names of the models behind the columns of each kind; the students where empty.
     """
 
-    columns: tuple[Column, ...]
+    columns: tuple[PageColumn, ...]
     room: int
     cell: int
     width: int
@@ -59,15 +56,15 @@ class Layout:
 
 
 def picture_page(
-    panels: Sequence[Panel], classes: Sequence[str], path: str | Path, title: str, caption: str = ""
+    rows: Sequence[ImageRow], classes: Sequence[str], path: str | Path, title: str, caption: str = ""
 ) -> None:
-    """Write one PNG with a row per image and a column per step of the method, under a legend.
+    """Write a PNG with a row per image and a column per step of the method, under a legend.
 
-    Small images are enlarged pixel by pixel by a whole factor, large ones reduced. A column that no image has
-    anything for is left out; a single missing picture leaves a grey box.
+    Small images are enlarged by a whole factor, large ones are reduced. A column that no image fills is left out; a
+    single missing picture is a grey box.
 
     Args:
-        panels: The images, from top to bottom.
+        rows: The images, from top to bottom.
         classes: Class names by label id, background first.
         path: The file.
         title: The heading.
@@ -76,49 +73,49 @@ def picture_page(
     Raises:
         UserError: There are no images to show.
     """
-    if not panels:
+    if not rows:
         raise UserError(f"no images to draw on {path}: name at least one")
-    layout = _layout(panels)
+    layout = _layout(rows)
     width = layout.width
-    keys = [figure_sheet.entry(key.swatch, key.text, figure_sheet.font(17), width) for key in legend(panels, classes)]
+    entries = [figure_sheet.entry(e.swatch, e.text, figure_sheet.font(17), width) for e in legend(rows, classes)]
     strips = [figure_sheet.blank(width, MARGIN - 8)]
     strips.append(figure_sheet.paragraph(title, figure_sheet.font(30, bold=True), figure_sheet.INK, width, MARGIN))
     if caption:
         strips.append(figure_sheet.paragraph(caption, figure_sheet.font(18), figure_sheet.FAINT, width, MARGIN))
-    strips += [figure_sheet.blank(width, 12), figure_sheet.flow(keys, width, MARGIN)]
-    for number, panel in enumerate(panels):
+    strips += [figure_sheet.blank(width, 12), figure_sheet.flow(entries, width, MARGIN)]
+    for number, row in enumerate(rows):
         if number % REPEAT == 0:
             strips.append(_head(layout))
-        strips += [_row(panel, classes, layout), figure_sheet.blank(width, ROW_GAP)]
+        strips += [_row(row, classes, layout), figure_sheet.blank(width, ROW_GAP)]
     strips.append(figure_sheet.blank(width, MARGIN - ROW_GAP))
     write_png(figure_sheet.stack(strips), path)
 
 
-def _layout(panels: Sequence[Panel]) -> Layout:
-    """Return where the columns go that at least one panel fills."""
-    columns = [Column("Image", None)]
-    if any(panel.truth is not None for panel in panels):
-        columns.append(Column("Truth", None))
+def _layout(rows: Sequence[ImageRow]) -> PageLayout:
+    """Return the positions of the columns that at least one image fills."""
+    columns = [PageColumn("Image", None)]
+    if any(row.truth is not None for row in rows):
+        columns.append(PageColumn("Truth", None))
     counts: dict[Kind, int] = {
-        "CAM": max(len(panel.cams) for panel in panels),
-        "Pseudo-label": max(len(panel.pseudo) for panel in panels),
-        "Prediction": max(len(panel.prediction) for panel in panels),
+        "CAM": max(len(row.cams) for row in rows),
+        "Pseudo-label": max(len(row.pseudo) for row in rows),
+        "Prediction": max(len(row.prediction) for row in rows),
     }
-    columns += [Column(kind, student) for kind, count in counts.items() for student in range(count)]
+    columns += [PageColumn(kind, student) for kind, count in counts.items() for student in range(count)]
 
     gaps = [GAP if a.kind == b.kind else GROUP_GAP for a, b in zip(columns, columns[1:], strict=False)]
-    room = (WIDTH - 2 * MARGIN - GUTTER - sum(gaps)) // len(columns) - 2  # 2: the frame of a pane
+    room = (WIDTH - 2 * MARGIN - GUTTER - sum(gaps)) // len(columns) - 2  # 2: the frame of a picture
     room = min(room, LARGEST)
-    cell = max(SMALLEST, *(_fit(panel.image, room)[0] for panel in panels)) + 2
+    cell = max(SMALLEST, *(_fit(row.image, room)[0] for row in rows)) + 2
     lefts = [MARGIN + GUTTER + i * cell + sum(gaps[:i]) for i in range(len(columns))]
-    placed = tuple(Column(c.kind, c.student, left) for c, left in zip(columns, lefts, strict=True))
-    return Layout(placed, room, cell, max(lefts[-1] + cell + MARGIN, WIDTH // 2), panels[0].who)
+    placed = tuple(PageColumn(c.kind, c.student, left) for c, left in zip(columns, lefts, strict=True))
+    return PageLayout(placed, room, cell, max(lefts[-1] + cell + MARGIN, WIDTH // 2), rows[0].who)
 
 
 def _fit(image: Picture, room: int) -> tuple[int, int]:
     """Return the width and height at which an image is drawn: as wide as there is room, at most 4/3 as high.
 
-    One that would be enlarged twice or more is so by a whole factor.
+    An image that would be enlarged at least twofold is enlarged by a whole factor.
     """
     height, width = image.shape[:2]
     factor = min(room / width, room * 4 / 3 / height)
@@ -126,7 +123,7 @@ def _fit(image: Picture, room: int) -> tuple[int, int]:
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
-def _head(layout: Layout) -> Image.Image:
+def _head(layout: PageLayout) -> Image.Image:
     """Return the strip of column titles, under a line."""
     several = any(column.student for column in layout.columns) or bool(layout.who)
     strip = figure_sheet.blank(layout.width, 74 if several else 54)
@@ -141,34 +138,34 @@ def _head(layout: Layout) -> Image.Image:
     return strip
 
 
-def _row(panel: Panel, classes: Sequence[str], layout: Layout) -> Image.Image:
+def _row(row: ImageRow, classes: Sequence[str], layout: PageLayout) -> Image.Image:
     """Return the strip of one image: its name, tags and notes, and its pictures."""
-    size = _fit(panel.image, layout.room)
-    side = _side(panel, classes)
+    size = _fit(row.image, layout.room)
+    side = _side(row, classes)
     strip = figure_sheet.blank(layout.width, max(size[1] + 2, side.height))
     strip.paste(side, (MARGIN, 0))
     for column in layout.columns:
-        picture = pane(panel, column.kind, column.student or 0, size)
+        picture = row_picture(row, column.kind, column.student or 0, size)
         missing = "no mask" if column.kind == "Truth" else f"no {column.kind}".replace("P", "p")
-        framed = figure_sheet.empty_pane(size, missing) if picture is None else figure_sheet.framed(picture)
+        framed = figure_sheet.empty_picture(size, missing) if picture is None else figure_sheet.framed(picture)
         strip.paste(framed, (column.left + (layout.cell - framed.width) // 2, 0))
     return strip
 
 
-def _side(panel: Panel, classes: Sequence[str]) -> Image.Image:
-    """Return what stands left of a row: name, tags with their colours, notes."""
+def _side(row: ImageRow, classes: Sequence[str]) -> Image.Image:
+    """Return the text left of a row: name, tags with their colours, notes."""
     width = GUTTER - 14
     known = list(classes)
     parts = [
-        figure_sheet.paragraph(panel.name, figure_sheet.font(16, bold=True), figure_sheet.INK, width),
+        figure_sheet.paragraph(row.name, figure_sheet.font(16, bold=True), figure_sheet.INK, width),
         figure_sheet.blank(width, 4),
     ]
-    for tag in panel.tags:
+    for tag in row.tags:
         swatch = filled(np.empty((13, 13, 3), np.uint8), tint(known.index(tag))) if tag in known else None
         parts += [figure_sheet.entry(swatch, tag, figure_sheet.font(15), width), figure_sheet.blank(width, 2)]
-    if panel.notes:
+    if row.notes:
         parts += [
             figure_sheet.blank(width, 4),
-            figure_sheet.paragraph(panel.notes, figure_sheet.font(14), figure_sheet.FAINT, width),
+            figure_sheet.paragraph(row.notes, figure_sheet.font(14), figure_sheet.FAINT, width),
         ]
     return figure_sheet.stack(parts)

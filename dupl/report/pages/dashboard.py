@@ -8,7 +8,7 @@ from typing import Any
 
 from dupl.atomic import atomic_write
 from dupl.errors import UserError
-from dupl.report.figures.plots import HUES, hue
+from dupl.report.figures.colours import PAGE_HUES, page_colour
 from dupl.report.pages.dashboard_charts import DASHES, LEGEND, ShownRun, best_value, board_charts
 from dupl.report.pages.html import add_chart, link, render
 from dupl.report.pages.run_files import RunFiles, read_run
@@ -69,12 +69,12 @@ def _styled(folders: Sequence[Path], names: Mapping[Path, tuple[str, int]]) -> d
     runs: dict[str, ShownRun] = {}
     for number, folder in enumerate(folders):
         run = read_run(folder)
-        name, colour, dash = label(run), number, number // len(HUES)
+        name, colour, dash = label(run), number, number // len(PAGE_HUES)
         if names:
             row, seed = names[folder]
             name, colour = f"{row}, seed {seed}", rows.index(row)
-            dash = seeds.index(seed) + colour // len(HUES)
-        shown = ShownRun(run, hue("", colour), list(DASHES)[dash % len(DASHES)])
+            dash = seeds.index(seed) + colour // len(PAGE_HUES)
+        shown = ShownRun(run, page_colour("", colour), list(DASHES)[dash % len(DASHES)])
         runs[name if name not in runs else f"{name} in {run.path}"] = shown
     return runs
 

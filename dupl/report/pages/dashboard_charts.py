@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dupl.report.figures.plots import blank, hue, label_of, line_chart, rate_bars
+from dupl.report.figures.colours import page_colour
+from dupl.report.figures.over_activation import rate_bars
+from dupl.report.figures.plotly_theme import blank_chart, label_of
+from dupl.report.figures.training_curves import line_chart
 from dupl.report.pages.run_files import RunFiles
 from dupl.report.tables.evaluation import title_of
 
@@ -77,7 +80,7 @@ def _lines(chart: Mapping[str, Any], runs: Runs) -> Figure | None:
         for key in chart["keys"]:
             short = f"{name}, {key.rsplit('/', 1)[-1]}" if len(chart["keys"]) > 1 else name
             names[short] = f"run{number}:{key}"
-            colour = shown.colour if len(chart["keys"]) == 1 else hue("", len(styles))
+            colour = shown.colour if len(chart["keys"]) == 1 else page_colour("", len(styles))
             styles[label_of(short)] = colour, shown.dash
             rows += [
                 {"iter": row["iter"], names[short]: row[key]} for row in shown.run.rows if row.get(key) is not None
@@ -102,7 +105,7 @@ def _bars(chart: Mapping[str, Any], runs: Runs) -> Figure | None:
     colours = [runs[name].colour for name, value in values.items() if value is not None]
     if not known:
         return None
-    figure = blank(90 + 26 * len(known), "", hovermode="y")
+    figure = blank_chart(90 + 26 * len(known), "", hovermode="y")
     figure.add_bar(y=list(known), x=list(known.values()), orientation="h", marker={"color": colours}, name="")
     figure.update_xaxes(title={"text": chart.get("unit", "")}, hoverformat=".2f")
     figure.update_yaxes(type="category", autorange="reversed")
@@ -111,7 +114,7 @@ def _bars(chart: Mapping[str, Any], runs: Runs) -> Figure | None:
 
 def _points(x: str, y: str, runs: Runs) -> Figure | None:
     """Return a point for each run: the last values of two keys."""
-    figure, found = blank(320, metric_title(y) + " (%)", hovermode="closest"), 0
+    figure, found = blank_chart(320, metric_title(y) + " (%)", hovermode="closest"), 0
     for name, shown in runs.items():
         rows = [row for row in shown.run.rows if row.get(x) is not None and row.get(y) is not None]
         if rows:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dupl.errors import UserError
 from dupl.report.figures.contact_sheet import data_uri
-from dupl.report.figures.plots import blank, safe
+from dupl.report.figures.plotly_theme import blank_chart, safe
 from dupl.report.pages.html import environment
 from dupl.report.run_comparison import Runs, present
 from dupl.runs.metrics import iou
@@ -50,7 +50,7 @@ def image_table(pixels: DataFrame, label_map: str, runs: Runs) -> DataFrame:
 def image_chart(table: DataFrame) -> Figure:
     """Return `image_table` as dots, one run against the other, beside the diagonal."""
     first, second = table.columns[:2]
-    figure = blank(460, f"{second}: IoU (%)", hovermode="closest")
+    figure = blank_chart(460, f"{second}: IoU (%)", hovermode="closest")
     figure.add_scatter(
         x=[0, 100], y=[0, 100], mode="lines", line={"color": "#8a8f98", "dash": "dash"}, hoverinfo="skip"
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dupl.report.pages.html import ChartCard, add_chart, link, render
 from dupl.report.pages.table_view import grid_views
-from dupl.report.run_comparison import course_chart, table_chart
+from dupl.report.run_comparison_charts import course_chart, table_chart
 from dupl.report.tables.layout import layout
 from dupl.report.tables.row_run import RowRun
 from dupl.report.tables.table import Table

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dupl.atomic import atomic_write
-from dupl.report.figures.plots import blank
+from dupl.report.figures.plotly_theme import LEGEND_ABOVE, blank_chart
 from dupl.report.pages.html import ChartCard, add_chart, render
 from dupl.report.pages.run_classes import classes
 from dupl.report.pages.run_curves import curves, speed_cards
@@ -128,13 +128,13 @@ def _timing(run: RunFiles, data: dict[str, Any]) -> dict[str, Any]:
 
 def _time_card(spent: dict[str, float], data: dict[str, Any]) -> ChartCard:
     """Return the card of a stacked bar of seconds."""
-    bar = blank(170, "", barmode="stack", hovermode="closest", margin={"l": 10, "r": 12, "t": 30, "b": 40})
+    bar = blank_chart(170, "", barmode="stack", hovermode="closest", margin={"l": 10, "r": 12, "t": 30, "b": 40})
     for name, seconds in spent.items():
         bar.add_bar(
             x=[round(seconds, 1)], y=[""], name=name, orientation="h", marker={"color": COLOURS[name]}, width=0.5
         )
     bar.update_xaxes(title={"text": "seconds"})
-    bar.update_layout(legend={"y": 1, "yanchor": "bottom", "traceorder": "normal"})
+    bar.update_layout(legend=LEGEND_ABOVE["legend"])
     return add_chart(data, "time", bar, "Time by activity")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from dupl.report.figures.plots import confusion_chart, rate_bars
+from dupl.report.figures.confusion import confusion_chart
+from dupl.report.figures.over_activation import rate_bars
 from dupl.report.pages.run_files import RunFiles, ShownEvaluation
 from dupl.report.tables.evaluation import KINDS, title_of
 from dupl.runs.evaluation_files import ClassRow

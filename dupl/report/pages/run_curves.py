@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dupl.report.figures.plots import line_chart, share_chart
 from dupl.report.figures.start_markers import start_markers
+from dupl.report.figures.training_curves import line_chart, share_chart
 from dupl.report.pages.html import ChartCard, add_chart
 from dupl.report.pages.run_files import RunFiles
 from dupl.report.tables.evaluation import title_of

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from dupl.report.figures.colours import CLEAN_GAUSSIAN, KEPT, NOISE, NOISY_GAUSSIAN
 from dupl.report.figures.contact_sheet import data_uri
-from dupl.report.figures.noise_losses import HUE, mixture_chart, verdict
-from dupl.report.figures.plots import KEPT, NOISE
+from dupl.report.figures.noise_mixture import mixture_chart, verdict
 from dupl.report.pages.run_files import RunFiles
 from dupl.runs import layout
 
-COLOURS = {"kept": KEPT, "filtered": NOISE, "clean Gaussian": HUE["clean"], "noisy Gaussian (dashed)": HUE["noise"]}
+COLOURS = {
+    "kept": KEPT,
+    "filtered": NOISE,
+    "clean Gaussian": CLEAN_GAUSSIAN,
+    "noisy Gaussian (dashed)": NOISY_GAUSSIAN,
+}  # the legend of all loss histograms
 
 
 def gallery(run: RunFiles, data: dict[str, Any]) -> dict[str, Any]:

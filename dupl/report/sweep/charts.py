@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dupl.report.figures.plots import GRID, HUES, MARK, NOISE, STUDENTS, blank, label_of, safe
+from dupl.report.figures.colours import GRID, MARKER, NOISE, PAGE_HUES, PAGE_STUDENTS
+from dupl.report.figures.plotly_theme import LEGEND_ABOVE, blank_chart, label_of, safe
 from dupl.report.sweep.summary import SweepReport
 from dupl.report.sweep.trials import Axis, SweepOutline, complete, goal_values
 
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from plotly.graph_objects import Figure
 
-BLUE, ORANGE = STUDENTS[1], STUDENTS[2]
+BLUE, ORANGE = PAGE_STUDENTS[1], PAGE_STUDENTS[2]
 SCALE = "Viridis"
-COLOURS = {"best": HUES[0], "complete": BLUE, "pruned": ORANGE, "failed": NOISE}  # of a trial; others are at work
+COLOURS = {"best": PAGE_HUES[0], "complete": BLUE, "pruned": ORANGE, "failed": NOISE}  # of a trial; others are at work
 
 
 def unit(metric: str) -> str:
@@ -46,7 +47,7 @@ def history_chart(report: SweepReport, goal: int = 0) -> Figure:
     """Return a goal over the trials: complete, pruned (what they had by then), failed; and the best so far."""
     outline, trials = report.outline, report.trials.sort_values("number")
     metric, direction = outline.goals[goal]
-    figure = blank(360, unit(metric), hovermode="closest")
+    figure = blank_chart(360, unit(metric), hovermode="closest")
     known, pruned = complete(outline, trials), trials[trials["state"] == "pruned"]
     values = goal_values(known, goal)
     kinds: list[tuple[str, Any, dict[str, Any]]] = [
@@ -73,7 +74,7 @@ def history_chart(report: SweepReport, goal: int = 0) -> Figure:
     )
     start = known[known["number"] == outline.start]
     if len(start):
-        figure.add_hline(goal_values(start, goal)[0], line={"color": MARK, "width": 1, "dash": "dash"})
+        figure.add_hline(goal_values(start, goal)[0], line={"color": MARKER, "width": 1, "dash": "dash"})
         figure.add_annotation(
             x=1, xref="paper", xanchor="right", y=goal_values(start, goal)[0], yanchor="bottom", showarrow=False
         )
@@ -97,7 +98,7 @@ def course_chart(report: SweepReport, frame: DataFrame) -> Figure | None:
         report: Of the sweep.
         frame: Metrics of the trials' runs, as a store's ``frame``.
     """
-    outline, figure = report.outline, blank(360, unit(report.outline.goals[0][0]), hovermode="closest")
+    outline, figure = report.outline, blank_chart(360, unit(report.outline.goals[0][0]), hovermode="closest")
     part = frame[(frame["metric"] == outline.goals[0][0]) & (frame["protocol"] == "train")]
     best = report.best[0] if report.best else None
     seen: set[str] = set()
@@ -106,7 +107,7 @@ def course_chart(report: SweepReport, frame: DataFrame) -> Figure | None:
         state = "best" if trial["number"] == best else trial["state"]
         if own.empty:
             continue
-        colour = COLOURS.get(state, MARK)
+        colour = COLOURS.get(state, MARKER)
         figure.add_scatter(
             x=own["iteration"].tolist(),
             y=own["value"].tolist(),
@@ -130,7 +131,7 @@ def slice_chart(report: SweepReport, axis: Axis, goal: int = 0) -> Figure:
     What a pruned trial had by then is no match for complete ones, so its height says nothing; it tells its value.
     """
     outline = report.outline
-    figure = blank(300, unit(outline.goals[goal][0]), hovermode="closest", showlegend=False)
+    figure = blank_chart(300, unit(outline.goals[goal][0]), hovermode="closest", showlegend=False)
     have = report.trials[report.trials[axis.column].notna()] if axis.column in report.trials else report.trials.iloc[:0]
     pruned, known = have[have["state"] == "pruned"], complete(outline, have)
     values = goal_values(known, goal)
@@ -143,7 +144,7 @@ def slice_chart(report: SweepReport, axis: Axis, goal: int = 0) -> Figure:
         ]
         figure.add_scatter(x=values_on(axis, pruned), y=[floor] * len(pruned), mode="markers", marker=cross, text=hover)
         figure.data[-1].update(name="pruned", hovertemplate="%{text}<extra></extra>")
-    later = {"color": known["number"].tolist(), "colorscale": SCALE, "size": 9, "line": {"width": 1, "color": MARK}}
+    later = {"color": known["number"].tolist(), "colorscale": SCALE, "size": 9, "line": {"width": 1, "color": MARKER}}
     _points(figure, values_on(axis, known), values, "complete", later, points_of(outline, known))
     start = known[known["number"] == outline.start]
     star = {"symbol": "star-open", "size": 15, "color": NOISE, "line": {"width": 2}}
@@ -175,11 +176,11 @@ def importance_chart(report: SweepReport, metric: str) -> Figure:
     labels = {axis.name: label_of(axis.label) for axis in report.outline.axes}
     found = [one for one in report.importances if one.metric == metric]
     order = list(dict.fromkeys(one.axis for one in found))
-    figure = blank(130 + 46 * len(order), hovermode="y unified", barmode="group", bargap=0.3)
+    figure = blank_chart(130 + 46 * len(order), hovermode="y unified", barmode="group", bargap=0.3)
     for number, evaluator in enumerate(dict.fromkeys(one.evaluator for one in found)):
         shares = {one.axis: one for one in found if one.evaluator == evaluator}
         part = [shares[name] for name in order]
-        bars = {"type": "data", "symmetric": False, "thickness": 1.5, "color": MARK}
+        bars = {"type": "data", "symmetric": False, "thickness": 1.5, "color": MARKER}
         bars["array"] = [max(0.0, one.high - one.value) if one.high == one.high else 0.0 for one in part]
         bars["arrayminus"] = [max(0.0, one.value - one.low) if one.low == one.low else 0.0 for one in part]
         figure.add_bar(
@@ -188,12 +189,12 @@ def importance_chart(report: SweepReport, metric: str) -> Figure:
             error_x=bars,
             name=evaluator,
             orientation="h",
-            marker={"color": (BLUE, HUES[0])[number % 2]},
+            marker={"color": (BLUE, PAGE_HUES[0])[number % 2]},
             hovertemplate="%{x:.2f}<extra>" + evaluator + "</extra>",
         )
     figure.update_xaxes(title={"text": "share"}, range=[0, 1.02])
     figure.update_yaxes(type="category", autorange="reversed", gridcolor="rgba(0,0,0,0)")
-    figure.update_layout(legend={"y": 1, "yanchor": "bottom", "traceorder": "normal"}, margin={"t": 50})
+    figure.update_layout(LEGEND_ABOVE)
     return figure
 
 
@@ -201,7 +202,7 @@ def front_chart(report: SweepReport) -> Figure:
     """Return the first two goals against each other, and the trials that no other beats as a line."""
     outline = report.outline
     known = complete(outline, report.trials)
-    figure = blank(400, unit(outline.goals[0][0]), hovermode="closest")
+    figure = blank_chart(400, unit(outline.goals[0][0]), hovermode="closest")
     marker = {"color": BLUE, "size": 8, "opacity": 0.6}
     _points(figure, goal_values(known, 1), goal_values(known, 0), "beaten", marker, points_of(outline, known))
     rows = known.set_index("number", drop=False).loc[list(report.best)]

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dupl.report.figures.plots import MARK, NOISE, blank, label_of, safe
+from dupl.report.figures.colours import MARKER, NOISE
+from dupl.report.figures.plotly_theme import blank_chart, label_of, safe
 from dupl.report.sweep.charts import SCALE, points_of, scale_of, told, unit, values_on
 from dupl.report.sweep.summary import SweepReport
 from dupl.report.sweep.trials import Axis, complete, goal_values
@@ -20,7 +21,7 @@ FINE = 60  # points of a contour's grid in each direction
 
 def contour_chart(report: SweepReport, one: Axis, other: Axis, goal: int = 0) -> Figure:
     """Return the first goal over two numeric parameters: interpolated between the trials, and nothing beyond them."""
-    figure = blank(330, other.label, hovermode="closest", showlegend=False)
+    figure = blank_chart(330, other.label, hovermode="closest", showlegend=False)
     known = complete(report.outline, report.trials).dropna(subset=[one.column, other.column])
     z = goal_values(known, goal)
     surface = _between(one, other, known, z)
@@ -90,7 +91,7 @@ def parallel_chart(report: SweepReport) -> Figure:
     best = outline.goals[0][1] == "maximize"
     shares = [(value - low) / ((high - low) or 1) for value in goal]
     colours = sample_colorscale(SCALE, [share if best else 1 - share for share in shares])
-    figure = blank(400, hovermode="closest", showlegend=False, margin={"l": 30, "r": 30, "t": 60, "b": 30})
+    figure = blank_chart(400, hovermode="closest", showlegend=False, margin={"l": 30, "r": 30, "t": 60, "b": 30})
     hover = points_of(outline, known)
     for k in sorted(range(len(known)), key=lambda k: shares[k], reverse=not best):  # the best on top
         top = known["number"].iloc[k] in report.best[:1]
@@ -110,7 +111,7 @@ def parallel_chart(report: SweepReport) -> Figure:
     figure.update_annotations(font={"size": 10})
     names = [label_of(scale.label).replace("/mIoU", "<br>mIoU") for scale in scales]  # room on a phone
     figure.update_xaxes(tickvals=list(range(len(scales))), ticktext=names, side="top", range=[-0.2, len(scales) - 0.55])
-    figure.update_xaxes(gridcolor=MARK, fixedrange=True)
+    figure.update_xaxes(gridcolor=MARKER, fixedrange=True)
     figure.update_yaxes(visible=False, range=[-0.06, 1.06], fixedrange=True)
     return figure
 

@@ -56,7 +56,7 @@ class AblationTable:
 
     def chart(self) -> Figure:
         """Return the table as a plotly figure: each run, the mean and spread of each row, the paper's number."""
-        from dupl.report.run_comparison import table_chart
+        from dupl.report.run_comparison_charts import table_chart
 
         return table_chart(self.table)
 
