@@ -1,1 +1,1 @@
-"""Recipes: finding, reading, changing and digesting them. Imports no torch."""
+"""Recipes: how they are found, read, checked against the schema, changed by overrides, and identified."""

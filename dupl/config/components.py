@@ -1,0 +1,127 @@
+"""The catalogue of components and data sets: their arguments as data, without importing torch.
+
+``components.json`` is written by ``tools/config_reference.py`` from the signatures and docstrings of the registered
+classes; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from dupl.config.describe import REQUIRED, Field, Section, describe
+from dupl.config.kinds import Kind, Kinds
+
+FILE = Path(__file__).with_suffix(".json")
+
+
+@dataclass(frozen=True)
+class Component:
+    """A registered class.
+
+    Attributes:
+        section: Its arguments.
+        slot: Where in a model it fits; "data set", "model", or empty where it is for another class's arguments. None
+            where that is unknown: a class of your own.
+        null: Whether it stands for a component that is switched off.
+    """
+
+    section: Section
+    slot: str | None = None
+    null: bool = False
+
+
+@lru_cache(maxsize=1)
+def shipped() -> dict[str, Component]:
+    """Return the components and data sets of this package by name."""
+    return {
+        name: Component(section_from(entry["section"]), entry["slot"], entry["null"])
+        for name, entry in json.loads(FILE.read_text(encoding="utf-8")).items()
+    }
+
+
+def find(name: str) -> Component | None:
+    """Return a component by name: one of this package, or one that was registered in this process.
+
+    Returns:
+        None where nothing of that name is known.
+    """
+    if name in shipped():
+        return shipped()[name]
+    registry = sys.modules.get("dupl.registry")  # not imported for this: a process without it registered nothing
+    for registered in (registry.COMPONENTS, registry.DATASETS) if registry else ():
+        if (kind := registered.module_dict.get(name)) is not None:
+            return Component(describe(kind), None, bool(getattr(kind, "null", False)))
+    return None
+
+
+def in_slot(slot: str) -> list[str]:
+    """Return the names of the shipped components that fit a slot."""
+    return [name for name, component in shipped().items() if component.slot == slot]
+
+
+def arguments_of(kind: Kind) -> Section:
+    """Return the fields of a kind "section"."""
+    if isinstance(kind.target, Section):
+        return kind.target
+    return shipped()[kind.target].section if isinstance(kind.target, str) else describe(kind.target)
+
+
+def component_data(component: Component) -> dict[str, Any]:
+    """Turn a component into plain data for JSON."""
+    return {"slot": component.slot, "null": component.null, "section": _section_data(component.section)}
+
+
+def _section_data(section: Section) -> dict[str, Any]:
+    fields = {
+        field.name: {
+            "kinds": [_kind_data(kind) for kind in field.kinds],
+            **({} if field.default is REQUIRED else {"default": field.default}),
+            "doc": field.doc,
+        }
+        for field in section.fields.values()
+    }
+    further = None if section.further is None else [_kind_data(kind) for kind in section.further]
+    return {"name": section.name, "doc": section.doc, "fields": fields} | (
+        {} if further is None else {"further": further}
+    )
+
+
+def _kind_data(kind: Kind) -> dict[str, Any]:
+    data = {key: value for key, value in asdict(kind).items() if value not in ("", (), None)}
+    if kind.items:
+        data["items"] = [_kind_data(item) for item in kind.items]
+    if kind.name == "section":
+        data["target"] = _section_data(arguments_of(kind))
+    return data
+
+
+def section_from(data: Mapping[str, Any]) -> Section:
+    """Turn plain data back into a section."""
+    fields = {
+        name: Field(name, _kinds_from(entry["kinds"]), entry.get("default", REQUIRED), entry["doc"])
+        for name, entry in data["fields"].items()
+    }
+    further = data.get("further")
+    return Section(data["name"], data["doc"], fields, None if further is None else _kinds_from(further))
+
+
+def _kinds_from(data: list[dict[str, Any]]) -> Kinds:
+    return tuple(_kind_from(dict(entry)) for entry in data)
+
+
+def _kind_from(data: dict[str, Any]) -> Kind:
+    target = data.get("target")
+    return Kind(
+        **{
+            **data,
+            "choices": tuple(data.get("choices", ())),
+            "items": _kinds_from(data.get("items", [])),
+            "target": section_from(target) if isinstance(target, dict) else target,
+        }
+    )

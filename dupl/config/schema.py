@@ -1,0 +1,228 @@
+"""The sections of a recipe. Each field states its type, its range and unit, and in the docstring its meaning.
+
+The model and the data sets are not here: their fields are the arguments of the registered classes
+(`dupl.config.components`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from dupl.config.kinds import FURTHER, ArgumentsOf, In, Slot
+
+Count = Annotated[int, In("[1, inf)")]
+Iterations = Annotated[int, In("[1, inf)", "iterations")]
+Pixels = Annotated[int, In("[1, inf)", "px")]
+Images = Annotated[int, In("[0, inf)", "images")]
+Positive = Annotated[float, In("(0, inf)")]
+Share = Annotated[float, In("[0, 1]")]
+Registered = Annotated[dict[str, Any], Slot("")]
+DataSet = Annotated[dict[str, Any], Slot("data set")]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a run trains, with which batches and learning rates.
+
+    Attributes:
+        iterations: Optimiser steps of the run, T.
+        batch_size: Images of one optimiser step, over all processes: processes x per_gpu x accumulate.
+        per_gpu: Images that one process takes at once. None: as many as make the batch_size.
+        accumulate: Parts into which a process divides its images of one step; more parts take less memory.
+        allow_other_batch: Train although processes x per_gpu x accumulate is not batch_size.
+        lr: Learning rate of the backbone after the warm-up (AdamW).
+        head_lr: Factor on lr for classifiers and segmentation heads.
+        weight_decay: Of AdamW, for all parameters.
+        betas: Of AdamW.
+        warmup: Steps over which the learning rate rises linearly.
+        warmup_ratio: Share of the learning rate at iteration 0.
+        power: Of the decay (1 - t / T)^power after the warm-up.
+    """
+
+    iterations: Iterations
+    batch_size: Annotated[int, In("[1, inf)", "images")]
+    per_gpu: Annotated[int, In("[1, inf)", "images")] | None
+    accumulate: Count
+    allow_other_batch: bool
+    lr: Positive
+    head_lr: Positive
+    weight_decay: Annotated[float, In("[0, inf)")]
+    betas: tuple[Annotated[float, In("[0, 1)")], Annotated[float, In("[0, 1)")]]
+    warmup: Annotated[int, In("[0, inf)", "iterations")]
+    warmup_ratio: Share
+    power: Annotated[float, In("[0, inf)")]
+
+
+@dataclass(frozen=True)
+class Final:
+    """The final protocol, ``dupl eval --protocol final``; the defaults are VOC's in the released code.
+
+    Attributes:
+        scales: Of the image side; each is evaluated with its mirror image.
+        over_scales: How the logits of the scales become one: their maximum or their sum.
+        size: Side of the square that images are squashed to. None keeps their size.
+    """
+
+    scales: list[Positive] = field(default_factory=lambda: [1.0, 1.5, 1.25])
+    over_scales: Literal["max", "sum"] = "max"
+    size: Pixels | None = None
+
+
+@dataclass(frozen=True)
+class CRF:
+    """The dense CRF of the final protocol; the defaults are the released code's.
+
+    Attributes:
+        iterations: Of mean field.
+        sxy: Width of the Gaussian kernel.
+        compat: Weight of the Gaussian kernel.
+        bilateral_sxy: Width of the bilateral kernel.
+        srgb: Width of the bilateral kernel in grey levels of 0 to 255.
+        bilateral_compat: Weight of the bilateral kernel.
+    """
+
+    iterations: Count = 10
+    sxy: Annotated[float, In("(0, inf)", "px")] = 1.0
+    compat: Positive = 1.0
+    bilateral_sxy: Annotated[float, In("(0, inf)", "px")] = 121.0
+    srgb: Annotated[float, In("(0, inf)", "grey levels")] = 5.0
+    bilateral_compat: Positive = 4.0
+
+
+@dataclass(frozen=True)
+class Subset:
+    """A further mIoU over some of the classes.
+
+    Attributes:
+        name: Of the metric, such as "mIoU-7"; an empty name leaves it out.
+        classes: Names of the classes, "background" among them where it counts.
+    """
+
+    name: str = ""
+    classes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The evaluation during training, and the settings of the other protocols.
+
+    Attributes:
+        interval: Steps between two evaluations; the last iteration is always evaluated.
+        size: Side of the square that images are squashed to.
+        cam_threshold: Score above which a CAM names its class in evaluation.
+        batch_size: Images that are evaluated at once; it changes no result.
+        best: Metric by which the best checkpoint is kept, such as "seg/best/mIoU".
+        subset: A further mIoU over some of the classes.
+        final: The final protocol.
+        crf: The dense CRF of the final protocol.
+        quality: Training images whose pseudo-labels are compared with their masks at each evaluation. 0: none.
+        gallery: Images of data.val that each evaluation pictures in the folder gallery. 0: none.
+    """
+
+    interval: Iterations
+    size: Pixels
+    cam_threshold: Share
+    batch_size: Annotated[int, In("[1, inf)", "images")]
+    best: str
+    subset: Subset | None = field(default_factory=Subset)
+    final: Final = field(default_factory=Final)
+    crf: CRF = field(default_factory=CRF)
+    quality: Images = 0
+    gallery: Images = 0
+
+
+@dataclass(frozen=True)
+class Track:
+    """What is sent to wandb beside scalars.
+
+    Attributes:
+        pictures: Images that are sent at each evaluation.
+        checkpoints: Whether the last and the best weights are sent at the end.
+    """
+
+    pictures: Images = 4
+    checkpoints: bool = False
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how a run computes, and what it reports.
+
+    Attributes:
+        seed: Of all random draws.
+        device: "auto" takes CUDA where there is a device.
+        amp: Precision: "off" is float32, "cam" bfloat16 in passes without gradients, "bf16" bfloat16 everywhere but
+            in the losses, "auto" bf16 on CUDA and off on the CPU.
+        workers: Processes of the data loader.
+        log_interval: Steps between two lines of scalars.
+        checkpoint_interval: Steps between two checkpoints.
+        keep_checkpoints: Newest checkpoints that are kept.
+        vis_backends: Further trackers: backends of mmengine, each a dict with its type and arguments.
+        compile: Backend of torch.compile for the networks' blocks, such as "inductor". None: not compiled.
+        track: What is sent to wandb beside scalars.
+    """
+
+    seed: Annotated[int, In("[0, inf)")]
+    device: Literal["auto", "cuda", "cpu"]
+    amp: Literal["auto", "off", "cam", "bf16"]
+    workers: Annotated[int, In("[0, inf)", "processes")]
+    log_interval: Iterations
+    checkpoint_interval: Iterations
+    keep_checkpoints: Annotated[int, In("[1, inf)", "checkpoints")]
+    vis_backends: list[Registered]
+    compile: str | None = None
+    track: Track = field(default_factory=Track)
+
+
+@dataclass(frozen=True)
+class CustomImports:
+    """Modules with components or data sets of your own; commands that build a model import them.
+
+    Attributes:
+        imports: Names of the modules; they must be installed or on PYTHONPATH.
+        allow_failed_imports: Go on where a module cannot be imported.
+    """
+
+    imports: list[str]
+    allow_failed_imports: bool = False
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data sets by split, and the augmentation of training images.
+
+    Attributes:
+        train: What is trained on: images and image-level tags.
+        augment: The weak augmentation.
+        val: What is evaluated during training. None: nothing.
+        further: Other splits, for evaluation.
+    """
+
+    train: DataSet
+    augment: Annotated[dict[str, Any], ArgumentsOf("WeakAugment")]
+    val: DataSet | None = None
+    further: Annotated[dict[str, DataSet | None], FURTHER] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe: everything that a run depends on.
+
+    Attributes:
+        model: The method, with the components in its slots.
+        data: The data sets by split, and the augmentation of training images.
+        schedule: How long a run trains, with which batches and learning rates.
+        evaluation: The evaluation during training, and the settings of the other protocols.
+        runtime: Where and how a run computes, and what it reports.
+        hooks: Hooks of mmengine that act in training, each a dict with its type and arguments.
+        custom_imports: Modules with components or data sets of your own.
+    """
+
+    model: Annotated[dict[str, Any], Slot("model")]
+    data: Data
+    schedule: Schedule
+    evaluation: Evaluation
+    runtime: Runtime
+    hooks: list[Registered] = field(default_factory=list)
+    custom_imports: CustomImports | None = None

@@ -1,0 +1,65 @@
+"""Write the catalogue of components and the reference page of the config from the code.
+
+    python tools/config_reference.py
+
+It writes ``dupl/config/components.json`` and ``docs/config.md``; a test compares them with the code.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dupl import data, method  # noqa: F401  (they register their classes)
+from dupl.config import components
+from dupl.config.components import FILE, Component, component_data
+from dupl.config.describe import describe
+from dupl.config.reference import markdown
+from dupl.data.transforms import WeakAugment
+from dupl.registry import COMPONENTS, DATASETS
+
+PAGE = Path(__file__).parents[1] / "docs" / "config.md"
+
+
+def catalogue() -> dict[str, Any]:
+    """Return the registered classes of this package as plain data."""
+    found = {"WeakAugment": Component(describe(WeakAugment), "")}
+    for name, kind in COMPONENTS.module_dict.items():
+        found[name] = Component(describe(kind), slot_of(kind), is_null(kind))
+    for name, kind in DATASETS.module_dict.items():
+        found[name] = Component(describe(kind), "data set")
+    ours = {"WeakAugment": WeakAugment, **COMPONENTS.module_dict, **DATASETS.module_dict}
+    return {name: component_data(found[name]) for name in sorted(found) if ours[name].__module__.startswith("dupl.")}
+
+
+def slot_of(kind: Any) -> str:
+    """Return the slot of a component: the module that it is in; whole models share one."""
+    return "model" if hasattr(kind, "loss") else str(kind.__module__.rpartition(".")[2])
+
+
+def is_null(kind: Any) -> bool:
+    """Whether a component stands for one that is switched off."""
+    return bool(getattr(kind, "null", False)) or kind.__name__ == "SingleStudent"
+
+
+def catalogue_text() -> str:
+    """Return the text of ``components.json``: one argument a line."""
+    blocks = []
+    for name, entry in catalogue().items():
+        section = entry["section"]
+        fields = ",\n".join(f"  {_json(key)}: {_json(field)}" for key, field in section["fields"].items())
+        head = ", ".join(f"{_json(key)}: {_json(value)}" for key, value in entry.items() if key != "section")
+        facts = ", ".join(f"{_json(key)}: {_json(value)}" for key, value in section.items() if key != "fields")
+        blocks.append(f'{_json(name)}: {{{head}, "section": {{{facts}, "fields": {{\n{fields}\n}}}}}}')
+    return "{\n" + ",\n".join(blocks) + "\n}\n"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    FILE.write_text(catalogue_text(), encoding="utf-8")
+    components.shipped.cache_clear()
+    PAGE.write_text(markdown(), encoding="utf-8")
