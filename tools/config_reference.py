@@ -1,13 +1,14 @@
 """Write the catalogue of components and the reference page of the config from the code.
 
-    python tools/config_reference.py
+    python tools/config_reference.py [--check]
 
-It writes ``dupl/config/components.json`` and ``docs/config.md``; a test compares them with the code.
+It writes ``dupl/config/components.json`` and ``docs/config.md``; with --check it compares them with the code.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,18 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def main(check: bool) -> int:
+    """Write both files, or say which of them differs from the code."""
+    for file, make in ((FILE, catalogue_text), (PAGE, markdown)):
+        text = make()
+        if check and file.read_text(encoding="utf-8") != text:
+            print(f"{file} is not what the code says: python tools/config_reference.py", file=sys.stderr)
+            return 1
+        if not check:
+            file.write_text(text, encoding="utf-8")
+            components.shipped.cache_clear()
+    return 0
+
+
 if __name__ == "__main__":
-    FILE.write_text(catalogue_text(), encoding="utf-8")
-    components.shipped.cache_clear()
-    PAGE.write_text(markdown(), encoding="utf-8")
+    sys.exit(main("--check" in sys.argv))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 import typing
 from collections.abc import Callable, Iterator
-import dataclasses
 from dataclasses import MISSING, dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from dupl.config.kinds import FURTHER, GIVEN, Kind, Kinds, kinds_of
@@ -57,7 +57,7 @@ class Section:
     further: Kinds | None = None
 
 
-@lru_cache(maxsize=None)
+@cache
 def describe(target: Callable[..., Any]) -> Section:
     """Return the fields that a class or a function takes as arguments.
 
@@ -66,10 +66,10 @@ def describe(target: Callable[..., Any]) -> Section:
     one that says nothing about a config, may be anything.
     """
     found: dict[str, tuple[Any, Any]] = {}
-    docs: dict[str, str] = {}
+    owners = inspect.getmro(target) if inspect.isclass(target) else (target,)
+    docs = {name: meaning for owner in reversed(owners) for name, meaning in _documented(owner).items()}
     passed_on = False
-    for owner in inspect.getmro(target) if inspect.isclass(target) else [target]:
-        docs = _documented(owner) | docs
+    for owner in owners:
         function = vars(owner).get("__init__") if inspect.isclass(owner) else owner
         if not inspect.isfunction(function):
             continue

@@ -12,7 +12,7 @@ import dataclasses
 import math
 import reprlib
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -74,6 +74,14 @@ class ArgumentsOf:
     target: Callable[..., Any] | str
 
 
+# Kinds that many signatures share.
+Count = Annotated[int, In("[1, inf)")]
+Start = Annotated[int, In("[0, inf)", "iterations")]
+Pixels = Annotated[int, In("[1, inf)", "px")]
+Positive = Annotated[float, In("(0, inf)")]
+NotNegative = Annotated[float, In("[0, inf)")]
+Share = Annotated[float, In("[0, 1]")]
+
 GIVEN = "given"  # marker: the builder gives this argument; a config does not state it
 FURTHER = "further"  # marker: not a key, but the kind of all keys that are not listed
 
@@ -109,7 +117,7 @@ class Kind:
             words = in_words(self.interval)
             return f"{noun}{',' * words.startswith('at')} {words}".rstrip()
         if self.name == "choice":
-            return " or ".join(f'"{choice}"' if isinstance(choice, str) else str(choice) for choice in self.choices)
+            return in_a_row([f'"{choice}"' if isinstance(choice, str) else str(choice) for choice in self.choices])
         if self.name == "list":
             what = f" of {self.length} items" if self.length else ""
             return f"a list{what}" + (f", each {in_all(self.items)}" if self.items else "")
@@ -144,7 +152,13 @@ Kinds = tuple[Kind, ...]
 
 def in_all(kinds: Kinds) -> str:
     """Describe alternatives: "a number above 0 or None"."""
-    return " or ".join(dict.fromkeys(str(kind) for kind in kinds))
+    return in_a_row(list(dict.fromkeys(str(kind) for kind in kinds)))
+
+
+def in_a_row(words: Sequence[str]) -> str:
+    """Join alternatives: "a, b or c", with a comma before "or" where they have commas themselves."""
+    commas = any("," in word for word in words)
+    return f"{', ' if commas else ' '}or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def short(value: Any) -> str:

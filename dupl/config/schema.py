@@ -9,14 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from dupl.config.kinds import FURTHER, ArgumentsOf, In, Slot
+from dupl.config.kinds import FURTHER, ArgumentsOf, Count, In, NotNegative, Pixels, Positive, Share, Slot, Start
 
-Count = Annotated[int, In("[1, inf)")]
 Iterations = Annotated[int, In("[1, inf)", "iterations")]
-Pixels = Annotated[int, In("[1, inf)", "px")]
 Images = Annotated[int, In("[0, inf)", "images")]
-Positive = Annotated[float, In("(0, inf)")]
-Share = Annotated[float, In("[0, 1]")]
 Registered = Annotated[dict[str, Any], Slot("")]
 DataSet = Annotated[dict[str, Any], Slot("data set")]
 
@@ -47,11 +43,11 @@ class Schedule:
     allow_other_batch: bool
     lr: Positive
     head_lr: Positive
-    weight_decay: Annotated[float, In("[0, inf)")]
+    weight_decay: NotNegative
     betas: tuple[Annotated[float, In("[0, 1)")], Annotated[float, In("[0, 1)")]]
-    warmup: Annotated[int, In("[0, inf)", "iterations")]
+    warmup: Start
     warmup_ratio: Share
-    power: Annotated[float, In("[0, inf)")]
+    power: NotNegative
 
 
 @dataclass(frozen=True)

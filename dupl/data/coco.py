@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dupl.config.kinds import Count
 from dupl.data.base import ImageSet
 from dupl.data.classes import COCO_CLASSES
 from dupl.data.files import read_image, read_mask, read_tag_table
@@ -36,8 +38,8 @@ class COCO(ImageSet):
     def __init__(
         self,
         root: str,
-        split: str,
-        part: int | None = None,
+        split: Literal["train", "val"],
+        part: Count | None = None,
         empty: bool = True,
         masks: str | None = "masks",
         tags: str | None = None,

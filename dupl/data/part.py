@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dupl.atomic import utf8
+from dupl.config.kinds import Count, In, Slot
 from dupl.data.base import ImageSet
 from dupl.errors import UserError
 from dupl.registry import DATASETS
@@ -23,10 +24,10 @@ class Part(ImageSet):
 
     def __init__(
         self,
-        of: dict[str, Any],
+        of: Annotated[dict[str, Any], Slot("data set")],
         held: bool,
-        share: float | None = None,
-        count: int | None = None,
+        share: Annotated[float, In("(0, 1)")] | None = None,
+        count: Count | None = None,
         seed: int = 0,
         split: str = "",
     ) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.random import PCG64, Generator, SeedSequence
 from numpy.typing import NDArray
 
+from dupl.config.kinds import Count, In, Share
 from dupl.data.base import ImageSet
 from dupl.data.toy_kinds import KINDS, Array, Kind
 from dupl.errors import UserError
@@ -30,6 +32,9 @@ class Scene:
     ground: int
 
 
+Radius = Annotated[float, In("(0, 0.5]", "sides")]
+
+
 @DATASETS.register_module()
 class Toy(ImageSet):
     """Scenes of textured shapes; each class has its usual ground, as trains have rails and boats have water.
@@ -46,20 +51,20 @@ class Toy(ImageSet):
 
     def __init__(
         self,
-        split: str = "train",
-        size: int = 64,
-        count: int | None = None,
+        split: Literal["train", "val"] = "train",
+        size: Annotated[int, In("[16, inf)", "px")] = 64,
+        count: Count | None = None,
         seed: int = 0,
-        cooccurrence: float | None = None,
-        objects: tuple[int, int] = (1, 3),
-        radius: tuple[float, float] = (0.17, 0.29),
-        contrast: float = 0.1,
-        texture: float = 0.22,
-        textured: float = 0.5,
-        ground: float = 0.06,
-        light: float = 0.25,
-        noise: float = 0.025,
-        border: float | None = None,
+        cooccurrence: Share | None = None,
+        objects: tuple[Count, Count] = (1, 3),
+        radius: tuple[Radius, Radius] = (0.17, 0.29),
+        contrast: Share = 0.1,
+        texture: Share = 0.22,
+        textured: Share = 0.5,
+        ground: Share = 0.06,
+        light: Share = 0.25,
+        noise: Share = 0.025,
+        border: Annotated[float, In("[0, inf)", "px")] | None = None,
     ) -> None:
         """Set the knobs; no scene is made yet.
 

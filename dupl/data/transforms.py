@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
+from dupl.config.kinds import In, NotNegative, Pixels, Positive, Share
 from dupl.errors import UserError
 from dupl.structures import IGNORE
 
+Radius = Annotated[float, In("[0, inf)", "px")]
 Box = tuple[int, int, int, int]  # y0, y1, x0, x1; the ends are not included
 
 
@@ -38,17 +40,17 @@ class WeakAugment:
         blur_radius: Range of its radius, in pixels.
     """
 
-    crop: int
-    scale: tuple[float, float] | float | None = (0.5, 2.0)
-    flip: float = 0.5
-    jitter: float = 0.8
-    brightness: float = 0.4
-    contrast: float = 0.4
-    saturation: float = 0.2
-    hue: float = 0.1
-    gray: float = 0.2
-    blur: float = 1.0
-    blur_radius: tuple[float, float] = (0.1, 2.0)
+    crop: Pixels
+    scale: tuple[Positive, Positive] | NotNegative | None = (0.5, 2.0)
+    flip: Share = 0.5
+    jitter: Share = 0.8
+    brightness: Share = 0.4
+    contrast: Share = 0.4
+    saturation: Share = 0.2
+    hue: Annotated[float, In("[0, 0.5]")] = 0.1
+    gray: Share = 0.2
+    blur: Share = 1.0
+    blur_radius: tuple[Radius, Radius] = (0.1, 2.0)
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> WeakAugment:
@@ -152,7 +154,7 @@ class Placement:
         box: Of the crop, where that part stands.
     """
 
-    crop: int
+    crop: Pixels
     size: tuple[int, int]
     scaled: tuple[int, int]
     flip: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dupl.config.kinds import Start
 from dupl.structures import Clock
 
 
@@ -14,7 +15,7 @@ class Component:
 
     null = False  # True for the partner that a switched-off component is replaced by
 
-    def __init__(self, start: int = 0) -> None:
+    def __init__(self, start: Start = 0) -> None:
         if start < 0:
             raise ValueError(f"{type(self).__name__}.start is {start}: an iteration is at least 0")
         self.start = start

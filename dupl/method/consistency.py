@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dupl.config.kinds import Share, Start
 from dupl.method import equations
 from dupl.method.base import Component
 from dupl.registry import COMPONENTS
@@ -71,7 +72,7 @@ class ConfidentConsistency(_Consistency):
         start: First iteration at which it acts.
     """
 
-    def __init__(self, confidence: float = 0.9, start: int = 8000) -> None:
+    def __init__(self, confidence: Share = 0.9, start: Start = 8000) -> None:
         super().__init__(start)
         if not 0 <= confidence <= 1:
             raise ValueError(f"consistency.confidence is {confidence}: a probability lies in [0, 1]")

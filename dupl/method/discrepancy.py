@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from dupl.config.kinds import Start
 from dupl.method import equations
 from dupl.method.base import Component
 from dupl.registry import COMPONENTS
@@ -18,10 +20,13 @@ def _flat(features: Tensor, over: str) -> Tensor:
     return features.flatten(1) if over == "image" else features.flatten(2)
 
 
+Over = Literal["image", "channel"]
+
+
 class _Discrepancy(Component):
     """Args: over: "image" or "channel", what the cosine is taken over; start: first iteration."""
 
-    def __init__(self, over: str, start: int = 0) -> None:
+    def __init__(self, over: Over, start: Start = 0) -> None:
         super().__init__(start)
         if over not in ("image", "channel"):
             raise ValueError(f'discrepancy.over is {over!r}: choose "image" or "channel"')
@@ -49,7 +54,7 @@ class LogCosineDiscrepancy(_Discrepancy):
         start: First iteration at which it acts.
     """
 
-    def __init__(self, over: str = "image", start: int = 0) -> None:
+    def __init__(self, over: Over = "image", start: Start = 0) -> None:
         super().__init__(over, start)
 
     one_way = staticmethod(equations.discrepancy)
@@ -64,7 +69,7 @@ class OnePlusCosine(_Discrepancy):
         start: First iteration at which it acts.
     """
 
-    def __init__(self, over: str = "channel", start: int = 0) -> None:
+    def __init__(self, over: Over = "channel", start: Start = 0) -> None:
         super().__init__(over, start)
 
     one_way = staticmethod(equations.discrepancy_one_plus)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from math import isfinite
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor
 
+from dupl.config.kinds import GIVEN, ArgumentsOf, NotNegative, Positive, Share, Slot
 from dupl.errors import UserError
 from dupl.method import equations
 from dupl.method.cam import Maps, Present, multi_scale_cam
@@ -21,7 +23,22 @@ from dupl.method.refine import PseudoLabels, inside, pseudo_labels
 from dupl.registry import COMPONENTS
 from dupl.structures import IGNORE, Clock, View
 
-WEIGHTS = dict(ptc=0.2, dis=0.1, seg=0.2, reg=0.05)  # of Eq. 9: lambda_1 dis, lambda_2 seg, lambda_3 reg
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the loss terms beside L_cls, Eq. 9.
+
+    Attributes:
+        ptc: Of the patch contrast.
+        dis: Of the discrepancy loss, lambda_1.
+        seg: Of the segmentation loss, lambda_2.
+        reg: Of the consistency loss, lambda_3.
+    """
+
+    ptc: NotNegative = 0.2
+    dis: NotNegative = 0.1
+    seg: NotNegative = 0.2
+    reg: NotNegative = 0.05
 
 
 @COMPONENTS.register_module()
@@ -54,22 +71,22 @@ class DuPL(BaseModel):
 
     def __init__(
         self,
-        num_classes: int,
-        network: dict[str, Any],
-        students: dict[str, Any],
-        discrepancy: dict[str, Any],
-        threshold: dict[str, Any],
-        noise_filter: dict[str, Any],
-        consistency: dict[str, Any],
-        segmentation: dict[str, Any],
-        patch_contrast: dict[str, Any],
-        refine: dict[str, Any],
-        perturb: dict[str, Any],
-        own_view: dict[str, Any] | None = None,
-        tau_l: float = 0.25,
-        cam_scales: Sequence[float] = (1.0, 0.5, 1.5),
-        weights: dict[str, float] | None = None,
-        amp: str = "off",
+        num_classes: Annotated[int, GIVEN],
+        network: Annotated[dict[str, Any], Slot("network", default="SubNet")],
+        students: Annotated[dict[str, Any], Slot("students")],
+        discrepancy: Annotated[dict[str, Any], Slot("discrepancy")],
+        threshold: Annotated[dict[str, Any], Slot("threshold")],
+        noise_filter: Annotated[dict[str, Any], Slot("noise_filter")],
+        consistency: Annotated[dict[str, Any], Slot("consistency")],
+        segmentation: Annotated[dict[str, Any], Slot("segmentation")],
+        patch_contrast: Annotated[dict[str, Any], Slot("patch_contrast")],
+        refine: Annotated[dict[str, Any], Slot("refine")],
+        perturb: Annotated[dict[str, Any], Slot("perturb")],
+        own_view: Annotated[dict[str, Any] | None, Slot("own_view")] = None,
+        tau_l: Share = 0.25,
+        cam_scales: Sequence[Positive] = (1.0, 0.5, 1.5),
+        weights: Annotated[dict[str, float] | None, ArgumentsOf(Weights)] = None,
+        amp: Annotated[str, GIVEN] = "off",
     ) -> None:
         super().__init__(data_preprocessor=ToDevice())
         build = COMPONENTS.build
@@ -80,7 +97,7 @@ class DuPL(BaseModel):
         self.refine, self.perturb = build(dict(refine)), build(dict(perturb))
         self.own_view = build(dict(own_view or {"type": "SameView"}))
         self.tau_l, self.cam_scales, self.amp = tau_l, tuple(cam_scales), amp
-        self.weights = {**WEIGHTS, **(weights or {})}
+        self.weights = {**asdict(Weights()), **(weights or {})}
         if len(self.students) < 2 and not self.discrepancy.null:
             raise UserError(
                 "L_dis without DS: a discrepancy needs two students; set model.discrepancy.type=NoDiscrepancy"
@@ -89,9 +106,9 @@ class DuPL(BaseModel):
             raise UserError("Diff. Aug without DS: own views need two students; set model.own_view.type=SameView")
         if not 0 <= tau_l <= 1:
             raise UserError(f"model.tau_l is {tau_l}: a threshold on a CAM lies in [0, 1]")
-        unknown = sorted(set(self.weights) - set(WEIGHTS))
-        if unknown:
-            raise UserError(f"model.weights has no term {unknown[0]!r}: choose of {', '.join(WEIGHTS)}")
+        known = asdict(Weights())
+        if unknown := sorted(self.weights.keys() - known.keys()):
+            raise UserError(f"model.weights has no term {unknown[0]!r}: choose from {', '.join(known)}")
         self.guard = FiniteGuard()
         if amp not in ("off", "cam", "bf16"):
             raise UserError(f'model.amp is {amp!r}: choose "off", "cam" or "bf16"')

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dupl.config.kinds import GIVEN, ArgumentsOf, Count
 from dupl.method.backbone import Backbone
 from dupl.method.equations import class_evidence
 from dupl.registry import COMPONENTS
@@ -24,7 +25,13 @@ class DilatedHead(nn.Sequential):
         dilation: In patches.
     """
 
-    def __init__(self, dim: int, classes: int, channels: int = 512, dilation: int = 5) -> None:
+    def __init__(
+        self,
+        dim: Annotated[int, GIVEN],
+        classes: Annotated[int, GIVEN],
+        channels: Count = 512,
+        dilation: Count = 5,
+    ) -> None:
         super().__init__(
             nn.Conv2d(dim, channels, 3, padding=dilation, dilation=dilation, bias=False),
             nn.ReLU(inplace=True),
@@ -49,10 +56,10 @@ class SubNet(nn.Module):
 
     def __init__(
         self,
-        num_classes: int,
-        backbone: dict[str, Any],
-        pooling: str = "max",
-        head: dict[str, Any] | None = None,
+        num_classes: Annotated[int, GIVEN],
+        backbone: Annotated[dict[str, Any], ArgumentsOf(Backbone)],
+        pooling: Literal["max", "avg"] = "max",
+        head: Annotated[dict[str, Any] | None, ArgumentsOf(DilatedHead)] = None,
     ) -> None:
         super().__init__()
         if pooling not in ("max", "avg"):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dupl.config.kinds import Count, In, NotNegative, Start
 from dupl.method import equations
 from dupl.method.base import Component
 from dupl.registry import COMPONENTS
@@ -214,16 +216,16 @@ class MixtureFilter(Component):
 
     def __init__(
         self,
-        gamma: float = 0.9,
-        eta: float = 1.0,
-        start: int = 8000,
-        fit_on: str = "all",
+        gamma: Annotated[float, In("(0, 1)")] = 0.9,
+        eta: NotNegative = 1.0,
+        start: Start = 8000,
+        fit_on: Literal["all", "foreground"] = "all",
         min_loss: float = 0.1,
-        min_pixels: int = 1000,
-        bins: int = 8192,
-        max_iter: int = 10,
-        tol: float = 1e-2,
-        reg_covar: float = 5e-4,
+        min_pixels: Annotated[int, In("[0, inf)", "px")] = 1000,
+        bins: Annotated[int, In("[2, inf)")] = 8192,
+        max_iter: Count = 10,
+        tol: NotNegative = 1e-2,
+        reg_covar: NotNegative = 5e-4,
     ) -> None:
         super().__init__(start)
         if not 0 < gamma < 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from numpy.random import Generator
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
+from dupl.config.kinds import In, Positive, Share
 from dupl.method.base import Component
 from dupl.method.pixels import denormalise, normalise
 from dupl.method.refine import inside
@@ -144,13 +146,13 @@ class OwnView(Component):
 
     def __init__(
         self,
-        flip: float = 0.5,
-        scale: Sequence[float] = (0.75, 1.25),
-        jitter: float = 0.8,
-        brightness: float = 0.4,
-        contrast: float = 0.4,
-        saturation: float = 0.2,
-        hue: float = 0.1,
+        flip: Share = 0.5,
+        scale: Sequence[Positive] = (0.75, 1.25),
+        jitter: Share = 0.8,
+        brightness: Share = 0.4,
+        contrast: Share = 0.4,
+        saturation: Share = 0.2,
+        hue: Annotated[float, In("[0, 0.5]")] = 0.1,
     ) -> None:
         super().__init__()
         if len(scale) != 2 or not 0 < scale[0] <= scale[1]:

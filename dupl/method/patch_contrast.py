@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dupl.config.kinds import Start
 from dupl.method.base import Component
 from dupl.method.cam import Maps, Present
 from dupl.method.refine import inside
@@ -65,7 +67,7 @@ class PatchTokenContrast(Component):
             pixel box drops whole images that are padded at the top or left by more pixels than the grid has patches.
     """
 
-    def __init__(self, start: int = 0, box: str = "patches") -> None:
+    def __init__(self, start: Start = 0, box: Literal["patches", "pixels"] = "patches") -> None:
         super().__init__(start)
         if box not in ("patches", "pixels"):
             raise ValueError(f'patch_contrast.box is {box!r}: choose "patches" or "pixels"')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
 
+from dupl.config.kinds import In, Share
 from dupl.registry import COMPONENTS
 
 # RandAugment's colour operations with their strength at magnitude 0 and 30.
@@ -49,7 +51,13 @@ class StrongPerturbation:
         scale: Of the image side. Released code: 0.75, fixed.
     """
 
-    def __init__(self, ops: int = 5, magnitude: float = 10, flip: float = 1.0, scale: float = 0.75) -> None:
+    def __init__(
+        self,
+        ops: Annotated[int, In("[0, inf)")] = 5,
+        magnitude: Annotated[float, In("[0, 30]")] = 10,
+        flip: Share = 1.0,
+        scale: Annotated[float, In("(0, 2]")] = 0.75,
+    ) -> None:
         if not 0 <= magnitude <= 30 or not 0 <= flip <= 1 or not 0 < scale <= 2 or ops < 0:
             raise ValueError("perturbation: 0 <= magnitude <= 30, 0 <= flip <= 1, 0 < scale <= 2, ops >= 0")
         self.ops, self.magnitude, self.flip, self.scale = ops, magnitude, flip, scale

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dupl.config.kinds import Count, In, NotNegative, Pixels, Positive
 from dupl.method.cam import Present
 from dupl.registry import COMPONENTS
 from dupl.structures import IGNORE
@@ -46,11 +48,11 @@ class PixelAdaptiveRefinement:
 
     def __init__(
         self,
-        dilations: Sequence[int] = (1, 2, 4, 8, 12, 24),
-        iterations: int = 10,
-        w1: float = 0.3,
-        w2: float = 0.01,
-        downscale: int = 2,
+        dilations: Sequence[Pixels] = (1, 2, 4, 8, 12, 24),
+        iterations: Annotated[int, In("[0, inf)")] = 10,
+        w1: Positive = 0.3,
+        w2: NotNegative = 0.01,
+        downscale: Count = 2,
     ) -> None:
         self.shifts = [(d * dy, d * dx) for d in dilations for dy, dx in OFFSETS]
         distance = torch.tensor([d * (dy * dy + dx * dx) ** 0.5 for d in dilations for dy, dx in OFFSETS])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from torch import Tensor, nn
 
+from dupl.config.kinds import GIVEN
 from dupl.method.network import SubNet
 from dupl.registry import COMPONENTS
 from dupl.structures import View
@@ -19,7 +20,7 @@ class _Students(nn.Module):
 
     teacher_of: tuple[int, ...]
 
-    def __init__(self, network: dict[str, Any], num_classes: int) -> None:
+    def __init__(self, network: Annotated[dict[str, Any], GIVEN], num_classes: Annotated[int, GIVEN]) -> None:
         super().__init__()
         kind = {"type": "SubNet", **network, "num_classes": num_classes}
         self.nets = nn.ModuleList(COMPONENTS.build(dict(kind)) for _ in self.teacher_of)

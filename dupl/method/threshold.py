@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dupl.config.kinds import Share, Start
 from dupl.method import equations
 from dupl.method.base import Component
 from dupl.registry import COMPONENTS
@@ -29,7 +30,7 @@ class CosineDescent(Component):
         final: tau_h(T), in [0, 1].
     """
 
-    def __init__(self, initial: float = 0.7, final: float = 0.55) -> None:
+    def __init__(self, initial: Share = 0.7, final: Share = 0.55) -> None:
         super().__init__()
         _in_unit(initial=initial, final=final)
         self.initial, self.final = initial, final
@@ -49,7 +50,7 @@ class PerClassCosineDescent(Component):
         start: First iteration of the descent. The step is divided by (T - start) - 1, as in the released code.
     """
 
-    def __init__(self, initial: float = 0.7, final: float | Sequence[float] = 0.55, start: int = 2000) -> None:
+    def __init__(self, initial: Share = 0.7, final: Share | Sequence[Share] = 0.55, start: Start = 2000) -> None:
         super().__init__(start)
         targets = list(final) if isinstance(final, Sequence) else [final]
         _in_unit(initial=initial, **{f"final[{i}]": value for i, value in enumerate(targets)})
@@ -78,7 +79,7 @@ class FixedThreshold(Component):
 
     null = True
 
-    def __init__(self, value: float = 0.7) -> None:
+    def __init__(self, value: Share = 0.7) -> None:
         super().__init__()
         _in_unit(value=value)
         self.value = value

@@ -84,7 +84,7 @@ def test_the_32_combinations() -> None:
     ("wrong", "named"),
     [
         (dict(tau_l=1.5), "model.tau_l is 1.5"),
-        (dict(weights=dict(dys=1.0)), "model.weights has no term 'dys': choose of ptc, dis, seg, reg"),
+        (dict(weights=dict(dys=1.0)), "model.weights has no term 'dys': choose from ptc, dis, seg, reg"),
         (dict(amp="fp16"), "model.amp is 'fp16'"),
     ],
 )
