@@ -36,7 +36,7 @@ def add_ablate(commands: Any) -> None:
         "  dupl ablate table4_components --executor ray --address ray://head:10001\n"
         "  dupl ablate table4_components --executor slurm --slurm slurm_partition=gpu timeout_min=600\n",
     )
-    parser.add_argument("plan", help="a plan of ablations/, or a file, which is executed as Python")
+    parser.add_argument("plan", help="a plan of ablations/, or a file")
     parser.add_argument("--rows", nargs="+", metavar="KEY", help="which rows; all by default")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="which seeds; the plan's by default")
     parser.add_argument("--root", type=Path, default=Path("runs"), help="the store; runs by default")

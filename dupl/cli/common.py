@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
     from rich.console import Console
 
-RUN_OR_RECIPE = "a run's folder, or a recipe (with --checkpoint), which is executed as Python; a run's config never is"
+RUN_OR_RECIPE = "a run's folder, or a recipe (with --checkpoint)"
 GPUS_PER_RUN = "more than one: by torchrun; by default as many as schedule.per_gpu makes the recipe's batch of, or 1"
 SET_HELP = "replace values of the recipe: path=value, for example model.noise_filter.gamma=0.95"
 
@@ -59,15 +59,27 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, markup=False, force_jupyter=False, force_terminal=forced)
 
 
-def resolved(recipe: str | Path, sets: Sequence[str], read: Callable[[str | Path], Config] | None = None) -> Config:
-    """A recipe with its overrides; how it is read may be said, by default it is executed."""
-    from dupl.config import catalogue, overrides
+def resolved(recipe: str | Path, sets: Sequence[str]) -> Config:
+    """Return a recipe, or the config.py of a run, with its overrides."""
+    from dupl.config import catalogue
 
-    config = overrides.apply((read or catalogue.load)(recipe), overrides.parse(sets))
+    return catalogue.as_config(resolved_values(recipe, sets), catalogue.resolve(recipe))
+
+
+def resolved_values(recipe: str | Path, sets: Sequence[str]) -> dict[str, Any]:
+    """Return what `resolved` does as a plain dict, without importing mmengine.
+
+    Raises:
+        UserError: The recipe or an override does not fit the schema, or a stored config lacks a section.
+    """
+    from dupl.config import catalogue, overrides
+    from dupl.config.check import RECIPE
+
+    values = overrides.apply(catalogue.load_values(recipe), overrides.parse(sets), RECIPE)
     sections = ("model", "data", "schedule", "evaluation", "runtime")
-    if lacking := [name for name in sections if not isinstance(config.get(name), dict)]:
-        raise UserError(f"{recipe} has no {', '.join(lacking)}: begin it with a _base_ that has")
-    return config
+    if lacking := [name for name in sections if not isinstance(values.get(name), dict)]:
+        raise UserError(f"{recipe} has no {', '.join(lacking)}: the file is damaged, or no config of a run")
+    return values
 
 
 def default_folder(recipe: str, config: Config) -> Path:

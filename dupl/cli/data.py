@@ -21,7 +21,7 @@ def add_data(commands: Any) -> None:
         "  dupl data check voc/dupl\n"
         "  dupl data check voc/dupl --set data.train.root=/data/VOC2012 data.val.root=/data/VOC2012\n",
     )
-    check.add_argument("recipe", help="a name that `dupl show` lists, or a file, which is executed as Python")
+    check.add_argument("recipe", help="a name that `dupl show` lists, or a file")
     check.add_argument("--limit", type=int, default=50, help="most problems to print; 50 by default")
     recipe_options(check)
     prepare = command(

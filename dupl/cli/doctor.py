@@ -27,9 +27,7 @@ def add_doctor(commands: Any) -> None:
         "  dupl doctor voc/dupl           and what the recipe needs: data, weights, room\n"
         "  dupl doctor --json             for scripts; exit code 1 where something needed fails\n",
     )
-    parser.add_argument(
-        "recipe", nargs="?", help="a recipe, which is executed as Python; without one, its part is left out"
-    )
+    parser.add_argument("recipe", nargs="?", help="a recipe; without one, its part is left out")
     parser.add_argument("--root", type=Path, default=Path("runs"), help="where runs go; runs by default")
     parser.add_argument("--json", action="store_true", help="a list of findings: name, state, found, mend")
     recipe_options(parser)

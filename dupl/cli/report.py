@@ -38,8 +38,7 @@ def add_report(commands: Any) -> None:
     parser.add_argument(
         "what",
         metavar="PLAN|RUN|SWEEP",
-        help="a plan of ablations/, a sweep of sweeps/, or a file, which is executed as Python; or a run's folder, "
-        "which never is",
+        help="a plan of ablations/, a sweep of sweeps/, a file, or a run's folder",
     )
     parser.add_argument("--format", choices=FORMATS, help="of a plan or a sweep; by --out's ending, else md")
     parser.add_argument("--out", type=Path, metavar="FILE", help="instead of standard output")

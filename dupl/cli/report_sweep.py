@@ -29,7 +29,7 @@ def is_sweep(name: str) -> bool:
 
     for kind in ("ablations", "sweeps"):
         try:
-            return "space" in catalogue.load(catalogue.resolve(name, kind), kind)
+            return "space" in catalogue.declared(catalogue.resolve(name, kind)).values
         except UserError:
             continue
     return False
@@ -122,7 +122,7 @@ def plan_tables(sweep: Sweep, found: DataFrame, store: RunStore, line: str) -> l
     done, tables = set(found.loc[found["state"].isin(["complete", "pruned"]), "run"]), []
     moved = [set(parameter.paths) for parameter in sweep.space.values()]
     for name in catalogue.names("ablations"):
-        values = catalogue.load(name, "ablations")
+        values = catalogue.declared(catalogue.resolve(name, "ablations")).values
         if values.get("base") != sweep.base or set(values.get("vary", {}).get("paths", ())) not in moved:
             continue
         plan = load(name)

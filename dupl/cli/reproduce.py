@@ -29,7 +29,7 @@ def add_reproduce(commands: Any) -> None:
         "  dupl reproduce runs/RUN --out runs/again        train it again there, and compare every scalar\n"
         "  dupl reproduce runs/RUN --set data.train.root=/data/VOC2012 data.val.root=/data/VOC2012\n",
     )
-    parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder; its config is read, not executed")
+    parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
     parser.add_argument("--out", type=Path, metavar="DIR", help="train it again in this folder; repeated, it goes on")
     parser.add_argument("--check", action="store_true", help="only say what differs")
     recipe_options(parser)
@@ -37,7 +37,6 @@ def add_reproduce(commands: Any) -> None:
 
 def run_reproduce(arguments: argparse.Namespace) -> int:
     """``dupl reproduce``."""
-    from dupl.config import catalogue
     from dupl.runs import reproduce
     from dupl.runs.run import Run
 
@@ -49,10 +48,7 @@ def run_reproduce(arguments: argparse.Namespace) -> int:
     if out.resolve() == run.path.resolve():
         raise UserError(f"--out {out} is the run itself: choose another folder")
 
-    def read(path: str | Path) -> Any:
-        return catalogue.read(path, imports=True)
-
-    config = resolved(run.config_path, arguments.set, read)
+    config = resolved(run.config_path, arguments.set)
 
     from dupl.engine.data_digest import digests
 

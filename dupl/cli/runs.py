@@ -43,7 +43,7 @@ def add_runs(commands: Any) -> None:
     )
     parser.add_argument("which", nargs="*", metavar="RUN", help="fingerprints or folders; all runs by default")
     parser.add_argument("--root", type=Path, default=Path("runs"), help="the store: a folder; runs by default")
-    parser.add_argument("--plan", metavar="PLAN", help="only runs of a plan (executed as Python), of any seed")
+    parser.add_argument("--plan", metavar="PLAN", help="only runs of a plan, of any seed")
     parser.add_argument(
         "--set",
         nargs="+",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import io
-from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stdout
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from typing import Any
 
-from dupl.cli.common import command, recipe_options, resolved
+from dupl.cli.common import command, recipe_options, resolved_values
 from dupl.errors import UserError
 from dupl.terminal import printable
 
@@ -19,41 +20,54 @@ def add_show(commands: Any) -> None:
         commands,
         "show",
         run_show,
-        "print a recipe (components, fingerprint, every value), a plan of runs or a sweep; or list them",
+        "print a recipe (components, fingerprint, every value), a plan of runs, a sweep or the schema; or list them",
         "  dupl show                               the recipes\n"
         "  dupl show voc/dupl\n  dupl show runs/RUN\n"
         "  dupl show voc/dupl --set model.students.type=SingleStudent\n"
         "  dupl show --plan                        the plans of ablation tables\n"
         "  dupl show --plan table4_components      its rows, what each changes, the paper's numbers\n"
         "  dupl show --sweep dta_anf               what it searches, by which goal, on which data\n"
-        "  dupl show --no-exec downloaded.py       a file that you do not trust: read as literals\n",
+        "  dupl show --schema                      every key of a recipe: values, range, default, meaning\n"
+        "  dupl show --schema noise_filter         one section, slot or component of it\n",
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("recipe", nargs="?", help="a recipe, or a run's folder (never executed); nothing lists recipes")
+    what.add_argument("recipe", nargs="?", help="a recipe, or a run's folder; nothing lists recipes")
     what.add_argument("--plan", nargs="?", const="", metavar="PLAN", help="a plan; nothing lists the plans")
     what.add_argument("--sweep", nargs="?", const="", metavar="SWEEP", help="a sweep; nothing lists the sweeps")
-    parser.add_argument(
-        "--no-exec",
-        action="store_true",
-        help="recipes, plans and sweeps are Python and are executed, by this and by every other command that takes "
-        "one; with this option they are read as literals, and what is more than that is refused with its line",
-    )
+    what.add_argument("--schema", nargs="?", const="", metavar="PART", help="what a recipe may hold; nothing is all")
+    parser.add_argument("--no-exec", action="store_true", help=argparse.SUPPRESS)
     recipe_options(parser)
 
 
 def run_show(arguments: argparse.Namespace) -> int:
     """``dupl show``."""
-    from dupl.config import catalogue
-
+    if arguments.no_exec:
+        print("dupl: --no-exec has no effect: nothing is executed; a later release refuses it", file=sys.stderr)
+    if arguments.schema is not None:
+        return show_schema(arguments.schema)
     told = io.StringIO()
-    with catalogue.literals_only() if arguments.no_exec else nullcontext(), redirect_stdout(told):
+    with redirect_stdout(told):
         code = show(arguments)
     print(printable(told.getvalue()), end="")
     return code
 
 
+def show_schema(name: str) -> int:
+    """Print a part of the schema."""
+    from rich.console import Console
+
+    from dupl.config.reference import tables
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=160)
+    for table in tables(name):
+        console.print(table)
+    return 0
+
+
 def show(arguments: argparse.Namespace) -> int:
-    """``dupl show``, recipes executed or not."""
+    """``dupl show`` of a recipe, a run, a plan or a sweep."""
     from dupl.config import catalogue
     from dupl.config.fingerprint import fingerprint
     from dupl.runs.run import Run
@@ -71,12 +85,11 @@ def show(arguments: argparse.Namespace) -> int:
         return 0
     run = Run(arguments.recipe)
     if run.exists():
-        config, head = resolved(run.config_path, arguments.set, catalogue.read), _status_lines(run)
+        config, head = resolved_values(run.config_path, arguments.set), _status_lines(run)
     else:
-        config = resolved(arguments.recipe, arguments.set)
+        config = resolved_values(arguments.recipe, arguments.set)
         head = (catalogue.docstring(arguments.recipe) or "").strip() + "\n"
-    unknown = config.get("custom_imports") is not None and (run.exists() or arguments.no_exec)
-    rows = components(config.model, unknown)
+    rows = components(config["model"])
     print(head)
     print(f"fingerprint  {fingerprint(config)}")
     for name, on, what in rows:
@@ -85,15 +98,12 @@ def show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def components(model: dict[str, Any], unknown: bool = False) -> list[tuple[str, bool | None, str]]:
-    """The five components of a model config: name, whether it is on, its class and arguments.
+def components(model: Mapping[str, Any]) -> list[tuple[str, bool | None, str]]:
+    """Return the five components of a model config: name, whether it is on, its class and arguments.
 
-    Args:
-        model: The config.
-        unknown: Whether a class may be unknown, its module not imported; whether it is on is then None.
+    Whether a class of a module that is not imported is on is not known: None.
     """
-    from dupl.method import dupl  # noqa: F401  (registers the components)
-    from dupl.registry import COMPONENTS
+    from dupl.config.components import find
 
     places = {
         "DS": "students",
@@ -107,11 +117,8 @@ def components(model: dict[str, Any], unknown: bool = False) -> list[tuple[str, 
         if not isinstance(model.get(key), dict) or "type" not in model[key]:
             raise UserError(f"model.{key}: no component stands there; write dict(type=...)")
         arguments = {k: v for k, v in model[key].items() if k != "type"}
-        kind = COMPONENTS.get(str(model[key]["type"]))
-        if kind is None and not unknown:
-            known = ", ".join(sorted(COMPONENTS.module_dict))
-            raise UserError(f"model.{key}: no component is called {model[key]['type']}; there are {known}")
-        on = None if kind is None else not getattr(kind, "null", False) and model[key]["type"] != "SingleStudent"
+        component = find(str(model[key]["type"]))
+        on = None if component is None else not component.null
         rows.append((name, on, f"{model[key]['type']}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"))
     return rows
 

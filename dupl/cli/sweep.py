@@ -34,7 +34,7 @@ def add_sweep(commands: Any) -> None:
         "  dupl sweep dta_anf --set data.train.root=DIR data.val.root=DIR\n"
         "  dupl sweep demo --confirm 3 --seeds 0 1 2    the best points and the paper's, on the report split\n",
     )
-    parser.add_argument("sweep", help="a sweep of sweeps/, or a file, which is executed as Python")
+    parser.add_argument("sweep", help="a sweep of sweeps/, or a file")
     parser.add_argument("--trials", type=int, metavar="N", help="in all; as the file says by default")
     parser.add_argument("--storage", metavar="URL", help=f"of the study; SQLite in the store by default. {STORAGES}")
     parser.add_argument("--continue", dest="go_on", action="store_true", help="go on with a study, or join it")
@@ -138,12 +138,10 @@ def _search(arguments: argparse.Namespace, sweep: Sweep) -> int:
 
 
 def _prove_masks(sweep: Sweep) -> None:
-    """Looks for the masks that trials are judged by, before any is trained."""
-    from dupl import data  # noqa: F401  (registers the data sets)
-    from dupl.config.catalogue import plain
-    from dupl.registry import DATASETS
+    """Check that there are masks by which trials are judged, before any is trained."""
+    from dupl.engine.build import build_dataset
 
-    if not DATASETS.build(plain(sweep.config.data.val)).has_masks:
+    if not build_dataset(sweep.config, "val").has_masks:
         raise UserError(
             f"{sweep.name}: the images of the search split have no masks to judge trials by: add masks to data.train, "
             "or say another split by search = dict(set={...})"

@@ -51,7 +51,7 @@ def add_train(commands: Any) -> None:
         "  dupl train voc/dupl --wandb offline                      dupl sync uploads it later\n"
         "  torchrun --nproc-per-node 2 -m dupl train voc/dupl --launcher pytorch\n",
     )
-    parser.add_argument("recipe", help="a name that `dupl show` lists, or a file, which is executed as Python")
+    parser.add_argument("recipe", help="a name that `dupl show` lists, or a file")
     parser.add_argument("--work-dir", type=Path, help="the run's folder; runs/RECIPE-FINGERPRINT by default")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint, exactly")
     parser.add_argument(
@@ -68,7 +68,7 @@ def run_train(arguments: argparse.Namespace) -> int:
     """``dupl train``."""
     from dupl.track.choice import check_backends, choose
 
-    config = resolved(arguments.recipe, arguments.set)  # before the imports: a slip of the pen is told at once
+    config = resolved(arguments.recipe, arguments.set)  # before the imports: mistakes are reported at once
     check_backends(config.runtime.vis_backends)
     wandb = choose(arguments.wandb).mode
 

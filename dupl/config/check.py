@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from dupl.config import components
 from dupl.config.components import Component
 from dupl.config.describe import REQUIRED, Section, describe
 from dupl.config.kinds import Fault, Kind, Kinds, in_all, short
 from dupl.config.schema import Recipe
+
+Settings = TypeVar("Settings")
 
 
 class UnknownKey(Fault):
@@ -30,13 +32,16 @@ class Schema:
     root: Section
     find: Callable[[str], Component | None] = components.find
 
-    def faults(self, values: Mapping[str, Any]) -> Iterator[Fault]:
+    def faults(self, values: Mapping[str, Any], imported: bool = False) -> Iterator[Fault]:
         """Yield everything that is wrong with a config, unknown keys of a section before its values.
 
-        Types that the catalogue does not know are let pass where the config has ``custom_imports``: they are checked
-        once their modules are imported.
+        Args:
+            values: The config.
+            imported: Whether its ``custom_imports`` are imported. Before that, types of components that are not
+                known pass where it has any.
         """
-        return Checker(self.find, bool(values.get("custom_imports"))).section(values, self.root, "")
+        lenient = bool(values.get("custom_imports")) and not imported
+        return Checker(self.find, lenient).section(values, self.root, "")
 
     def check(self, values: Mapping[str, Any], where: Callable[[str], str]) -> None:
         """Raise an error for the first thing that is wrong with a config.
@@ -68,22 +73,22 @@ class Checker:
     find: Callable[[str], Component | None] = components.find
     lenient: bool = False
 
-    def section(self, values: Any, section: Section, path: str, without: Iterable[str] = ()) -> Iterator[Fault]:
+    def section(self, values: Any, section: Section, path: str, component: bool = False) -> Iterator[Fault]:
         """Yield the faults of a dict that has the fields of a section.
 
         Args:
             values: What stands there.
             section: The fields.
             path: Where it stands.
-            without: Keys that are checked elsewhere.
+            component: Whether the fields are the arguments of a component, which has a type beside them.
         """
         if not isinstance(values, Mapping):
             yield Fault(path, f"is {short(values)}: write a dict of {', '.join(section.fields)}")
             return
-        own = {key: value for key, value in values.items() if key not in without}
+        own = {key: value for key, value in values.items() if not (component and key == "type")}
         for key in own:
             if key not in section.fields and section.further is None:
-                yield UnknownKey(join(path, key), _unknown(key, section, path))
+                yield UnknownKey(join(path, key), _unknown(key, section, path, component))
         for key, value in own.items():
             if key in section.fields or section.further:
                 kinds = section.fields[key].kinds if key in section.fields else section.further or ()
@@ -91,7 +96,7 @@ class Checker:
         for field in section.fields.values():
             if field.default is REQUIRED and field.name not in values:
                 meaning = f" ({field.doc[:1].lower()}{field.doc[1:].rstrip('.')})" if field.doc else ""
-                yield Fault(path, f"needs {field.name}{meaning}" if path else f"needs a section {field.name}{meaning}")
+                yield Fault(path, f"needs {field.name}{meaning}")
 
     def value(self, value: Any, kinds: Kinds, path: str) -> Iterator[Fault]:
         """Yield the faults of a value that may be of several kinds."""
@@ -135,7 +140,7 @@ class Checker:
         elif component is not None and component.slot not in (slot, None):
             yield Fault(join(path, "type"), f"is {name!r}, which belongs elsewhere: choose from {', '.join(known)}")
         elif component is not None:
-            yield from self.section(value, component.section, path, without=["type"])
+            yield from self.section(value, component.section, path, component=True)
 
 
 def join(path: str, key: object) -> str:
@@ -156,10 +161,25 @@ def closest(value: object, choices: Iterable[object]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _unknown(key: str, section: Section, path: str) -> str:
-    owner = "" if path.rpartition(".")[2] == section.name.lower() or not path else f" to {section.name}"
-    text = f"is unknown{owner}{suggestion(key, section.fields)}"
+def _unknown(key: str, section: Section, path: str, component: bool) -> str:
+    text = f"is unknown{f' to {section.name}' * component}{suggestion(key, section.fields)}"
     return text if path or "did you mean" in text else f"{text} (begin the name of a helper with _)"
+
+
+def settings(kind: type[Settings], values: Mapping[str, Any], path: str) -> Settings:
+    """Return a section as its dataclass, with defaults for what is not stated.
+
+    Args:
+        kind: The dataclass.
+        values: The section of a config.
+        path: Where it stands in the config.
+
+    Raises:
+        Fault: The values do not fit.
+    """
+    for fault in Checker().section(values, describe(kind), path):
+        raise fault
+    return kind(**values)
 
 
 RECIPE = Schema(describe(Recipe))

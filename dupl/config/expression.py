@@ -52,12 +52,14 @@ class Evaluator:
         base: Resolved values of the file's ``_base_``, for ``{{_base_.x.y}}``.
         source: Text of the file. It tells ``{{_base_.x}}`` from the same characters written with escapes.
         left: How many values the file may still produce.
+        arithmetic: Whether numbers and texts are calculated with; on a command line 1-2 is a text.
     """
 
     names: Mapping[str, Any] = field(default_factory=dict)
     base: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
     left: int = MOST_VALUES
+    arithmetic: bool = True
 
     def value(self, node: ast.expr) -> Any:
         """Evaluate one expression.
@@ -115,11 +117,11 @@ class Evaluator:
         """Return the result of arithmetic on numbers, or of a sum or product of lists or a sum of texts."""
         left, right = self.value(node.left), self.value(node.right)
         add, times = isinstance(node.op, ast.Add), isinstance(node.op, ast.Mult)
-        if _is_number(left) and _is_number(right) and type(node.op) in OPERATORS:
+        if self.arithmetic and _is_number(left) and _is_number(right) and type(node.op) in OPERATORS:
             return _arithmetic(node, left, right)
         if add and type(left) is type(right) and isinstance(left, (list, tuple)):
             return left + right
-        if add and isinstance(left, str) and isinstance(right, str):
+        if self.arithmetic and add and isinstance(left, str) and isinstance(right, str):
             return self._short(left + right, node)
         if times and isinstance(left, (list, tuple)) and type(right) is int:
             self._spend(_size(left) * max(0, right), node)

@@ -1,4 +1,4 @@
-"""The id of a run: a digest of everything in its config that can change its result."""
+"""Compute the id of a run: a digest of everything in its config that can change its result."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dupl.config.catalogue import plain
+from dupl.config.text import plain
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -37,7 +37,7 @@ IGNORED = (
 
 
 def fingerprint(config: Config | Mapping[str, Any]) -> str:
-    """Digests a resolved config: 12 hexadecimal digits, equal where the runs are the same run.
+    """Digest a resolved config: 12 hexadecimal digits, equal where the runs are the same run.
 
     Raises:
         UserError: The config holds something that is no literal, or a number that is not finite.
@@ -52,7 +52,7 @@ def fingerprint(config: Config | Mapping[str, Any]) -> str:
 
 
 def canonical(value: Any) -> str:
-    """The one JSON text of a config or a part of it.
+    """Return the one JSON text of a config or a part of it.
 
     The order of keys, and list or tuple, make no difference. Neither does 1 or 1.0: they are equal in Python,
     and a recipe that says `lr=1` means the number. True and 1 do differ: one is a switch.

@@ -26,15 +26,16 @@ class Fault(UserError):
         path: Dotted path of the value.
         text: What is wrong with it and what to write.
         where: Where it was written, such as "recipe.py, line 3"; empty where that is unknown.
+        about: What the text is about; the path by default.
     """
 
-    def __init__(self, path: str, text: str, where: str = "") -> None:
-        super().__init__(f"{where}: " * bool(where) + f"{path or 'the config'} {text}")
-        self.path, self.text, self.where = path, text, where
+    def __init__(self, path: str, text: str, where: str = "", about: str = "") -> None:
+        super().__init__(f"{where}: " * bool(where) + f"{about or path or 'the file'} {text}")
+        self.path, self.text, self.where, self.about = path, text, where, about
 
     def at(self, where: str) -> Fault:
         """Return the same fault with its place."""
-        return type(self)(self.path, self.text, where)
+        return type(self)(self.path, self.text, where, self.about)
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,25 @@
-"""Changes to a config by path: `schedule.lr=1e-4` replaces one value, and the path must exist."""
+"""Change a config by paths: `schedule.lr=1e-4` replaces one value, and the path must exist."""
 
 from __future__ import annotations
 
 import ast
 import copy
 import difflib
+import os
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from dupl.config.catalogue import plain
+from dupl.config.check import Schema
+from dupl.config.expression import Evaluator
 from dupl.config.fingerprint import canonical
-from dupl.config.literals import value_of
+from dupl.config.text import plain
 from dupl.errors import UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+Values = TypeVar("Values", "Config", dict[str, Any])
 
 
 class _Absent:
@@ -28,7 +32,7 @@ OPEN = (None, "auto")  # values that state nothing, so that anything may replace
 
 
 def parse(texts: Iterable[str]) -> dict[str, Any]:
-    """Reads overrides as typed on a command line; of several for one path the last counts.
+    """Read overrides as typed on a command line; of several for one path the last counts.
 
     Args:
         texts: Each "path=value"; the value is a literal as recipes have them (``dict(type="X")`` too), or else taken
@@ -46,24 +50,26 @@ def parse(texts: Iterable[str]) -> dict[str, Any]:
         if not equals or not path.strip():
             raise UserError(f"override {text!r}: write path=value, such as schedule.lr=1e-4")
         try:
-            overrides[path.strip()] = value_of(ast.parse(value.strip(), mode="eval").body)
+            overrides[path.strip()] = Evaluator(arithmetic=False).value(ast.parse(value.strip(), mode="eval").body)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             overrides[path.strip()] = value
     return overrides
 
 
-def apply(config: Config, overrides: Mapping[str, Any]) -> Config:
-    """Replaces values of a config; nothing is merged, and the config given stays as it is.
+def apply(config: Values, overrides: Mapping[str, Any], schema: Schema | None = None) -> Values:
+    """Replace values of a config; nothing is merged, and the config given stays as it is.
 
     A new value must be of the old one's kind: a number for a number, a list or tuple for either, a dict for a
     dict, a component (a dict with `type`) for a component. None and "auto" go with anything.
 
     Args:
-        config: A resolved config.
+        config: A resolved config, or its plain values.
         overrides: The new values by path, parts joined by "."; a number is an index into a list.
+        schema: What the config may hold; None leaves that open.
 
     Raises:
-        UserError: A path does not exist, or a value is of another kind.
+        UserError: A path does not exist, a value is of another kind, or the new values do not fit the schema; a `Fault`
+            then has the override in its ``where``.
     """
     changed = copy.deepcopy(config)
     values = plain(config)
@@ -71,11 +77,27 @@ def apply(config: Config, overrides: Mapping[str, Any]) -> Config:
         values = _replace(values, path.split("."), plain(value, path), "", path, values)
     for section in {path.split(".")[0] for path in overrides}:
         changed[section] = values[section]
+    if schema is not None and overrides:
+        before = {str(fault) for fault in schema.faults(plain(config))}
+        for fault in schema.faults(values):
+            if str(fault) not in before:
+                raise fault.at(f"override {told(nearest(fault.path, overrides), overrides)}")
     return changed
 
 
+def nearest(path: str, overrides: Iterable[str]) -> str:
+    """Return the override that a path is closest to: the one that has the most of its parts."""
+    parts = path.split(".")
+    return max(overrides, key=lambda one: len(os.path.commonprefix([parts, one.split(".")])))
+
+
+def told(path: str, overrides: Mapping[str, Any]) -> str:
+    """Write an override as it is typed."""
+    return f"{path}={reprlib.repr(overrides[path])}"
+
+
 def diff(old: Config | Mapping[str, Any], new: Config | Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Tells two configs apart: path -> (old value, new value), sorted by path, ABSENT where there is none.
+    """Tell two configs apart: path -> (old value, new value), sorted by path, ABSENT where there is none.
 
     Two values are the same where their fingerprints would be: a list is equal to a tuple, 1 to 1.0.
     """

@@ -9,12 +9,36 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
 
+from dupl.config import catalogue
+from dupl.config.check import RECIPE
+from dupl.config.text import plain
 from dupl.data.base import ImageSet
 from dupl.engine.memory import keep_memory
 from dupl.errors import UserError
 from dupl.method.dupl import DuPL
 from dupl.registry import COMPONENTS, DATASETS
+
+
+def import_custom(config: Config) -> None:
+    """Import the modules that a recipe names in ``custom_imports``, and check what their classes are given.
+
+    Raises:
+        UserError: A module cannot be imported, or a class of it is given what its constructor does not take.
+    """
+    if not (custom := config.get("custom_imports")):
+        return
+    values = plain(config)
+    before = {str(fault) for fault in RECIPE.faults(values)}
+    try:
+        import_modules_from_strings(**custom)
+    except Exception as error:  # a module is a program: it may fail in any way
+        text = " ".join(str(error).split())
+        raise UserError(f"{config.filename}: custom_imports: {type(error).__name__}: {text}") from error
+    for fault in RECIPE.faults(values, imported=True):
+        if str(fault) not in before:
+            raise fault.at(catalogue.declared(config.filename).origins.of(fault.path) if config.filename else "")
 
 
 def build_dataset(config: Config, split: str) -> ImageSet:
@@ -23,6 +47,7 @@ def build_dataset(config: Config, split: str) -> ImageSet:
     Raises:
         UserError: No such entry, or the data set refuses its arguments.
     """
+    import_custom(config)
     entry = config.data.get(split)
     if not isinstance(entry, dict) or "type" not in entry:
         known = ", ".join(k for k, v in config.data.items() if isinstance(v, dict) and "type" in v)
@@ -43,6 +68,7 @@ def build_model(config: Config, classes: int, device: torch.device, pretrained: 
     Raises:
         UserError: A combination of components that means nothing, a wrong setting, or no weights.
     """
+    import_custom(config)
     torch.manual_seed(config.runtime.seed)
     model = config.model.to_dict()
     if not pretrained:

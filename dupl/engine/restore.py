@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.config import Config
 
 from dupl.config import catalogue, overrides
+from dupl.config.check import RECIPE
 from dupl.engine import build
 from dupl.engine.checkpoints import iteration_of, load_weights, newest_valid
 from dupl.errors import UserError
@@ -90,8 +91,9 @@ def restore(run_or_recipe: str, checkpoint: str | None, sets: Sequence[str] | Ma
     of_run = run.exists()
     if not of_run:
         prove_recipe(run_or_recipe)
-    read = catalogue.read(run.config_path, imports=True) if of_run else catalogue.load(run_or_recipe)
-    config = overrides.apply(read, sets if isinstance(sets, Mapping) else overrides.parse(sets))
+    read = catalogue.read(run.config_path) if of_run else catalogue.load(run_or_recipe)
+    config = overrides.apply(read, sets if isinstance(sets, Mapping) else overrides.parse(sets), RECIPE)
+    build.import_custom(config)
     if checkpoint not in (None, "best", "last"):
         file = Path(str(checkpoint))
         inside = run.path / layout.CHECKPOINTS / file.with_suffix(".pth").name

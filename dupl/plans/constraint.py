@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dupl.errors import UserError
-from dupl.plans.plan_file import unknown
+from dupl.config.check import suggestion
+from dupl.config.kinds import Fault
 from dupl.plans.space import NUMBER, Parameter, at
 
 if TYPE_CHECKING:
@@ -61,10 +61,12 @@ def read_constraints(texts: Sequence[Any], space: Mapping[str, Parameter], base:
     for text in texts:
         parts = RELATION.split(text.strip()) if isinstance(text, str) else []
         if len(parts) != 3:
-            raise UserError(f"constraint {text!r}: write a relation, such as model.threshold.final <= 0.7")
+            advice = "write a relation, such as model.threshold.final <= 0.7"
+            raise Fault("constraints", advice, about=f"constraint {text!r}:")
         for part in (parts[0], parts[2]):
             known = part in space or part in moved or at(base, part) is not None
             if not known and not re.fullmatch(r"[-+.\deE]+", part):
-                raise unknown(f"constraint {text!r}: no path or parameter", part, [*space, *moved])
+                about = f"constraint {text!r} names no path or parameter"
+                raise Fault("constraints", f"{part!r}{suggestion(part, [*space, *moved])}", about=about)
         found.append(Constraint(text, *parts))
     return tuple(found)

@@ -8,10 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl.config import catalogue, overrides
+from dupl.config.check import RECIPE, Schema, suggestion
 from dupl.config.fingerprint import fingerprint
+from dupl.config.kinds import Fault
 from dupl.config.overrides import ABSENT
 from dupl.errors import UserError
-from dupl.plans.plan_file import PLAN, PROTOCOLS, Column, Factor, checked, merge, read_columns, read_factors, unknown
+from dupl.plans.plan_file import (
+    PROTOCOLS,
+    Column,
+    Factor,
+    PlanFile,
+    change,
+    checked,
+    located,
+    merge,
+    read_columns,
+    read_factors,
+    unknown,
+)
 from dupl.plans.rows import Row, kind_of, read_rows
 
 if TYPE_CHECKING:
@@ -41,6 +55,7 @@ class Plan:
         compare: What a row's difference is against: "previous" (the row above) or the key of a row.
         heading: Of the labels' column; "" or, in a plan that varies one thing, its name.
         reference: A line on numbers that are no ground for comparison; "" where there is none.
+        schema: What the recipes of the rows may hold; None leaves that open.
     """
 
     name: str
@@ -56,6 +71,7 @@ class Plan:
     compare: str
     heading: str = ""
     reference: str = ""
+    schema: Schema | None = field(default=RECIPE, repr=False, compare=False)
 
     @property
     def protocols(self) -> tuple[str, ...]:
@@ -107,26 +123,28 @@ class PlannedRun:
     changes: dict[str, tuple[Any, Any]] = field(repr=False)
 
 
-def load(name: str | Path) -> Plan:
-    """Reads a plan file and proves it against its base.
+def load(name: str | Path, schema: Schema | None = RECIPE) -> Plan:
+    """Read a plan file and check it against its base.
 
     Args:
         name: A name such as "table4_components" (found as recipes are, in `ablations`), or the path of a file.
+        schema: What the recipes of the rows may hold; None leaves that open.
 
     Raises:
-        UserError: No such plan, or the file is no good: an unknown key, a path that the base does not have, two rows
-            that are the same run. The message names the file.
+        UserError: No such plan, or a fault in it: an unknown key, a path that the base does not have, a value that the
+            schema does not allow, two rows that are the same run. The message names file and line.
     """
     path = catalogue.resolve(name, "ablations")
-    values = catalogue.plain(catalogue.load(path, "ablations"))
+    reading = catalogue.declared(path)
     text = str(name).removesuffix(".py")
     try:
-        plan, factors = _read(values, text if text in catalogue.names("ablations") else path.stem, path)
-        base = overrides.apply(catalogue.load(plan.base), _allowed(plan.set, "set"))
-        _prove_factors(base, factors)
+        values = checked(reading.values, PlanFile, "")
+        plan, factors = _read(values, text if text in catalogue.names("ablations") else path.stem, path, schema)
+        base = change(catalogue.load(plan.base, schema), _allowed(plan.set, "set"), schema, "set")
+        _check_factors(base, factors, schema)
         runs = expand(plan, seeds=plan.seeds[:1])
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise located(error, reading.origins) from None
     if plan.compare:
         return plan
     same = fingerprint(overrides.apply(base, {SEED: plan.seeds[0]}))
@@ -134,15 +152,14 @@ def load(name: str | Path) -> Plan:
     return replace(plan, compare=compare)
 
 
-def _read(values: dict[str, Any], name: str, path: Path) -> tuple[Plan, dict[str, Factor]]:
-    """A plan from the values of its file; `compare` is "" where the base has to tell."""
-    checked(values, PLAN, "", ["base"])
+def _read(values: dict[str, Any], name: str, path: Path, schema: Schema | None) -> tuple[Plan, dict[str, Factor]]:
+    """Make a plan of the values of its file; `compare` is "" where the base has to tell."""
     columns, factors = read_columns(values), read_factors(values)
     rows, kind = read_rows(values, columns, factors), kind_of(values)
     compare = values.get("compare", {"rows": "previous", "vary": ""}.get(kind, "full"))
     keys = [row.key for row in rows]
     if compare not in ("previous", "", *keys):
-        raise unknown("compare: no row", compare, ["previous", *keys])
+        raise unknown("compare", "names no row", compare, ["previous", *keys])
     doc = catalogue.docstring(path, "ablations")
     plan = Plan(
         name=name,
@@ -158,18 +175,16 @@ def _read(values: dict[str, Any], name: str, path: Path) -> tuple[Plan, dict[str
         compare=compare,
         heading=values["vary"].get("label", "") if kind == "vary" else "",
         reference=values.get("reference", ""),
+        schema=schema,
     )
     return plan, factors
 
 
-def _prove_factors(base: Config, factors: Mapping[str, Factor]) -> None:
-    """Applies every side of every factor to the base, by itself."""
+def _check_factors(base: Config, factors: Mapping[str, Factor], schema: Schema | None) -> None:
+    """Apply every side of every factor to the base, by itself."""
     for key, factor in factors.items():
         for side, changes in (("without", factor.without), ("with_", factor.with_)):
-            try:
-                overrides.apply(base, changes)
-            except UserError as error:
-                raise UserError(f"factors.{key}.{side}: {error}") from None
+            change(base, changes, schema, f"factors.{key}.{side}")
 
 
 def expand(
@@ -178,7 +193,7 @@ def expand(
     seeds: Sequence[int] | None = None,
     sets: Mapping[str, Any] | None = None,
 ) -> list[PlannedRun]:
-    """The runs of a plan: all rows with the first seed, then all with the next.
+    """Return the runs of a plan: all rows with the first seed, then all with the next.
 
     Rows marked `alike` come as runs of the same fingerprint.
 
@@ -195,13 +210,15 @@ def expand(
     chosen = [row for row in plan.rows if rows is None or row.key in rows]
     for key in rows or ():
         if key not in [row.key for row in chosen]:
-            raise unknown(f"{plan.name} has no row", key, [row.key for row in plan.rows])
+            raise UserError(f"{plan.name} has no row {key!r}{suggestion(key, [row.key for row in plan.rows])}")
     numbers = _seeds(plan.seeds if seeds is None else seeds)
     sets = _allowed(sets or {}, "sets")
     bases = {
-        name: overrides.apply(catalogue.load(name), sets) for name in {row.base or plan.base: None for row in chosen}
+        name: overrides.apply(catalogue.load(name, plan.schema), sets, plan.schema)
+        for name in {row.base or plan.base: None for row in chosen}
     }
-    configs = {row.key: _configure(merge(plan.set, sets), row, bases[row.base or plan.base]) for row in chosen}
+    every = merge(plan.set, sets)
+    configs = {row.key: _configure(plan, row, every, bases[row.base or plan.base]) for row in chosen}
     _refuse_twins(chosen, configs)
     runs = []
     for seed in numbers:
@@ -213,11 +230,11 @@ def expand(
     return runs
 
 
-def _configure(every: Mapping[str, Any], row: Row, base: Config) -> Config:
-    try:
-        return overrides.apply(base, merge(every, _allowed(row.overrides, "set")))
-    except UserError as error:
-        raise UserError(f"row {row.key}: {error}") from None
+def _configure(plan: Plan, row: Row, every: Mapping[str, Any], base: Config) -> Config:
+    """Apply a plan's and a row's changes to a base."""
+    place, about = "vary" if plan.kind == "vary" else f"rows.{row.key}.set", f"row {row.key}:"
+    changes = merge(every, _allowed(row.overrides, place, f"{about} set:"))
+    return change(base, changes, plan.schema, place, about)
 
 
 def _changes(base: Config, config: Config) -> dict[str, tuple[Any, Any]]:
@@ -234,22 +251,22 @@ def _refuse_twins(rows: Sequence[Row], configs: Mapping[str, Config]) -> None:
             alike = other.key == row.alike or row.key == other.alike or (row.alike and row.alike == other.alike)
             same = prints[row.key] == prints[other.key]
             if same and not alike:
-                raise UserError(
-                    f"rows {other.key} and {row.key} are the same run: remove one, or say alike={other.key!r}"
-                )
+                text = f"and {row.key} are the same run: remove one, or say alike={other.key!r}"
+                raise Fault(f"rows.{row.key}", text, about=f"rows {other.key}")
             if alike and not same:
                 paths = ", ".join(overrides.diff(configs[other.key], configs[row.key]))
-                raise UserError(f"rows {other.key} and {row.key} are not alike: they differ in {paths}")
+                text = f"and {row.key} are not alike: they differ in {paths}"
+                raise Fault(f"rows.{row.key}", text, about=f"rows {other.key}")
 
 
 def _seeds(seeds: Sequence[Any]) -> tuple[int, ...]:
     if not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds) or len(set(seeds)) < len(seeds):
-        raise UserError(f"seeds is {list(seeds)}: write whole numbers from 0 on, each once")
+        raise Fault("seeds", f"is {list(seeds)}: write whole numbers from 0 on, each once")
     return tuple(seeds)
 
 
-def _allowed(changes: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    """Overrides that leave the seed to the plan."""
+def _allowed(changes: Mapping[str, Any], place: str, about: str = "") -> Mapping[str, Any]:
+    """Return overrides that leave the seed to the plan."""
     if any(path in (SEED, SEED.partition(".")[0]) for path in changes):
-        raise UserError(f"{where}: {SEED} is set by the plan's seeds, or --seeds")
+        raise Fault(place, f"{SEED} is set by the plan's seeds, or --seeds", about=about or f"{place}:")
     return changes

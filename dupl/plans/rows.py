@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dupl.errors import UserError
-from dupl.plans.plan_file import FACTS, ROW, VARY, Column, Factor, checked, merge, read_names, unknown
+from dupl.config.kinds import Fault
+from dupl.plans.plan_file import Column, Factor, RowFacts, checked, merge, read_names, unknown
 
 Derive = Callable[[Any, Mapping[str, Factor]], Iterator["Row"]]
 ROW_KEY = re.compile(r"[A-Za-z0-9][\w.+-]*")
@@ -47,7 +47,7 @@ def read_rows(values: Mapping[str, Any], columns: Sequence[Column], factors: Map
     """The rows of a plan file, typed or derived.
 
     Raises:
-        UserError: A name is none, a key stands where it does not belong, or a factor stands without one it needs.
+        Fault: A name is none, a key stands where it does not belong, or a factor stands without one it needs.
     """
     kind, given = kind_of(values), values.get("rows", {})
     if kind == "rows":
@@ -56,16 +56,17 @@ def read_rows(values: Mapping[str, Any], columns: Sequence[Column], factors: Map
         rows = list(DERIVED[kind](values[kind], factors))
         for key, facts in given.items():
             if key not in [row.key for row in rows]:
-                raise unknown("rows has no row", key, [row.key for row in rows])
-            checked(facts, FACTS, f"rows.{key}")
+                raise unknown(f"rows.{key}", "is no row:", key, [row.key for row in rows])
+            checked(facts, RowFacts, f"rows.{key}")
     if not rows:
-        raise UserError(f"a plan needs rows, or one of {', '.join(DERIVED)}")
+        raise Fault("", f"needs rows, or one of {', '.join(DERIVED)}")
     rows = [_with_facts(row, given.get(row.key, {}), columns) for row in rows]
     for row in rows:
         if not ROW_KEY.fullmatch(row.key):
-            raise UserError(f"row {row.key!r}: a key is of letters, digits and _ . + -; values=dict(KEY=...) names one")
+            text = "has a key that is not of letters, digits and _ . + -; values=dict(KEY=...) names one"
+            raise Fault(f"rows.{row.key}", text, about=f"row {row.key!r}")
         if row.alike and row.alike not in {r.key for r in rows}:
-            raise unknown(f"rows.{row.key}.alike: no row", row.alike, [r.key for r in rows])
+            raise unknown(f"rows.{row.key}.alike", "names no row", row.alike, [r.key for r in rows])
     return tuple(rows)
 
 
@@ -73,11 +74,11 @@ def kind_of(values: Mapping[str, Any]) -> str:
     """How a plan's rows come about: "rows" (typed), "vary", "leave_one_out" or "factorial".
 
     Raises:
-        UserError: Several of them.
+        Fault: Several of them.
     """
     kinds = [kind for kind in DERIVED if values.get(kind) not in (None, False)]
     if len(kinds) > 1:
-        raise UserError(f"a plan is one of {', '.join(DERIVED)}, not {' and '.join(kinds)}")
+        raise Fault(kinds[1], f"is one of {', '.join(DERIVED)}, not {' and '.join(kinds)}", about="a plan")
     return kinds[0] if kinds else "rows"
 
 
@@ -85,26 +86,28 @@ def _switched(has: Sequence[str], factors: Mapping[str, Factor]) -> dict[str, An
     """The overrides of a row that has these factors and not the others.
 
     Raises:
-        UserError: Two of them change the same value, so that one would undo the other.
+        Fault: Two of them change the same value, so that one would undo the other.
     """
     sides = {key: factor.with_ if key in has else factor.without for key, factor in factors.items()}
     for (key, changes), (other, others) in itertools.combinations(sides.items(), 2):
         for path, later in itertools.product(changes, others):
             nested = path != later and (path.startswith(f"{later}.") or later.startswith(f"{path}."))
             if nested or (path == later and changes[path] != others[path]):
-                raise UserError(f"factors {key} and {other} both change {max(path, later, key=len)}: make them one")
+                text = f"and {other} both change {max(path, later, key=len)}: make them one"
+                raise Fault(f"factors.{other}", text, about=f"factors {key}")
     return merge(*sides.values())
 
 
 def _typed(rows: Mapping[str, Any], factors: Mapping[str, Factor], compare: str) -> Iterator[Row]:
     """Rows as the file has them; a label that is not given says what came to the row before, or to `compare`."""
     known: dict[str, tuple[str, ...]] = {}
-    for key, value in rows.items():
-        row = checked(value, ROW, f"rows.{key}", ["has"] if factors else [])
+    for key, row in rows.items():
+        if factors and "has" not in row:
+            raise Fault(f"rows.{key}", f"needs has: the factors that it has, of {', '.join(factors)}")
         has = read_names(row.get("has", ()), factors, f"rows.{key}.has")
         for name in has:
             if missing := [need for need in factors[name].needs if need not in has]:
-                raise UserError(f"rows.{key}.has: {name} needs {', '.join(missing)}")
+                raise Fault(f"rows.{key}.has", f"lacks something: {name} needs {', '.join(missing)}")
         before = known.get(compare, next(reversed(known.values()), None))
         known[key] = has
         overrides = merge(_switched(has, factors), row.get("set", {}))
@@ -122,16 +125,15 @@ def _label(has: Sequence[str], before: Sequence[str] | None, factors: Mapping[st
 
 def _vary(vary: dict[str, Any], factors: Mapping[str, Factor]) -> Iterator[Row]:
     """One row per value, which all paths take."""
-    checked(vary, VARY, "vary", ["paths", "values"])
     if factors:
-        raise UserError("vary goes without factors: what all rows share is said by set = {path: value}")
+        raise Fault("vary", "goes without factors: what all rows share is said by set = {path: value}")
     paths, values = vary["paths"], vary["values"]
-    if not paths or not all(isinstance(path, str) for path in paths):
-        raise UserError(f"vary.paths is {paths!r}: write a list of paths, such as model.threshold.final")
+    if not paths:
+        raise Fault("vary.paths", "is []: write a list of paths, such as model.threshold.final")
     named = list(values.items()) if isinstance(values, dict) else [(str(value), value) for value in values]
     for i, (key, _) in enumerate(named):
         if key in [other for other, _ in named[:i]]:
-            raise UserError(f"vary.values names {key} twice")
+            raise Fault("vary.values", f"names {key} twice")
     for key, value in named:
         yield Row(key, key, overrides={path: value for path in paths})
 
@@ -163,17 +165,15 @@ def _factorial(which: bool | list[str], factors: Mapping[str, Factor]) -> Iterat
 def _chosen(which: bool | list[str], factors: Mapping[str, Factor], where: str) -> tuple[str, ...]:
     keys = tuple(factors) if which is True else read_names(which or (), factors, where)
     if not keys:
-        raise UserError(f"{where} needs factors = dict(KEY=dict(label=..., without={{path: value}}))")
+        raise Fault(where, "needs factors = dict(KEY=dict(label=..., without={path: value}))")
     return keys
 
 
 def _with_facts(row: Row, facts: Mapping[str, Any], columns: Sequence[Column]) -> Row:
     """A row with what the file says of it: label, the paper's numbers, a note."""
-    for key, value in facts.get("paper", {}).items():
+    for key in facts.get("paper", {}):
         if key not in [column.key for column in columns]:
-            raise unknown(f"rows.{row.key}.paper: no column", key, [column.key for column in columns])
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise UserError(f"rows.{row.key}.paper.{key} is {value!r}: write a number, or leave it out")
+            raise unknown(f"rows.{row.key}.paper", "names no column", key, [column.key for column in columns])
     return replace(
         row, label=facts.get("label", row.label), paper=dict(facts.get("paper", {})), note=facts.get("note", "")
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from dupl.config.kinds import Fault
 from dupl.errors import UserError
 from dupl.plans.plan_file import unknown
 
@@ -66,9 +67,9 @@ def read_sampler(spec: Mapping[str, Any], goal: Goal) -> dict[str, Any]:
     """
     made = _spec(spec, SAMPLERS, "sampler")
     if made["type"] == "CMA-ES" and len(goal) > 1:
-        raise UserError("sampler: CMA-ES has one goal; for several take NSGA-II, TPE or GP")
+        raise Fault("sampler", "CMA-ES has one goal; for several take NSGA-II, TPE or GP", about="sampler:")
     if made["type"] == "TPE" and made["group"] and not made["multivariate"]:
-        raise UserError("sampler: TPE's group=True needs multivariate=True")
+        raise Fault("sampler", "TPE's group=True needs multivariate=True", about="sampler:")
     return made
 
 
@@ -80,7 +81,8 @@ def read_pruner(spec: Mapping[str, Any], goal: Goal, evaluations: int) -> dict[s
     """
     made = _spec(spec or {"type": "none"}, PRUNERS, "pruner")
     if made["type"] != "none" and len(goal) > 1:
-        raise UserError(f"pruner: {made['type']} needs one goal; with several write pruner = dict(type='none')")
+        text = f"{made['type']} needs one goal; with several write pruner = dict(type='none')"
+        raise Fault("pruner", text, about="pruner:")
     if made["type"] == "Hyperband" and made["max_resource"] is None:
         made["max_resource"] = evaluations
     return made
@@ -89,10 +91,10 @@ def read_pruner(spec: Mapping[str, Any], goal: Goal, evaluations: int) -> dict[s
 def _spec(spec: Mapping[str, Any], known: Mapping[str, dict[str, Any]], where: str) -> dict[str, Any]:
     kind = str(spec.get("type"))
     if kind not in known:
-        raise unknown(f"{where}.type: no {where}", kind, known)
+        raise unknown(f"{where}.type", f"names no {where}", kind, known)
     for key in spec:
         if key != "type" and key not in known[kind]:
-            raise unknown(f"{where}: {kind} has no argument", key, known[kind])
+            raise unknown(f"{where}.{key}", f"is unknown: {kind} has no argument", key, known[kind])
     return {"type": kind, **known[kind], **spec}
 
 

@@ -6,12 +6,12 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from dupl.config import overrides
+from dupl.config.check import Schema
 from dupl.config.fingerprint import canonical
-from dupl.errors import UserError
-from dupl.plans.plan_file import Shape, checked, merge, unknown
+from dupl.config.kinds import Count, Fault, Positive
+from dupl.plans.plan_file import change, checked, merge, unknown
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -21,13 +21,72 @@ Choice = str | int | float | bool | None
 Params = dict[str, Any]
 
 NUMBER = (int, float)
-COMMON: Shape = dict(type=(str,), label=(str,), paths=(list, tuple), when=(dict,))
-SPECS: dict[str, Shape] = {
-    "float": {**COMMON, "low": NUMBER, "high": NUMBER, "step": (*NUMBER, type(None)), "log": (bool,)},
-    "int": {**COMMON, "low": (int,), "high": (int,), "step": (int,), "log": (bool,)},
-    "categorical": {**COMMON, "choices": (list, tuple, dict)},
-}
 ENOUGH = 10_000  # points of a grid
+
+
+@dataclass(frozen=True)
+class AnyParameter:
+    """What every parameter of a sweep file has.
+
+    Attributes:
+        type: "float", "int" or "categorical".
+        label: As printed; the name by default.
+        paths: Values of the config that it moves, all alike; by default its name.
+        when: It is asked for only where each of these parameters has this value, or one of these.
+    """
+
+    type: Literal["float", "int", "categorical"]
+    label: str = ""
+    paths: list[str] = field(default_factory=list)
+    when: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FloatParameter(AnyParameter):
+    """A number.
+
+    Attributes:
+        low: Least value.
+        high: Largest value.
+        step: Between two values. None: any value.
+        log: Whether values are drawn on a log scale.
+    """
+
+    low: float = field(kw_only=True)
+    high: float = field(kw_only=True)
+    step: Positive | None = None
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class IntParameter(AnyParameter):
+    """A whole number.
+
+    Attributes:
+        low: Least value.
+        high: Largest value.
+        step: Between two values.
+        log: Whether values are drawn on a log scale.
+    """
+
+    low: int = field(kw_only=True)
+    high: int = field(kw_only=True)
+    step: Count = 1
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class CategoricalParameter(AnyParameter):
+    """A choice.
+
+    Attributes:
+        choices: Scalars, or a dict of names and values.
+    """
+
+    choices: list[Any] | dict[str, Any] = field(kw_only=True)
+
+
+KINDS = {"float": FloatParameter, "int": IntParameter, "categorical": CategoricalParameter}
 
 
 @dataclass(frozen=True)
@@ -78,7 +137,7 @@ class Parameter:
         """The inverse of `value`.
 
         Raises:
-            UserError: The value lies outside the space.
+            Fault: The value lies outside the space.
         """
         if self.type == "categorical":
             for choice, other in self.choices:
@@ -86,7 +145,8 @@ class Parameter:
                     return choice
         elif type(value) in NUMBER and self._holds(value):
             return float(value) if self.type == "float" else int(value)
-        raise UserError(f"{self.name}: {value!r} lies outside {self.told()}; widen it, or say another start_from")
+        text = f"{value!r} lies outside {self.told()}; widen it, or say another start_from"
+        raise Fault(f"space.{self.name}", text, about=f"{self.name}:")
 
     def _holds(self, value: float) -> bool:
         assert self.low is not None and self.high is not None
@@ -105,7 +165,7 @@ class Parameter:
         """Its values on a grid: every choice, every step, or so many from low to high.
 
         Raises:
-            UserError: It has neither choices nor steps, and the number is not said.
+            Fault: It has neither choices nor steps, and the number is not said.
         """
         if self.type == "categorical":
             return [choice for choice, _ in self.choices]
@@ -114,7 +174,7 @@ class Parameter:
             count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
             values = [round(self.low + i * self.step, 12) for i in range(count)]
         elif points is None or points < 2:
-            raise UserError(f"space.{self.name}: for the grid say its step, or points=N (2 or more) in the sampler")
+            raise Fault(f"space.{self.name}", "needs a step for the grid, or points=N (2 or more) in the sampler")
         elif self.log:
             ratio = self.high / self.low
             values = [min(self.high, self.low * ratio ** (i / (points - 1))) for i in range(points)]
@@ -140,24 +200,25 @@ def read_space(values: Mapping[str, Any]) -> dict[str, Parameter]:
     """The parameters of a sweep file by name.
 
     Raises:
-        UserError: One is not well-formed.
+        Fault: One is not well-formed.
     """
     space: dict[str, Parameter] = {}
     for name, spec in values.items():
         where = f"space.{name}"
-        if not isinstance(spec, dict) or spec.get("type") not in SPECS:
-            raise UserError(f'{where}: write dict(type="float", low=..., high=...), or type="int", "categorical"')
-        needed = ["choices"] if spec["type"] == "categorical" else ["low", "high"]
-        checked(spec, SPECS[spec["type"]], where, needed)
+        if spec.get("type") not in KINDS:
+            text = 'has no type: write dict(type="float", low=..., high=...), or type="int", "categorical"'
+            raise Fault(where, text)
+        checked(spec, KINDS[spec["type"]], where)
         made = _read(name, spec)
         for other, wanted in made.when.items():
             if other not in space:
-                raise unknown(f"{where}.when: no parameter before it", other, space)
+                raise unknown(f"{where}.when", "names no parameter before it:", other, space)
             if any(value not in [c for c, _ in space[other].choices] for value in wanted) and space[other].choices:
-                raise UserError(f"{where}.when: {other} has only {space[other].told()}")
+                raise Fault(f"{where}.when", f"has another value: {other} has only {space[other].told()}")
         space[name] = made
     if not space:
-        raise UserError('a sweep needs a space, such as space = {"schedule.lr": dict(type="float", low=..., high=...)}')
+        text = 'needs a space, such as space = {"schedule.lr": dict(type="float", low=..., high=...)}'
+        raise Fault("space", text, about="a sweep")
     return space
 
 
@@ -175,15 +236,15 @@ def _read(name: str, spec: Mapping[str, Any]) -> Parameter:
         given = spec["choices"]
         choices = tuple(given.items()) if isinstance(given, dict) else tuple((value, value) for value in given)
         if not choices or any(isinstance(choice, (list, tuple, dict)) for choice, _ in choices):
-            raise UserError(f"{where}.choices: write scalars, or a dict of names and values")
+            raise Fault(f"{where}.choices", "holds more than scalars: write scalars, or a dict of names and values")
         return Parameter(**facts, choices=choices)
     low, high, step, log = spec["low"], spec["high"], spec.get("step"), spec.get("log", False)
     if not low < high:
-        raise UserError(f"{where}: low {low} is not below high {high}")
+        raise Fault(where, f"low {low} is not below high {high}", about=f"{where}:")
     if step is not None and not 0 < step <= high - low:
-        raise UserError(f"{where}: step {step} does not fit between {low} and {high}")
+        raise Fault(where, f"step {step} does not fit between {low} and {high}", about=f"{where}:")
     if log and (low <= 0 or step is not None):
-        raise UserError(f"{where}: log needs low above 0, and goes without step")
+        raise Fault(where, "log needs low above 0, and goes without step", about=f"{where}:")
     if spec["type"] == "float":
         low, high = float(low), float(high)
     return Parameter(**facts, low=low, high=high, step=step, log=log)
@@ -208,11 +269,11 @@ def point(space: Mapping[str, Parameter], base: Config, given: Mapping[str, Any]
     """A point of the space: what is given, and else what the base has.
 
     Raises:
-        UserError: A name is none, or a value lies outside.
+        Fault: A name is none, or a value lies outside.
     """
     for name in given:
         if name not in space:
-            raise unknown("start_from: no parameter", name, space)
+            raise unknown("start_from", "names no parameter", name, space)
     params: Params = {}
     for name, parameter in space.items():
         if not parameter.asked(params):
@@ -223,7 +284,8 @@ def point(space: Mapping[str, Parameter], base: Config, given: Mapping[str, Any]
             continue
         values = [at(base, path) for path in parameter.paths]
         if len({canonical(value) for value in values}) > 1:
-            raise UserError(f"start_from: {', '.join(parameter.paths)} differ in the base; give {name} a value")
+            text = f"{', '.join(parameter.paths)} differ in the base; give {name} a value"
+            raise Fault("start_from", text, about="start_from:")
         params[name] = parameter.chosen(values[0])
     return params
 
@@ -232,7 +294,7 @@ def grid(space: Mapping[str, Parameter], points: int | None) -> list[Params]:
     """Every point of the grid, conditions kept.
 
     Raises:
-        UserError: A parameter has no steps, or there are too many points.
+        Fault: A parameter has no steps, or there are too many points.
     """
     values = {name: parameter.grid(points) for name, parameter in space.items()}
 
@@ -249,21 +311,23 @@ def grid(space: Mapping[str, Parameter], points: int | None) -> list[Params]:
 
     found = list(itertools.islice(walk(list(space), {}), ENOUGH + 1))
     if len(found) > ENOUGH:
-        raise UserError(f"the grid has more than {ENOUGH} points: take fewer, or another sampler")
+        raise Fault("sampler", f"has more than {ENOUGH} points: take fewer, or another sampler", about="the grid")
     return found
 
 
-def prove(space: Mapping[str, Parameter], base: Config) -> None:
-    """Applies the ends of every parameter to the base, under its conditions.
+def check_space(space: Mapping[str, Parameter], base: Config, schema: Schema | None = None) -> None:
+    """Apply the ends of every parameter to the base, under its conditions.
+
+    Args:
+        space: The parameters.
+        base: The config.
+        schema: What it may hold; None leaves that open.
 
     Raises:
-        UserError: A path is not there, or takes no such value.
+        Fault: A path is not there, or takes no such value.
     """
     for name, parameter in space.items():
         conditions = {other: values[0] for other, values in parameter.when.items()}
         ends = [c for c, _ in parameter.choices] or [parameter.low, parameter.high]
         for end in ends:
-            try:
-                overrides.apply(base, changes(space, {**conditions, name: end}))
-            except UserError as error:
-                raise UserError(f"space.{name}: {error}") from None
+            change(base, changes(space, {**conditions, name: end}), schema, f"space.{name}")

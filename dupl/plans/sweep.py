@@ -7,37 +7,97 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from dupl.config import catalogue, overrides
+from dupl.config.check import RECIPE, Schema
 from dupl.config.fingerprint import canonical, fingerprint
+from dupl.config.kinds import Count, Fault, In
 from dupl.errors import UserError
 from dupl.plans.constraint import Constraint, read_constraints
 from dupl.plans.plan import PlannedRun
-from dupl.plans.plan_file import DICT, LIST, STRING, Shape, checked, merge, unknown
+from dupl.plans.plan_file import Paths, change, checked, located, merge
 from dupl.plans.samplers import read_pruner, read_sampler
-from dupl.plans.space import Parameter, Params, changes, point, prove, read_space
+from dupl.plans.space import Parameter, Params, changes, check_space, point, read_space
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
 HOURS = "gpu_hours"  # a goal that is no metric: training seconds x GPUs of a run / 3600
-SWEEP: Shape = dict(
-    base=STRING,
-    title=STRING,
-    set=DICT,
-    goal=(*DICT, *LIST),
-    space=DICT,
-    constraints=LIST,
-    start_from=LIST,
-    sampler=DICT,
-    pruner=DICT,
-    trials=(int,),
-    search=DICT,
-    report=DICT,
-)
-SEARCH: Shape = dict(share=(float,), count=(int,), seed=(int,), set=DICT)
-GOAL: Shape = dict(metric=STRING, direction=STRING)
+
+
+@dataclass(frozen=True)
+class GoalFile:
+    """A goal of a sweep file.
+
+    Attributes:
+        metric: Of the training's own evaluation in its last iteration, or "gpu_hours".
+        direction: By default "minimize" for gpu_hours and "maximize" for metrics.
+    """
+
+    metric: str
+    direction: Literal["maximize", "minimize"] = "maximize"
+
+
+@dataclass(frozen=True)
+class SearchFile:
+    """How trials train and are judged: on images held out of training, or as `set` says.
+
+    Attributes:
+        share: Of the training images that are held out.
+        count: Of the training images that are held out, instead of a share.
+        seed: Another seed holds out other images.
+        set: Changes of the recipe instead of that.
+    """
+
+    share: Annotated[float, In("(0, 1)")] | None = None
+    count: Count | None = None
+    seed: int = 0
+    set: Paths = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ReportFile:
+    """How the chosen points are judged in the end.
+
+    Attributes:
+        set: Changes of the recipe.
+    """
+
+    set: Paths = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SweepFile:
+    """A sweep: what varies, by which goal, on which data.
+
+    Attributes:
+        base: Recipe that the trials change.
+        goal: What is best; several for a front.
+        space: The parameters by name, or by the path that one moves.
+        sampler: Its `type` and arguments.
+        trials: How many, unless the command says otherwise.
+        title: One line; the first of the docstring by default.
+        set: Changes of all trials, applied first.
+        constraints: Relations that every trial keeps, such as "model.tau_l < model.threshold.final".
+        start_from: Points to begin with; {} is the recipe's own.
+        pruner: Its `type` and arguments; none by default.
+        search: How trials train and are judged.
+        report: How the chosen points are judged in the end.
+    """
+
+    base: str
+    goal: GoalFile | list[GoalFile]
+    space: dict[str, dict[str, Any]]
+    sampler: dict[str, Any]
+    trials: Count
+    title: str = ""
+    set: Paths = field(default_factory=dict)
+    constraints: list[str] = field(default_factory=list)
+    start_from: list[dict[str, Any]] = field(default_factory=lambda: [{}])
+    pruner: dict[str, Any] = field(default_factory=dict)
+    search: SearchFile = field(default_factory=lambda: SearchFile(share=0.1))
+    report: ReportFile = field(default_factory=ReportFile)
 
 
 @dataclass(frozen=True)
@@ -118,41 +178,40 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def load(name: str | Path, sets: Mapping[str, Any] | None = None) -> Sweep:
-    """Reads a sweep file and proves it against its base.
+def load(name: str | Path, sets: Mapping[str, Any] | None = None, schema: Schema | None = RECIPE) -> Sweep:
+    """Read a sweep file and check it against its base.
 
     Args:
         name: A name such as "dta_anf" (found as recipes are, in `sweeps`), or the path of a file.
         sets: Values by path that change the base, such as where data lies; they make another study.
+        schema: What the recipes of trials may hold; None leaves that open.
 
     Raises:
-        UserError: No such file, or it is no good; the message names it.
+        UserError: No such file, or a fault in it; the message names file and line.
     """
     path = catalogue.resolve(name, "sweeps")
-    values = catalogue.plain(catalogue.load(path, "sweeps"))
+    reading = catalogue.declared(path)
     text = str(name).removesuffix(".py")
     doc = catalogue.docstring(path, "sweeps")
     try:
-        return _read(values, text if text in catalogue.names("sweeps") else path.stem, doc, dict(sets or {}))
+        values = checked(reading.values, SweepFile, "")
+        return _read(values, text if text in catalogue.names("sweeps") else path.stem, doc, dict(sets or {}), schema)
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise located(error, reading.origins) from None
 
 
-def _read(values: dict[str, Any], name: str, doc: str, sets: dict[str, Any]) -> Sweep:
-    checked(values, SWEEP, "sweep", ["base", "goal", "space", "sampler", "trials"])
-    base = overrides.apply(catalogue.load(values["base"]), merge(values.get("set", {}), sets))
-    report = _report(values.get("report", {}))
+def _read(values: dict[str, Any], name: str, doc: str, sets: dict[str, Any], schema: Schema | None) -> Sweep:
+    recipe = catalogue.load(values["base"], schema)
+    base = change(recipe, merge(values.get("set", {}), sets), schema, "set")
+    report = dict(values.get("report", {}).get("set", {}))
     search = _search(values.get("search", {"share": 0.1}), base)
-    config = overrides.apply(base, search)
-    if canonical(overrides.apply(base, report).data.val) in _parts(config.data.val):
-        raise UserError("search: it is the data of the report, which would choose by what it is judged by")
+    config = change(base, search, schema, "search.set")
+    if canonical(change(base, report, schema, "report.set").data.val) in _parts(config.data.val):
+        raise Fault("search", "is the data of the report, which would choose by what it is judged by")
     space, goal = read_space(values["space"]), read_goal(values["goal"])
-    prove(space, config)
+    check_space(space, config, schema)
     constraints = read_constraints(values.get("constraints", ()), space, config)
-    starts = tuple(point(space, config, given) for given in _dicts(values.get("start_from", [{}])))
-    if values["trials"] < 1:
-        raise UserError(f"trials is {values['trials']}: write at least 1")
-    catalogue.at_least(1, config.evaluation, "evaluation", "interval")
+    starts = tuple(point(space, config, given) for given in _points(values.get("start_from", [{}])))
     steps = -(-config.schedule.iterations // config.evaluation.interval)
     sampler, pruner = read_sampler(values["sampler"], goal), read_pruner(values.get("pruner", {}), goal, steps)
     sweep = Sweep(
@@ -176,7 +235,7 @@ def _read(values: dict[str, Any], name: str, doc: str, sets: dict[str, Any]) -> 
     for start in starts:
         broken = [c.text for c, by in zip(constraints, sweep.violations(sweep.run(start), start), strict=True) if by]
         if broken:
-            raise UserError(f"start_from: {start} breaks {broken[0]}")
+            raise Fault("start_from", f"{start} breaks {broken[0]}", about="start_from:")
     return sweep
 
 
@@ -187,39 +246,36 @@ def _digest(values: Mapping[str, Any], sampler: Any, pruner: Any, config: Config
     return hashlib.sha256(canonical(asked).encode()).hexdigest()[:8]
 
 
-def _dicts(values: Sequence[Any]) -> Sequence[dict[str, Any]]:
-    if not values or not all(isinstance(value, dict) for value in values):
-        raise UserError("start_from: write a list of dicts, of which {} is the base itself")
+def _points(values: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    if not values:
+        raise Fault("start_from", "is empty: write a list of dicts, of which {} is the base itself")
     return values
 
 
 def read_goal(value: Any) -> tuple[tuple[str, str], ...]:
-    """Metrics and directions.
+    """Return metrics and directions.
 
     Raises:
-        UserError: One is not well-formed.
+        Fault: There is no metric beside the hours.
     """
     goals = []
-    for one in [value] if isinstance(value, dict) else value:
-        goal = checked(one, GOAL, "goal", ["metric"])
+    for goal in [value] if isinstance(value, dict) else value:
         direction = goal.get("direction", "minimize" if goal["metric"] == HOURS else "maximize")
-        if direction not in ("maximize", "minimize"):
-            raise unknown("goal.direction is", direction, ["maximize", "minimize"])
         goals.append((goal["metric"], direction))
     if not goals or all(metric == HOURS for metric, _ in goals):
-        raise UserError('goal: write dict(metric="seg/best/mIoU", direction="maximize")')
+        raise Fault("goal", 'has no metric: write dict(metric="seg/best/mIoU", direction="maximize")')
     return tuple(goals)
 
 
 def _search(spec: dict[str, Any], base: Config) -> dict[str, Any]:
-    """The overrides of trials: images held out of training, or what the file says."""
-    checked(spec, SEARCH, "search")
+    """Return the overrides of trials: images held out of training, or what the file says."""
     if "set" in spec:
         if len(spec) > 1:
-            raise UserError("search: write either set={path: value}, or share or count with a seed")
+            raise Fault("search", "says too much: write either set={path: value}, or share or count with a seed")
         return dict(spec["set"])
     if ("share" in spec) == ("count" in spec):
-        raise UserError("search: write share=0.1 or count=N of the training images to hold out, or set={path: value}")
+        text = "says nothing: write share=0.1 or count=N of the training images to hold out, or set={path: value}"
+        raise Fault("search", text)
     part = dict(type="Part", of=catalogue.plain(base.data.train), **spec)
     part.setdefault("seed", 0)
     return {
@@ -235,7 +291,3 @@ def _parts(data: Any) -> list[str]:
         found.append(canonical(data))
         data = data.get("of")
     return found
-
-
-def _report(spec: dict[str, Any]) -> dict[str, Any]:
-    return dict(checked(spec, dict(set=DICT), "report").get("set", {}))

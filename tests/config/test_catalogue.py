@@ -1,4 +1,6 @@
+import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,9 @@ def write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+load = partial(catalogue.load, schema=None)  # what these tests read are no recipes of a method
 
 
 class TestResolve:
@@ -89,7 +94,7 @@ class TestLoad:
             "_base_ = ['../_base_/model.py', '../_base_/data.py']\n"
             "model = dict(a=dict(_delete_=True, type='B'), c=dict(_delete_=True, y=1))",
         )
-        config = catalogue.load("voc/r")
+        config = load("voc/r")
         assert catalogue.plain(config) == {
             "model": {"a": {"type": "B"}, "b": 2, "c": {"y": 1}},
             "data": {"crop": (1, 2)},
@@ -98,44 +103,37 @@ class TestLoad:
 
     def test_a_single_base_and_a_path(self, home):
         write(home / "base.py", "a = 1")
-        assert catalogue.plain(catalogue.load(write(home / "r.py", "_base_ = './base.py'\nb = 2"))) == {
+        assert catalogue.plain(load(write(home / "r.py", "_base_ = './base.py'\nb = 2"))) == {
             "a": 1,
             "b": 2,
         }
 
-    def test_no_temporary_file_stays(self, home, monkeypatch):
-        room = home / "temporary"
-        room.mkdir()
-        monkeypatch.setattr(tempfile, "tempdir", str(room))
-        catalogue.load(write(home / "r.py", "a = 1"))
-        with pytest.raises(UserError):
-            catalogue.load(write(home / "r.py", "a = b"))
-        assert list(room.iterdir()) == []
-        assert sorted(path.name for path in home.iterdir()) == ["r.py", "temporary"]
-
-    def test_custom_imports_are_imported(self, home, monkeypatch):
+    def test_custom_imports_are_not_imported(self, home, monkeypatch):
         monkeypatch.syspath_prepend(home)
-        write(home / "my_plugin_module.py", "")
-        catalogue.load(write(home / "r.py", "custom_imports = dict(imports=['my_plugin_module'])"))
-        with pytest.raises(UserError, match=r"r\.py.*ImportError.*no_such_plugin"):
-            catalogue.load(write(home / "r.py", "custom_imports = dict(imports=['no_such_plugin'])"))
+        write(home / "my_plugin_module.py", "raise SystemExit")
+        load(write(home / "r.py", "custom_imports = dict(imports=['my_plugin_module'])"))
+        assert "my_plugin_module" not in sys.modules
 
     @pytest.mark.parametrize(
         ("text", "message"),
         [
             ("a = 1\nb = dict(\n", r"r\.py, line 2: .*never closed"),
-            ("a = 1\nb = c", r"r\.py, line 2: NameError: name 'c'"),
-            ("_base_ = 'nowhere.py'", r"r\.py: its _base_ .*nowhere\.py does not exist"),
-            ("_base_ = [1]", r"r\.py, line 1: _base_ must be"),
-            ("_base_ = name", r"r\.py, line 1: _base_ must be"),
-            ("_base_ = 'r.py'", r"r\.py: its _base_ leads back to .*r\.py"),
-            ("_base_ = ['one.py', 'two.py']", r"r\.py: KeyError: Duplicate key .*'same'"),
-            ("_base_ = 'broken.py'", r"broken\.py, line 3: ZeroDivisionError"),
-            ("_base_ = 'one.py'\nsame = dict(a=1)", r"r\.py: TypeError: same="),
-            ("a = dict(b=[1, print])", r"r\.py: a\.b\.1 is <built-in function print>"),
-            ("a = float('nan')", r"r\.py: a is nan"),
-            ("a = {1: 2}", r"r\.py: a has the key 1; keys must be strings"),
-            ("filename = 1", r"r\.py: KeyError: filename is reserved"),
+            ("a = 1\nb = c", r"r\.py, line 2: c is more than literals"),
+            ("_base_ = 'nowhere.py'", r"r\.py, line 1: its _base_ .*nowhere\.py does not exist"),
+            ("_base_ = [1]", r"r\.py, line 1: .* is no _base_: write a path"),
+            ("_base_ = name", r"r\.py, line 1: .* is no _base_"),
+            ("_base_ = 'r.py'", r"r\.py, line 1: its _base_ leads back to .*r\.py"),
+            ("_base_ = ['one.py', 'two.py']", r"r\.py, line 1: two of its _base_ have same, the second is .*two\.py"),
+            ("_base_ = 'broken.py'", r"broken\.py, line 3: 1 / 0 has no value: division by zero"),
+            (
+                "_base_ = 'one.py'\nsame = dict(a=1)",
+                r"line 2: same is a dict here, and 1 in a _base_; add _delete_=True",
+            ),
+            ("a = dict(b=[1, print])", r"r\.py, line 1: print is more than literals"),
+            ("a = float('nan')", r"r\.py, line 1: float.* is more than literals"),
+            ("a = dict(\nb=1e999)", r"r\.py, line 2: a\.b is inf; a config holds only"),
+            ("a = {1: 2}", r"r\.py, line 1: 1 is a key; keys must be strings"),
+            ("filename = 1", r"r\.py: filename is reserved"),
         ],
     )
     def test_a_mistake_is_one_line_that_names_the_file(self, home, text, message):
@@ -143,13 +141,13 @@ class TestLoad:
         write(home / "two.py", "same = 2")
         write(home / "broken.py", "\n\na = 1 / 0")
         with pytest.raises(UserError, match=message) as caught:
-            catalogue.load(write(home / "r.py", text))
+            load(write(home / "r.py", text))
         assert "\n" not in str(caught.value)
 
     def test_an_unreadable_file(self, home):
         (home / "r.py").write_bytes(b"a = '\xff'")
         with pytest.raises(UserError, match=r"r\.py: cannot be read"):
-            catalogue.load("r")
+            load("r")
 
 
 class TestText:
@@ -157,7 +155,7 @@ class TestText:
     def test_what_was_written_loads_as_the_same_config(self, values):
         with tempfile.TemporaryDirectory() as folder:
             path = write(Path(folder) / "config.py", catalogue.to_text(values))
-            again = catalogue.load(path)
+            again = load(path)
         assert repr(catalogue.plain(again)) == repr(values)
         assert catalogue.to_text(again) == catalogue.to_text(values)
 

@@ -58,7 +58,7 @@ def test_what_we_ship_fits(path):
         (dict(evaluation__subset__class_names=[]), "evaluation.subset.class_names is unknown; did you mean classes?"),
         (dict(runtime__sed=1), "runtime.sed is unknown; did you mean seed?"),
         (dict(runtime__track__picture=1), "runtime.track.picture is unknown; did you mean pictures?"),
-        (dict(data__augment__grey=1), "data.augment.grey is unknown to WeakAugment; did you mean gray?"),
+        (dict(data__augment__grey=1), "data.augment.grey is unknown; did you mean gray?"),
         (dict(data__train__sise=1), "data.train.sise is unknown to Toy; did you mean size?"),
         (dict(model__noise_filter__gama=0.9), 
          "model.noise_filter.gama is unknown to MixtureFilter; did you mean gamma?"),
@@ -88,7 +88,7 @@ def test_what_we_ship_fits(path):
         (dict(data__val__size=8), "data.val.size is 8: give a whole number of px, at least 16"),
         (dict(schedule__lr=REMOVED), "schedule needs lr (learning rate of the backbone after the warm-up (AdamW))"),
         (dict(runtime=REMOVED),
-         "the config needs a section runtime (where and how a run computes, and what it reports)"),
+         "the file needs runtime (where and how a run computes, and what it reports)"),
         (dict(model__discrepancy=REMOVED), None),
         (dict(data__train=dict(split="train")), None),
         (dict(model__threshold__type="CosineDescnt"), "model.threshold.type is 'CosineDescnt', which is no threshold; "

@@ -10,7 +10,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from dupl.config import check
 from dupl.config.fingerprint import canonical
+from dupl.config.schema import CRF
 from dupl.engine import build
 from dupl.engine.evaluation.cache import Kept, KeptLabels, KeptLogits
 from dupl.engine.evaluation.crf import dense_crf
@@ -81,7 +83,7 @@ class Choice:
         backend, refine = self.backend or "torch", None
         if self.refine is not False:
             dense_crf.require(backend)
-            refine = dense_crf.CRF.of(settings.get("crf") or {})
+            refine = check.settings(CRF, settings.get("crf") or {}, "evaluation.crf")
         return Final(settings.get("final") or {}, who, refine, backend, self.present_only)
 
 

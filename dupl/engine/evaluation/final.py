@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from dupl.config import check, schema
+from dupl.config.schema import CRF
 from dupl.data.base import ImageSet
 from dupl.data.views import PhotoSample, PhotoView, normalize
 from dupl.engine import build
@@ -22,8 +24,6 @@ from dupl.engine.memory import keep_memory, require
 from dupl.errors import RunError, UserError
 from dupl.method.dupl import DuPL
 from dupl.method.network import SubNet
-
-FINAL: dict[str, Any] = dict(scales=(1.0, 1.5, 1.25), over_scales="max", size=None)  # released code, VOC
 
 
 class Final(Protocol):
@@ -54,17 +54,16 @@ class Final(Protocol):
         self,
         settings: Mapping[str, Any],
         who: Who,
-        refine: dense_crf.CRF | None = None,
+        refine: CRF | None = None,
         backend: str = "torch",
         present_only: bool = False,
         kept: Mapping[str, KeptLabels] | None = None,
     ) -> None:
-        if unknown := sorted(set(settings) - set(FINAL)):
-            raise UserError(f"evaluation.final has no setting {unknown[0]!r}: it has {', '.join(FINAL)}")
-        chosen = {**FINAL, **settings}
-        self.scales, self.over, self.size = tuple(chosen["scales"]), chosen["over_scales"], chosen["size"]
-        if self.over not in ("max", "sum") or not self.scales:
-            raise UserError('evaluation.final needs scales, and over_scales "max" or "sum"')
+        stated = check.settings(schema.Final, settings, "evaluation.final")
+        self.scales, self.over, self.size = tuple(stated.scales), stated.over_scales, stated.size
+        if not self.scales:
+            raise UserError("evaluation.final.scales is empty: give at least one scale")
+        chosen = {"scales": self.scales, "over_scales": self.over, "size": self.size}
         self.smaller = f"OMP_NUM_THREADS=1 on a CPU, smaller evaluation.final.scales (now {self.scales}) on a GPU"
         self.who, self.refine, self.backend, self.present_only = who, refine, backend, present_only
         self.kept, self.recalled = dict(kept or {}), 0
@@ -78,11 +77,11 @@ class Final(Protocol):
         how = f"{where}, scales {', '.join(scales)} with flip, {self.over} over scales"
         self.name, self.parts = self.plain, {self.plain: Part(f"{how}, no CRF", {"final": chosen})}
         if refine is not None:
-            self.name += f"-crf-{backend}" + "-present" * present_only + refine.suffix()
+            self.name += f"-crf-{backend}" + "-present" * present_only + dense_crf.suffix(refine)
             among = " among the image's tags only" * present_only
             facts = {"final": chosen, "crf": asdict(refine), "backend": backend, "present_only": present_only}
             self.parts[self.name] = Part(
-                f"{how}, dense CRF{among} ({backend}{refine.suffix().replace('-', ', ')})", facts
+                f"{how}, dense CRF{among} ({backend}{dense_crf.suffix(refine).replace('-', ', ')})", facts
             )
 
     def stream(self, model: DuPL, source: ImageSet, indices: Sequence[int], workers: int) -> Iterator[Labelled]:

@@ -8,14 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from torch import Tensor
 
 from dupl.atomic import atomic_write
 from dupl.data.base import ImageSet
 from dupl.engine.pictures import choose, look
-from dupl.errors import UserError
 from dupl.method.dupl import DuPL
 from dupl.method.noise_filter import Mixture
 from dupl.report.figures.contact_sheet import contact_sheet
@@ -131,14 +129,3 @@ def watched(model: DuPL) -> Iterator[list[dict[str, Any]]]:
         yield found
     finally:
         watcher.watch = before
-
-
-def check_gallery(config: Config) -> None:
-    """Know before training whether the gallery's size is one.
-
-    Raises:
-        UserError: ``evaluation.gallery`` is no count.
-    """
-    count = config.evaluation.get("gallery", 0)
-    if not isinstance(count, int) or count < 0:
-        raise UserError(f"evaluation.gallery is {count!r}: give a number of images, 0 for none")

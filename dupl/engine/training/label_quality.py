@@ -134,15 +134,12 @@ def quality_hook(run: Run, config: Config, model: DuPL, source: ImageSet, place:
 
 
 def check_quality(config: Config, source: ImageSet) -> None:
-    """Know before training whether pseudo-labels can be judged.
+    """Check before training starts that pseudo-labels can be compared with masks, where the recipe asks for it.
 
     Raises:
-        UserError: ``evaluation.quality`` is no count, or the training set has no masks.
+        UserError: The training set has no masks.
     """
-    count = config.evaluation.get("quality", 0)
-    if not isinstance(count, int) or count < 0:
-        raise UserError(f"evaluation.quality is {count!r}: give a number of training images, 0 for none")
-    if count and not source.has_masks:
+    if config.evaluation.get("quality", 0) and not source.has_masks:
         raise UserError("evaluation.quality needs masks of data.train, which has none: set it to 0")
 
 

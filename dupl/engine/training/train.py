@@ -22,6 +22,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from dupl.config import catalogue
+from dupl.config.check import RECIPE, UnknownKey
 from dupl.config.fingerprint import fingerprint
 from dupl.config.overrides import diff
 from dupl.data.base import ImageSet
@@ -31,7 +32,7 @@ from dupl.engine.checkpoints import CheckpointHook, load, newest_valid
 from dupl.engine.data_digest import record
 from dupl.engine.error_explanations import plain_errors, without_alarm
 from dupl.engine.evaluation.evaluate import PROTOCOL, Evaluation, evaluate, merge, metric_names
-from dupl.engine.training.gallery import GalleryHook, Viewer, check_gallery
+from dupl.engine.training.gallery import GalleryHook, Viewer
 from dupl.engine.training.hooks import EvaluateHook, ProgressHook, ScalarHook, StopHook
 from dupl.engine.training.label_quality import check_masks, check_quality, quality_hook
 from dupl.engine.training.loop import PositionSampler, TrainLoop  # noqa: F401  (the runner finds TrainLoop by name)
@@ -77,10 +78,8 @@ def plan_batch(schedule: dict[str, Any], gpus: int) -> Batch:
     """The batch of a recipe on this many processes.
 
     Raises:
-        UserError: It cannot be the recipe's ``batch_size``, and ``allow_other_batch`` is not set; or a count below 1.
+        UserError: It cannot be the recipe's ``batch_size``, and ``allow_other_batch`` is not set.
     """
-    for name in ("iterations", "batch_size", "accumulate", "per_gpu"):
-        catalogue.at_least(1, schedule, "schedule", name)
     want, accumulate, per_gpu = schedule["batch_size"], schedule["accumulate"], schedule["per_gpu"]
     share = per_gpu or max(1, want // (gpus * accumulate))
     batch = Batch(gpus, share, accumulate)
@@ -92,17 +91,17 @@ def plan_batch(schedule: dict[str, Any], gpus: int) -> Batch:
     return batch
 
 
-def check_runtime(config: Config) -> None:
-    """Know before training what would else be found out in its midst.
+def check_config(config: Config) -> None:
+    """Validate a config before training starts, wherever it comes from; unknown keys of a stored one are left alone.
 
     Raises:
-        UserError: A count is none; a hook or backend is not registered with mmengine, which would import it.
+        UserError: A value does not fit the schema; a hook or backend is not registered with mmengine, which would
+            import it.
     """
-    for name in ("log_interval", "checkpoint_interval"):
-        catalogue.at_least(1, config.runtime, "runtime", name)
-    for name in ("interval", "batch_size"):
-        catalogue.at_least(1, config.evaluation, "evaluation", name)
-    catalogue.at_least(0, config.runtime, "runtime", "workers")
+    for fault in RECIPE.faults(catalogue.plain(config)):
+        if not isinstance(fault, UnknownKey):
+            raise fault
+    build.import_custom(config)
     prove_registered(config.get("hooks", []), HOOKS, "hooks")
     prove_registered(config.runtime.vis_backends, VISBACKENDS, "runtime.vis_backends")
 
@@ -164,13 +163,13 @@ def train(
         UserError: Bad configuration or data, a folder in the way, or another process at work there.
         RunError: Training stopped by itself.
     """
+    check_config(config)
     console = console or Console(stderr=True, markup=False)
     device = build.choose_device(config.runtime.device)
     rank, world = join(launcher, device)
     if device.type == "cuda" and world > 1:  # only now every launcher has said which is whose
         device = torch.device("cuda", torch.cuda.current_device())
     quiet = console if rank == 0 else Console(quiet=True)
-    check_runtime(config)
     view, validation = read_data(config)
     batch = plan_batch(config.schedule, world)
     smaller = what_is_smaller(config, batch)
@@ -299,7 +298,6 @@ def read_data(config: Config) -> tuple[TrainView, ImageSet | None]:
     """
     source = build.build_dataset(config, "train")
     check_quality(config, source)
-    check_gallery(config)
     masks = build.learns_from_masks(config)
     view = TrainView(source, config.data.augment.to_dict(), config.runtime.seed, masks)
     validation = build.build_dataset(config, "val") if config.data.get("val") else None

@@ -48,7 +48,7 @@ class Handle:
 
 def search(file, url, root, count, jobs=1, tell=lambda _: None, place=lambda: LocalExecutor(1), ttl=2.0, **rules):
     """The study, after all of it; and why it ended."""
-    sweep, storage = load(file), open_storage(url)
+    sweep, storage = load(file, schema=None), open_storage(url)
     study = open_study(sweep, storage, create=True)
     prepare(sweep, study, root, count, ttl)
     rules = Rules(**{"poll": 0.03, "grace": 20.0, "ttl": ttl, "retries": 0, **rules})

@@ -80,7 +80,7 @@ class TestSpace:
 
 class TestConstraints:
     def violations(self, lab, constraints, **params):
-        sweep = load(lab.sweep(constraints=constraints))
+        sweep = load(lab.sweep(constraints=constraints), schema=None)
         point = {"toy.x": 0.5, "toy.y": 0.5, **params}
         return sweep.violations(sweep.run(point), point)
 
@@ -97,33 +97,33 @@ class TestConstraints:
     @pytest.mark.parametrize("text", ["toy.x", "toy.x <= toy.q", "toy.x == 1", 3])
     def test_what_is_none(self, lab, text):
         with pytest.raises(UserError, match="constraint"):
-            load(lab.sweep(constraints=[text]))
+            load(lab.sweep(constraints=[text]), schema=None)
 
 
 class TestFile:
     def test_the_papers_point_is_the_base(self, lab):
-        assert load(lab.sweep()).start_from == ({"toy.x": 0.5, "toy.y": 0.5},)
+        assert load(lab.sweep(), schema=None).start_from == ({"toy.x": 0.5, "toy.y": 0.5},)
 
     def test_the_study_is_named_by_what_makes_trials_comparable(self, lab):
-        name = load(lab.sweep()).study
-        assert load(lab.sweep(trials=9, title="Another")).study == name
+        name = load(lab.sweep(), schema=None).study
+        assert load(lab.sweep(trials=9, title="Another"), schema=None).study == name
         others = [
             dict(space={"toy.x": NUMBER}),
             dict(sampler=dict(type="random", seed=1)),
             dict(set={"toy.y": 0.25}),
             dict(search=dict(count=5)),
         ]
-        assert len({name, *(load(lab.sweep(**values)).study for values in others)}) == 5
-        assert load(lab.sweep(), {"toy.y": 0.75}).study != name
-        assert load(lab.sweep(toy=dict(y=0.25))).study != name  # the recipe changed, not the file
+        assert len({name, *(load(lab.sweep(**values), schema=None).study for values in others)}) == 5
+        assert load(lab.sweep(), {"toy.y": 0.75}, schema=None).study != name
+        assert load(lab.sweep(toy=dict(y=0.25)), schema=None).study != name  # the recipe changed, not the file
 
     def test_search_is_held_out_of_training_by_default(self, lab):
-        data = load(lab.sweep()).config.data
+        data = load(lab.sweep(), schema=None).config.data
         assert (data.train.type, data.train.held, data.val.held) == ("Part", False, True)
         assert data.train.of == data.val.of == dict(type="Toy", split="train", count=40)
 
     def test_arguments_are_all_explicit(self, lab):
-        sweep = load(lab.sweep(sampler=dict(type="TPE"), pruner=dict(type="Hyperband")))
+        sweep = load(lab.sweep(sampler=dict(type="TPE"), pruner=dict(type="Hyperband")), schema=None)
         assert sweep.sampler["multivariate"] is True and sweep.sampler["n_startup_trials"] == 10
         assert sweep.pruner["max_resource"] == 3  # evaluations: 6 iterations by 2
 
@@ -153,7 +153,7 @@ class TestFile:
     )
     def test_a_mistake_names_the_file(self, lab, values, said):
         with pytest.raises(UserError, match=said) as error:
-            load(lab.sweep(**values))
+            load(lab.sweep(**values), schema=None)
         assert str(lab.folder / "s.py") in str(error.value)
 
     @pytest.mark.parametrize("name", ["demo", "dta_anf", "weights", "backbone_lr"])

@@ -140,7 +140,7 @@ class TestProcesses:
             assert process.communicate(timeout=60)[0].endswith("end None\n")
         from dupl.plans.sweep import load
 
-        frames = [trials(open_study(load(file), lab.url())) for file in files]
+        frames = [trials(open_study(load(file, schema=None), lab.url())) for file in files]
         assert [list(frame["state"]) for frame in frames] == [["complete"] * 3] * 2
         assert "params/toy.x" in frames[0] and "params/toy.x" not in frames[1]
         assert frames[0]["run"][0] == frames[1]["run"][0]  # their first point is one run

@@ -29,7 +29,7 @@ class TestSamplers:
     def test_each_draws_from_the_space_and_the_same_again(self, lab, kind):
         few = {"n_startup_trials": 2} if "n_startup_trials" in SAMPLERS[kind] else {}
         few |= {"population_size": 3} if kind == "NSGA-II" else {}
-        sweep = load(lab.sweep(sampler=dict(type=kind, **few)))
+        sweep = load(lab.sweep(sampler=dict(type=kind, **few)), schema=None)
 
         def draw():
             study, found = optuna.create_study(direction="maximize"), []
@@ -45,7 +45,7 @@ class TestSamplers:
         assert first == draw()
 
     def test_workers_do_not_draw_alike(self, lab):
-        sweep = load(lab.sweep(sampler=dict(type="TPE")))
+        sweep = load(lab.sweep(sampler=dict(type="TPE")), schema=None)
         drawn = [ask(optuna.create_study(), sweep, number)[1]["toy.x"] for number in range(8)]
         assert len(set(drawn)) == 8
 
@@ -59,7 +59,7 @@ def history(study, *courses, state=TrialState.COMPLETE):
 
 def pruner_of(file):
     """The pruner of a sweep file."""
-    sweep = load(file)
+    sweep = load(file, schema=None)
     return make_pruner(sweep.pruner, sweep.goal)
 
 
@@ -161,7 +161,7 @@ class TestWilcoxon:
 class TestStorages:
     @pytest.mark.parametrize("kind", ["sqlite", "journal"])
     def test_by_url(self, lab, kind):
-        sweep = load(lab.sweep())
+        sweep = load(lab.sweep(), schema=None)
         made = open_study(sweep, lab.url(kind), create=True)
         made.enqueue_trial({"toy.x": 0.25})
         again = open_study(sweep, open_storage(lab.url(kind)))
@@ -174,7 +174,7 @@ class TestStorages:
             open_storage(url)
 
     def test_a_study_that_is_not_there(self, lab):
-        sweep = load(lab.sweep())
+        sweep = load(lab.sweep(), schema=None)
         with pytest.raises(UserError, match="has no study"):
             open_study(sweep, root=lab.root)
         with pytest.raises(UserError, match="has no study"):

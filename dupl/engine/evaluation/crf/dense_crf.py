@@ -10,16 +10,17 @@ import importlib.util
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context, parent_process
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dupl.config.schema import CRF
 from dupl.engine.memory import keep_memory
 from dupl.errors import RunError, UserError
 
@@ -30,45 +31,10 @@ CLIP = 1e-5  # smallest probability of the unary term
 BACKENDS = ("pydensecrf", "torch")
 
 
-@dataclass(frozen=True)
-class CRF:
-    """Parameters, with the values of the released code.
-
-    Attributes:
-        iterations: Of mean field.
-        sxy: Width of the Gaussian kernel in pixels.
-        compat: Its weight.
-        bilateral_sxy: Width of the bilateral kernel in pixels.
-        srgb: Its width in grey levels of 0..255.
-        bilateral_compat: Its weight.
-    """
-
-    iterations: int = 10
-    sxy: float = 1.0
-    compat: float = 1.0
-    bilateral_sxy: float = 121.0
-    srgb: float = 5.0
-    bilateral_compat: float = 4.0
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> CRF:
-        """From the recipe's ``evaluation.crf``.
-
-        Raises:
-            UserError: An unknown setting, or a value that is not above 0.
-        """
-        known = [field.name for field in fields(cls)]
-        for name, value in settings.items():
-            if name not in known:
-                raise UserError(f"evaluation.crf has no setting {name!r}: it has {', '.join(known)}")
-            if not value > 0:
-                raise UserError(f"evaluation.crf.{name} is {value}: give a number above 0")
-        return cls(**settings)
-
-    def suffix(self) -> str:
-        """What differs from the released code, for names of files; "" where nothing does."""
-        ours, released = asdict(self), asdict(CRF())
-        return "".join(f"-{name}{value:g}" for name, value in ours.items() if value != released[name])
+def suffix(crf: CRF) -> str:
+    """Return what differs from the released code, for names of files; "" where nothing does."""
+    ours, released = asdict(crf), asdict(CRF())
+    return "".join(f"-{name}{value:g}" for name, value in ours.items() if value != released[name])
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +91,7 @@ def require(backend: str) -> None:
         UserError: It is not; the message says how to install it.
     """
     if backend not in BACKENDS:
-        raise UserError(f"--crf-backend {backend}: choose of {', '.join(BACKENDS)}")
+        raise UserError(f"--crf-backend {backend}: choose from {', '.join(BACKENDS)}")
     if backend == "pydensecrf" and importlib.util.find_spec("pydensecrf") is None:
         raise UserError(
             'pydensecrf is not installed: pip install "dupl-lab[crf]" (it needs a C++ compiler and Python below 3.13), '
