@@ -7,3 +7,7 @@ class UserError(Exception):
 
 class RunError(Exception):
     """Training stopped by itself: what happened, when, and what to try, in one line. Exit code 1."""
+
+
+class UnknownKeys(UserWarning):
+    """A stored config has keys that the schema of this version does not have."""

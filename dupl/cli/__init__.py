@@ -7,7 +7,9 @@ import faulthandler
 import io
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from dupl import __version__
 from dupl.cli.ablate import add_ablate
@@ -23,7 +25,7 @@ from dupl.cli.show import add_show
 from dupl.cli.sweep import add_sweep
 from dupl.cli.sync import add_sync
 from dupl.cli.train import add_demo, add_train
-from dupl.errors import RunError, UserError
+from dupl.errors import RunError, UnknownKeys, UserError
 from dupl.terminal import printable
 
 
@@ -32,6 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_anything()
     arguments = build_parser().parse_args(argv)
     watch_for_hangs()
+    with warnings.catch_warnings():
+        warn_in_one_line()
+        return run(arguments)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a parsed command; errors become a line on standard error and an exit code."""
     try:
         return int(arguments.run(arguments) or 0)
     except UserError as error:
@@ -49,6 +58,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"dupl: {printable(error)}", file=sys.stderr)
         return 1
+
+
+def warn_in_one_line() -> None:
+    """Print warnings about stored configs as one line on standard error, each once."""
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, UnknownKeys):
+            print(f"dupl: {printable(message)}", file=sys.stderr)
+        else:
+            others(message, category, *place, **more)
+
+    warnings.simplefilter("default", UnknownKeys)
+    warnings.showwarning = show
 
 
 def write_anything() -> None:

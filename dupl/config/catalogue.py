@@ -15,13 +15,12 @@ from dupl.config.check import RECIPE, Schema
 from dupl.config.kinds import Fault
 from dupl.config.reader import Reading
 from dupl.config.text import plain, to_text
-from dupl.errors import UserError
+from dupl.errors import UnknownKeys, UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
 __all__ = [
-    "UnknownKeys",
     "as_config",
     "declared",
     "docstring",
@@ -36,10 +35,6 @@ __all__ = [
 ]
 
 PACKAGE = Path(__file__).parents[1]
-
-
-class UnknownKeys(UserWarning):
-    """A stored config has keys that the schema does not have."""
 
 
 def _folders(kind: str) -> Iterator[Path]:
@@ -124,7 +119,7 @@ def read_values(path: str | Path, schema: Schema | None = RECIPE) -> dict[str, A
     """Read the config of a run as `read` does, as a plain dict, without importing mmengine."""
     values = declared(path).values
     if schema is not None and (unknown := schema.unknown_keys(values)):
-        warnings.warn(f"{path}: unknown to this version: {', '.join(unknown)}", UnknownKeys, stacklevel=2)
+        warnings.warn(f"{path}: unknown to this version: {', '.join(unknown)}", UnknownKeys, stacklevel=1)
     return values
 
 

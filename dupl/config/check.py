@@ -95,7 +95,7 @@ class Checker:
                 yield from self.value(value, kinds, join(path, key))
         for field in section.fields.values():
             if field.default is REQUIRED and field.name not in values:
-                meaning = f" ({field.doc[:1].lower()}{field.doc[1:].rstrip('.')})" if field.doc else ""
+                meaning = f" ({in_a_sentence(field.doc)})" if field.doc else ""
                 yield Fault(path, f"needs {field.name}{meaning}")
 
     def value(self, value: Any, kinds: Kinds, path: str) -> Iterator[Fault]:
@@ -141,6 +141,11 @@ class Checker:
             yield Fault(join(path, "type"), f"is {name!r}, which belongs elsewhere: choose from {', '.join(known)}")
         elif component is not None:
             yield from self.section(value, component.section, path, component=True)
+
+
+def in_a_sentence(text: str) -> str:
+    """Return a description as part of a sentence."""
+    return (text[:1].lower() + text[1:].rstrip(".")).replace("``", "")
 
 
 def join(path: str, key: object) -> str:

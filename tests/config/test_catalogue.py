@@ -1,3 +1,4 @@
+import hashlib
 import sys
 import tempfile
 from functools import partial
@@ -7,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dupl.cli import main
 from dupl.config import catalogue
-from dupl.errors import UserError
+from dupl.config.fingerprint import fingerprint
+from dupl.errors import UnknownKeys, UserError
 
 KEYS = st.text(min_size=1, max_size=8).filter(lambda key: key != "_delete_")
 SCALARS = (
@@ -184,3 +187,81 @@ class TestDocstring:
 
     def test_empty_without_one(self, home):
         assert catalogue.docstring(write(home / "r.py", "a = 1")) == ""
+
+
+class TestStrictAndLenient:
+    TOY = Path(__file__).parents[2] / "experiments" / "demo" / "toy.py"
+
+    def test_a_recipe_is_strict(self, home):
+        path = write(home / "r.py", f"_base_ = [{str(self.TOY)!r}]\nschedule = dict(\n    weigth_decay=0.1)\n")
+        with pytest.raises(UserError) as caught:
+            catalogue.load(path)
+        assert str(caught.value) == f"{path}, line 3: schedule.weigth_decay is unknown; did you mean weight_decay?"
+
+    @pytest.mark.parametrize("read", [catalogue.read, catalogue.load, catalogue.load_values])
+    def test_the_config_of_a_run_is_read_with_one_warning(self, home, read):
+        values = catalogue.load_values(self.TOY)
+        values["schedule"]["gone"], values["old"] = 1, {"a": 2}
+        path = write(home / "run" / "config.py", catalogue.to_text(values))
+        write(home / "run" / "status.json", "{}")
+        with pytest.warns(UnknownKeys) as caught:
+            assert catalogue.plain(read(path)) == values
+        assert [str(one.message) for one in caught] == [f"{path}: unknown to this version: old, schedule.gone"]
+
+    def test_commands_print_that_warning_once(self, home, capsys):
+        values = catalogue.load_values(self.TOY)
+        values["schedule"]["gone"] = 1
+        path = write(home / "run" / "config.py", catalogue.to_text(values))
+        write(home / "run" / "status.json", "{}")
+        for _ in range(2):
+            assert main(["show", str(path), "--set", "schedule.lr=0.5"]) == 0
+            assert capsys.readouterr().err == f"dupl: {path}: unknown to this version: schedule.gone\n"
+        assert main(["show", str(path), "--set", "schedule.lr=-1"]) == 2
+        assert "override schedule.lr=-1: schedule.lr is -1: give a number above 0" in capsys.readouterr().err
+
+
+def test_ids_of_what_we_ship():
+    """An id that changes loses the runs of a store: a new field is left out where it has its old behaviour."""
+    assert {name: fingerprint(catalogue.load(name)) for name in catalogue.names()} == {
+        "coco/dupl": "60111c3ca619",
+        "coco/dupl_released": "f6dfbcb5ba60",
+        "demo/ablation": "c10138a66376",
+        "demo/supervised": "bf5e5946fa12",
+        "demo/toy": "a9260e40f12f",
+        "voc/dupl": "560f58e8865a",
+        "voc/dupl_in21k": "86994c2efd05",
+        "voc/dupl_released": "2d229b99808c",
+        "voc/supervised": "d486a65d9254",
+        "voc_animals": "397608d1114f",
+    }
+
+
+def test_ids_of_the_plans_and_sweeps_we_ship():
+    from dupl.plans import plan, sweep
+
+    def digest(name: str) -> str:
+        """Of the ids of all runs of a plan."""
+        runs = plan.load(name).expand()
+        return hashlib.sha256(" ".join(run.fingerprint for run in runs).encode()).hexdigest()[:12]
+
+    assert {name: digest(name) for name in catalogue.names("ablations")} == {
+        "animals_table4": "999d7fa80b2d",
+        "demo_table4": "7450c597c816",
+        "demo_table5a": "701ca1635dea",
+        "demo_table6": "4923e3c23b9a",
+        "fig2_confirmation_bias": "1005063aa839",
+        "fig7a_overactivation": "1005063aa839",
+        "released_vs_paper": "7116d0fad4ae",
+        "table3_upper_bound": "f585a6c5565c",
+        "table4_components": "4f31b64ba308",
+        "table4_leave_one_out": "d0f7aa017d16",
+        "table5a_threshold": "43aac0b1f35f",
+        "table5b_warmup": "d647e677fd5f",
+        "table6_discrepancy": "a3dfaf59ff92",
+    }
+    assert {name: sweep.load(name).digest for name in catalogue.names("sweeps")} == {
+        "backbone_lr": "cff353e8",
+        "demo": "3150b1ed",
+        "dta_anf": "3dd0212c",
+        "weights": "77a8dd2a",
+    }

@@ -318,7 +318,7 @@ def check_evaluation(config: Config, classes: tuple[str, ...], students: int) ->
     """
     known = metric_names(config.evaluation.to_dict(), classes, students)
     if config.evaluation.best not in known:
-        raise UserError(f"evaluation.best is {config.evaluation.best!r}: choose of {', '.join(sorted(known))}")
+        raise UserError(f"evaluation.best is {config.evaluation.best!r}: choose from {', '.join(sorted(known))}")
 
 
 def _close(trainer: Trainer) -> None:
