@@ -18,6 +18,8 @@ from dupl.config.components import FILE, Component, component_data
 from dupl.config.describe import describe
 from dupl.config.reference import markdown
 from dupl.data.transforms import WeakAugment
+from dupl.plans.plan_file import PlanFile
+from dupl.plans.sweep import SweepFile
 from dupl.registry import COMPONENTS, DATASETS
 
 PAGE = Path(__file__).parents[1] / "docs" / "config.md"
@@ -62,7 +64,7 @@ def _json(value: Any) -> str:
 
 def main(check: bool) -> int:
     """Write both files, or say which of them differs from the code."""
-    for file, make in ((FILE, catalogue_text), (PAGE, markdown)):
+    for file, make in ((FILE, catalogue_text), (PAGE, lambda: markdown({"plan": PlanFile, "sweep": SweepFile}))):
         text = make()
         if check and file.read_text(encoding="utf-8") != text:
             print(f"{file} is not what the code says: python tools/config_reference.py", file=sys.stderr)

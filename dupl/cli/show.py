@@ -57,11 +57,13 @@ def show_schema(name: str) -> int:
     from rich.console import Console
 
     from dupl.config.reference import tables
+    from dupl.plans.plan_file import PlanFile
+    from dupl.plans.sweep import SweepFile
 
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=160)
-    for table in tables(name):
+    for table in tables(name, {"plan": PlanFile, "sweep": SweepFile}):
         console.print(table)
     return 0
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dupl.config.check import RECIPE, join, suggestion
 from dupl.config.components import arguments_of, shipped
-from dupl.config.describe import REQUIRED, Field, Section
+from dupl.config.describe import REQUIRED, Field, Section, describe
 from dupl.config.kinds import in_all
 from dupl.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+Files = Mapping[str, type]
+NO_FILES: Files = {}
 HEADINGS = ("key", "value", "default", "meaning")
 INTRODUCTION = """# The config
 
-Every key of a recipe, with the values that it takes. This page is made from the code, as is `dupl show --schema`,
-which prints one part of it: `dupl show --schema schedule`, `dupl show --schema noise_filter`.
+Every key of a recipe, and of the files of plans and sweeps, with the values that it takes. This page is made from the
+code, as is `dupl show --schema`, which prints one part of it: `dupl show --schema schedule`,
+`dupl show --schema noise_filter`.
 
 A recipe is a Python file of assignments that is read and never executed. It may hold numbers, texts, lists and dicts,
 names that it assigns above, arithmetic on numbers, sums and products of lists, f-strings, and `{{_base_.x.y}}`, a value
@@ -49,8 +52,12 @@ class Part:
     names: tuple[str, ...]
 
 
-def parts() -> Iterator[Part]:
-    """Yield the sections of a recipe from the outside in, then the components of each slot, then the data sets."""
+def parts(files: Files = NO_FILES) -> Iterator[Part]:
+    """Yield the sections of a recipe from the outside in, then the components of each slot, then the data sets.
+
+    Args:
+        files: Dataclasses of other files by what these are called, such as "plan"; they come last.
+    """
     yield Part("", "The recipe", RECIPE.root, ("recipe",))
     yield from _sections(RECIPE.root, "")
     for path, slot in _slots():
@@ -59,6 +66,9 @@ def parts() -> Iterator[Part]:
                 off = ", which switches it off" if component.null else ""
                 yield Part(path, f"{path}: {name}{off}", component.section, (name, slot, path))
                 yield from _sections(component.section, path)
+    for name, kind in files.items():
+        yield Part("", f"The file of a {name}", describe(kind), (name,))
+        yield from _sections(describe(kind), name)
 
 
 def _slots() -> list[tuple[str, str]]:
@@ -70,20 +80,21 @@ def _slots() -> list[tuple[str, str]]:
 
 def _sections(section: Section, path: str) -> Iterator[Part]:
     for field in section.fields.values():
-        for kind in field.kinds:
+        nested = [item for kind in field.kinds for item in kind.items]
+        for kind in dict.fromkeys([*field.kinds, *nested]):
             if kind.name == "section":
                 inner, where = arguments_of(kind), join(path, field.name)
                 yield Part(where, where, inner, (where, field.name, inner.name))
                 yield from _sections(inner, where)
 
 
-def chosen(name: str = "") -> list[Part]:
-    """Return the parts of a name: a section, a slot, a component or a data set; all for an empty name.
+def chosen(name: str = "", files: Files = NO_FILES) -> list[Part]:
+    """Return the parts of a name: a section, a slot, a component, a data set or a file; all for an empty name.
 
     Raises:
         UserError: There is none; the message names the closest.
     """
-    every = list(parts())
+    every = list(parts(files))
     found = [part for part in every if not name or name in part.names]
     if not found:
         known = dict.fromkeys(known for part in every for known in part.names)
@@ -105,12 +116,12 @@ def _told(default: object) -> str:
     return str(list(default)) if isinstance(default, tuple) else repr(default)
 
 
-def tables(name: str = "") -> Iterator[RenderableType]:
+def tables(name: str = "", files: Files = NO_FILES) -> Iterator[RenderableType]:
     """Yield the parts of a name for a terminal."""
     from rich.table import Table
     from rich.text import Text
 
-    for part in chosen(name):
+    for part in chosen(name, files):
         yield Text.assemble((part.title, "bold"), "\n", part.section.doc.replace("``", ""))
         if part.section.fields:
             table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -122,10 +133,10 @@ def tables(name: str = "") -> Iterator[RenderableType]:
         yield ""
 
 
-def markdown() -> str:
+def markdown(files: Files = NO_FILES) -> str:
     """Return the reference page of the documentation."""
     lines = [INTRODUCTION]
-    for part in parts():
+    for part in parts(files):
         lines += [f"## {part.title}", "", part.section.doc.replace("``", "`"), ""]
         if part.section.fields:
             lines += [f"| {' | '.join(HEADINGS)} |", "|---|---|---|---|"]
