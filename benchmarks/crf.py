@@ -21,8 +21,9 @@ import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from dupl.config.schema import CRF
 from dupl.data.voc import VOC
-from dupl.engine.evaluation.crf.dense_crf import CRF, Job, refine
+from dupl.engine.evaluation.crf.dense_crf import Job, refine
 from dupl.engine.memory import keep_memory
 from dupl.structures import IGNORE
 

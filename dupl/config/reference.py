@@ -81,11 +81,11 @@ def _slots() -> list[tuple[str, str]]:
 def _sections(section: Section, path: str) -> Iterator[Part]:
     for field in section.fields.values():
         nested = [item for kind in field.kinds for item in kind.items]
-        for kind in dict.fromkeys([*field.kinds, *nested]):
-            if kind.name == "section":
-                inner, where = arguments_of(kind), join(path, field.name)
-                yield Part(where, where, inner, (where, field.name, inner.name))
-                yield from _sections(inner, where)
+        found = {id(kind.target): kind for kind in [*field.kinds, *nested] if kind.name == "section"}
+        for kind in found.values():
+            inner, where = arguments_of(kind), join(path, field.name)
+            yield Part(where, where, inner, (where, field.name, inner.name))
+            yield from _sections(inner, where)
 
 
 def chosen(name: str = "", files: Files = NO_FILES) -> list[Part]:

@@ -11,8 +11,10 @@ import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from dupl.config.check import settings
+from dupl.config.schema import CRF
 from dupl.engine.evaluation.crf import dense_crf
-from dupl.engine.evaluation.crf.dense_crf import CLIP, CRF, Job, refine, require, stream
+from dupl.engine.evaluation.crf.dense_crf import CLIP, Job, refine, require, stream, suffix
 from dupl.engine.evaluation.crf.mean_field import GaussianFilter, Kernels, bilateral_features
 from dupl.engine.evaluation.crf.permutohedral import PermutohedralFilter, simplices
 from dupl.errors import RunError, UserError
@@ -193,23 +195,24 @@ class TestStream:
 
 class TestSettings:
     def test_the_released_values(self):
-        assert CRF() == CRF.of({}) == CRF(10, 1, 1, 121, 5, 4)
-        assert CRF.of({"srgb": 13, "iterations": 5}).suffix() == "-iterations5-srgb13"
-        assert CRF().suffix() == ""
+        assert CRF() == settings(CRF, {}, "evaluation.crf") == CRF(10, 1, 1, 121, 5, 4)
+        assert suffix(settings(CRF, {"srgb": 13, "iterations": 5}, "evaluation.crf")) == "-iterations5-srgb13"
+        assert suffix(CRF()) == ""
 
     @pytest.mark.parametrize(
-        ("settings", "told"), [({"rgb": 3}, "no setting 'rgb'"), ({"sxy": 0}, "sxy is 0: give a number above 0")]
+        ("values", "told"),
+        [({"rgb": 3}, "evaluation.crf.rgb is unknown"), ({"sxy": 0}, "sxy is 0: give a number of px above 0")],
     )
-    def test_wrong_ones(self, settings, told):
+    def test_wrong_ones(self, values, told):
         with pytest.raises(UserError, match=told):
-            CRF.of(settings)
+            settings(CRF, values, "evaluation.crf")
 
     def test_a_missing_reference_is_told_early(self, monkeypatch):
         monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
         require("torch")
         with pytest.raises(UserError, match=r'pip install "dupl-lab\[crf\]".*--crf-backend torch'):
             require("pydensecrf")
-        with pytest.raises(UserError, match="choose of pydensecrf, torch"):
+        with pytest.raises(UserError, match="choose from pydensecrf, torch"):
             require("numpy")
 
     def test_cores_are_those_that_may_be_used(self):

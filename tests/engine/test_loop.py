@@ -10,7 +10,7 @@ import torch
 from dupl.cli import main
 from dupl.config import catalogue, overrides
 from dupl.engine.training.loop import PositionSampler, split
-from dupl.engine.training.train import Batch, plan_batch
+from dupl.engine.training.train import Batch, check_config, plan_batch
 from dupl.errors import UserError
 
 
@@ -84,9 +84,11 @@ class TestPlanBatch:
         assert plan_batch({**schedule, "allow_other_batch": True}, gpus).effective != 8
 
     @pytest.mark.parametrize("changes", [dict(accumulate=0), dict(per_gpu=-1), dict(batch_size=0), dict(iterations=-5)])
-    def test_what_is_no_count_is_refused(self, changes):
+    def test_what_is_no_count_is_refused_before_training(self, tiny, changes):
+        config = catalogue.load(tiny)
+        config.schedule.update(changes)
         with pytest.raises(UserError, match=f"schedule.{next(iter(changes))} is"):
-            plan_batch({**self.SCHEDULE, **changes}, 1)
+            check_config(config)
 
 
 def only_classification(sets: list[str]) -> list[str]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dupl.config import catalogue
+from dupl.config.schema import CRF
 from dupl.data.base import ImageSet
 from dupl.engine import build, infer, memory
 from dupl.engine.evaluation.cache import KeptLabels, KeptLogits
@@ -110,7 +111,7 @@ def test_confusion_against_a_loop(seed: int, classes: int, size: tuple[int, int]
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1)])
 @pytest.mark.parametrize("present_only", [False, True])
 def test_tiny_photos_by_the_final_protocol(model: DuPL, size: tuple[int, int], present_only: bool) -> None:
-    protocol = Final(dict(scales=(1.0, 0.1, 1.5)), Who.of([], 2), dense_crf.CRF(), "torch", present_only)
+    protocol = Final(dict(scales=(1.0, 0.1, 1.5)), Who.of([], 2), CRF(), "torch", present_only)
     source = Some(item(*size, 1, (1,)), item(*size, 0))
     for found in evaluate_by(protocol, model, source, SETTINGS).values():
         assert set(found.tallies) == {"seg/1", "seg/2", "seg/mean"}
@@ -123,11 +124,11 @@ def test_the_crf_of_a_few_pixels_keeps_what_is_sure(size: tuple[int, int]) -> No
     image = np.zeros((*size, 3), np.uint8)
     sure = np.full((1, 3, *size), 1e-6, np.float32)
     sure[:, 2] = 1
-    assert (dense_crf.refine(dense_crf.Job(image, sure), dense_crf.CRF(), "torch") == 2).all()
+    assert (dense_crf.refine(dense_crf.Job(image, sure), CRF(), "torch") == 2).all()
     even = np.full((1, 3, *size), 1 / 3, np.float32)
-    assert (dense_crf.refine(dense_crf.Job(image, even, (0, 2)), dense_crf.CRF(), "torch") < 3).all()
+    assert (dense_crf.refine(dense_crf.Job(image, even, (0, 2)), CRF(), "torch") < 3).all()
     nothing = np.zeros((1, 3, *size), np.float32)  # clipped, and so even
-    assert dense_crf.refine(dense_crf.Job(image, nothing), dense_crf.CRF(), "torch").shape == (1, *size)
+    assert dense_crf.refine(dense_crf.Job(image, nothing), CRF(), "torch").shape == (1, *size)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1)])

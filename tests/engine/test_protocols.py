@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from dupl.cli import main
+from dupl.config.schema import CRF
 from dupl.data.classes import VOC_CLASSES
 from dupl.data.tagged_folder import TaggedFolder
 from dupl.data.toy import Toy
@@ -133,7 +134,7 @@ class TestFinal:
 
     def test_the_crf_gets_what_it_must(self, model, photos):
         _, source = photos
-        protocol = Final({}, Who.of([], 2), dense_crf.CRF(), present_only=True)
+        protocol = Final({}, Who.of([], 2), CRF(), present_only=True)
         plain = Final({}, Who.of([], 2))
         before = {f.index: f.labels[plain.name] for f in plain.stream(model, source, range(4), 0)}
         for found in protocol.stream(model, source, range(4), 0):
@@ -142,7 +143,7 @@ class TestFinal:
             maps = protocol.probabilities(model, source.image(found.index))
             tagged = (0, *(np.flatnonzero(source.tags(found.index)) + 1).tolist())
             job = dense_crf.Job(source.image(found.index), torch.stack(maps).numpy(), tagged)
-            wanted = dense_crf.refine(job, dense_crf.CRF(), "torch")
+            wanted = dense_crf.refine(job, CRF(), "torch")
             refined = found.labels[protocol.name]
             assert [n for n in refined] == ["seg/1", "seg/2", "seg/mean"]
             assert all(np.array_equal(a, b) for a, b in zip(refined.values(), wanted, strict=True))
@@ -150,7 +151,7 @@ class TestFinal:
 
     def test_processes_say_what_one_says(self, model, photos, monkeypatch):
         _, source = photos
-        protocol = Final({}, Who.of(["1"], 2), dense_crf.CRF(iterations=2))
+        protocol = Final({}, Who.of(["1"], 2), CRF(iterations=2))
         alone = {f.index: f.labels for f in protocol.stream(model, source, range(4), 0)}
         monkeypatch.setattr(dense_crf, "cores", lambda: 2)
         monkeypatch.setattr(final_module, "patch_logits", in_another_process(final_module.patch_logits))
@@ -215,7 +216,7 @@ class TestCam:
 class TestPanels:
     def test_label_maps_before_and_after_the_crf(self, model, photos, tmp_path):
         _, source = photos
-        protocol = Final({}, Who.of(["2"], 2), dense_crf.CRF(iterations=2))
+        protocol = Final({}, Who.of(["2"], 2), CRF(iterations=2))
         assert panels(protocol, protocol.name, model, source, [0]) == [], "nothing is kept"
         protocol.kept = {name: KeptLabels(tmp_path / name, {}) for name in protocol.parts}
         (found,) = protocol.stream(model, source, [2], 0)
