@@ -38,7 +38,7 @@ from safetensors.torch import save
 from timm.models.vision_transformer import VisionTransformer
 
 from dupl.config import catalogue
-from dupl.config.literals import read_file
+from dupl.config.reader import read
 from dupl.data.classes import COCO_CLASSES
 from dupl.data.files import FORMATS, read_image, read_mask, read_tag_table
 from dupl.data.instances import Instances
@@ -182,14 +182,9 @@ def backbone(path: Path) -> None:
 
 
 def declared(kind: str, name: str, read: Callable[[Path], object]) -> Kind:
-    """A plan or sweep of ours with what it builds on, read as literals."""
-    whole = catalogue.to_text(catalogue.load(name, kind)).encode()
-
-    def literally(path: Path) -> object:
-        with catalogue.literals_only():
-            return read(path)
-
-    return Kind(whole, literally, f"{kind}/file.py")
+    """Return a plan or sweep of ours with what it builds on."""
+    whole = catalogue.to_text(catalogue.declared(catalogue.resolve(name, kind)).values).encode()
+    return Kind(whole, read, f"{kind}/file.py")
 
 
 def files() -> dict[str, Kind]:
@@ -213,7 +208,7 @@ def files() -> dict[str, Kind]:
         "list": Kind(b"2007_000032\n/JPEGImages/2007_000033.jpg /Masks/2007_000033.png\n", read_ids),
         "xml": Kind(b"<?xml version='1.0'?><annotation><object><name>cat</name></object></annotation>", objects_in_xml),
         "COCO": Kind(instances(), masks),
-        "literals": Kind(b"_base_ = []\nmodel = dict(a=[1, 2.5] * 3, b={'x': None})\n", read_file),
+        "literals": Kind(b"_base_ = []\nmodel = dict(a=[1, 2.5] * 3, b={'x': None})\n", read),
         "recipe": Kind(config, catalogue.read),
         "checkpoint": Kind(checkpoint(True), load),
         "old checkpoint": Kind(checkpoint(False), load),

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
-from dupl.errors import UserError
-
 if TYPE_CHECKING:
     from mmengine.config import Config
 
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
 
 Overrides = Mapping[str, Any] | Sequence[str] | None  # values by path, or texts such as "schedule.lr=1e-4"
 Recipe = Union[str, Path, "Config"]  # a name, a file, or what `load_recipe` returned
-SECTIONS = ("model", "data", "schedule", "evaluation", "runtime")
 
 
 def load_recipe(name: Recipe, overrides: Overrides = None, /, **more: Any) -> Config:
@@ -34,7 +31,8 @@ def load_recipe(name: Recipe, overrides: Overrides = None, /, **more: Any) -> Co
         The resolved recipe, with the sections ``model``, ``data``, ``schedule``, ``evaluation`` and ``runtime``.
 
     Raises:
-        UserError: There is no such recipe, it is not valid, a path does not exist, or a value is of another kind.
+        UserError: There is no such recipe, it does not fit the schema, a path does not exist, or a value is of another
+            kind or out of its range.
 
     Example:
         >>> recipe = dupl.load_recipe("voc/dupl", {"schedule.lr": 1e-4, "runtime.seed": 1})
@@ -46,9 +44,10 @@ def load_recipe(name: Recipe, overrides: Overrides = None, /, **more: Any) -> Co
     """
     from dupl.config import catalogue
     from dupl.config import overrides as changes
+    from dupl.config.check import RECIPE
 
     config = catalogue.load(name) if isinstance(name, (str, Path)) else name
-    return _checked(changes.apply(config, {**override_values(overrides), **more}), str(name_of(name)))
+    return changes.apply(config, {**override_values(overrides), **more}, RECIPE)
 
 
 def override_values(overrides: Overrides) -> dict[str, Any]:
@@ -141,9 +140,3 @@ def name_of(recipe: Recipe) -> str | Path:
         return recipe
     file = Path(recipe.filename or "recipe")
     return next((name for name in catalogue.names() if catalogue.resolve(name) == file), file.stem)
-
-
-def _checked(config: Config, name: str) -> Config:
-    if lacking := [section for section in SECTIONS if not isinstance(config.get(section), dict)]:
-        raise UserError(f"{name} has no {', '.join(lacking)}: begin it with a _base_ that has")
-    return config

@@ -95,7 +95,7 @@ def is_sweep(name: str) -> bool:
 
     for kind in ("ablations", "sweeps"):
         try:
-            return "space" in catalogue.load(catalogue.resolve(name, kind), kind)
+            return "space" in catalogue.declared(catalogue.resolve(name, kind)).values
         except UserError:
             continue
     return False

@@ -125,7 +125,7 @@ def plan_tables(sweep: Sweep, found: DataFrame, store: RunStore, command: str) -
     done, tables = set(found.loc[found["state"].isin(["complete", "pruned"]), "run"]), []
     moved = [set(parameter.paths) for parameter in sweep.space.values()]
     for name in catalogue.names("ablations"):
-        values = catalogue.load(name, "ablations")
+        values = catalogue.declared(catalogue.resolve(name, "ablations")).values
         if values.get("base") != sweep.base or set(values.get("vary", {}).get("paths", ())) not in moved:
             continue
         plan = load(name)
