@@ -37,8 +37,7 @@ from PIL import Image
 from safetensors.torch import save
 from timm.models.vision_transformer import VisionTransformer
 
-from dupl.config import catalogue
-from dupl.config.reader import read
+from dupl.config import catalogue, reader
 from dupl.data.classes import COCO_CLASSES
 from dupl.data.files import FORMATS, read_image, read_mask, read_tag_table
 from dupl.data.instances import Instances
@@ -208,7 +207,7 @@ def files() -> dict[str, Kind]:
         "list": Kind(b"2007_000032\n/JPEGImages/2007_000033.jpg /Masks/2007_000033.png\n", read_ids),
         "xml": Kind(b"<?xml version='1.0'?><annotation><object><name>cat</name></object></annotation>", objects_in_xml),
         "COCO": Kind(instances(), masks),
-        "literals": Kind(b"_base_ = []\nmodel = dict(a=[1, 2.5] * 3, b={'x': None})\n", read),
+        "literals": Kind(b"_base_ = []\nmodel = dict(a=[1, 2.5] * 3, b={'x': None})\n", reader.read),
         "recipe": Kind(config, catalogue.read),
         "checkpoint": Kind(checkpoint(True), load),
         "old checkpoint": Kind(checkpoint(False), load),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from dupl.config import components
 from dupl.config.components import Component
@@ -182,7 +182,7 @@ def settings(kind: type[Settings], values: Mapping[str, Any], path: str) -> Sett
     Raises:
         Fault: The values do not fit.
     """
-    for fault in Checker().section(values, describe(kind), path):
+    for fault in Checker().section(values, describe(cast(Any, kind)), path):
         raise fault
     return kind(**values)
 

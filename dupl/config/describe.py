@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import MISSING, dataclass
 from functools import cache
 from typing import Any
@@ -58,12 +58,15 @@ class Section:
 
 
 @cache
-def describe(target: Callable[..., Any]) -> Section:
+def describe(target: Any) -> Section:
     """Return the fields that a class or a function takes as arguments.
 
     The kinds come from the annotations, the meanings from the "Args" or "Attributes" of the docstring. Arguments
     that a subclass passes on (``*args, **kwargs``) are those of its base. An argument without an annotation, or with
     one that says nothing about a config, may be anything.
+
+    Args:
+        target: The class or the function.
     """
     found: dict[str, tuple[Any, Any]] = {}
     owners = inspect.getmro(target) if inspect.isclass(target) else (target,)

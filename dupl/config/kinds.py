@@ -87,6 +87,16 @@ GIVEN = "given"  # marker: the builder gives this argument; a config does not st
 FURTHER = "further"  # marker: not a key, but the kind of all keys that are not listed
 
 
+WORDS = {
+    "str": "a string",
+    "bool": "True or False",
+    "section": "a dict",
+    "component": "a dict with a type",
+    "dict": "a dict",
+    "any": "anything",
+}
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of value.
@@ -122,8 +132,7 @@ class Kind:
         if self.name == "list":
             what = f" of {self.length} items" if self.length else ""
             return f"a list{what}" + (f", each {in_all(self.items)}" if self.items else "")
-        words = {"str": "a string", "bool": "True or False", "section": "a dict", "any": "anything"}
-        return words.get(self.name, {"component": "a dict with a type", "dict": "a dict"}.get(self.name, self.name))
+        return WORDS.get(self.name, self.name)
 
     def matches(self, value: Any) -> bool:
         """Whether a value is of the right type, whatever it holds."""
@@ -227,8 +236,12 @@ def _marked(kinds: Kinds, markers: tuple[Any, ...]) -> Kinds:
     """Apply the markers of an annotation to the alternatives that they are about."""
     for marker in markers:
         if isinstance(marker, In):
-            facts = {"interval": marker.interval, "unit": marker.unit}
-            kinds = tuple(dataclasses.replace(k, **facts) if k.name in ("int", "float") else k for k in kinds)
+            interval, unit = marker.interval, marker.unit
+            numbers = [k.name in ("int", "float") for k in kinds]
+            kinds = tuple(
+                dataclasses.replace(kind, interval=interval, unit=unit) if number else kind
+                for kind, number in zip(kinds, numbers, strict=True)
+            )
         elif isinstance(marker, (Slot, ArgumentsOf)):
             new = (
                 Kind("component", target=marker.name, default=marker.default)
