@@ -1,0 +1,77 @@
+"""Components of your own: imported by commands that build a model, and checked by their signature."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from dupl.cli import main
+from dupl.registry import COMPONENTS
+
+MODULE = '''
+from typing import Annotated
+from dupl.config.kinds import In
+from dupl.method.base import Component
+from dupl.registry import COMPONENTS
+
+
+@COMPONENTS.register_module()
+class LargeLoss(Component):
+    def __init__(self, bound: Annotated[float, In("(0, inf)")] = 3.0, start: int = 0) -> None:
+        super().__init__(start)
+'''
+
+
+@pytest.fixture
+def recipe(tiny, tmp_path, monkeypatch):
+    """Write a recipe with a component of its own that is given these arguments."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    Path("my_parts.py").write_text(MODULE)
+
+    def write(arguments: str, module: str = "my_parts") -> str:
+        own = f"dict(\n    _delete_=True, type='LargeLoss', {arguments})"
+        text = f"_base_ = [{tiny!r}]\ncustom_imports = dict(imports=[{module!r}])\nmodel = dict(noise_filter={own})\n"
+        Path("mine.py").write_text(text)
+        return str(tmp_path / "mine.py")
+
+    yield write
+    sys.modules.pop("my_parts", None)
+    COMPONENTS.module_dict.pop("LargeLoss", None)
+
+
+def test_show_does_not_import_it(recipe, capsys):
+    assert main(["show", recipe("bound=1")]) == 0
+    assert "ANF          ?    LargeLoss(bound=1)" in capsys.readouterr().out
+    assert "my_parts" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("bnd=1", "model.noise_filter.bnd is unknown to LargeLoss; did you mean bound?"),
+        ("bound=0", "model.noise_filter.bound is 0: give a number above 0"),
+        ("bound='x'", "model.noise_filter.bound is 'x': give a number above 0"),
+    ],
+)
+def test_what_it_is_given_is_checked_before_training(recipe, capsys, arguments, message):
+    path = recipe(arguments)
+    assert main(["train", path, "--work-dir", "run"]) == 2
+    assert capsys.readouterr().err == f"dupl: {path}, line 4: {message}\n"
+    assert not Path("run").exists()
+
+
+def test_a_module_that_is_not_there(recipe, capsys):
+    path = recipe("bound=1", module="no_such_parts")
+    assert main(["train", path, "--work-dir", "run"]) == 2
+    assert f"{path}: custom_imports: ImportError: " in capsys.readouterr().err
+
+
+def test_a_type_that_the_module_does_not_register(recipe, capsys):
+    path = recipe("bound=1")
+    text = Path(path).read_text()
+    Path(path).write_text(text.replace("LargeLoss", "LargerLoss"))
+    assert main(["train", path, "--work-dir", "run"]) == 2
+    assert "line 4: model.noise_filter.type is 'LargerLoss', which is no noise filter" in capsys.readouterr().err
