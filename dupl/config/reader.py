@@ -69,7 +69,7 @@ def parse(path: Path) -> tuple[ast.Module, str]:
         raise UserError(f"{path}: cannot be read: {error or 'it is nested too deeply'}") from None
 
 
-def read(path: str | Path) -> Reading:
+def read(path: str | os.PathLike[str]) -> Reading:
     """Read a file and what it builds on.
 
     Raises:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from dupl.config.catalogue import plain
+from dupl.config import reader
 from dupl.config.fingerprint import IGNORED, canonical
-from dupl.config.literals import value_of
+from dupl.config.text import plain
+from dupl.errors import UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -67,22 +65,14 @@ def workload_of(config: Config | Mapping[str, Any]) -> Workload:
 
 
 def workload_of_file(path: str | os.PathLike[str]) -> Workload | None:
-    """Return the workload of the config that a run stored, which is read and not executed; None where it is corrupt."""
+    """Return the workload of the config that a run stored; None where it is corrupt."""
     try:
-        with open(path, encoding="utf-8") as file:
-            sections = re.split(r"^(?=\w+ = )", file.read(), flags=re.MULTILINE)
-        return _join(_part_of_text(text) for text in sections if text.strip())
-    except Exception:  # a file that was edited by hand may hold anything
+        return workload_of(reader.read(path).values)
+    except UserError:
         return None
 
 
 Part = tuple[dict[str, str], dict[str, str], dict[str, str]]
-
-
-@lru_cache(maxsize=4096)  # the runs of a store share most of their sections
-def _part_of_text(text: str) -> Part:
-    (node,) = (node for node in ast.parse(text).body if isinstance(node, ast.Assign))
-    return _part(_name(node.targets[0]), plain(value_of(node.value)))
 
 
 def _part(section: str, content: Any) -> Part:
@@ -108,10 +98,6 @@ def _join(parts: Iterable[Part]) -> Workload:
         for whole, some in zip((must, types, rest), part, strict=True):
             whole.update(some)
     return Workload(" ".join(f"{path}={value}" for path, value in sorted(must.items())), types, rest)
-
-
-def _name(node: ast.expr) -> str:
-    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _at(node: Any, keys: list[str]) -> Any:

@@ -131,7 +131,7 @@ def choose(flag: str | None = None, environ: Mapping[str, str] = os.environ) -> 
     there = installed()
     if flag is not None:
         if flag not in MODES:
-            raise UserError(f"--wandb {flag}: choose of {', '.join(MODES)}")
+            raise UserError(f"--wandb {flag}: choose from {', '.join(MODES)}")
         if not there:
             raise UserError(f"--wandb {flag}: wandb is not installed: {INSTALL}")
         if flag == "online" and account(environ) is None:

@@ -10,7 +10,7 @@ import pytest
 from dupl.cli import main
 from dupl.registry import COMPONENTS
 
-MODULE = '''
+MODULE = """
 from typing import Annotated
 from dupl.config.kinds import In
 from dupl.method.base import Component
@@ -21,7 +21,7 @@ from dupl.registry import COMPONENTS
 class LargeLoss(Component):
     def __init__(self, bound: Annotated[float, In("(0, inf)")] = 3.0, start: int = 0) -> None:
         super().__init__(start)
-'''
+"""
 
 
 @pytest.fixture
