@@ -16,7 +16,7 @@ from dupl.api.analysis import (
     start_marks,
 )
 from dupl.api.inference import evaluate, predict, predict_folder, submit_voc
-from dupl.api.recipes import build_model, fingerprint, list_recipes, load_recipe, override_values
+from dupl.api.recipes import build_model, fingerprint, list_recipes, load_recipe, override_values, recipe_values
 from dupl.api.sweeps import is_sweep, load_sweep, sweep_report
 from dupl.api.tables import (
     ablation_table,
@@ -54,6 +54,7 @@ __all__ = [
     "predict_folder",
     "put_table_on_wandb",
     "read_run",
+    "recipe_values",
     "start_marks",
     "submit_voc",
     "sweep_report",

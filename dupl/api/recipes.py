@@ -46,8 +46,32 @@ def load_recipe(name: Recipe, overrides: Overrides = None, /, **more: Any) -> Co
     from dupl.config import overrides as changes
     from dupl.config.check import RECIPE
 
-    config = catalogue.load(name) if isinstance(name, (str, Path)) else name
-    return changes.apply(config, {**override_values(overrides), **more}, RECIPE)
+    given = {**override_values(overrides), **more}
+    if isinstance(name, (str, Path)):
+        return catalogue.as_config(recipe_values(name, given), catalogue.resolve(name))
+    return changes.apply(name, given, RECIPE)
+
+
+def recipe_values(name: str | Path, overrides: Overrides = None) -> dict[str, Any]:
+    """Load a recipe as `load_recipe` does, as a plain dict, without importing mmengine.
+
+    The config.py that a run stored is read with a warning for the keys that this version does not know.
+
+    Raises:
+        UserError: As `load_recipe`.
+
+    Example:
+        >>> dupl.api.recipe_values("voc/dupl", ["schedule.lr=1e-4"])["schedule"]["lr"]
+        0.0001
+    """
+    from dupl.config import catalogue
+    from dupl.config import overrides as changes
+    from dupl.config.check import RECIPE
+    from dupl.runs.layout import is_stored_config
+
+    path = catalogue.resolve(name)
+    values = catalogue.read_values(path) if is_stored_config(path) else catalogue.load_values(path)
+    return changes.apply(values, override_values(overrides), RECIPE)
 
 
 def override_values(overrides: Overrides) -> dict[str, Any]:

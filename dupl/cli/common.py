@@ -72,10 +72,9 @@ def resolved_values(recipe: str | Path, sets: Sequence[str]) -> dict[str, Any]:
     Raises:
         UserError: The recipe or an override does not fit the schema, or a stored config lacks a section.
     """
-    from dupl.config import catalogue, overrides
-    from dupl.config.check import RECIPE
+    from dupl.api.recipes import recipe_values
 
-    values = overrides.apply(catalogue.load_values(recipe), overrides.parse(sets), RECIPE)
+    values = recipe_values(recipe, sets)
     sections = ("model", "data", "schedule", "evaluation", "runtime")
     if lacking := [name for name in sections if not isinstance(values.get(name), dict)]:
         raise UserError(f"{recipe} has no {', '.join(lacking)}: the file is damaged, or no config of a run")

@@ -85,7 +85,7 @@ def load(recipe: str | Path, schema: Schema | None = RECIPE) -> Config:
     """Read a recipe and what it builds on, and check it against the schema. Nothing in it is executed or imported.
 
     Args:
-        recipe: A name or a path, see `resolve`. The config.py of a run is read as `read` does.
+        recipe: A name or a path, see `resolve`.
         schema: What the recipe may hold; None leaves that open.
 
     Raises:
@@ -98,8 +98,6 @@ def load(recipe: str | Path, schema: Schema | None = RECIPE) -> Config:
 def load_values(recipe: str | Path, schema: Schema | None = RECIPE) -> dict[str, Any]:
     """Read a recipe as `load` does, as a plain dict, without importing mmengine."""
     path = resolve(recipe)
-    if (path.parent / "status.json").is_file():
-        return read_values(path, schema)
     reading = declared(path)
     if schema is not None:
         schema.check(reading.values, reading.origins.of)

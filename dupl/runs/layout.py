@@ -47,6 +47,11 @@ REMAINS = frozenset({SCALARS, EVALUATIONS, CHECKPOINTS})  # a folder with one of
 _ITERATION = re.compile(r"iter_(\d+)")
 
 
+def is_stored_config(path: Path) -> bool:
+    """Whether a file is the config that a run stored."""
+    return path.name == CONFIG and (path.parent / STATUS).is_file()
+
+
 def iteration_name(iteration: int) -> str:
     """Return the name of what belongs to an iteration, such as "iter_000420"."""
     return f"iter_{iteration:06d}"

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dupl.api import load_recipe, recipe_values
 from dupl.cli import main
 from dupl.config import catalogue
 from dupl.config.fingerprint import fingerprint
@@ -198,12 +199,14 @@ class TestStrictAndLenient:
             catalogue.load(path)
         assert str(caught.value) == f"{path}, line 3: schedule.weigth_decay is unknown; did you mean weight_decay?"
 
-    @pytest.mark.parametrize("read", [catalogue.read, catalogue.load, catalogue.load_values])
+    @pytest.mark.parametrize("read", [catalogue.read, catalogue.read_values, load_recipe, recipe_values])
     def test_the_config_of_a_run_is_read_with_one_warning(self, home, read):
         values = catalogue.load_values(self.TOY)
         values["schedule"]["gone"], values["old"] = 1, {"a": 2}
         path = write(home / "run" / "config.py", catalogue.to_text(values))
         write(home / "run" / "status.json", "{}")
+        with pytest.raises(UserError, match="config.py, line .*old is unknown"):
+            catalogue.load(path)
         with pytest.warns(UnknownKeys) as caught:
             assert catalogue.plain(read(path)) == values
         assert [str(one.message) for one in caught] == [f"{path}: unknown to this version: old, schedule.gone"]
