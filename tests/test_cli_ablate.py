@@ -233,7 +233,7 @@ class TestMistakes:
     def test_a_package_that_is_missing_is_named(self, plan, monkeypatch, capsys, executor, module):
         monkeypatch.setitem(sys.modules, module, None)
         assert main(["ablate", plan, "--executor", executor]) == 2
-        assert f"pip install 'dupl-lab[{executor}]'" in capsys.readouterr().err
+        assert f'pip install ".[{executor}]"' in capsys.readouterr().err
 
 
 class TestBoard:

@@ -45,8 +45,7 @@ def wandb_option(parser: argparse._ActionsContainer, what: str = "track the run;
     parser.add_argument(
         "--wandb",
         choices=["off", "offline", "online"],
-        help=f"{what} as WANDB_MODE says, else online where an account is set up, else offline; off where wandb is not "
-        "installed",
+        help=f"{what} as WANDB_MODE says, else online where an account is set up, else offline",
     )
 
 
@@ -114,6 +113,6 @@ def crf_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--crf-backend",
         choices=["torch", "pydensecrf"],
-        help="torch (by default), or the reference, which needs pip install 'dupl-lab[crf]'",
+        help='torch (by default), or pydensecrf, the reference, which needs pip install ".[crf]"',
     )
     parser.add_argument("--present-only", action="store_true", help="the CRF chooses among the image's tags only")

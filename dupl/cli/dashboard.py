@@ -56,7 +56,7 @@ def run_dashboard(arguments: argparse.Namespace) -> int:
     if not arguments.plan and (arguments.rows or arguments.seeds or arguments.set):
         raise UserError("--rows, --seeds and --set choose among the runs of a plan: add --plan")
     named = arguments.runs or arguments.out
-    online = not arguments.local and not named and choice.installed() and choice.account() is not None
+    online = not arguments.local and not named and choice.account() is not None
     if arguments.spec is None and not online:
         if arguments.entity or arguments.project:
             raise UserError("--entity and --project are for a workspace: wandb login first, or give --spec")

@@ -45,8 +45,6 @@ def run_sync(arguments: argparse.Namespace) -> int:
         for stretch in (s for stretches in waiting.values() for s in stretches):
             print(f"{stretch.id}  {stretch.path}")
         return 0
-    if not choice.installed():
-        raise UserError(f"wandb is not installed: {choice.INSTALL}")
     if choice.account() is None:
         raise UserError("no wandb account is set up: wandb login, or WANDB_API_KEY=...")
     if reason := choice.unreachable():

@@ -54,7 +54,7 @@ def open_storage(url: str) -> BaseStorage:
             proxy = storages.GrpcStorageProxy(host=host, port=int(port))
             proxy.wait_server_ready(timeout=WAIT)
         except ImportError:
-            raise UserError("--storage grpc needs packages: pip install 'dupl-lab[sweep]'") from None
+            raise UserError('--storage grpc needs grpcio and protobuf: pip install ".[grpc]"') from None
         except ConnectionError:
             raise UserError(f"--storage {url}: nobody answers there within {WAIT:g} s") from None
         return proxy
@@ -69,7 +69,7 @@ def open_storage(url: str) -> BaseStorage:
     try:
         return _first_to_create(lambda: storages.get_storage(storages.RDBStorage(url, engine_kwargs=options)))
     except (ImportError, ModuleNotFoundError):
-        raise UserError("--storage postgresql needs a driver: pip install 'dupl-lab[postgres]'") from None
+        raise UserError('--storage postgresql needs a driver: pip install ".[postgres]"') from None
     except optuna.exceptions.StorageInternalError as error:
         raise UserError(f"--storage {shown(url)}: {' '.join(str(error.__cause__ or error).split())}") from None
     except Exception as error:

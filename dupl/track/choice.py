@@ -29,8 +29,8 @@ WANDB_MODES: dict[str, Mode] = {
     "disabled": "off",
 }
 PROJECT = "dupl"
+# The package of each backend, which is also the name of its extra.
 BACKENDS = {"TensorboardVisBackend": "tensorboard", "MLflowVisBackend": "mlflow", "AimVisBackend": "aim"}
-INSTALL = 'pip install "dupl-lab[track]"'
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,6 @@ class Choice:
 
     mode: Mode
     why: str
-
-
-def installed() -> bool:
-    """Whether wandb can be imported; the folder ``./wandb`` that offline runs leave behind is not it."""
-    spec = importlib.util.find_spec("wandb")
-    return spec is not None and spec.origin is not None
 
 
 def server(environ: Mapping[str, str] = os.environ) -> str:
@@ -84,19 +78,21 @@ def account(environ: Mapping[str, str] = os.environ) -> str | None:
 
 
 def check_backends(backends: Sequence[Mapping[str, Any]]) -> None:
-    """Know before training whether the packages of mmengine's backends are there.
+    """Check before training that the packages of mmengine's visualization backends are installed.
 
     Args:
         backends: The recipe's ``runtime.vis_backends``.
 
     Raises:
-        UserError: One is missing.
+        UserError: A package is missing.
     """
     for backend in backends:
         name = str(backend.get("type"))
         package = BACKENDS.get(name)
         if package is not None and importlib.util.find_spec(package) is None:
-            raise UserError(f"runtime.vis_backends names {name}: pip install {package}, or take it off the list")
+            raise UserError(
+                f'runtime.vis_backends names {name}: pip install ".[{package}]", or remove it from the list'
+            )
 
 
 def entity() -> str:
@@ -124,21 +120,16 @@ def choose(flag: str | None = None, environ: Mapping[str, str] = os.environ) -> 
         environ: The environment.
 
     Raises:
-        UserError: The flag asks for what cannot be: wandb is not installed, or online without an account.
+        UserError: The flag or WANDB_MODE is unknown, or the flag asks for online without an account.
     """
     if flag == "off":
         return Choice("off", "--wandb off")
-    there = installed()
     if flag is not None:
         if flag not in MODES:
             raise UserError(f"--wandb {flag}: choose of {', '.join(MODES)}")
-        if not there:
-            raise UserError(f"--wandb {flag}: wandb is not installed: {INSTALL}")
         if flag == "online" and account(environ) is None:
             raise UserError("--wandb online: no account is set up: wandb login, or --wandb offline and dupl sync later")
         return Choice(cast(Mode, flag), f"--wandb {flag}")
-    if not there:
-        return Choice("off", "wandb is not installed")
     if name := environ.get("WANDB_MODE"):
         mode = WANDB_MODES.get(name)
         if mode is None:

@@ -121,7 +121,9 @@ def workspace(entity: str, project: str, plan: str | None = None) -> Any:
         import wandb_workspaces.workspaces as ws
         from wandb_workspaces import expr
     except ImportError:
-        raise UserError('wandb-workspaces is not installed: pip install "dupl-lab[track]"') from None
+        raise UserError(
+            'wandb-workspaces is not installed: pip install ".[workspaces]", or dupl dashboard --local'
+        ) from None
     sections = []
     for number, board in enumerate(BOARDS):
         panels: list[Any] = [

@@ -132,7 +132,7 @@ class TestField:
 
     @pytest.mark.parametrize("classes", [3, 21])
     def test_against_pydensecrf_on_a_photo(self, classes):
-        pytest.importorskip("pydensecrf", reason="pydensecrf is not installed: pip install 'dupl-lab[crf]'")
+        pytest.importorskip("pydensecrf", reason='pydensecrf is not installed: pip install ".[crf]"')
         from sklearn.datasets import load_sample_image
 
         photo = Image.fromarray(load_sample_image("flower.jpg")).resize((160, 107))
@@ -207,7 +207,7 @@ class TestSettings:
     def test_a_missing_reference_is_told_early(self, monkeypatch):
         monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
         require("torch")
-        with pytest.raises(UserError, match=r'pip install "dupl-lab\[crf\]".*--crf-backend torch'):
+        with pytest.raises(UserError, match=r'pip install "\.\[crf\]".*--crf-backend torch'):
             require("pydensecrf")
         with pytest.raises(UserError, match="choose of pydensecrf, torch"):
             require("numpy")
