@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
 from dupl.cli.common import command, default_folder, recipe_options, resolved, stderr, wandb_option
+from dupl.errors import UserError
+
+SHORT_DEMO = "DUPL_DEMO_ITERATIONS"  # the variable by which an automatic check shortens the demo
 
 
 def add_demo(commands: Any) -> None:
@@ -25,15 +29,20 @@ def add_demo(commands: Any) -> None:
 
 
 def run_demo(arguments: argparse.Namespace) -> int:
-    """``dupl demo``."""
+    """Run ``dupl demo``."""
     from dupl.track.choice import choose
 
-    config, wandb = resolved("demo/toy", arguments.set), choose(arguments.wandb).mode
+    config, wandb, console = resolved("demo/toy", arguments.set), choose(arguments.wandb).mode, stderr()
+    if short := os.environ.get(SHORT_DEMO):
+        if not short.isdecimal() or int(short) == 0:
+            raise UserError(f"{SHORT_DEMO} is {short}: give a number of iterations, at least 1, or unset it")
+        config.schedule.iterations = int(short)
+        console.print(f"{SHORT_DEMO} is set: the demo trains {short} iterations")
 
     from dupl.engine.demo import demo
 
     folder = arguments.work_dir or default_folder("demo/toy", config)
-    demo(config, folder, resume=arguments.resume, wandb=wandb, console=stderr())
+    demo(config, folder, resume=arguments.resume, wandb=wandb, console=console)
     return 0
 
 
