@@ -120,7 +120,7 @@ def compiler(environ: Mapping[str, str] = os.environ) -> Finding:
     for name in (environ.get("CXX"), "c++", "g++", "clang++"):
         if name and (path := shutil.which(name, path=environ.get("PATH"))):
             return Finding("compiler", "ok", path)
-    return Finding("compiler", "note", "no C++ compiler", "only pip install pydensecrf2 needs one: apt install g++")
+    return Finding("compiler", "note", "no C++ compiler", 'only pip install ".[crf]" needs one: apt install g++')
 
 
 def crf() -> Finding:
