@@ -21,7 +21,7 @@ from dupl.errors import UserError
 from dupl.runs import layout
 from dupl.runs.run import Run
 from dupl.track import after_training, choice, run_files, sync, wandb_process, wandb_writer
-from dupl.track.wandb_process import Histogram, Picture, Table, Tracker
+from dupl.track.wandb_process import Histogram, Picture, TrackedTable, Tracker
 
 KEY = "k" * 40
 
@@ -94,14 +94,14 @@ class TestNames:
     def test_of_a_plan(self):
         environ = {"DUPL_PLAN": "table4", "DUPL_ROW": "ds+dta", "WANDB_PROJECT": "mine"}
         found = choice.names("voc-dupl-0123", 2, ["DS", "DTA"], environ)
-        assert found == choice.Names("mine", "table4", "ds+dta", "ds+dta, seed 2", ("DS", "DTA"))
+        assert found == choice.RunNames("mine", "table4", "ds+dta", "ds+dta, seed 2", ("DS", "DTA"))
 
     def test_of_a_run_by_itself(self):
-        assert choice.names("voc-dupl-0123", 0, [], {}) == choice.Names(
+        assert choice.names("voc-dupl-0123", 0, [], {}) == choice.RunNames(
             "dupl", None, "train", "voc-dupl-0123, seed 0", ()
         )
         environ = {"WANDB_RUN_GROUP": "g", "WANDB_JOB_TYPE": "j", "WANDB_NAME": "n"}
-        assert choice.names("f", 0, [], environ) == choice.Names("dupl", "g", "j", "n", ())
+        assert choice.names("f", 0, [], environ) == choice.RunNames("dupl", "g", "j", "n", ())
 
     def test_id_and_names_stay(self, tmp_path):
         called = choice.names("folder", 0, ["DS"], {"DUPL_PLAN": "table4", "DUPL_ROW": "full"})
@@ -275,7 +275,7 @@ class TestWriter:
     def test_what_is_sent_arrives_dressed(self, wandb):
         mask = np.zeros((2, 3), np.uint8)
         picture = Picture(np.zeros((2, 3, 3), np.uint8), "cat", {"truth": mask}, {0: "background"})
-        row = {"iter": 3, "t": Table(["a"], [[1], [None]]), "h": Histogram([1], [0.0, 1.0]), "p": [picture]}
+        row = {"iter": 3, "t": TrackedTable(["a"], [[1], [None]]), "h": Histogram([1], [0.0, 1.0]), "p": [picture]}
         assert served(("log", row), ("summary", {"best/x": 1.0})) == []
         (run,) = wandb.runs
         (found,) = run.rows
@@ -401,7 +401,7 @@ def test_a_plans_table(tmp_path, monkeypatch):
     first, row, end, again = sent[:4]
     assert (first["group"], first["job_type"], first["project"]) == ("my plan", "table", "p")
     assert first["id"].startswith("my-plan-table-") and again["id"] == first["id"]
-    assert (row, end) == ({"table": Table(["row", "M", "CAM"], [["full", 1.5, None]])}, "end")
+    assert (row, end) == ({"table": TrackedTable(["row", "M", "CAM"], [["full", 1.5, None]])}, "end")
     assert len(sent) == 6
 
 
@@ -427,7 +427,7 @@ class TestLater:
             "val/cam-1-1_5-t0_4/iter": 30,
             "val/cam-1-1_5-t0_4/cam/1/mIoU": 50.5,
             "val/cam-1-1_5-t0_4/cam/1/best_threshold": 0.3,
-            "val/cam-1-1_5-t0_4/classes": Table(
+            "val/cam-1-1_5-t0_4/classes": TrackedTable(
                 ["map", "class", "IoU"], [["cam/1", "=cat", 1.5], ["cam/1", "dog", None]]
             ),
         }
@@ -436,7 +436,7 @@ class TestLater:
         run, told = Run.create(tmp_path / "run", "", "abc", [], 0), []
         run.update(state="running")
         after_training.log_evaluations(run, [], "offline", told.append)
-        assert told == ["wandb: the run is still at work: its evaluation is not put there"]
+        assert told == ["wandb: the run is still at work: its evaluation is not logged"]
         assert not (run.path / layout.TRACKER).exists()
 
     def test_nothing_raises(self, tmp_path):
