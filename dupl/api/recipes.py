@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Literal, Union
 
 from dupl.errors import UserError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Overrides = Mapping[str, Any] | Sequence[str] | None  # values by path, or texts such as "schedule.lr=1e-4"
 Recipe = Union[str, Path, "Config"]  # a name, a file, or what `load_recipe` returned
+Wandb = Literal["off", "offline", "online"] | None  # None chooses by WANDB_MODE and the account
 SECTIONS = ("model", "data", "schedule", "evaluation", "runtime")
 
 
@@ -102,6 +103,24 @@ def fingerprint(recipe: Recipe, overrides: Overrides = None) -> str:
     from dupl.config.fingerprint import fingerprint as digest
 
     return digest(load_recipe(recipe, overrides))
+
+
+def check_wandb(wandb: Wandb) -> str:
+    """Return the mode of tracking on Weights & Biases: "off", "offline" or "online".
+
+    Args:
+        wandb: What is asked for; None chooses by WANDB_MODE and the account.
+
+    Raises:
+        UserError: "online" is asked for, and no account is set up.
+
+    Example:
+        >>> dupl.api.check_wandb("off")
+        'off'
+    """
+    from dupl.track.choice import choose
+
+    return choose(wandb).mode
 
 
 def build_model(recipe: Recipe, overrides: Overrides = None, *, pretrained: bool = True) -> DuPL:

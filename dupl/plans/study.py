@@ -15,6 +15,7 @@ from dupl.plans.samplers import make_pruner, make_sampler
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
     from pandas import DataFrame
 
     from dupl.plans.sweep import Sweep
@@ -132,6 +133,24 @@ def open_study(
     if study.metric_names != [metric for metric, _ in sweep.goal]:
         study.set_metric_names([metric for metric, _ in sweep.goal])
     return study
+
+
+def best_trials(sweep: Sweep, study: Study) -> list[FrozenTrial]:
+    """Return the trials with a value, the best first and each run once; of several goals those of the front.
+
+    Args:
+        sweep: Whose first goal orders them.
+        study: Its study.
+    """
+    from optuna.trial import TrialState
+
+    direction = sweep.goal[0][1]
+    found = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(sweep.goal) > 1:
+        front = {trial.number for trial in study.best_trials}
+        found = [trial for trial in found if trial.number in front]
+    found = sorted(found, key=lambda t: -t.values[0] if direction == "maximize" else t.values[0])
+    return list({trial.user_attrs.get("run", trial.number): trial for trial in reversed(found)}.values())[::-1]
 
 
 def trials(study: Study) -> DataFrame:

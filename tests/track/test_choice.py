@@ -158,7 +158,7 @@ class TestUploads:
         assert found.busy
         assert main(["sync", str(tmp_path)]) == 0
         out, err = capsys.readouterr()
-        assert (out, "still at work" in err) == ("nothing to upload\n", True)
+        assert (out, "still training" in err) == ("nothing to upload\n", True)
         run.update(pid=None)  # nobody can tell
         assert sync.find([tmp_path])[0].busy
         log = next(run.path.rglob("*.wandb"))
