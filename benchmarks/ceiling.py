@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dupl.config import catalogue, overrides
 from dupl.engine.training.train import train
+from dupl.runs import layout
 from dupl.runs.evaluation_files import read_evaluation
 
 
@@ -24,7 +25,7 @@ def main(sets: list[str]) -> None:
     schedule = config.schedule
     with tempfile.TemporaryDirectory() as folder:
         train(config, Path(folder) / "run")
-        metrics, _ = read_evaluation(Path(folder) / "run" / "evaluation" / f"iter_{schedule.iterations:06d}")
+        metrics = read_evaluation(Path(folder) / "run" / layout.evaluation(schedule.iterations)).metrics
     how = f"{schedule.iterations} iterations of batch {schedule.batch_size}, seed {config.runtime.seed}"
     seconds = time.monotonic() - started
     print(f"taught by true masks, {how}: Seg {metrics['seg/1/mIoU']:.1f} mIoU; {seconds:.0f} s")

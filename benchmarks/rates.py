@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from dupl.report.tables.behrens_fisher import Part, half_width
+from dupl.report.tables.behrens_fisher import ErrorPart, half_width
 
 ROWS, IMAGES, WIDE = 5, 200, 2
 ALPHAS = (0.05, 0.01, 0.001)
@@ -83,7 +83,7 @@ def draw(setting: Setting, tables: int, rng: np.random.Generator, change: float 
 @lru_cache(maxsize=64)
 def limits(df: int, alpha: float) -> Values:
     """Critical values of Behrens and Fisher over `ANGLES`, for parts sin and cos of the angle."""
-    parts = [(Part(max(a, 1e-9), df), Part(max(b, 1e-9), IMAGES - 1)) for a, b in zip(*turned(), strict=True)]
+    parts = [(ErrorPart(max(a, 1e-9), df), ErrorPart(max(b, 1e-9), IMAGES - 1)) for a, b in zip(*turned(), strict=True)]
     return np.array([half_width(alpha, pair) for pair in parts])
 
 

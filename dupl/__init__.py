@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dupl import api
     from dupl.api import (
+        DuPL,
+        Plan,
+        Prediction,
+        RunStore,
+        Sweep,
+        ablate,
         ablation_table,
         build_model,
         class_measure,
@@ -36,19 +42,19 @@ if TYPE_CHECKING:
         train,
         write_run_page,
     )
-    from dupl.engine.infer import Prediction
     from dupl.errors import RunError, UserError
-    from dupl.method.dupl import DuPL
-    from dupl.runs.store import RunStore
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DuPL",
+    "Plan",
     "Prediction",
     "RunError",
     "RunStore",
+    "Sweep",
     "UserError",
+    "ablate",
     "ablation_table",
     "api",
     "build_model",
@@ -76,21 +82,13 @@ __all__ = [
     "write_run_page",
 ]
 
-ELSEWHERE = {  # names that are not of dupl.api
-    "DuPL": "dupl.method.dupl",
-    "Prediction": "dupl.engine.infer",
-    "RunError": "dupl.errors",
-    "RunStore": "dupl.runs.store",
-    "UserError": "dupl.errors",
-}
-
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'dupl' has no attribute {name!r}")
     if name == "api":
         return import_module("dupl.api")
-    return getattr(import_module(ELSEWHERE.get(name, "dupl.api")), name)
+    return getattr(import_module("dupl.errors" if name.endswith("Error") else "dupl.api"), name)
 
 
 def __dir__() -> list[str]:

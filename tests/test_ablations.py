@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from dupl.api import components
 from dupl.cli import build_parser, main
-from dupl.cli.show import components
 from dupl.config import catalogue, overrides
 from dupl.config.fingerprint import fingerprint
 from dupl.engine import build

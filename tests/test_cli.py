@@ -360,6 +360,21 @@ class TestDataCheck:
         assert main(["data", "check", tiny]) == 0
 
 
+def test_a_variable_shortens_the_demo(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("DUPL_DEMO_ITERATIONS", "2")
+    folder = tmp_path / "demo"
+    assert main(["demo", "--work-dir", str(folder), "--set", *SMALL]) == 0
+    assert "DUPL_DEMO_ITERATIONS is set: the demo trains 2 iterations" in capsys.readouterr().err.splitlines()
+    assert (Run(folder).status.state, Run(folder).status.iteration) == ("finished", 2)
+
+
+@pytest.mark.parametrize("value", ["0", "-3", "few", "1.5"])
+def test_a_variable_that_is_no_number_of_iterations(capsys, tmp_path, monkeypatch, value):
+    monkeypatch.setenv("DUPL_DEMO_ITERATIONS", value)
+    assert told(capsys, "demo", "--work-dir", tmp_path / "demo").startswith(f"DUPL_DEMO_ITERATIONS is {value}: give ")
+    assert not (tmp_path / "demo").exists()
+
+
 def test_the_demo(capsys, tmp_path):
     folder = tmp_path / "demo"
     argv = ["demo", "--work-dir", str(folder), "--set", *SMALL]

@@ -12,9 +12,10 @@ import pytest
 from rich.console import Console
 
 from dupl.cli import build_parser, main
-from dupl.cli.ablate import open_executor
-from dupl.cli.live_table import Board, clock
+from dupl.cli.execution import place_of
+from dupl.cli.live_table import LiveTable
 from dupl.execute import job as jobs_of
+from dupl.execute.estimates import Estimates, clock
 from dupl.execute.job import Job, plan_jobs
 from dupl.execute.scheduler import Progress
 from dupl.plans.plan import load
@@ -79,11 +80,11 @@ class TestDryRun:
         assert f"    seed 1  {base}  to run, unknown\n" in out
         last = out.splitlines()[-1]
         assert last == (
-            "to come: 4 runs, 4 of unknown length (no run like them in the store); hours and GPU hours unknown"
+            "time remaining: 4 runs, 4 of unknown length (the store has no similar run); hours and GPU hours unknown"
         )
         assert sorted(path.name for path in Path().iterdir()) == ["mine.py"]
 
-    def test_what_is_done_and_the_hours_to_come_by_the_pace_of_the_store(self, plan, trained, capsys):
+    def test_what_is_done_and_the_hours_remaining_by_the_pace_of_the_store(self, plan, trained, capsys):
         shutil.copytree(trained, "runs/deep/by-hand")  # known by its fingerprint, wherever it lies
         run = Run("runs/deep/by-hand")
         run.update(seconds=24 * 60.0)
@@ -94,11 +95,11 @@ class TestDryRun:
         assert f"    seed 0  {run.status.fingerprint}  finished  {Path('runs/deep/by-hand').absolute()}\n" in out
         assert f"to run, {hours:.2f} h\n" in out
         assert out.splitlines()[-1] == (
-            f"to come: 1 run; {hours:.2f} h of computing, about {hours:.2f} h with 2 at once, 0.00 GPU hours"
+            f"time remaining: 1 run; {hours:.2f} h of computing, about {hours:.2f} h with 2 at once, 0.00 GPU hours"
         )
         out = printed(capsys, plan, "--dry-run", "--jobs", "2", "--gpus", "0", "1")
         assert out.splitlines()[-1] == (
-            f"to come: 3 runs; {3 * hours:.2f} h of computing, about {1.5 * hours:.2f} h with 2 at once, "
+            f"time remaining: 3 runs; {3 * hours:.2f} h of computing, about {1.5 * hours:.2f} h with 2 at once, "
             f"{3 * hours:.2f} GPU hours"
         )
 
@@ -106,13 +107,13 @@ class TestDryRun:
         shutil.copytree(trained, "runs/a")
         Run("runs/a").update(state="interrupted", iteration=18, seconds=18 * 600.0)
         out = printed(capsys, plan, "--dry-run", "--rows", "base", "--seeds", "0")
-        assert re.search(r"interrupted at 18 of 24, 1\.0\d h to come", out)
+        assert re.search(r"interrupted at 18 of 24, time remaining 1\.0\d h", out)
 
     def test_a_run_that_lacks_the_final_evaluation(self, plan, tiny, trained, capsys):
         Path(plan).write_text(PLAN.format(base=tiny, more=", F=dict(metric='seg/best/mIoU', protocol='final')"))
         shutil.copytree(trained, "runs/a")
         out = printed(capsys, plan, "--dry-run", "--rows", "base", "--seeds", "0")
-        assert "trained, to be evaluated at 24 of 24, unknown to come" in out
+        assert "trained, to be evaluated at 24 of 24, time remaining unknown" in out
 
     def test_rows_that_are_one_run(self, plan, tiny, capsys):
         vary = PLAN.format(base=tiny, more="")
@@ -167,7 +168,7 @@ class TestRunning:
         assert len(journal()) == 6
         assert {run.state for run in RunStore("runs").runs()} == {"finished"}
         out = printed(capsys, plan, "--jobs", "2")
-        assert out == "4 runs: 4 finished (2 had been before)\n"
+        assert out == "4 runs: 4 finished (2 were finished before)\n"
         assert len(journal()) == len(set(journal())) == 12
         names = {f"mine-{run.fingerprint}" for run in load(plan).expand()}
         assert {path.name.rpartition("-")[2] for path in Path("runs").iterdir() if path.name[0] != "."} == {
@@ -188,7 +189,7 @@ class TestRunning:
         out, err = capsys.readouterr()
         assert re.search(r"failed: low, seed 0: the command ended .*  \(log: .*logs/ablate\.log\)", out)
         assert err.splitlines()[-1] == (
-            "dupl: 2 of 4 runs failed, more than --max-failed 0.3 allows: mend it and repeat the command"
+            "dupl: 2 of 4 runs failed, more than --max-failed 0.3 allows: fix the cause and repeat the command"
         )
 
     def test_plan_and_row_are_told_to_the_run(self, plan):
@@ -204,7 +205,7 @@ class TestRunning:
         assert (stored.status.state, stored.status.seed, stored.status.iteration) == ("finished", 1, 24)
         assert stored.config.model.threshold.final == 0.5
         assert "final" in {e.protocol for e in stored.evaluations}
-        assert printed(capsys, plan, "--rows", "low", "--seeds", "1") == "1 run: 1 finished (1 had been before)\n"
+        assert printed(capsys, plan, "--rows", "low", "--seeds", "1") == "1 run: 1 finished (1 were finished before)\n"
 
 
 class TestMistakes:
@@ -233,18 +234,18 @@ class TestMistakes:
     def test_a_package_that_is_missing_is_named(self, plan, monkeypatch, capsys, executor, module):
         monkeypatch.setitem(sys.modules, module, None)
         assert main(["ablate", plan, "--executor", executor]) == 2
-        assert f"pip install 'dupl-lab[{executor}]'" in capsys.readouterr().err
+        assert f'pip install ".[{executor}]"' in capsys.readouterr().err
 
 
-class TestBoard:
+class TestProgress:
     def progress(self, *states):
         return [Progress(Job(s, f"row {s}", "", "", (), ""), state=s, errors=["L_seg is NaN"]) for s in states]  # type: ignore[arg-type]
 
     def test_a_terminal_shows_what_matters_first(self):
         console = Console(file=io.StringIO(), force_terminal=True, width=100, height=9)
         states = ["finished", "waiting", "failed", "elsewhere", "running"]
-        with Board(console, {}, 1) as board:
-            board(self.progress(*states))
+        with LiveTable(console) as table:
+            table(self.progress(*states), Estimates({}, 1))
         text = console.file.getvalue()
         assert "1/5 finished, 1 running, 1 elsewhere, 1 failed, 1 waiting, eta unknown" in text
         assert "attempt 1 failed: L_seg is NaN" in text
@@ -253,12 +254,12 @@ class TestBoard:
 
     @pytest.mark.parametrize(("slots", "eta"), [(1, "0:05:00"), (2, "0:02:30"), (5, "0:02:00")])
     def test_the_eta_is_of_the_work_shared_out_but_never_below_the_longest_run(self, slots, eta):
-        board = Board(Console(file=io.StringIO()), {}, slots)
+        estimates = Estimates({}, slots)
         progress = self.progress("waiting", "running", "queued", "finished")
-        board.eta = {"waiting": 120.0, "running": 60.0, "queued": 120.0}
-        assert board.summary(progress).endswith(f"eta {eta}")
-        board.eta["queued"] = None
-        assert "eta at least " in board.summary(progress)
+        estimates.eta = {"waiting": 120.0, "running": 60.0, "queued": 120.0}
+        assert estimates.summary(progress).endswith(f"eta {eta}")
+        estimates.eta["queued"] = None
+        assert "eta at least " in estimates.summary(progress)
 
     def test_clock(self):
         assert [clock(s) for s in (0.4, 61, 90061)] == ["0:00:00", "0:01:01", "1 day, 1:01:01"]
@@ -266,7 +267,7 @@ class TestBoard:
 
 def test_gpus_none_is_the_cpu(plan, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    executor = open_executor(build_parser().parse_args(["ablate", plan]))
+    executor = place_of(build_parser().parse_args(["ablate", plan])).open("runs")
     assert (executor.slots, executor.gpus) == (2, 1)
-    executor = open_executor(build_parser().parse_args(["ablate", plan, "--gpus", "none"]))
+    executor = place_of(build_parser().parse_args(["ablate", plan, "--gpus", "none"])).open("runs")
     assert (executor.slots, executor.gpus) == (1, 0)

@@ -119,7 +119,7 @@ class TestListing:
         out, err = capsys.readouterr()
         assert "4 runs" in out
         lines = err.splitlines()
-        assert [line.startswith("passed over: runs/") for line in lines] == [True, True]
+        assert [line.startswith("skipped: runs/") for line in lines] == [True, True]
         assert main(["runs", "--json"]) == 0
         damaged = json.loads(capsys.readouterr().out)["damaged"]
         assert {row["path"] for row in damaged} == {"runs/old", "runs/done/evaluation/iter_000100"}

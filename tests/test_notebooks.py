@@ -6,9 +6,13 @@ import json
 from pathlib import Path
 
 import nbformat
+import optuna
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+
+from dupl.plans.study import open_study
+from dupl.plans.sweep import load
 
 HERE = Path(__file__).parent
 BOOKS = sorted(HERE.parent.joinpath("analysis").glob("*.ipynb"))
@@ -45,10 +49,6 @@ def execute(name: str, **settings: object) -> list[dict]:
 
 def study(folder: Path) -> str:
     """A study of the demo's sweep, twelve made-up trials: where it lies."""
-    optuna = pytest.importorskip("optuna", reason="sweeps need Optuna")
-    from dupl.plans.study import open_study
-    from dupl.plans.sweep import load
-
     sweep, url = load("demo"), f"sqlite:///{folder / 'study.db'}"
     made = open_study(sweep, url, create=True)
     for number in range(12):

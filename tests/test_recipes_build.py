@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from dupl.api import components
 from dupl.cli import build_parser
-from dupl.cli.show import components
 from dupl.config import catalogue, overrides
 from dupl.config.fingerprint import fingerprint
 from dupl.data.transforms import WeakAugment

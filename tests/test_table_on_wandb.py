@@ -13,8 +13,6 @@ import pytest
 
 from dupl.cli import main
 
-pytest.importorskip("wandb")
-
 FIXTURES = Path(__file__).parent / "fixtures"
 PLAN = str(FIXTURES / "plan.py")
 

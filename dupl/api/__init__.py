@@ -1,7 +1,10 @@
-"""The public functions. The command line and the notebooks call these and nothing below them.
+"""The public functions and classes. The command line and the notebooks use these and nothing below them.
 
 Nothing heavy is imported before a function needs it. What most people need is also in `dupl` itself.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from dupl.api import figures
 from dupl.api.analysis import (
@@ -15,50 +18,187 @@ from dupl.api.analysis import (
     read_run,
     start_marks,
 )
-from dupl.api.inference import evaluate, predict, predict_folder, submit_voc
-from dupl.api.recipes import build_model, fingerprint, list_recipes, load_recipe, override_values, recipe_values
+from dupl.api.describe import Component, Description, components, describe, describe_schema, describe_search
+from dupl.api.execution import (
+    ablate,
+    confirm_sweep,
+    open_search,
+    prepare_ablation,
+    preview_ablation,
+    preview_search,
+    put_finished_table,
+)
+from dupl.api.inference import (
+    evaluate,
+    evaluation_tracking,
+    is_run,
+    log_evaluations,
+    predict,
+    predict_folder,
+    print_evaluation,
+    submit_voc,
+)
+from dupl.api.machine import check_data, diagnose, prepare_data
+from dupl.api.recipes import (
+    build_model,
+    check_wandb,
+    fingerprint,
+    list_recipes,
+    load_recipe,
+    override_values,
+    recipe_values,
+)
+from dupl.api.store import (
+    compare_run,
+    last_seen,
+    reproduce_command,
+    reproduce_run,
+    run_facts,
+    run_states,
+    run_status,
+    select_runs,
+)
 from dupl.api.sweeps import is_sweep, load_sweep, sweep_report
 from dupl.api.tables import (
+    ablate_command,
     ablation_table,
     load_plan,
     open_store,
     put_table_on_wandb,
     table_folder,
     write_run_page,
+    write_text,
 )
+from dupl.api.tracking import dashboard, find_uploads, upload, wandb_account, workspace
 from dupl.api.training import default_folder, demo, train
 
+if TYPE_CHECKING:
+    from dupl.engine.infer import Prediction
+    from dupl.execute.ablation import Ablation, Outcome
+    from dupl.execute.estimates import Estimates
+    from dupl.execute.place import Place
+    from dupl.execute.scheduler import Progress, Rules
+    from dupl.execute.search import Search
+    from dupl.method.dupl import DuPL
+    from dupl.plans.plan import Plan
+    from dupl.plans.sweep import Sweep
+    from dupl.report.sweep.study import SweepFindings
+    from dupl.report.tables.ablation import AblationTable
+    from dupl.runs.reproduce import Check
+    from dupl.runs.status import Status
+    from dupl.runs.store import RunStore
+    from dupl.runs.stored_run import StoredRun
+
+CLASSES = {  # imported when they are first used
+    "Ablation": "dupl.execute.ablation",
+    "AblationTable": "dupl.report.tables.ablation",
+    "Check": "dupl.runs.reproduce",
+    "DuPL": "dupl.method.dupl",
+    "Estimates": "dupl.execute.estimates",
+    "Outcome": "dupl.execute.ablation",
+    "Place": "dupl.execute.place",
+    "Plan": "dupl.plans.plan",
+    "Prediction": "dupl.engine.infer",
+    "Progress": "dupl.execute.scheduler",
+    "Rules": "dupl.execute.scheduler",
+    "RunStore": "dupl.runs.store",
+    "Search": "dupl.execute.search",
+    "StoredRun": "dupl.runs.stored_run",
+    "Status": "dupl.runs.status",
+    "Sweep": "dupl.plans.sweep",
+    "SweepFindings": "dupl.report.sweep.study",
+}
+
 __all__ = [
+    "Status",
+    "describe_schema",
+    "describe_search",
+    "describe",
+    "components",
+    "Description",
+    "Component",
+    "Ablation",
+    "AblationTable",
+    "Check",
+    "DuPL",
+    "Estimates",
+    "Outcome",
+    "Place",
+    "Plan",
+    "Prediction",
+    "Progress",
+    "Rules",
+    "RunStore",
+    "Search",
+    "StoredRun",
+    "Sweep",
+    "SweepFindings",
+    "ablate",
+    "ablate_command",
     "ablation_table",
     "build_model",
+    "check_data",
+    "check_wandb",
     "class_measure",
+    "compare_run",
+    "confirm_sweep",
     "course",
+    "dashboard",
     "default_folder",
     "demo",
+    "diagnose",
     "evaluate",
+    "evaluation_tracking",
     "figures",
     "find_run",
+    "find_uploads",
     "fingerprint",
     "folder_measure",
     "image_measure",
+    "is_run",
     "is_sweep",
+    "last_seen",
     "list_recipes",
     "load_plan",
     "load_recipe",
     "load_sweep",
+    "log_evaluations",
+    "open_search",
     "open_store",
     "over_activation",
     "override_values",
     "plan_runs",
     "predict",
     "predict_folder",
+    "prepare_ablation",
+    "prepare_data",
+    "preview_ablation",
+    "preview_search",
+    "print_evaluation",
+    "put_finished_table",
     "put_table_on_wandb",
     "read_run",
     "recipe_values",
+    "reproduce_command",
+    "reproduce_run",
+    "run_facts",
+    "run_states",
+    "run_status",
+    "select_runs",
     "start_marks",
     "submit_voc",
     "sweep_report",
     "table_folder",
     "train",
+    "upload",
+    "wandb_account",
+    "workspace",
     "write_run_page",
+    "write_text",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in CLASSES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(CLASSES[name]), name)

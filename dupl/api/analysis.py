@@ -122,7 +122,8 @@ def class_measure(
     """
     from dupl.report.run_comparison import class_table
 
-    return class_table(open_store(store).counts(protocol=protocol), label_map, measure, runs)
+    wanted = [fingerprint for group in runs.values() for fingerprint in group]
+    return class_table(open_store(store).counts(fingerprints=wanted, protocol=protocol), label_map, measure, runs)
 
 
 def folder_measure(folder: str, measure: str = "OA", label_map: str = "cam/1") -> dict[str, float]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
-from dupl.api.recipes import Overrides, override_values
+from dupl.api.recipes import Overrides, Wandb, override_values
 from dupl.errors import UserError
 
 if TYPE_CHECKING:
@@ -87,6 +87,66 @@ def evaluate(
     )
     place = Path(out) if out is not None else None
     return assess(_restored(run, checkpoint, overrides), split, choice, out=place, progress=progress)
+
+
+def print_evaluation(one: Assessment) -> None:
+    """Print the tables of an evaluation: mIoU of every label map, IoU per class, classification.
+
+    Args:
+        one: An item that `evaluate` returned.
+
+    Example:
+        >>> (found,) = dupl.evaluate("runs/tiny")
+        >>> dupl.api.print_evaluation(found)
+        val, best, iteration ...
+    """
+    from dupl.report.tables.evaluation import print_evaluation as print_tables
+
+    print_tables(one.evaluation.metrics, one.evaluation.class_rows(), one.title)
+
+
+def evaluation_tracking(run: AnyRun, wandb: Wandb = None) -> str:
+    """Choose whether an evaluation is logged on the wandb run of its run.
+
+    Args:
+        run: A run, or a recipe.
+        wandb: "off", "offline" or "online"; None logs it where the run was tracked.
+
+    Returns:
+        "off", "offline" or "online".
+
+    Raises:
+        UserError: It is to be logged, but this is no run, or no account is set up.
+
+    Example:
+        >>> dupl.api.evaluation_tracking("runs/tiny")
+        'off'
+    """
+    from dupl.runs.run import Run
+    from dupl.track.after_training import choose_later
+
+    made = Run(folder_of(run))
+    if wandb not in (None, "off") and not made.exists():
+        raise UserError(f"--wandb {wandb} is for runs, and {made.path} is none: leave it out")
+    return choose_later(wandb, made.path).mode
+
+
+def log_evaluations(run: AnyRun, found: Sequence[Assessment], mode: str, tell: Callable[[str], None]) -> None:
+    """Log evaluations on the wandb run of their run; a failure is told and raises nothing.
+
+    Args:
+        run: Which was evaluated.
+        found: What `evaluate` returned.
+        mode: What `evaluation_tracking` returned.
+        tell: Called with a line where it fails.
+
+    Example:
+        >>> dupl.api.log_evaluations("runs/tiny", dupl.evaluate("runs/tiny"), "off", print)
+    """
+    from dupl.runs.run import Run
+    from dupl.track.after_training import log_evaluations as log
+
+    log(Run(folder_of(run)), [one.folder for one in found], mode, tell)
 
 
 def predict(
@@ -250,17 +310,27 @@ def _restored(run: AnyRun, checkpoint: str | Path | None, overrides: Overrides) 
 
 def _of_checkpoint(run: AnyRun, recipe: str | Path | None, overrides: Overrides) -> Restored:
     """Find config and weights of a run, of a checkpoint in its run's folder, or of a recipe with a checkpoint."""
-    from dupl.runs.run import Run
-
     path = folder_of(run)
     if recipe is not None:
         return _restored(recipe, path, overrides)
     if path.is_file():
         home = path.parent.parent
-        if not Run(home).exists():
+        if not is_run(home):
             raise UserError(f"{path} lies in no run's folder: say by which recipe it was trained, recipe='voc/dupl'")
         return _restored(home, path, overrides)
     return _restored(path, None, overrides)
+
+
+def is_run(path: str | Path) -> bool:
+    """Return whether a folder is that of a run.
+
+    Example:
+        >>> dupl.api.is_run("runs/tiny"), dupl.api.is_run("voc/dupl")
+        (True, False)
+    """
+    from dupl.runs.run import Run
+
+    return Run(path).exists()
 
 
 def folder_of(run: AnyRun) -> Path:

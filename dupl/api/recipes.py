@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Literal, Union
+
+from dupl.errors import UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 Overrides = Mapping[str, Any] | Sequence[str] | None  # values by path, or texts such as "schedule.lr=1e-4"
 Recipe = Union[str, Path, "Config"]  # a name, a file, or what `load_recipe` returned
+Wandb = Literal["off", "offline", "online"] | None  # None chooses by WANDB_MODE and the account
 
 
 def load_recipe(name: Recipe, overrides: Overrides = None, /, **more: Any) -> Config:
@@ -71,6 +74,8 @@ def recipe_values(name: str | Path, overrides: Overrides = None) -> dict[str, An
 
     path = catalogue.resolve(name)
     values = catalogue.read_values(path) if is_stored_config(path) else catalogue.load_values(path)
+    if lacking := [field for field in RECIPE.required() if not isinstance(values.get(field), dict)]:
+        raise UserError(f"{path} has no {', '.join(lacking)}: it is no config of a run, or was edited")
     return changes.apply(values, override_values(overrides), RECIPE)
 
 
@@ -125,6 +130,24 @@ def fingerprint(recipe: Recipe, overrides: Overrides = None) -> str:
     from dupl.config.fingerprint import fingerprint as digest
 
     return digest(load_recipe(recipe, overrides))
+
+
+def check_wandb(wandb: Wandb) -> str:
+    """Return the mode of tracking on Weights & Biases: "off", "offline" or "online".
+
+    Args:
+        wandb: What is asked for; None chooses by WANDB_MODE and the account.
+
+    Raises:
+        UserError: "online" is asked for, and no account is set up.
+
+    Example:
+        >>> dupl.api.check_wandb("off")
+        'off'
+    """
+    from dupl.track.choice import choose
+
+    return choose(wandb).mode
 
 
 def build_model(recipe: Recipe, overrides: Overrides = None, *, pretrained: bool = True) -> DuPL:

@@ -28,16 +28,21 @@ def load_sweep(name: AnySweep, overrides: Overrides = None) -> Sweep:
         The sweep, whose ``run(params)`` returns the run of a point of its space.
 
     Raises:
-        UserError: There is no such sweep, it is not valid against its recipe, or Optuna is not installed.
+        UserError: There is no such sweep, or it is not valid against its recipe.
 
     Example:
         >>> sweep = dupl.load_sweep("demo")
         >>> sweep.goal, list(sweep.space)[:2]
         ((('seg/best/mIoU', 'maximize'),), ['model.threshold.final', 'warm-up'])
     """
+    if not isinstance(name, (str, Path)):
+        return name
+
+    from dupl.plans.samplers import quiet_optuna
     from dupl.plans.sweep import load
 
-    return load(name, override_values(overrides)) if isinstance(name, (str, Path)) else name
+    with quiet_optuna():
+        return load(name, override_values(overrides))
 
 
 def sweep_report(

@@ -130,6 +130,45 @@ def put_table_on_wandb(table: AblationTable, root: str | Path, mode: str, tell: 
     log_table(pd.DataFrame(lines(table.table), columns=TIDY), name, table_folder(root, name), mode, tell)
 
 
+def ablate_command(
+    plan: str,
+    root: str | Path = "runs",
+    *,
+    rows: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    overrides: Overrides = None,
+) -> str:
+    """Return the command that trains what was chosen of a plan.
+
+    Args:
+        plan: Its name or file.
+        root: The store.
+        rows: Keys of rows.
+        seeds: Seeds.
+        overrides: Values by path.
+
+    Example:
+        >>> dupl.api.ablate_command("table4_components", rows=["L_reg"], overrides={"schedule.lr": 1e-4})
+        'dupl ablate table4_components --rows L_reg --set schedule.lr=0.0001'
+    """
+    from dupl.plans.commands import ablate_command as line
+
+    return line(plan, root, rows=rows, seeds=seeds, overrides=overrides)
+
+
+def write_text(file: str | Path, text: str) -> None:
+    """Write a text into a file, whole or not at all.
+
+    Example:
+        >>> dupl.api.write_text("table.md", "text")
+        >>> pathlib.Path("table.md").read_text()
+        'text'
+    """
+    from dupl.atomic import atomic_write
+
+    atomic_write(Path(file), text)
+
+
 def table_folder(root: str | Path, plan: str) -> Path:
     """Return where the wandb run of a plan's table lies in a store.
 

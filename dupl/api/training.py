@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from dupl.api.recipes import Overrides, Recipe, load_recipe, name_of
+from dupl.api.recipes import Overrides, Recipe, Wandb, load_recipe, name_of
 
 if TYPE_CHECKING:
     from mmengine.config import Config
     from rich.console import Console
 
     from dupl.runs.run import Run
-
-Wandb = Literal["off", "offline", "online", None]
 
 
 def train(

@@ -1,4 +1,4 @@
-"""The command line. The only floor that may import everything, which it does lazily, command by command."""
+"""The command line: parse, call the public functions of `dupl.api`, print."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def warn_in_one_line() -> None:
 
 
 def write_anything() -> None:
-    """Have what a terminal or a pipe cannot show, such as a check mark in Latin-1, written as its escape."""
+    """Write characters that a terminal or a pipe cannot show, such as a check mark in Latin-1, as their escapes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -91,10 +91,10 @@ def watch_for_hangs() -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+    """Return the parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="dupl",
-        description="Dual-student weakly supervised segmentation: train, evaluate, look.",
+        description="Dual-student weakly supervised segmentation: train, evaluate, compare.",
         epilog=EXAMPLES,
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -107,16 +107,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 EXAMPLES = """examples:
-  dupl demo                                   everything at once on embedded scenes, about 5 minutes
+  dupl demo                                   everything at once on synthetic scenes, about 5 minutes
   dupl show voc/dupl                          a recipe: components, fingerprint, every value
   dupl data check voc/dupl                    verify a data set before training
-  dupl train voc/dupl                         train; Ctrl-C stops it, --resume goes on
+  dupl train voc/dupl                         train; Ctrl-C stops it, --resume continues
   dupl eval runs/RUN                          tables of a trained run
   dupl runs                                   every run: state, size, commit
   dupl reproduce runs/RUN                     what is the same here, and the command that makes it again
   dupl infer runs/RUN photos/ --out out/      masks, overlays, heat maps of your images
-  dupl doctor voc/dupl                        what this machine lacks for it, and how to mend it
-  dupl ablate PLAN --dry-run                  a plan's runs, what is done of them, hours to come; then without it
+  dupl doctor voc/dupl                        what this machine lacks for it, and how to fix it
+  dupl ablate PLAN --dry-run                  a plan's runs, what is done, the time remaining; then without it
   dupl sweep SWEEP --jobs 2                   search for hyper-parameters; poor trials are stopped early
   dupl report PLAN                            its table beside the paper's numbers, with intervals
 """

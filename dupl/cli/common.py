@@ -1,29 +1,25 @@
-"""What the commands share: how they are declared, and what they find before they start."""
+"""What the commands share: how they are declared, common options, and where they print."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dupl.errors import UserError
-
 if TYPE_CHECKING:
-    from mmengine.config import Config
     from rich.console import Console
 
+RECIPE = "a name that `dupl show` lists, or a file"
 RUN_OR_RECIPE = "a run's folder, or a recipe (with --checkpoint)"
-GPUS_PER_RUN = "more than one: by torchrun; by default as many as schedule.per_gpu makes the recipe's batch of, or 1"
 SET_HELP = "replace values of the recipe: path=value, for example model.noise_filter.gamma=0.95"
 
 
 def command(
     commands: Any, name: str, run: Callable[[argparse.Namespace], int | None], text: str, examples: str
 ) -> argparse.ArgumentParser:
-    """A command with its help text, its examples and what it runs."""
+    """Declare a command with its help text, its examples and the function that runs it."""
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=text,
@@ -36,12 +32,12 @@ def command(
 
 
 def recipe_options(parser: argparse.ArgumentParser) -> None:
-    """``--set``, for every command that takes a recipe."""
+    """Add ``--set``, for every command that takes a recipe."""
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="PATH=VALUE", help=SET_HELP)
 
 
 def wandb_option(parser: argparse._ActionsContainer, what: str = "track the run; by default") -> None:
-    """``--wandb``, for every command that trains, evaluates or makes a table; what it does may be said."""
+    """Add ``--wandb``, for every command that trains, evaluates or makes a table."""
     parser.add_argument(
         "--wandb",
         choices=["off", "offline", "online"],
@@ -50,8 +46,24 @@ def wandb_option(parser: argparse._ActionsContainer, what: str = "track the run;
     )
 
 
+def crf_options(parser: argparse._ActionsContainer) -> None:
+    """Add the switch and the backend of the dense CRF."""
+    parser.add_argument(
+        "--crf",
+        action=argparse.BooleanOptionalAction,
+        help="the dense CRF of the final protocol; its label maps are cached, and a repeated command continues with "
+        "them",
+    )
+    parser.add_argument(
+        "--crf-backend",
+        choices=["torch", "pydensecrf"],
+        help='torch (by default), or pydensecrf, the reference, which needs pip install ".[crf]"',
+    )
+    parser.add_argument("--present-only", action="store_true", help="let the CRF choose among the image's tags only")
+
+
 def stderr() -> Console:
-    """Where progress and messages go; results go to standard output."""
+    """Return the console of progress and messages; results go to standard output."""
     from rich.console import Console
 
     notebook = "ipykernel" in sys.modules  # says it is a terminal, and keeps every state of a progress bar
@@ -59,38 +71,20 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, markup=False, force_jupyter=False, force_terminal=forced)
 
 
-def resolved(recipe: str | Path, sets: Sequence[str]) -> Config:
-    """Return a recipe, or the config.py of a run, with its overrides."""
-    from dupl.config import catalogue
-
-    return catalogue.as_config(resolved_values(recipe, sets), catalogue.resolve(recipe))
-
-
-def resolved_values(recipe: str | Path, sets: Sequence[str]) -> dict[str, Any]:
-    """Return what `resolved` does as a plain dict, without importing mmengine.
-
-    Raises:
-        UserError: The recipe or an override does not fit the schema, or a stored config lacks a section.
-    """
-    from dupl.api.recipes import recipe_values
-
-    values = recipe_values(recipe, sets)
-    sections = ("model", "data", "schedule", "evaluation", "runtime")
-    if lacking := [name for name in sections if not isinstance(values.get(name), dict)]:
-        raise UserError(f"{recipe} has no {', '.join(lacking)}: the file is damaged, or no config of a run")
-    return values
-
-
-def default_folder(recipe: str, config: Config) -> Path:
-    """Where a run of a recipe goes unless told otherwise: ``runs/RECIPE-FINGERPRINT``."""
-    from dupl.runs.run import folder_name
-
-    return Path("runs") / folder_name(recipe, config)
+def say(console: Console) -> Callable[[str], None]:
+    """Return a function that prints lines as they are, without wrapping them."""
+    return lambda line: console.print(line, soft_wrap=True, markup=False)
 
 
 @contextmanager
-def progress_bar(text: str, console: Console) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar with its ETA; what comes out takes the images done and in all."""
+def progress_bar(text: str, console: Console, *, transient: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar with its ETA; what comes out takes the items done and in all.
+
+    Args:
+        text: Before the bar.
+        console: Where.
+        transient: Whether the bar goes away in the end.
+    """
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -101,7 +95,7 @@ def progress_bar(text: str, console: Console) -> Iterator[Callable[[int, int], N
     )
 
     columns = (BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn())
-    bar = Progress(TextColumn(text), *columns, console=console)
+    bar = Progress(TextColumn(text), *columns, console=console, transient=transient)
     task = bar.add_task(text, total=None)
 
     def show(done: int, total: int) -> None:
@@ -113,18 +107,3 @@ def progress_bar(text: str, console: Console) -> Iterator[Callable[[int, int], N
     finally:
         if bar.live.is_started:
             bar.stop()
-
-
-def crf_options(parser: argparse._ActionsContainer) -> None:
-    """Switch and backend of the dense CRF."""
-    parser.add_argument(
-        "--crf",
-        action=argparse.BooleanOptionalAction,
-        help="the dense CRF of the final protocol; its label maps are kept, and a repeated command goes on from them",
-    )
-    parser.add_argument(
-        "--crf-backend",
-        choices=["torch", "pydensecrf"],
-        help="torch (by default), or the reference, which needs pip install 'dupl-lab[crf]'",
-    )
-    parser.add_argument("--present-only", action="store_true", help="the CRF chooses among the image's tags only")

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dupl.cli.common import command, recipe_options, resolved, stderr
+from dupl import api
+from dupl.cli.common import RECIPE, command, progress_bar, recipe_options, stderr
 
 
 def add_data(commands: Any) -> None:
@@ -21,7 +22,7 @@ def add_data(commands: Any) -> None:
         "  dupl data check voc/dupl\n"
         "  dupl data check voc/dupl --set data.train.root=/data/VOC2012 data.val.root=/data/VOC2012\n",
     )
-    check.add_argument("recipe", help="a name that `dupl show` lists, or a file")
+    check.add_argument("recipe", help=RECIPE)
     check.add_argument("--limit", type=int, default=50, help="most problems to print; 50 by default")
     recipe_options(check)
     prepare = command(
@@ -43,26 +44,21 @@ def add_data(commands: Any) -> None:
 
 
 def run_data_check(arguments: argparse.Namespace) -> int:
-    """``dupl data check``."""
-    config = resolved(arguments.recipe, arguments.set)
-
-    from rich.progress import Progress
-
-    from dupl.data.check import check_datasets
-    from dupl.engine import build
-
-    splits = [k for k, v in config.data.items() if isinstance(v, dict) and "type" in v]
-    sources = {split: build.build_dataset(config, split) for split in splits}
-    with Progress(console=stderr(), transient=True) as bar:
-        task = bar.add_task("check", total=None)
-        report = check_datasets(sources, lambda done, total: bar.update(task, completed=done, total=total))
+    """Run ``dupl data check``."""
+    with progress_bar("check", stderr(), transient=True) as progress:
+        report = api.check_data(arguments.recipe, arguments.set, progress)
     print("\n".join(report.lines(arguments.limit)))
     return 0 if report.ok else 2
 
 
 def run_data_prepare(arguments: argparse.Namespace) -> int:
-    """``dupl data prepare``."""
-    from dupl.data.prepare.command import prepare
-
-    prepare(arguments.dataset, arguments.root, stderr(), arguments.source, arguments.mirror, dry_run=arguments.dry_run)
+    """Run ``dupl data prepare``."""
+    api.prepare_data(
+        arguments.dataset,
+        arguments.root,
+        source=arguments.source,
+        mirror=arguments.mirror,
+        dry_run=arguments.dry_run,
+        console=stderr(),
+    )
     return 0

@@ -6,12 +6,10 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dupl.cli.common import command, recipe_options, resolved
-
-if TYPE_CHECKING:
-    from dupl.engine.doctor.machine import Finding
+from dupl import api
+from dupl.cli.common import command, recipe_options
 
 SIGNS = {"ok": "ok  ", "note": "note", "fail": "FAIL"}
 
@@ -22,7 +20,7 @@ def add_doctor(commands: Any) -> None:
         commands,
         "doctor",
         run_doctor,
-        "what this machine has and lacks for training, what would fail, and how to mend it",
+        "what this machine has and lacks for training, what would fail, and how to fix it",
         "  dupl doctor                    packages, GPU, compiler, CRF, wandb, disk\n"
         "  dupl doctor voc/dupl           and what the recipe needs: data, weights, room\n"
         "  dupl doctor --json             for scripts; exit code 1 where something needed fails\n",
@@ -34,10 +32,8 @@ def add_doctor(commands: Any) -> None:
 
 
 def run_doctor(arguments: argparse.Namespace) -> int:
-    """``dupl doctor``."""
-    from dupl.engine.doctor.machine import examine
-
-    found = examine(arguments.root) + _with_torch(arguments)
+    """Run ``dupl doctor``."""
+    found = api.diagnose(arguments.recipe, arguments.set, arguments.root)
     failed = [one for one in found if one.state == "fail"]
     if arguments.json:
         print(json.dumps([asdict(one) for one in found], indent=2))
@@ -51,21 +47,3 @@ def run_doctor(arguments: argparse.Namespace) -> int:
         f"\n{len(failed)} of {len(found)} would make training fail" if failed else "\nnothing would make training fail"
     )
     return 1 if failed else 0
-
-
-def _with_torch(arguments: argparse.Namespace) -> list[Finding]:
-    """The part that needs torch; where that does not even import, this is what is found."""
-    from dupl.engine.doctor.machine import Finding
-
-    try:
-        from dupl.engine.doctor import recipe
-    except Exception as error:  # broken installations fail in many ways
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        mend = "reinstall torch and torchvision from one channel, then the rest: pip install . in the checkout"
-        if isinstance(error, ModuleNotFoundError):
-            mend = "pip install . in the checkout installs all, torch and torchvision too"
-        return [Finding("training code", "fail", reason, mend)]
-    found = recipe.examine_torch()
-    if arguments.recipe is not None:
-        found += recipe.examine_recipe(resolved(arguments.recipe, arguments.set), arguments.root)
-    return found

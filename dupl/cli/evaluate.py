@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dupl.cli.common import RUN_OR_RECIPE, command, crf_options, progress_bar, recipe_options, stderr, wandb_option
+from dupl import api
+from dupl.cli.common import RUN_OR_RECIPE, command, crf_options, progress_bar, recipe_options, say, stderr, wandb_option
 
 
 def add_eval(commands: Any) -> None:
@@ -48,54 +49,47 @@ def add_eval(commands: Any) -> None:
     parser.add_argument(
         "--keep-logits",
         action="store_true",
-        help="final: keep the students' logits at patch size (4 bytes per class, patch and scale); while they are "
+        help="final: cache the students' logits at patch size (4 bytes per class, patch and scale); while they are "
         "there, another CRF, backend or choice of students needs no pass through the network",
     )
     parser.add_argument("--out", type=Path, help="where the folder of results goes; inside the run by default")
-    wandb_option(parser, "put it on the run's wandb run too; by default where the run was tracked, and then")
+    wandb_option(parser, "log it on the run's wandb run too; by default where the run was tracked, and then")
     recipe_options(parser)
 
 
 def run_eval(arguments: argparse.Namespace) -> int:
-    """``dupl eval``."""
-    from dupl.errors import UserError
-    from dupl.runs.run import Run
-    from dupl.track.after_training import choose_later, log_evaluations
-
-    console, run = stderr(), Run(arguments.run_or_recipe)
-    if arguments.wandb not in (None, "off") and not run.exists():
-        raise UserError(f"--wandb {arguments.wandb} is for runs, and {run.path} is none: leave it out")
-    mode = choose_later(arguments.wandb, run.path).mode
-
-    from dupl.engine.evaluation.checkpoint import Choice, assess
-    from dupl.engine.restore import restore
-    from dupl.report.tables.evaluation import print_evaluation
-
-    restored = restore(arguments.run_or_recipe, arguments.checkpoint, arguments.set)
-    choice = Choice(
-        protocol=arguments.protocol,
-        students=tuple(dict.fromkeys(arguments.student)),
-        refine=arguments.crf,
-        backend=arguments.crf_backend,
-        present_only=arguments.present_only,
-        threshold=arguments.threshold,
-        keep_logits=arguments.keep_logits,
-    )
+    """Run ``dupl eval``."""
+    console, final = stderr(), arguments.protocol == "final"
+    mode = api.evaluation_tracking(arguments.run_or_recipe, arguments.wandb)
     try:
         with progress_bar(f"evaluate {arguments.split}", console) as progress:
-            written = assess(restored, arguments.split, choice, out=arguments.out, progress=progress)
+            found = api.evaluate(
+                arguments.run_or_recipe,
+                checkpoint=arguments.checkpoint,
+                split=arguments.split,
+                protocol=arguments.protocol,
+                students=arguments.student,
+                crf=arguments.crf,
+                crf_backend=arguments.crf_backend,
+                present_only=arguments.present_only,
+                threshold=arguments.threshold,
+                keep_logits=arguments.keep_logits,
+                out=arguments.out,
+                overrides=arguments.set,
+                progress=progress,
+            )
     except KeyboardInterrupt:
-        if choice.protocol == "final":
-            console.print("label maps made so far are kept: the same command goes on from them", soft_wrap=True)
+        if final:
+            say(console)("label maps made so far are cached: the same command continues with them")
         raise
-    if recalled := written[0].recalled:
-        others = len(written[0].evaluation.names) - recalled
+    if recalled := found[0].recalled:
+        others = len(found[0].evaluation.names) - recalled
         more = f"; those of {others} were made now" if others else ""
-        console.print(f"the label maps of {recalled} images are those of an earlier command{more}", soft_wrap=True)
-    for one in written:
-        print_evaluation(one.evaluation.metrics, one.evaluation.class_rows(), one.title)
-        console.print(f"written to {one.folder}", soft_wrap=True)
-    if choice.protocol == "final":
-        console.print("this protocol does not classify: mAP and F1 are of --protocol train and cam", soft_wrap=True)
-    log_evaluations(run, [one.folder for one in written], mode, lambda line: console.print(line, soft_wrap=True))
+        say(console)(f"the label maps of {recalled} images are those of an earlier command{more}")
+    for one in found:
+        api.print_evaluation(one)
+        say(console)(f"written to {one.folder}")
+    if final:
+        say(console)("this protocol does not classify: mAP and F1 are of --protocol train and cam")
+    api.log_evaluations(arguments.run_or_recipe, found, mode, say(console))
     return 0

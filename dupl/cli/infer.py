@@ -47,7 +47,7 @@ def add_infer(commands: Any) -> None:
         action=Submission,
         nargs=0,
         default=False,
-        help="label a list of VOC by the final protocol, and pack results.tgz in --out; repeated, it goes on",
+        help="label a list of VOC by the final protocol, and pack results.tgz in --out; repeated, it continues",
     )
     server.add_argument("--root", type=Path, help="VOC's folder: JPEGImages and ImageSets")
     server.add_argument("--split", default="test", help="the list of ids; test by default")
@@ -56,7 +56,7 @@ def add_infer(commands: Any) -> None:
 
 
 def run_submission(arguments: argparse.Namespace) -> int:
-    """``dupl infer --voc-submission``."""
+    """Run ``dupl infer --voc-submission``."""
     if arguments.images or arguments.tags or arguments.root is None:
         raise UserError("--voc-submission takes --root VOC2012 and --out DIR, and neither images nor --tags")
 
@@ -80,7 +80,7 @@ def run_submission(arguments: argparse.Namespace) -> int:
 
 
 def run_infer(arguments: argparse.Namespace) -> int:
-    """``dupl infer``."""
+    """Run ``dupl infer``."""
     if arguments.voc_submission:
         return run_submission(arguments)
 

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dupl.cli.common import command, recipe_options, resolved, stderr
+from dupl import api
+from dupl.cli.common import command, recipe_options, stderr
 from dupl.errors import RunError, UserError
 from dupl.terminal import printable
 
 if TYPE_CHECKING:
-    from dupl.runs.reproduce import Check
-    from dupl.runs.run import Run
+    from dupl.api import Check
+
+WORDS = {True: "same", False: "DIFFERS", None: "unknown"}
 
 
 def add_reproduce(commands: Any) -> None:
@@ -30,66 +32,38 @@ def add_reproduce(commands: Any) -> None:
         "  dupl reproduce runs/RUN --set data.train.root=/data/VOC2012 data.val.root=/data/VOC2012\n",
     )
     parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="train it again in this folder; repeated, it goes on")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="train it again in this folder; repeated, it continues")
     parser.add_argument("--check", action="store_true", help="only say what differs")
     recipe_options(parser)
 
 
 def run_reproduce(arguments: argparse.Namespace) -> int:
-    """``dupl reproduce``."""
-    from dupl.runs import reproduce
-    from dupl.runs.run import Run
-
+    """Run ``dupl reproduce``."""
+    folder = arguments.folder
     if arguments.check and arguments.out is not None:
         raise UserError("--check only looks, and --out trains: choose one")
-    run = Run(arguments.folder)
-    status = run.status
-    out = arguments.out or Path(f"{run.path}-again")
-    if out.resolve() == run.path.resolve():
+    out = arguments.out or Path(f"{folder}-again")
+    if out.resolve() == folder.resolve():
         raise UserError(f"--out {out} is the run itself: choose another folder")
-
-    config = resolved(run.config_path, arguments.set)
-
-    from dupl.engine.data_digest import digests
-
-    found = reproduce.checks(run, config, digests(config))
+    status, found = api.run_status(folder), api.compare_run(folder, arguments.set)
     where = status.machine or status.host
-    print(printable(f"run        {run.path}, {status.state} at iteration {status.iteration}, on {where}"))
-    _tell(found)
-    different = [check.what for check in found if check.same is False]
+    print(printable(f"run        {folder}, {status.state} at iteration {status.iteration}, on {where}"))
+    _print(found)
     if arguments.check:
-        return 1 if different else 0
-    words = reproduce.command(run, run.config_path, out)
-    if arguments.set:
-        words += ["--set", *arguments.set]
-    print(printable(f"command    {shlex.join(words)}"))
-    return 0 if arguments.out is None else _again(run, config, out, words)
-
-
-def _again(run: Run, config: Any, out: Path, words: Sequence[str]) -> int:
-    """Train a run again and compare."""
-    from dupl.config.fingerprint import fingerprint
-    from dupl.engine.training.train import train
-    from dupl.runs import reproduce
-    from dupl.runs.run import Run
-
-    if words[0] == "torchrun":
-        raise UserError("the run took several processes: start the command above, then repeat this one to compare")
-    other = Run(out)
-    finished = other.exists() and other.status.state == "finished" and other.status.fingerprint == fingerprint(config)
-    if not finished:
-        train(config, out, resume=True, command=words, console=stderr())
-    found = reproduce.compare(run, other)
-    _tell(found)
-    if any(check.same is False for check in found):
+        return 1 if any(check.same is False for check in found) else 0
+    print(printable(f"command    {shlex.join(api.reproduce_command(folder, out, arguments.set))}"))
+    if arguments.out is None:
+        return 0
+    again = api.reproduce_run(folder, out, arguments.set, console=stderr())
+    _print(again)
+    if any(check.same is False for check in again):
         raise RunError(
-            f"{out} differs from {run.path}; on one machine and the same code it would not, bit for bit on CPUs"
+            f"{out} differs from {folder}; on one machine and the same code it would not, bit for bit on CPUs"
         )
     return 0
 
 
-def _tell(found: Sequence[Check]) -> None:
-    words = {True: "same", False: "DIFFERS", None: "unknown"}
+def _print(found: Sequence[Check]) -> None:
     for check in found:
         advice = f"  ({check.advice})" if check.advice else ""
-        print(printable(f"{words[check.same]:9}  {check.what}: {check.told}{advice}"))
+        print(printable(f"{WORDS[check.same]:9}  {check.what}: {check.told}{advice}"))

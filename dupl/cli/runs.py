@@ -7,18 +7,17 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from dupl.cli.common import command, stderr
+from dupl import api
+from dupl.cli.common import command, say, stderr
 from dupl.errors import UserError
 from dupl.terminal import printable
 
 if TYPE_CHECKING:
-    from dupl.runs.store import RunStore
-    from dupl.runs.stored_run import StoredRun
+    from dupl.api import RunStore, StoredRun
 
 COLOURS = {"finished": "green", "running": "cyan", "failed": "red", "interrupted": "yellow"}
 PIPED = 10_000  # columns where no terminal breaks lines
@@ -27,9 +26,7 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 def add_runs(commands: Any) -> None:
     """Declare ``dupl runs``."""
-    from dupl.runs.status import State
-
-    states = get_args(State)
+    states = api.run_states()
     parser = command(
         commands,
         "runs",
@@ -43,14 +40,14 @@ def add_runs(commands: Any) -> None:
     )
     parser.add_argument("which", nargs="*", metavar="RUN", help="fingerprints or folders; all runs by default")
     parser.add_argument("--root", type=Path, default=Path("runs"), help="the store: a folder; runs by default")
-    parser.add_argument("--plan", metavar="PLAN", help="only runs of a plan, of any seed")
+    parser.add_argument("--plan", metavar="PLAN", help="only runs of a plan , of any seed")
     parser.add_argument(
         "--set",
         nargs="+",
         action="extend",
         default=[],
         metavar="PATH=VALUE",
-        help="of the plan, as dupl ablate was told",
+        help="of the plan, as for dupl ablate",
     )
     parser.add_argument("--state", nargs="+", choices=states, metavar="STATE", help=f"of {', '.join(states)}")
     parser.add_argument(
@@ -58,12 +55,12 @@ def add_runs(commands: Any) -> None:
     )
     parser.add_argument("--newer", type=age, metavar="AGE", help="the same, after")
     parser.add_argument("--json", action="store_true", help="everything known, as JSON")
-    parser.add_argument("--rm", action="store_true", help="remove these runs for good; never one that is at work")
+    parser.add_argument("--rm", action="store_true", help="remove these runs for good; never one that is training")
     parser.add_argument("--yes", action="store_true", help="with --rm: do not ask")
 
 
 def age(text: str) -> timedelta:
-    """A time span as typed: a number and m, h, d or w."""
+    """Return a time span as typed: a number and m, h, d or w."""
     match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([mhdw])", text)
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r}: write 30m, 12h, 7d or 2w")
@@ -71,9 +68,7 @@ def age(text: str) -> timedelta:
 
 
 def run_runs(arguments: argparse.Namespace) -> int:
-    """``dupl runs``."""
-    from dupl.runs.store import RunStore
-
+    """Run ``dupl runs``."""
     named = (arguments.which, arguments.plan, arguments.state, arguments.older, arguments.newer)
     if arguments.rm and not any(named):
         raise UserError(
@@ -85,83 +80,32 @@ def run_runs(arguments: argparse.Namespace) -> int:
         raise UserError("--yes answers --rm: there is nothing to answer")
     if not arguments.root.is_dir():
         raise UserError(f"there is no folder {arguments.root}: train something first, or give --root")
-    store = RunStore(arguments.root)
-    runs = choose(store, arguments)
+    store = api.RunStore(arguments.root)
+    runs = api.select_runs(
+        store,
+        arguments.which,
+        plan=arguments.plan,
+        states=arguments.state,
+        older=arguments.older,
+        newer=arguments.newer,
+        overrides=arguments.set,
+    )
     sizes = [stored.size() for stored in runs]
     for stored in runs:
         store.add_skipped(stored)
     if arguments.json:
         damaged = [{"path": str(path), "reason": reason} for path, reason in store.skipped]
-        rows = [facts(stored, size) for stored, size in zip(runs, sizes, strict=True)]
-        print(json.dumps({"runs": rows, "damaged": damaged}, indent=2))
+        print(json.dumps({"runs": [api.run_facts(stored) for stored in runs], "damaged": damaged}, indent=2))
         return 0
     show(runs, sizes, arguments.root)
     console = stderr()
     for path, reason in store.skipped:
-        console.print(f"passed over: {path}: {reason}", soft_wrap=True, markup=False)
+        say(console)(f"skipped: {path}: {reason}")
     return remove(store, runs, sizes, arguments.yes) if arguments.rm and runs else 0
 
 
-def choose(store: RunStore, arguments: argparse.Namespace) -> list[StoredRun]:
-    """The runs asked for, by path.
-
-    Raises:
-        UserError: There is no such plan, or no run of a name.
-    """
-    runs = store.runs()
-    if arguments.which:
-        chosen: set[Path] = set()
-        for name in arguments.which:
-            place = Path(name).resolve()
-            found = [s for s in runs if name == s.fingerprint or place == s.path.resolve()]
-            if not found:
-                raise UserError(f"no run {name} in {store.root}: give a fingerprint or a folder that dupl runs lists")
-            chosen |= {s.path for s in found}
-        runs = [s for s in runs if s.path in chosen]
-    if arguments.plan is not None:
-        members = members_of(arguments.plan, {s.status.seed for s in runs}, arguments.set)
-        runs = [s for s in runs if s.fingerprint in members]
-    if arguments.state is not None:
-        runs = [s for s in runs if s.state in arguments.state]
-    now = datetime.now(timezone.utc)
-    if arguments.older is not None:
-        runs = [s for s in runs if now - moment(s) > arguments.older]
-    if arguments.newer is not None:
-        runs = [s for s in runs if now - moment(s) <= arguments.newer]
-    return runs
-
-
-def members_of(plan: str, seeds: Iterable[int], sets: list[str]) -> set[str]:
-    """Fingerprints of a plan's runs, of its own seeds and of others."""
-    from dupl.config import overrides
-    from dupl.plans.plan import expand, load
-
-    loaded = load(plan)
-    every = sorted({*loaded.seeds, *(seed for seed in seeds if seed >= 0)})
-    return {run.fingerprint for run in expand(loaded, seeds=every, sets=overrides.parse(sets))}
-
-
-def moment(stored: StoredRun) -> datetime:
-    """When a run ended; if it did not, or died without a word, when its status was last written."""
-    if stored.status.ended is not None:
-        try:
-            when = datetime.fromisoformat(stored.status.ended)
-            return when if when.tzinfo is not None else when.replace(tzinfo=timezone.utc)
-        except ValueError:
-            pass
-    return datetime.fromtimestamp(stored.written, timezone.utc)
-
-
-def facts(stored: StoredRun, size: int) -> dict[str, Any]:
-    """What is known of a run, as plain values."""
-    from dataclasses import asdict
-
-    known = asdict(stored.status) | {"state": stored.state}
-    return {"run": str(stored.path), "recipe": stored.recipe, "bytes": size, "died": stored.stale, **known}
-
-
 def show(runs: list[StoredRun], sizes: list[int], root: Path) -> None:
-    """Print the runs as a table, and what they come to; one line for each where nobody looks at a terminal."""
+    """Print the runs as a table with their totals; where there is no terminal, one line for each."""
     from rich.console import Console
     from rich.filesize import decimal
     from rich.markup import escape
@@ -186,7 +130,7 @@ def show(runs: list[StoredRun], sizes: list[int], root: Path) -> None:
             f"{status.iteration}/{'?' if status.iterations is None else status.iterations}",
             str(status.seed),
             str(timedelta(seconds=round(status.seconds))),
-            span((now - moment(stored)).total_seconds()),
+            span((now - api.last_seen(stored)).total_seconds()),
             decimal(size),
             escape(printable((status.commit or "–")[:7])) + "+" * bool(status.dirty),
         )
@@ -196,7 +140,7 @@ def show(runs: list[StoredRun], sizes: list[int], root: Path) -> None:
 
 
 def span(seconds: float) -> str:
-    """An age in its largest unit: "5 h"."""
+    """Return an age in its largest unit: "5 h"."""
     for unit, length in (("w", 7 * 86400), ("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds // length:.0f} {unit}"
@@ -204,14 +148,14 @@ def span(seconds: float) -> str:
 
 
 def remove(store: RunStore, runs: list[StoredRun], sizes: list[int], yes: bool) -> int:
-    """Remove runs after asking; exit code 1 where one had to be kept."""
+    """Remove runs after asking; return exit code 1 where one had to be kept."""
     from rich.filesize import decimal
 
     console = stderr()
     reasons = [store.kept(stored) for stored in runs]
     for stored, reason in zip(runs, reasons, strict=True):
         if reason is not None:
-            console.print(f"kept: {stored.path}: {reason}", soft_wrap=True, markup=False)
+            say(console)(f"kept: {stored.path}: {reason}")
     going = [(stored, size) for stored, size, reason in zip(runs, sizes, reasons, strict=True) if reason is None]
     if not going:
         return 1
@@ -228,13 +172,13 @@ def remove(store: RunStore, runs: list[StoredRun], sizes: list[int], yes: bool) 
             store.remove(stored)
         except UserError as error:
             kept += 1
-            console.print(str(error), soft_wrap=True, markup=False)
+            say(console)(str(error))
     console.print(f"removed: {len(runs) - kept} of {len(runs)}")
     return 1 if kept else 0
 
 
 def agreed(question: str) -> bool:
-    """Ask; anything but yes is no."""
+    """Ask a question; anything but yes is no."""
     try:
         return stderr().input(f"{question} [y/N] ", markup=False).strip().lower() in ("y", "yes")
     except EOFError:

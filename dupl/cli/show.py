@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from dupl.cli.common import command, recipe_options, resolved_values
-from dupl.errors import UserError
+from dupl import api
+from dupl.cli.common import command, recipe_options
 from dupl.terminal import printable
+
+if TYPE_CHECKING:
+    from dupl.api import Status
 
 
 def add_show(commands: Any) -> None:
@@ -31,7 +32,7 @@ def add_show(commands: Any) -> None:
         "  dupl show --schema noise_filter         one section, slot or component of it\n",
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("recipe", nargs="?", help="a recipe, or a run's folder; nothing lists recipes")
+    what.add_argument("recipe", nargs="?", help="a recipe, or a run's folder; nothing lists the recipes")
     what.add_argument("--plan", nargs="?", const="", metavar="PLAN", help="a plan; nothing lists the plans")
     what.add_argument("--sweep", nargs="?", const="", metavar="SWEEP", help="a sweep; nothing lists the sweeps")
     what.add_argument("--schema", nargs="?", const="", metavar="PART", help="what a recipe may hold; nothing is all")
@@ -40,145 +41,88 @@ def add_show(commands: Any) -> None:
 
 
 def run_show(arguments: argparse.Namespace) -> int:
-    """``dupl show``."""
+    """Run ``dupl show``."""
     if arguments.no_exec:
         print("dupl: --no-exec has no effect: nothing is executed; a later release refuses it", file=sys.stderr)
     if arguments.schema is not None:
-        return show_schema(arguments.schema)
-    told = io.StringIO()
-    with redirect_stdout(told):
-        code = show(arguments)
-    print(printable(told.getvalue()), end="")
-    return code
+        print_schema(arguments.schema)
+    else:
+        print(printable("\n".join(_lines(arguments))))
+    return 0
 
 
-def show_schema(name: str) -> int:
-    """Print a part of the schema."""
+def print_schema(part: str) -> None:
+    """Print a part of the schema, in 160 columns where nobody says how many there are."""
     from rich.console import Console
-
-    from dupl.config.reference import tables
-    from dupl.plans.plan_file import PlanFile
-    from dupl.plans.sweep import SweepFile
 
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=160)
-    for table in tables(name, {"plan": PlanFile, "sweep": SweepFile}):
+    for table in api.describe_schema(part):
         console.print(table)
-    return 0
 
 
-def show(arguments: argparse.Namespace) -> int:
-    """``dupl show`` of a recipe, a run, a plan or a sweep."""
-    from dupl.config import catalogue
-    from dupl.config.fingerprint import fingerprint
-    from dupl.runs.run import Run
-
+def _lines(arguments: argparse.Namespace) -> list[str]:
     if arguments.plan:
-        show_plan(arguments.plan, arguments.set)
-        return 0
+        return show_plan(arguments.plan, arguments.set)
     if arguments.sweep:
-        show_sweep(arguments.sweep, arguments.set)
-        return 0
-    if arguments.recipe is None:
-        kind = "ablations" if arguments.plan is not None else "sweeps" if arguments.sweep is not None else "experiments"
-        for name in catalogue.names(kind):
-            print(f"{name:24} {catalogue.docstring(name, kind).strip().partition(chr(10))[0]}".rstrip())
-        return 0
-    run = Run(arguments.recipe)
-    if run.exists():
-        config, head = resolved_values(run.config_path, arguments.set), _status_lines(run)
-    else:
-        config = resolved_values(arguments.recipe, arguments.set)
-        head = (catalogue.docstring(arguments.recipe) or "").strip() + "\n"
-    rows = components(config["model"])
-    print(head)
-    print(f"fingerprint  {fingerprint(config)}")
-    for name, on, what in rows:
-        print(f"{name:12} {'?  ' if on is None else 'on ' if on else 'off'}  {what}")
-    print("\n" + catalogue.to_text(config))
-    return 0
+        return show_sweep(arguments.sweep, arguments.set)
+    if arguments.recipe is not None:
+        return show_recipe(arguments.recipe, arguments.set)
+    kind = "ablations" if arguments.plan is not None else "sweeps" if arguments.sweep is not None else "experiments"
+    return [f"{name:24} {about}".rstrip() for name, about in api.list_recipes(kind).items()]
 
 
-def components(model: Mapping[str, Any]) -> list[tuple[str, bool | None, str]]:
-    """Return the five components of a model config: name, whether it is on, its class and arguments.
-
-    Whether a class of a module that is not imported is on is not known: None.
-    """
-    from dupl.config.components import find
-
-    places = {
-        "DS": "students",
-        "L_dis": "discrepancy",
-        "DTA": "threshold",
-        "ANF": "noise_filter",
-        "L_reg": "consistency",
-    }
-    rows = []
-    for name, key in places.items():
-        if not isinstance(model.get(key), dict) or "type" not in model[key]:
-            raise UserError(f"model.{key}: no component stands there; write dict(type=...)")
-        arguments = {k: v for k, v in model[key].items() if k != "type"}
-        component = find(str(model[key]["type"]))
-        on = None if component is None else not component.null
-        rows.append((name, on, f"{model[key]['type']}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"))
-    return rows
+def show_recipe(name: str, overrides: Sequence[str]) -> list[str]:
+    """Return a recipe, or the recipe of a run: where it comes from, its components, every value."""
+    found = api.describe(name, overrides)
+    signs = {True: "on ", False: "off", None: "?  "}
+    head = [found.doc, ""] if found.status is None else _status_lines(name, found.status)
+    rows = [f"{one.name:12} {signs[one.on]}  {one.text}" for one in found.components]
+    return [*head, f"fingerprint  {found.fingerprint}", *rows, "", found.text]
 
 
-def show_plan(name: str, sets: Sequence[str]) -> None:
-    """Print a plan: what it measures, then each row with its fingerprint, the paper's numbers and its overrides."""
-    from dupl.config import overrides
-    from dupl.plans.plan import load
-
-    plan = load(name)
-    runs = {run.row: run for run in plan.expand(seeds=plan.seeds[:1], sets=overrides.parse(sets))}
-    print(f"{plan.doc.strip() or plan.title}\n")
-    print(f"base         {plan.base}")
-    print(f"runs         {len(plan.rows)} rows x {len(plan.seeds)} seeds ({', '.join(map(str, plan.seeds))})")
-    for column in plan.columns:
-        print(f"column       {column.label}: {column.metric}, protocol {column.protocol}")
-    print(f"compared     with {'the row before' if plan.compare == 'previous' else plan.compare}")
-    print("".join(f"every row    {path}={value!r}\n" for path, value in plan.set.items()))
-    wide = max(len(row.key) for row in plan.rows)
-    label = max(len(row.label) for row in plan.rows)
+def show_plan(name: str, overrides: Sequence[str]) -> list[str]:
+    """Return a plan: what it measures, then each row with its fingerprint, the paper's numbers and its overrides."""
+    plan = api.load_plan(name)
+    runs = {run.row: run for run in plan.expand(seeds=plan.seeds[:1], sets=api.override_values(overrides))}
+    lines = [f"{plan.doc.strip() or plan.title}\n", f"base         {plan.base}"]
+    lines.append(f"runs         {len(plan.rows)} rows x {len(plan.seeds)} seeds ({', '.join(map(str, plan.seeds))})")
+    lines += [f"column       {column.label}: {column.metric}, protocol {column.protocol}" for column in plan.columns]
+    lines.append(f"compared     with {'the row before' if plan.compare == 'previous' else plan.compare}")
+    lines += [f"every row    {path}={value!r}" for path, value in plan.set.items()]
+    wide, label = (
+        max(len(text) for text in texts) for texts in zip(*((r.key, r.label) for r in plan.rows), strict=True)
+    )
     for row in plan.rows:
-        paper = ", ".join(
-            f"{column.label} {row.paper[column.key]:g}" for column in plan.columns if column.key in row.paper
-        )
-        told = f"  paper: {paper}" if paper else ""
-        print(f"{row.key:{wide}}  {runs[row.key].fingerprint}  {row.label:{label}}{told}".rstrip())
+        known = (column for column in plan.columns if column.key in row.paper)
+        paper = ", ".join(f"{column.label} {row.paper[column.key]:g}" for column in known)
+        paper = f"  paper: {paper}" if paper else ""
+        lines.append(f"{row.key:{wide}}  {runs[row.key].fingerprint}  {row.label:{label}}{paper}".rstrip())
         changes = [f"{path}={value!r}" for path, value in row.overrides.items()]
-        for line in [f"base {row.base}"] * bool(row.base) + changes + [row.note] * bool(row.note):
-            print(f"{'':{wide}}  {line}")
-    if plan.reference:
-        print(f"\n{plan.reference}")
+        more = [f"base {row.base}"] * bool(row.base) + changes + [row.note] * bool(row.note)
+        lines += [f"{'':{wide}}  {line}" for line in more]
+    return [*lines, "", plan.reference] if plan.reference else lines
 
 
-def show_sweep(name: str, sets: Sequence[str]) -> None:
-    """Print a sweep: what it searches, and the points it starts from with their fingerprints."""
-    from dupl.cli.sweep import searched
-    from dupl.config import overrides
-    from dupl.plans.sweep import load
-
-    sweep = load(name, overrides.parse(sets))
+def show_sweep(name: str, overrides: Sequence[str]) -> list[str]:
+    """Return a sweep: what it searches, and the points it starts from with their fingerprints."""
+    sweep = api.load_sweep(name, overrides)
     lines = [f"{sweep.doc.strip() or sweep.title}\n", f"base {sweep.base}"]
     lines += [f"every trial: {path} = {value!r}" for path, value in sweep.set.items()]
-    lines += [*searched(sweep), "starts from"]
+    lines += [*api.describe_search(sweep), "starts from"]
     for i, planned in enumerate(map(sweep.run, sweep.start_from)):
         lines.append(f"    trial {i}  {planned.fingerprint}  {planned.row}")
-    print("\n".join([*lines, f"{sweep.trials} trials of {sweep.evaluations} evaluations each"]))
+    return [*lines, f"{sweep.trials} trials of {sweep.evaluations} evaluations each"]
 
 
-def _status_lines(run: Any) -> str:
-    status = run.status
+def _status_lines(folder: str, status: Status) -> list[str]:
     lines = [
-        f"run          {run.path}",
+        f"run          {folder}",
         f"state        {status.state}, iteration {status.iteration} of {status.iterations}",
+        f"trained      {status.seconds:.0f} s on {status.host}, seed {status.seed}",
+        f"code         {status.commit or 'no checkout'}{' with changes' if status.dirty else ''}",
+        f"versions     {', '.join(f'{k} {v}' for k, v in (status.versions or {}).items() if v)}",
+        f"command      {' '.join(status.command)}",
     ]
-    lines.append(f"trained      {status.seconds:.0f} s on {status.host}, seed {status.seed}")
-    lines.append(f"code         {status.commit or 'no checkout'}{' with changes' if status.dirty else ''}")
-    lines.append(f"versions     {', '.join(f'{k} {v}' for k, v in (status.versions or {}).items() if v)}")
-    lines.append(f"command      {' '.join(status.command)}")
-    if status.error:
-        lines.append(f"error        {status.error}")
-    return "\n".join(lines)
+    return [*lines, f"error        {status.error}"] if status.error else lines

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dupl.cli.common import command, stderr
-from dupl.errors import RunError, UserError
+from dupl import api
+from dupl.cli.common import command, say, stderr
 
 
 def add_sync(commands: Any) -> None:
@@ -26,38 +26,24 @@ def add_sync(commands: Any) -> None:
 
 
 def run_sync(arguments: argparse.Namespace) -> int:
-    """``dupl sync``."""
-    from dupl.track import choice, sync
-
-    waiting: dict[str, list[sync.Upload]] = {}
-    console, failed = stderr(), {}
-    found = [s for s in sync.find(arguments.folders or [Path("runs")]) if not s.done]
-    working = {s.id: s.path for s in found if s.busy}
+    """Run ``dupl sync``."""
+    tell = say(stderr())
+    waiting, working = api.find_uploads(arguments.folders or ["runs"])
     for name, path in working.items():
-        console.print(f"{name} is still at work, not uploaded: {path}", soft_wrap=True)
-    for stretch in found:
-        if stretch.id not in working:
-            waiting.setdefault(stretch.id, []).append(stretch)
+        tell(f"{name} is still training, not uploaded: {path}")
     if not waiting:
         print("nothing to upload")
         return 0
     if arguments.dry_run:
-        for stretch in (s for stretches in waiting.values() for s in stretches):
-            print(f"{stretch.id}  {stretch.path}")
+        for part in (part for parts in waiting.values() for part in parts):
+            print(f"{part.id}  {part.path}")
         return 0
-    if not choice.installed():
-        raise UserError(f"wandb is not installed: {choice.INSTALL}")
-    if choice.account() is None:
-        raise UserError("no wandb account is set up: wandb login, or WANDB_API_KEY=...")
-    if reason := choice.unreachable():
-        raise RunError(f"wandb cannot be reached, nothing was uploaded: {reason}")
-    for number, (name, stretches) in enumerate(waiting.items(), 1):
-        console.print(f"{number}/{len(waiting)}  {stretches[0].path}", soft_wrap=True)
-        if reason := sync.upload(stretches):
-            failed[name] = reason
-            console.print(f"not uploaded: {reason}", soft_wrap=True, markup=False)
+
+    def end(name: str, reason: str | None) -> None:
+        if reason:
+            tell(f"not uploaded: {reason}")
         else:
-            print(f"{name}  {stretches[0].path}")
-    if failed:
-        raise RunError(f"{len(failed)} of {len(waiting)} runs were not uploaded: repeat dupl sync, it does the rest")
+            print(f"{name}  {waiting[name][0].path}")
+
+    api.upload(waiting, lambda number, name: tell(f"{number}/{len(waiting)}  {waiting[name][0].path}"), end)
     return 0

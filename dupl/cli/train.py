@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
-from dupl.cli.common import command, default_folder, recipe_options, resolved, stderr, wandb_option
+from dupl import api
+from dupl.cli.common import RECIPE, command, recipe_options, stderr, wandb_option
+from dupl.errors import UserError
+
+SHORT_DEMO = "DUPL_DEMO_ITERATIONS"  # the variable by which an automatic check shortens the demo
 
 
 def add_demo(commands: Any) -> None:
@@ -15,25 +20,24 @@ def add_demo(commands: Any) -> None:
         commands,
         "demo",
         run_demo,
-        "train, evaluate and look, on embedded scenes, with all five components on",
-        "  dupl demo\n  dupl demo --work-dir my-demo\n  dupl demo --resume            go on after an interruption\n",
+        "train, evaluate and look, on synthetic scenes, with all five components on",
+        "  dupl demo\n  dupl demo --work-dir my-demo\n  dupl demo --resume            continue after an interruption\n",
     )
     parser.add_argument("--work-dir", type=Path, help="the run's folder; runs/demo-toy-FINGERPRINT by default")
-    parser.add_argument("--resume", action="store_true", help="go on with an interrupted demo")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted demo")
     wandb_option(parser)
     recipe_options(parser)
 
 
 def run_demo(arguments: argparse.Namespace) -> int:
-    """``dupl demo``."""
-    from dupl.track.choice import choose
-
-    config, wandb = resolved("demo/toy", arguments.set), choose(arguments.wandb).mode
-
-    from dupl.engine.demo import demo
-
-    folder = arguments.work_dir or default_folder("demo/toy", config)
-    demo(config, folder, resume=arguments.resume, wandb=wandb, console=stderr())
+    """Run ``dupl demo``."""
+    console, changes = stderr(), api.override_values(arguments.set)
+    if short := os.environ.get(SHORT_DEMO):
+        if not short.isdecimal() or int(short) == 0:
+            raise UserError(f"{SHORT_DEMO} is {short}: give a number of iterations, at least 1, or unset it")
+        changes["schedule.iterations"] = int(short)
+        console.print(f"{SHORT_DEMO} is set: the demo trains {short} iterations")
+    api.demo(arguments.work_dir, changes, resume=arguments.resume, wandb=arguments.wandb, console=console)
     return 0
 
 
@@ -51,38 +55,28 @@ def add_train(commands: Any) -> None:
         "  dupl train voc/dupl --wandb offline                      dupl sync uploads it later\n"
         "  torchrun --nproc-per-node 2 -m dupl train voc/dupl --launcher pytorch\n",
     )
-    parser.add_argument("recipe", help="a name that `dupl show` lists, or a file")
+    parser.add_argument("recipe", help=RECIPE)
     parser.add_argument("--work-dir", type=Path, help="the run's folder; runs/RECIPE-FINGERPRINT by default")
-    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint, exactly")
+    parser.add_argument("--resume", action="store_true", help="continue from the newest checkpoint, exactly")
     parser.add_argument(
         "--launcher",
         choices=["none", "pytorch", "slurm", "mpi"],
         default="none",
-        help="for several processes",
+        help="what started the processes, where there are several",
     )
     wandb_option(parser)
     recipe_options(parser)
 
 
 def run_train(arguments: argparse.Namespace) -> int:
-    """``dupl train``."""
-    from dupl.track.choice import check_backends, choose
-
-    config = resolved(arguments.recipe, arguments.set)  # before the imports: mistakes are reported at once
-    check_backends(config.runtime.vis_backends)
-    wandb = choose(arguments.wandb).mode
-
-    from dupl.engine.pictures import draw
-    from dupl.engine.training.train import train
-    from dupl.runs.run import Run
-
-    folder = arguments.work_dir or default_folder(arguments.recipe, config)
-    console = stderr()
-
-    def picture(run: Run) -> None:
-        for path in draw(run, config):
-            console.print(f"look at {path}", soft_wrap=True)
-
-    launcher = arguments.launcher
-    train(config, folder, resume=arguments.resume, launcher=launcher, wandb=wandb, console=console, at_end=picture)
+    """Run ``dupl train``."""
+    api.train(
+        arguments.recipe,
+        arguments.work_dir,
+        arguments.set,
+        resume=arguments.resume,
+        launcher=arguments.launcher,
+        wandb=arguments.wandb,
+        console=stderr(),
+    )
     return 0

@@ -56,6 +56,10 @@ class Schema:
         for fault in self.faults(values):
             raise fault.at(where(fault.path))
 
+    def required(self) -> list[str]:
+        """Return the sections that every config has."""
+        return [field.name for field in self.root.fields.values() if field.default is REQUIRED]
+
     def unknown_keys(self, values: Mapping[str, Any]) -> list[str]:
         """Return the paths that the schema does not have."""
         return [fault.path for fault in self.faults(values) if isinstance(fault, UnknownKey)]

@@ -67,7 +67,7 @@ def _from_polygons(polygons: list[Any], height: int, width: int) -> NDArray[np.b
     try:
         from pycocotools import mask as drawing
     except ImportError:
-        raise UserError("COCO's polygons are drawn by pycocotools: pip install 'dupl-lab[coco]'") from None
+        raise UserError('pycocotools, which draws COCO polygons, is not installed: pip install ".[coco]"') from None
     checked = [_checked(polygon, height, width) for polygon in polygons]
     drawn = [polygon for polygon in checked if len(polygon) >= 6]
     if not drawn:

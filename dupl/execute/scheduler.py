@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any, Literal
 
 from dupl.errors import UserError
+from dupl.execute.eta import iteration_now
 from dupl.execute.executor import Executor, Handle
 from dupl.execute.job import Job
 from dupl.execute.worker import HANG, Order, place_of, stop_file
@@ -56,6 +57,24 @@ class Progress:
     begun: bool = False
     run: StoredRun | None = None
     over: str = ""
+
+    @property
+    def settled(self) -> bool:
+        """Whether the job has ended, one way or another."""
+        return self.state in SETTLED
+
+    @property
+    def iterations(self) -> str:
+        """How far the run is, as "120/420"; "" before it is created."""
+        return f"{iteration_now(self.run)}/{self.run.status.iterations or '?'}" if self.run is not None else ""
+
+    @property
+    def note(self) -> str:
+        """Where somebody else's run is executed, or why the last attempt failed; "" where there is nothing to say."""
+        if self.state == "elsewhere":
+            return self.where
+        failed = self.state != "finished" and self.errors
+        return f"attempt {len(self.errors)} failed: {self.errors[-1]}" if failed else ""
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class SlurmExecutor:
         try:
             import submitit
         except ImportError:
-            raise UserError("--executor slurm needs submitit: pip install 'dupl-lab[slurm]'") from None
+            raise UserError('--executor slurm needs submitit: pip install ".[slurm]"') from None
         self.gpus = 1 if per_run is None else per_run
         self.slots = 10**6 if jobs is None else jobs
         parameters = {**DEFAULTS, "cpus_per_task": cpus, "gpus_per_node": self.gpus, **(settings or {})}

@@ -42,6 +42,10 @@ class News:
     what: str
     text: str = ""
 
+    def __str__(self) -> str:
+        """Return it as a line."""
+        return f"trial {self.number} {self.what}" + (f": {self.text}" if self.text else "")
+
 
 class Attempt:
     """One worker's work on one trial."""

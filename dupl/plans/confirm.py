@@ -1,4 +1,4 @@
-"""The end of a sweep: a plan of its best points and the paper's, judged on data that the search never saw."""
+"""Confirm a sweep: a plan of its best points and the paper's, evaluated on data that the search never saw."""
 
 from __future__ import annotations
 
@@ -6,29 +6,61 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dupl.atomic import atomic_write
 from dupl.config import catalogue
 from dupl.errors import UserError
 from dupl.plans.plan_file import merge
-from dupl.plans.study import FOLDER
+from dupl.plans.samplers import quiet_optuna
+from dupl.plans.study import FOLDER, best_trials, open_study
 from dupl.plans.sweep import HOURS, Sweep
 
-PAPER = "paper"  # key of the row that differences are against
+PAPER = "paper"  # key of the row that the others are compared with
 
-Told = tuple[int, Mapping[str, Any], Sequence[float]]
+Point = tuple[int, Mapping[str, Any], Sequence[float]]  # number, parameters and values of a trial
 
 
 def confirm_file(sweep: Sweep, root: str | Path) -> Path:
-    """Where the plan is kept; as long as it is there, no other points are chosen."""
+    """Return the file of the plan; as long as it exists, no other points are chosen."""
     return Path(root) / FOLDER / f"{sweep.study}-confirm.py"
 
 
-def confirm_text(sweep: Sweep, best: Sequence[Told], count: int, seeds: Sequence[int]) -> str:
-    """The plan file.
+def confirm(
+    sweep: Sweep, root: str | Path, count: int, seeds: Sequence[int], storage: str | None = None, write: bool = True
+) -> tuple[Path, str, bool]:
+    """Choose the best points of a sweep and write the plan that confirms them, unless that was done before.
 
     Args:
-        sweep: Whose.
-        best: Number, parameters and values of trials, the best first, each point once.
-        count: Of points besides the paper's.
+        sweep: The sweep.
+        root: The store.
+        count: How many points to take besides the paper's.
+        seeds: Each point is trained with each.
+        storage: URL of the study; None is SQLite in the store.
+        write: Whether to write the plan.
+
+    Returns:
+        The file, its text, and whether it was there before.
+
+    Raises:
+        UserError: There is no study, or no trial besides the paper's point is complete.
+    """
+    path = confirm_file(sweep, root)
+    if path.is_file():
+        return path, path.read_text(encoding="utf-8"), True
+    with quiet_optuna():
+        best = best_trials(sweep, open_study(sweep, storage, root))
+    text = confirm_text(sweep, [(t.number, t.params, t.values) for t in best], count, seeds)
+    if write:
+        atomic_write(path, text)
+    return path, text, False
+
+
+def confirm_text(sweep: Sweep, best: Sequence[Point], count: int, seeds: Sequence[int]) -> str:
+    """Return the text of the plan file.
+
+    Args:
+        sweep: The sweep.
+        best: Trials, the best first, each point once.
+        count: How many points to take besides the paper's.
         seeds: Each point is trained with each.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Optuna's samplers and pruners by name, and Optuna without its own messages."""
+"""Build Optuna's samplers and pruners from their names, and silence its messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dupl.config.kinds import Fault
-from dupl.errors import UserError
 from dupl.plans.plan_file import unknown
 
 if TYPE_CHECKING:
@@ -40,15 +39,9 @@ PRUNERS: dict[str, dict[str, Any]] = {  # steps are evaluations, from 1 on
 
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
-    """Silence Optuna's own messages below warnings.
+    """Silence Optuna's own messages and its warnings about experimental features."""
+    import optuna
 
-    Raises:
-        UserError: Optuna is not installed.
-    """
-    try:
-        import optuna
-    except ModuleNotFoundError:
-        raise UserError("sweeps need Optuna: pip install 'dupl-lab[sweep]'") from None
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

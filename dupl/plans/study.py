@@ -15,6 +15,7 @@ from dupl.plans.samplers import make_pruner, make_sampler
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
     from pandas import DataFrame
 
     from dupl.plans.sweep import Sweep
@@ -54,7 +55,7 @@ def open_storage(url: str) -> BaseStorage:
             proxy = storages.GrpcStorageProxy(host=host, port=int(port))
             proxy.wait_server_ready(timeout=WAIT)
         except ImportError:
-            raise UserError("--storage grpc needs packages: pip install 'dupl-lab[sweep]'") from None
+            raise UserError('--storage grpc needs grpcio and protobuf: pip install ".[grpc]"') from None
         except ConnectionError:
             raise UserError(f"--storage {url}: nobody answers there within {WAIT:g} s") from None
         return proxy
@@ -69,7 +70,7 @@ def open_storage(url: str) -> BaseStorage:
     try:
         return _first_to_create(lambda: storages.get_storage(storages.RDBStorage(url, engine_kwargs=options)))
     except (ImportError, ModuleNotFoundError):
-        raise UserError("--storage postgresql needs a driver: pip install 'dupl-lab[postgres]'") from None
+        raise UserError('--storage postgresql needs a driver: pip install ".[postgres]"') from None
     except optuna.exceptions.StorageInternalError as error:
         raise UserError(f"--storage {shown(url)}: {' '.join(str(error.__cause__ or error).split())}") from None
     except Exception as error:
@@ -132,6 +133,24 @@ def open_study(
     if study.metric_names != [metric for metric, _ in sweep.goal]:
         study.set_metric_names([metric for metric, _ in sweep.goal])
     return study
+
+
+def best_trials(sweep: Sweep, study: Study) -> list[FrozenTrial]:
+    """Return the trials with a value, the best first and each run once; of several goals those of the front.
+
+    Args:
+        sweep: Whose first goal orders them.
+        study: Its study.
+    """
+    from optuna.trial import TrialState
+
+    direction = sweep.goal[0][1]
+    found = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(sweep.goal) > 1:
+        front = {trial.number for trial in study.best_trials}
+        found = [trial for trial in found if trial.number in front]
+    found = sorted(found, key=lambda t: -t.values[0] if direction == "maximize" else t.values[0])
+    return list({trial.user_attrs.get("run", trial.number): trial for trial in reversed(found)}.values())[::-1]
 
 
 def trials(study: Study) -> DataFrame:

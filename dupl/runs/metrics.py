@@ -43,6 +43,11 @@ def iou(tp: Counts, fp: Counts, fn: Counts) -> NDArray[np.float64]:
     return percent(tp, tp + fp + fn)
 
 
+def class_iou(tp: Counts, fp: Counts, fn: Counts) -> NDArray[np.float64]:
+    """Return the IoU of classes in percent; NaN also for a class that the truth does not contain."""
+    return np.where(tp + fn > 0, iou(tp, fp, fn), np.nan)
+
+
 def precision(tp: Counts, fp: Counts) -> NDArray[np.float64]:
     """Return TP / (TP + FP) in percent."""
     return percent(tp, tp + fp)
@@ -91,12 +96,11 @@ class ClassTable:
     @classmethod
     def of_counts(cls, tp: Counts, fp: Counts, fn: Counts) -> ClassTable:
         """Compute the figures from pixels by class, in arrays of one shape."""
-        there = tp + fn > 0
         return cls(
-            iou=np.where(there, iou(tp, fp, fn), np.nan),
+            iou=class_iou(tp, fp, fn),
             precision=precision(tp, fp),
             recall=recall(tp, fn),
-            f1=np.where(there, f1(tp, fp, fn), np.nan),
+            f1=np.where(tp + fn > 0, f1(tp, fp, fn), np.nan),
             oa_rate=oa_rate(tp, fp),
             pixels=tp + fn,
         )

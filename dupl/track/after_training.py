@@ -1,4 +1,4 @@
-"""What comes to wandb when training is done: evaluations of a run, the table of a plan. Nothing here raises."""
+"""Log to wandb after training: evaluations of a run, the table of a plan. A failure is a warning, not an error."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from dupl.runs import layout
 from dupl.runs.process import at_work
 from dupl.runs.run import Run
 from dupl.runs.status import written_at
-from dupl.track.choice import PROJECT, Choice, Names, choose, identity, names
+from dupl.track.choice import PROJECT, RunNames, TrackingChoice, choose, identity, names
 from dupl.track.run_files import evaluation_row, settings, summary
-from dupl.track.wandb_process import Table, Tracker
+from dupl.track.wandb_process import TrackedTable, Tracker
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def choose_later(flag: str | None, folder: Path, environ: Mapping[str, str] = os.environ) -> Choice:
-    """The mode for what comes later: as `choose` has it, but off for a run that wandb does not have, unless asked for.
+def choose_later(flag: str | None, folder: Path, environ: Mapping[str, str] = os.environ) -> TrackingChoice:
+    """Choose the mode for logging after training: as `choose`, but off for an untracked run without a flag.
 
     Args:
-        flag: What the command line says; None where it says nothing.
+        flag: Of the command line; None where it was not given.
         folder: Of the run.
         environ: The environment.
 
@@ -32,27 +32,27 @@ def choose_later(flag: str | None, folder: Path, environ: Mapping[str, str] = os
         UserError: As `choose`.
     """
     if flag is None and not (folder / layout.TRACKER).is_file():
-        return Choice("off", "the run was not tracked")
+        return TrackingChoice("off", "the run was not tracked")
     return choose(flag, environ)
 
 
 def log_evaluations(run: Run, folders: Sequence[Path], mode: str, warn: Callable[[str], None]) -> None:
-    """Put evaluations on the wandb run of their run, at the iteration of their weights.
+    """Log evaluations to the wandb run of their run, at the iteration of their weights.
 
-    The summary of the run is sent again, so that what is recorded here is whole by itself.
+    The summary of the run is sent again, so that this record is complete by itself.
 
     Args:
-        run: Which was evaluated; one that is at work is left alone.
+        run: Which was evaluated; a run that is training is skipped.
         folders: What ``dupl eval`` wrote.
         mode: "off", "offline" or "online".
-        warn: Takes the one warning.
+        warn: Receives the one warning.
     """
     if mode == "off":
         return
     try:
         status = run.status
         if status.state == "running" and at_work(status, written_at(run.path)) is not False:
-            return warn("wandb: the run is still at work: its evaluation is not put there")
+            return warn("wandb: the run is still at work: its evaluation is not logged")
         known = settings(run, names(run.path.name, status.seed, ()), mode)
         rows = [evaluation_row(folder) for folder in folders]
         tracker = Tracker(run.path, known, warn, "the evaluation is written")
@@ -72,27 +72,27 @@ def log_table(
     warn: Callable[[str], None],
     environ: Mapping[str, str] = os.environ,
 ) -> None:
-    """Put the table of a plan on wandb, as a run of job type "table" in the plan's group.
+    """Log the table of a plan to wandb, as a run of job type "table" in the plan's group.
 
-    A further call for the same folder goes on with that run.
+    A further call for the same folder resumes that run.
 
     Args:
         frame: The table; its index is left out.
         plan: Name of the plan.
         folder: Where the run keeps its ``wandb/`` and its id.
         mode: "off", "offline" or "online", as `dupl.track.choice.choose` says.
-        warn: Takes the one warning.
+        warn: Receives the one warning.
         environ: The environment.
     """
     if mode == "off":
         return
     stem = re.sub("[^A-Za-z0-9_.-]+", "-", plan)
-    called = Names(environ.get("WANDB_PROJECT") or PROJECT, plan, "table", f"{plan}, table", ())
+    called = RunNames(environ.get("WANDB_PROJECT") or PROJECT, plan, "table", f"{plan}, table", ())
     try:
         known = identity(folder, f"{stem}-table", called)
         tracker = Tracker(folder, {**known, "mode": mode}, warn, "the table is in dupl report")
         plain = frame.astype(object).where(frame.notna(), None)
-        tracker.log({"table": Table([str(c) for c in frame.columns], plain.to_numpy().tolist())})
+        tracker.log({"table": TrackedTable([str(c) for c in frame.columns], plain.to_numpy().tolist())})
         tracker.close()
     except Exception as error:
         warn(f"wandb: the table was not logged: {type(error).__name__}: {error}")

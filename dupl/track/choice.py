@@ -1,4 +1,4 @@
-"""Tracking by wandb, without torch and wandb: whether to, and under which names."""
+"""Decide whether a run is tracked by wandb, and under which names; needs neither torch nor wandb."""
 
 from __future__ import annotations
 
@@ -29,31 +29,25 @@ WANDB_MODES: dict[str, Mode] = {
     "disabled": "off",
 }
 PROJECT = "dupl"
+# The package of each backend, which is also the name of its extra.
 BACKENDS = {"TensorboardVisBackend": "tensorboard", "MLflowVisBackend": "mlflow", "AimVisBackend": "aim"}
-INSTALL = 'pip install "dupl-lab[track]"'
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A mode and where it comes from, for people."""
+class TrackingChoice:
+    """A mode and the reason for it, in words."""
 
     mode: Mode
     why: str
 
 
-def installed() -> bool:
-    """Whether wandb can be imported; the folder ``./wandb`` that offline runs leave behind is not it."""
-    spec = importlib.util.find_spec("wandb")
-    return spec is not None and spec.origin is not None
-
-
 def server(environ: Mapping[str, str] = os.environ) -> str:
-    """Address of wandb's server."""
+    """Return the address of wandb's server."""
     return environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
 
 
 def unreachable(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Why the server does not answer; None where it does, whatever it says."""
+    """Return why the server does not answer; None where it does, even with an error."""
     try:
         urlopen(Request(server(environ), method="HEAD"), timeout=10).close()
     except HTTPError:
@@ -64,9 +58,9 @@ def unreachable(environ: Mapping[str, str] = os.environ) -> str | None:
 
 
 def account(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Where an account is set up, as wandb itself looks for one: a variable or the netrc file; None where nowhere.
+    """Return where an account is set up, as wandb looks for one: a variable or the netrc file; None without one.
 
-    Only whether there is an entry is looked at; nothing is asked of the server.
+    Only the presence of an entry counts; the server is not asked.
     """
     for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"):
         if environ.get(name):
@@ -84,23 +78,25 @@ def account(environ: Mapping[str, str] = os.environ) -> str | None:
 
 
 def check_backends(backends: Sequence[Mapping[str, Any]]) -> None:
-    """Know before training whether the packages of mmengine's backends are there.
+    """Check before training that the packages of mmengine's visualization backends are installed.
 
     Args:
         backends: The recipe's ``runtime.vis_backends``.
 
     Raises:
-        UserError: One is missing.
+        UserError: A package is missing.
     """
     for backend in backends:
         name = str(backend.get("type"))
         package = BACKENDS.get(name)
         if package is not None and importlib.util.find_spec(package) is None:
-            raise UserError(f"runtime.vis_backends names {name}: pip install {package}, or take it off the list")
+            raise UserError(
+                f'runtime.vis_backends names {name}: pip install ".[{package}]", or remove it from the list'
+            )
 
 
 def entity() -> str:
-    """The account's own entity, asked of the server.
+    """Ask the server for the account's entity.
 
     Raises:
         UserError: The server does not tell.
@@ -116,42 +112,39 @@ def entity() -> str:
     return str(name)
 
 
-def choose(flag: str | None = None, environ: Mapping[str, str] = os.environ) -> Choice:
-    """The mode: the flag's, else WANDB_MODE's, else online with an account and offline without one.
+def choose(flag: str | None = None, environ: Mapping[str, str] = os.environ) -> TrackingChoice:
+    """Choose the mode: the flag's, else WANDB_MODE's, else online with an account and offline without one.
 
     Args:
-        flag: What the command line says; None where it says nothing.
+        flag: Of the command line; None where it was not given.
         environ: The environment.
 
     Raises:
-        UserError: The flag asks for what cannot be: wandb is not installed, or online without an account.
+        UserError: The flag or WANDB_MODE is unknown, or the flag asks for online without an account.
     """
     if flag == "off":
-        return Choice("off", "--wandb off")
-    there = installed()
+        return TrackingChoice("off", "--wandb off")
     if flag is not None:
         if flag not in MODES:
             raise UserError(f"--wandb {flag}: choose from {', '.join(MODES)}")
-        if not there:
-            raise UserError(f"--wandb {flag}: wandb is not installed: {INSTALL}")
         if flag == "online" and account(environ) is None:
             raise UserError("--wandb online: no account is set up: wandb login, or --wandb offline and dupl sync later")
-        return Choice(cast(Mode, flag), f"--wandb {flag}")
-    if not there:
-        return Choice("off", "wandb is not installed")
+        return TrackingChoice(cast(Mode, flag), f"--wandb {flag}")
     if name := environ.get("WANDB_MODE"):
         mode = WANDB_MODES.get(name)
         if mode is None:
             raise UserError(f"WANDB_MODE is {name}: choose online, offline or disabled")
         if mode == "online" and account(environ) is None:
-            return Choice("offline", f"WANDB_MODE is {name}, but no account is set up")
-        return Choice(mode, f"WANDB_MODE is {name}")
+            return TrackingChoice("offline", f"WANDB_MODE is {name}, but no account is set up")
+        return TrackingChoice(mode, f"WANDB_MODE is {name}")
     place = account(environ)
-    return Choice("online", f"account in {place}") if place else Choice("offline", "no account is set up")
+    return (
+        TrackingChoice("online", f"account in {place}") if place else TrackingChoice("offline", "no account is set up")
+    )
 
 
 @dataclass(frozen=True)
-class Names:
+class RunNames:
     """What a run is called on wandb.
 
     Attributes:
@@ -169,8 +162,8 @@ class Names:
     tags: tuple[str, ...]
 
 
-def names(folder: str, seed: int, tags: Sequence[str], environ: Mapping[str, str] = os.environ) -> Names:
-    """Names from DUPL_PLAN and DUPL_ROW, which ``dupl ablate`` sets; else from wandb's own variables, else the folder.
+def names(folder: str, seed: int, tags: Sequence[str], environ: Mapping[str, str] = os.environ) -> RunNames:
+    """Return names by DUPL_PLAN and DUPL_ROW, which ``dupl ablate`` sets, else wandb's variables, else the folder.
 
     Args:
         folder: Name of the run's folder.
@@ -179,7 +172,7 @@ def names(folder: str, seed: int, tags: Sequence[str], environ: Mapping[str, str
         environ: The environment.
     """
     plan, row = environ.get("DUPL_PLAN"), environ.get("DUPL_ROW")
-    return Names(
+    return RunNames(
         project=environ.get("WANDB_PROJECT") or PROJECT,
         group=plan or environ.get("WANDB_RUN_GROUP") or None,
         job_type=row or environ.get("WANDB_JOB_TYPE") or "train",
@@ -188,8 +181,8 @@ def names(folder: str, seed: int, tags: Sequence[str], environ: Mapping[str, str
     )
 
 
-def identity(folder: Path, stem: str, called: Names) -> dict[str, Any]:
-    """Id and names of a run on wandb: those it began under, or new ones, kept in its folder.
+def identity(folder: Path, stem: str, called: RunNames) -> dict[str, Any]:
+    """Return id and names of a run on wandb: those that it began under, or new ones, which its folder keeps.
 
     Args:
         folder: Of the run.
@@ -199,9 +192,9 @@ def identity(folder: Path, stem: str, called: Names) -> dict[str, Any]:
     run, fresh = Run(folder), {**asdict(called), "tags": list(called.tags)}
     try:
         known = run.read_json(layout.TRACKER)
-        mine = {name: known[name] for name in fresh if name in known}  # nothing else: a stranger may have written it
+        mine = {name: known[name] for name in fresh if name in known}  # nothing else: anyone may have written the file
         return {**fresh, **mine, "id": str(known["id"]), "project": str(known["project"])}
-    except (UserError, KeyError, TypeError):  # none yet, or damaged: a new one is better than none
+    except (UserError, KeyError, TypeError):  # missing or corrupt: begin a new one
         fresh["id"] = f"{stem}-{secrets.token_hex(3)}"
         run.write_json(layout.TRACKER, fresh)
         return fresh

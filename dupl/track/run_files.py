@@ -1,4 +1,4 @@
-"""What wandb is told of a run from its files: its settings, the last and best of every scalar, evaluations."""
+"""What is logged to wandb from the files of a run: settings, the last and best of every scalar, evaluations."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from dupl.runs import layout
 from dupl.runs.evaluation_files import read_metrics
 from dupl.runs.files import read_csv
 from dupl.runs.run import Run
-from dupl.track.choice import Names, identity
-from dupl.track.wandb_process import Picture, Table
+from dupl.track.choice import RunNames, identity
+from dupl.track.wandb_process import Picture, TrackedTable
 
 TEXT = ("map", "class")  # columns of text in the tables of an evaluation
 LOWER = ("loss", "L_", "seconds", "memory_GiB")  # starts of scalars that are better when lower, beside OA
@@ -24,7 +24,7 @@ FILES = (layout.CONFIG, layout.STATUS, layout.CHANGES)  # copied with the run
 
 
 def better(name: str) -> Callable[[float, float], float] | None:
-    """What keeps the better of two values of a scalar: max or min; None where neither is better."""
+    """Return the function that keeps the better value of a scalar, max or min; None where neither is better."""
     last = name.rsplit("/", 1)[-1]
     if name.startswith(LOWER) or last == "OA" or last == "disagreement":
         return min
@@ -32,7 +32,7 @@ def better(name: str) -> Callable[[float, float], float] | None:
 
 
 def improve(best: dict[str, float], row: Mapping[str, Any]) -> dict[str, float]:
-    """Take a row of scalars into the best ones so far; those that it improves."""
+    """Update the best scalars so far with a row, and return those that it improves."""
     improved = {}
     for name, value in row.items():
         choice = better(name)
@@ -46,12 +46,12 @@ def improve(best: dict[str, float], row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def named_best(best: Mapping[str, float]) -> dict[str, float]:
-    """The best scalars as a summary has them."""
+    """Return the best scalars under their names in a summary."""
     return {f"best/{name}": value for name, value in best.items()}
 
 
 def summary(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """The last value of every scalar, and the best one where better has a meaning."""
+    """Return the last value of every scalar, and the best one where there is a better."""
     last: dict[str, float] = {}
     best: dict[str, float] = {}
     for row in rows:
@@ -60,12 +60,12 @@ def summary(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     return last | named_best(best)
 
 
-def settings(run: Run, called: Names, mode: str) -> dict[str, Any]:
-    """What a `Tracker` needs to begin a run on wandb, or to go on with it.
+def settings(run: Run, called: RunNames, mode: str) -> dict[str, Any]:
+    """Return what a `Tracker` needs to begin a run on wandb, or to resume it.
 
     Args:
         run: Of which.
-        called: Names of a run that wandb does not have yet.
+        called: Names of a run that is not on wandb yet.
         mode: "offline" or "online".
 
     Raises:
@@ -84,19 +84,19 @@ def settings(run: Run, called: Names, mode: str) -> dict[str, Any]:
     }
 
 
-def class_table(evaluation: Path) -> Table | None:
+def class_table(evaluation: Path) -> TrackedTable | None:
     """Return the figures per class of an evaluation; None where there are none."""
     return _table(evaluation / layout.PER_CLASS)
 
 
-def _table(file: Path) -> Table | None:
+def _table(file: Path) -> TrackedTable | None:
     if not file.is_file():
         return None
     rows = read_csv(file)
     numbers = [
         {name: cell if name in TEXT else float(cell) if cell else None for name, cell in r.items()} for r in rows
     ]
-    return Table(list(rows[0]) if rows else [], [list(row.values()) for row in numbers])
+    return TrackedTable(list(rows[0]) if rows else [], [list(row.values()) for row in numbers])
 
 
 def evaluation_row(folder: Path) -> dict[str, Any]:

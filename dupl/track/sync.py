@@ -1,4 +1,4 @@
-"""What wandb recorded below some folders, and its upload."""
+"""Find what wandb recorded below some folders, and upload it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dupl.runs.process import at_work
 from dupl.runs.run import Run
 from dupl.runs.status import written_at
 
-COMPLETE = "upload-complete"  # a file that says so of a stretch recorded online
+COMPLETE = "upload-complete"  # a file that marks a stretch recorded online as uploaded
 LATELY = 300.0  # seconds; wandb writes the load of the machine several times a minute
 
 
@@ -28,7 +28,7 @@ class Upload:
         path: Its folder, ``wandb/offline-run-TIME-ID`` or ``wandb/run-TIME-ID`` in the folder of a run.
         online: Whether it was recorded online; then it is here because its upload did not end.
         done: Whether it has been uploaded.
-        busy: Whether its run is still at work; an upload would take it for whole.
+        busy: Whether its run is still training; an upload would take it as finished.
     """
 
     path: Path
@@ -38,12 +38,12 @@ class Upload:
 
     @property
     def id(self) -> str:
-        """Of the run on wandb."""
+        """The id of the run on wandb."""
         return self.path.name.rpartition("run-")[2].partition("-")[2]
 
 
 def find(roots: Sequence[Path]) -> list[Upload]:
-    """The stretches below some folders, in the order they were recorded.
+    """Return the stretches below some folders, in the order in which they were recorded.
 
     Raises:
         UserError: There is no such folder.
@@ -63,7 +63,7 @@ def find(roots: Sequence[Path]) -> list[Upload]:
 
 
 def _busy(run: Run, log: Path) -> bool:
-    """Whether a run is at work; where that cannot be told from here, whether its log was written lately."""
+    """Whether a run is training; where this host cannot tell, whether its log was written lately."""
     try:
         status = run.status
         if status.state != "running":
@@ -77,10 +77,10 @@ def _busy(run: Run, log: Path) -> bool:
 def upload(stretches: Sequence[Upload], environ: Mapping[str, str] = os.environ) -> str | None:
     """Upload the stretches of one run by ``wandb sync``, in order.
 
-    wandb marks what it has uploaded, and that alone is believed: its exit code is 0 in failure too.
+    Only the marks that wandb leaves on what it has uploaded count: its exit code is 0 even on failure.
 
     Returns:
-        Why it failed, in one line; None where all of it is there.
+        Why it failed, in one line; None where everything was uploaded.
     """
     command = [sys.executable, "-m", "wandb", "sync", "--include-online", *(str(s.path) for s in stretches)]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=dict(environ))

@@ -1,4 +1,4 @@
-"""A wandb run at arm's length: another process has it, so that nothing that happens to it can touch training."""
+"""A wandb run in a process of its own, so that no failure of wandb reaches the training."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from dupl.trac
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table of a row: column names, and rows of plain values."""
+class TrackedTable:
+    """A table to log: names of columns, and rows of plain values."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
@@ -32,7 +32,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts between edges, one more of these."""
+    """Counts of the intervals between edges; there is one edge more than counts."""
 
     counts: Sequence[int]
     edges: Sequence[float]
@@ -40,12 +40,12 @@ class Histogram:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A photo with label maps that can be laid over it.
+    """A photo with label maps to overlay.
 
     Attributes:
         image: RGB, uint8 (H, W, 3).
-        caption: Below it.
-        masks: Label ids by what they are, uint8 (H, W).
+        caption: Below the photo.
+        masks: Label maps by name, ids, uint8 (H, W).
         labels: Names of the label ids.
     """
 
@@ -75,13 +75,13 @@ class Files:
 class Tracker:
     """Sends records to a process that writes them to wandb. No method raises, none waits but `close`.
 
-    Records that the process cannot take in time are dropped. The first thing that goes wrong is told, once.
+    Records that the process cannot take in time are dropped. The first failure is reported, once.
 
     Args:
         folder: Of the run; the process keeps ``wandb/`` in it.
         settings: Arguments of ``wandb.init`` and: mode, files (copied with the run), code (a folder of modules).
         warn: Takes the one warning.
-        consolation: How it ends: what is not touched.
+        consolation: How the warning ends: what the failure does not touch.
     """
 
     def __init__(
@@ -104,19 +104,19 @@ class Tracker:
             self._tell(f"{type(error).__name__}: {error}")
 
     def log(self, row: Mapping[str, Any]) -> None:
-        """One row: numbers, `Table`, `Histogram` or lists of `Picture` by name; "iter" is what they belong to."""
+        """Send one row: numbers, tables, histograms or lists of pictures by name; "iter" is its iteration."""
         self._send(("log", dict(row)))
 
     def summary(self, values: Mapping[str, Any]) -> None:
-        """Figures of the run as a whole."""
+        """Send values of the run as a whole."""
         self._send(("summary", dict(values)))
 
     def keep(self, files: Files) -> None:
-        """Files as an artifact."""
+        """Send files as an artifact."""
         self._send(("keep", files))
 
     def close(self, exit_code: int = 0) -> None:
-        """End the run and wait, for a while, until it is written; what is not lies on disk for ``dupl sync``."""
+        """End the run and wait a limited time until it is written; ``dupl sync`` uploads the rest from disk."""
         process, self.process = self.process, None
         if process is None:
             return
@@ -140,7 +140,7 @@ class Tracker:
             self._tell("it does not keep up; records are dropped")
 
     def _feed(self) -> None:
-        """Thread: records to the process, until the end."""
+        """Pass records to the process until the end (a thread)."""
         process = self.process
         if process is None or process.stdin is None:
             return
@@ -154,11 +154,11 @@ class Tracker:
                         return
         except Exception as error:
             self._tell(f"its process is gone ({type(error).__name__})")
-            while self.waiting.get()[0] != "end":  # nobody waits for what nobody reads
+            while self.waiting.get()[0] != "end":  # the queue has no reader any more
                 pass
 
     def _listen(self) -> None:
-        """Thread: the process says a line when something goes wrong."""
+        """Report what the process prints when something fails (a thread)."""
         process = self.process
         if process is None or process.stdout is None:
             return
@@ -172,7 +172,7 @@ class Tracker:
 
 
 def _start(folder: Path) -> subprocess.Popen[bytes]:
-    """The process, in a session of its own: Ctrl-C is for training."""
+    """Start the process, in a session of its own, so that Ctrl-C reaches only the training."""
     home = folder / "wandb"
     home.mkdir(parents=True, exist_ok=True)
     environ = {"WANDB_DATA_DIR": str((home / "data").resolve()), **os.environ}

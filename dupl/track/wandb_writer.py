@@ -1,4 +1,4 @@
-"""The process behind a `Tracker`: reads records from stdin, writes them to wandb, says a line when something fails."""
+"""The process behind a `Tracker`: read records from stdin, write them to wandb, print a line for each failure."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from dupl.track.sync import COMPLETE
-from dupl.track.wandb_process import Files, Histogram, Picture, Table
+from dupl.track.wandb_process import Files, Histogram, Picture, TrackedTable
 
 LEFT = 60.0  # seconds for uploading what is left at the end
 
 
 def main() -> None:
-    """Serve one run; stdout is for `Tracker` alone, whatever else prints goes to stderr, a log file."""
+    """Serve one run; stdout is for the `Tracker` alone, and all other output goes to stderr, a log file."""
     says = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     try:
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def records(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
-    """The records of a stream until its end, which may come in the middle of one where training was killed."""
+    """Yield the records of a stream until its end, which may come within a record where training was killed."""
     while True:
         try:
             yield pickle.load(stream)
@@ -39,9 +39,9 @@ def records(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
 
 
 def serve(stream: BinaryIO, say: Callable[[str], None]) -> None:
-    """Write the records of a stream; one that cannot be written is told and passed over.
+    """Write the records of a stream; one that cannot be written is reported and skipped.
 
-    A stream that ends without "end" is that of a training that was killed.
+    A stream that ends without the record "end" is that of a training that was killed.
     """
     incoming = records(stream)
     _, settings = next(incoming)
@@ -66,7 +66,7 @@ def serve(stream: BinaryIO, say: Callable[[str], None]) -> None:
 
 
 def start(settings: dict[str, Any], say: Callable[[str], None]) -> Any:
-    """Begin the run, or go on with it; offline where online fails."""
+    """Begin the run on wandb, or resume it; offline where online fails."""
     import wandb
 
     parent = os.getppid()
@@ -106,14 +106,14 @@ def start(settings: dict[str, Any], say: Callable[[str], None]) -> Any:
                 run.save(file, base_path=str(Path(file).parent), policy="now")
         if code is not None:
             run.log_code(code)
-    except Exception as error:  # the rows are worth more
+    except Exception as error:  # the rows matter more
         traceback.print_exc()
         say(f"{type(error).__name__}: {error}")
     return run
 
 
 def _stretches(settings: dict[str, Any]) -> set[Path]:
-    """Folders of what was recorded online of this run."""
+    """Return the folders of what was recorded online of this run."""
     return set(Path(settings.get("dir", "."), "wandb").glob(f"run-*-{settings.get('id')}"))
 
 
@@ -130,7 +130,7 @@ def write(run: Any, kind: str, value: Any) -> None:
 
 
 def artifact(files: Files) -> Any:
-    """Files as wandb knows them."""
+    """Return files as an artifact of wandb."""
     import wandb
 
     made = wandb.Artifact(files.name, type=files.kind)
@@ -140,10 +140,10 @@ def artifact(files: Files) -> Any:
 
 
 def dressed(value: Any) -> Any:
-    """A value as wandb knows it."""
+    """Return a value as an object of wandb."""
     import wandb
 
-    if isinstance(value, Table):
+    if isinstance(value, TrackedTable):
         return wandb.Table(columns=list(value.columns), data=[list(row) for row in value.rows])
     if isinstance(value, Histogram):
         return wandb.Histogram(np_histogram=(np.asarray(value.counts), np.asarray(value.edges)))

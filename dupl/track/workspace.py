@@ -1,4 +1,4 @@
-"""State what a dashboard shows, and build the wandb workspace from it (its HTML twin: dupl.report.pages.dashboard)."""
+"""What a dashboard shows, and the wandb workspace of it; `dupl.report.pages.dashboard` is the same as a page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KINDS = ("cam", "label", "prediction")
 
 
 @dataclass(frozen=True)
-class Chart:
+class BoardChart:
     """Scalars in one chart, a line (or a bar) for each run.
 
     Attributes:
@@ -42,8 +42,8 @@ class Board:
     """
 
     name: str
-    charts: tuple[Chart, ...] = ()
-    bars: tuple[Chart, ...] = ()
+    charts: tuple[BoardChart, ...] = ()
+    bars: tuple[BoardChart, ...] = ()
     pictures: tuple[str, ...] = ()
     table: str | None = None
     versus: tuple[str, str] | None = None
@@ -54,50 +54,50 @@ BOARDS = (
     Board(
         "Progress",
         charts=(
-            Chart("Segmentation, the better student", ("seg/best/mIoU",), "mIoU (%)"),
-            Chart("CAM, the better student", ("cam/best/mIoU",), "mIoU (%)"),
-            Chart("Loss", ("loss",)),
-            Chart("Learning rate", ("lr",)),
-            Chart("Time", ("seconds",), "s per iteration"),
+            BoardChart("Segmentation, the better student", ("seg/best/mIoU",), "mIoU (%)"),
+            BoardChart("CAM, the better student", ("cam/best/mIoU",), "mIoU (%)"),
+            BoardChart("Loss", ("loss",)),
+            BoardChart("Learning rate", ("lr",)),
+            BoardChart("Time", ("seconds",), "s per iteration"),
         ),
     ),
     Board(
         "Components",
         charts=(
-            Chart("L_cls", ("L_cls",)),
-            Chart("L_ptc", ("L_ptc",)),
-            Chart("L_dis", ("L_dis",)),
-            Chart("L_seg", ("L_seg",)),
-            Chart("L_reg", ("L_reg",)),
-            Chart("DTA: tau_h", ("tau_h",), "on a CAM"),
-            Chart("ANF: share of labelled pixels that are noise", ("noise/share",)),
-            Chart("ANF: means of the mixture, student 1", ("noise/1/mean_clean", "noise/1/mean_noisy"), "loss"),
-            Chart("ANF: images it acts on, student 1", ("noise/1/apart",), "share"),
+            BoardChart("L_cls", ("L_cls",)),
+            BoardChart("L_ptc", ("L_ptc",)),
+            BoardChart("L_dis", ("L_dis",)),
+            BoardChart("L_seg", ("L_seg",)),
+            BoardChart("L_reg", ("L_reg",)),
+            BoardChart("DTA: tau_h", ("tau_h",), "on a CAM"),
+            BoardChart("ANF: share of labelled pixels that are noise", ("noise/share",)),
+            BoardChart("ANF: means of the mixture, student 1", ("noise/1/mean_clean", "noise/1/mean_noisy"), "loss"),
+            BoardChart("ANF: images it acts on, student 1", ("noise/1/apart",), "share"),
         ),
         pictures=("noise/mixtures",),
     ),
     Board(
         "Pixels",
         charts=(
-            Chart("Supervised", ("pixels/supervised",), "share of pixels"),
-            Chart("Filtered as noise", ("pixels/filtered",), "share of pixels"),
-            Chart("Undecided", ("pixels/undecided",), "share of pixels"),
+            BoardChart("Supervised", ("pixels/supervised",), "share of pixels"),
+            BoardChart("Filtered as noise", ("pixels/filtered",), "share of pixels"),
+            BoardChart("Undecided", ("pixels/undecided",), "share of pixels"),
         ),
         pictures=tuple(f"pictures/{kind}/{student}" for kind in KINDS for student in (1, 2)),
     ),
     Board(
         "Classes",
         charts=(
-            Chart("Over-activation of CAMs, mean of the students", ("cam/mean/OA",), "OA rate (%)"),
-            Chart("Over-activation of the segmentation, averaged", ("seg/mean/OA",), "OA rate (%)"),
+            BoardChart("Over-activation of CAMs, mean of the students", ("cam/mean/OA",), "OA rate (%)"),
+            BoardChart("Over-activation of the segmentation, averaged", ("seg/mean/OA",), "OA rate (%)"),
         ),
         table="classes/table",
     ),
     Board(
         "Comparison",
         bars=(
-            Chart("Best segmentation", ("best/seg/best/mIoU",), "mIoU (%)"),
-            Chart("Best CAM", ("best/cam/best/mIoU",), "mIoU (%)"),
+            BoardChart("Best segmentation", ("best/seg/best/mIoU",), "mIoU (%)"),
+            BoardChart("Best CAM", ("best/cam/best/mIoU",), "mIoU (%)"),
         ),
         versus=("cam/mean/OA", "seg/best/mIoU"),
         differences=True,
@@ -106,7 +106,7 @@ BOARDS = (
 
 
 def workspace(entity: str, project: str, plan: str | None = None) -> Any:
-    """The dashboard as a workspace of wandb; nothing is sent.
+    """Build the dashboard as a workspace of wandb, without sending it.
 
     Args:
         entity: Whose project.
@@ -121,7 +121,9 @@ def workspace(entity: str, project: str, plan: str | None = None) -> Any:
         import wandb_workspaces.workspaces as ws
         from wandb_workspaces import expr
     except ImportError:
-        raise UserError('wandb-workspaces is not installed: pip install "dupl-lab[track]"') from None
+        raise UserError(
+            'wandb-workspaces is not installed: pip install ".[workspaces]", or dupl dashboard --local'
+        ) from None
     sections = []
     for number, board in enumerate(BOARDS):
         panels: list[Any] = [
@@ -150,11 +152,11 @@ def workspace(entity: str, project: str, plan: str | None = None) -> Any:
 
 
 def specification(made: Any) -> dict[str, Any]:
-    """What `save` would send of a workspace, as wandb's server reads it."""
+    """Return what `save` would send of a workspace, as wandb's server reads it."""
     found: Mapping[str, Any] = json.loads(made._to_model().model_dump_json(by_alias=True, exclude_none=True))
     return dict(found)
 
 
 def save(made: Any) -> str:
-    """Send a workspace to wandb; its address."""
+    """Send a workspace to wandb, and return its address."""
     return str(made.save().url)

@@ -45,7 +45,7 @@ def test_nothing_heavy_is_imported(code):
     assert seconds < 0.3
 
 
-@pytest.mark.parametrize("name", [n for n in dupl.__all__ if n not in ("DuPL", "Prediction", "build_model")])
+@pytest.mark.parametrize("name", [n for n in dupl.__all__ if n not in ("DuPL", "Prediction")])
 def test_every_public_name_is_there_without_torch(name):
     found, _ = modules(f"import dupl; dupl.{name}")
     assert "torch" not in found
@@ -63,6 +63,7 @@ def test_public_names_are_typed_and_the_same_for_type_checkers():
     block = source[source.index("if TYPE_CHECKING") : source.index("__version__")]
     named = {word.strip(" ,()") for word in block.replace("import", ",").replace("\n", ",").split(",")}
     assert set(dupl.__all__) <= named
+    assert set(dupl.__all__) - {"api", "RunError", "UserError"} <= set(dupl.api.__all__)
     for name in dupl.api.__all__:
         function = getattr(dupl.api, name)
         if inspect.isfunction(function):

@@ -183,7 +183,7 @@ def test_mistakes_are_named(coco_root: Path, monkeypatch) -> None:
     with pytest.raises(UserError, match="part is 0"):
         COCO(str(coco_root), "val", part=0)
     monkeypatch.setitem(__import__("sys").modules, "pycocotools", None)
-    with pytest.raises(UserError, match=r"pip install 'dupl-lab\[coco\]'"):
+    with pytest.raises(UserError, match=r'pip install "\.\[coco\]"'):
         COCO(str(coco_root), "val").mask(1)
     (coco_root / "annotations/instances_val2014.json").unlink()
     with pytest.raises(UserError, match=r"annotations not found: .*dupl data prepare coco"):

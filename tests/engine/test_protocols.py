@@ -246,7 +246,8 @@ class TestPanels:
 
 
 class TestNames:
-    def test_no_two_ways_share_one(self):
+    def test_no_two_ways_share_one(self, monkeypatch):
+        monkeypatch.setattr(dense_crf, "require", lambda backend: None)  # a name needs no package
         students = [(), ("1",), ("2",), ("best",), ("mean",), ("1", "mean")]
         ways = [
             {"size": size, "cam_threshold": t, "final": {"scales": scales, "over_scales": over, "size": base}, "crf": c}
@@ -268,7 +269,7 @@ class TestNames:
                     assert name.replace(".", "").replace("-", "").replace("_", "").isalnum(), name
                     what = json.dumps([protocol, who, part.facts])
                     assert facts.setdefault(name, what) == what, name
-        assert len(facts) >= 180, "fewer, and the loops above have lost a way (180 without pydensecrf)"
+        assert len(facts) >= 300, "fewer, and the loops above have lost a way"
 
     def test_who(self):
         assert Who.of([], 2) == Who.of(["best", "mean", "1", "2"], 2) == Who((0, 1), True)

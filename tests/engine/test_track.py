@@ -26,8 +26,6 @@ from dupl.runs.run import Run
 from dupl.track import wandb_process
 from dupl.track.run_files import better
 
-pytest.importorskip("wandb")
-
 MAPS = ("cam/1", "cam/2", "seg/1", "seg/2")
 
 

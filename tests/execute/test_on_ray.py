@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'dupl-lab[ray]'")
+pytest.importorskip("ray", reason='Ray is not installed: pip install ".[ray]"')
 
 CLUSTER = """
 import ray, sys

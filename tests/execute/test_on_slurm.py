@@ -6,7 +6,7 @@ import pytest
 from dupl.errors import UserError
 from dupl.execute.worker import Order
 
-pytest.importorskip("submitit", reason="submitit is not installed: pip install 'dupl-lab[slurm]'")
+pytest.importorskip("submitit", reason='submitit is not installed: pip install ".[slurm]"')
 
 
 class TestSubmitit:

@@ -15,7 +15,7 @@ import pytest
 from dupl.plans.plan import Column, Plan, Row
 from dupl.report.pages.html import environment
 from dupl.report.pages.table_view import grid_views
-from dupl.report.run_comparison import table_chart
+from dupl.report.run_comparison_charts import table_chart
 from dupl.report.tables.counts import Counts, Metric
 from dupl.report.tables.layout import chance, layout, letter, signed
 from dupl.report.tables.render import render

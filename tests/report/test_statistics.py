@@ -16,7 +16,7 @@ from scipy import stats
 
 from dupl.report.tables import counts as counts_module
 from dupl.report.tables import statistics as statistics_module
-from dupl.report.tables.behrens_fisher import Part, half_width, two_sided
+from dupl.report.tables.behrens_fisher import ErrorPart, half_width, two_sided
 from dupl.report.tables.counts import Counts, Metric
 from dupl.report.tables.statistics import (
     Draws,
@@ -281,7 +281,7 @@ class TestContrast:
         )
         alone = ((np.cov(drawn) * 30 / 29 + np.cov(left) * 29**2 / 30) / 2).mean()
         own = np.var(gains, ddof=1) / 3
-        parts = (Part(own**0.5, 2), Part((alone - own) ** 0.5, 29))
+        parts = (ErrorPart(own**0.5, 2), ErrorPart((alone - own) ** 0.5, 29))
         found = contrast([one, near], [-1, 1])
         assert found.values == pytest.approx(gains)
         assert found.high - found.value == pytest.approx(half_width(0.05, parts))
@@ -318,7 +318,7 @@ class TestContrast:
         variance = between + images
         assert variance > covariance.mean() and images > 0
         found = contrast([one, other], [-1, 1])
-        half = half_width(0.05, (Part(between**0.5, 1), Part(images**0.5, 29)))
+        half = half_width(0.05, (ErrorPart(between**0.5, 1), ErrorPart(images**0.5, 29)))
         assert (found.value, found.high - found.value) == pytest.approx((value.mean(), half))
         assert (found.p, found.seeds, found.over) == (None, 2, "seeds x images")
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
 import pytest
 
-pd = pytest.importorskip("pandas")
-pytest.importorskip("optuna", reason="importances are Optuna's")
-
-from dupl.report.pages.sweep import sweep_page  # noqa: E402
-from dupl.report.sweep import (  # noqa: E402
+from dupl.report.pages.sweep import sweep_page
+from dupl.report.sweep import (
     charts,
     importance,
 )
-from dupl.report.sweep import summary as summary_module  # noqa: E402
-from dupl.report.sweep import surface as surface_of  # noqa: E402
-from dupl.report.sweep.summary import report  # noqa: E402
-from dupl.report.sweep.text import importance_grid, summary, sweep_markdown, trial_grid  # noqa: E402
-from dupl.report.sweep.trials import Axis, SweepOutline, front, judged, ranked, spared, tally  # noqa: E402
+from dupl.report.sweep import summary as summary_module
+from dupl.report.sweep import surface as surface_of
+from dupl.report.sweep.summary import report
+from dupl.report.sweep.text import importance_grid, summary, sweep_markdown, trial_grid
+from dupl.report.sweep.trials import Axis, SweepOutline, front, judged, ranked, spared, tally
 
 EVIL = "<script>alert(1)</script> | x"
 AXES = (

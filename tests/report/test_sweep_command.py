@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import re
 
+import optuna
 import pytest
 
-optuna = pytest.importorskip("optuna", reason="sweeps need Optuna")
-
-from dupl.cli import main  # noqa: E402
-from dupl.config import catalogue  # noqa: E402
-from dupl.plans import plan as plans  # noqa: E402
-from dupl.plans import sweep as lab  # noqa: E402
-from dupl.plans.plan_file import merge  # noqa: E402
-from dupl.plans.study import open_study  # noqa: E402
-from dupl.runs.run import Run  # noqa: E402
+from dupl.cli import main
+from dupl.config import catalogue
+from dupl.plans import plan as plans
+from dupl.plans import sweep as lab
+from dupl.plans.plan_file import merge
+from dupl.plans.study import open_study
+from dupl.runs.run import Run
 
 GAMMA, FINAL, WARM = "model.noise_filter.gamma", "model.threshold.final", "warm-up"
 VALUES = {0.55: 50.0, 0.65: 46.0, 0.6: 48.5}

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from dupl.runs import metrics
 from dupl.runs.metrics import ClassTable, Tally, confusion, mean_iou, mean_oa_rate, summarise, tag_scores
 
 NAN = float("nan")
@@ -141,3 +142,28 @@ class TestTagScores:
         values = tag_scores(np.zeros((count, 3), np.float32), np.full((count, 3), -1, np.float32))
         assert np.isnan(values["mAP"])
         assert np.isnan(values["F1"])
+
+
+class TestFormulas:
+    TP, FP, FN = (np.array(pixels) for pixels in ([6, 0, 0, 0], [2, 0, 3, 0], [1, 4, 0, 0]))
+
+    def test_by_hand(self):
+        np.testing.assert_allclose(metrics.iou(self.TP, self.FP, self.FN), [100 * 6 / 9, 0, 0, NAN])
+        np.testing.assert_allclose(metrics.class_iou(self.TP, self.FP, self.FN), [100 * 6 / 9, 0, NAN, NAN])
+        np.testing.assert_allclose(metrics.precision(self.TP, self.FP), [75, NAN, 0, NAN])
+        np.testing.assert_allclose(metrics.recall(self.TP, self.FN), [100 * 6 / 7, 0, NAN, NAN])
+        np.testing.assert_allclose(metrics.f1(self.TP, self.FP, self.FN), [80, 0, 0, NAN])
+        np.testing.assert_allclose(metrics.oa_rate(self.TP, self.FP), [25, NAN, 100, NAN])
+
+    def test_a_table_of_counts_is_that_of_its_confusion(self):
+        table, same = ClassTable.of(MATRIX), ClassTable.of_counts(*metrics.counts_of(MATRIX))
+        for name in ("iou", "precision", "recall", "f1", "oa_rate", "pixels"):
+            np.testing.assert_array_equal(getattr(table, name), getattr(same, name))
+        np.testing.assert_allclose(table.f1, [100 * 12 / 17, 100 * 6 / 13, 0, NAN])
+
+    def test_f1_against_scikit_learn(self):
+        from sklearn.metrics import f1_score
+
+        truth, said = np.random.default_rng(0).integers(0, 4, (2, 500))
+        ours = metrics.f1(*metrics.counts_of(confusion(truth.astype(np.uint8), said.astype(np.uint8), 4)))
+        np.testing.assert_allclose(ours, 100 * f1_score(truth, said, average=None))

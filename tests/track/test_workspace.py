@@ -88,7 +88,6 @@ class TestCommand:
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.delenv("NETRC", raising=False)
         monkeypatch.delenv("WANDB_API_KEY", raising=False)
-        monkeypatch.setattr(choice, "installed", lambda: True)
 
     def test_the_specification_as_a_file(self, tmp_path, capsys):
         out = tmp_path / "workspace.json"

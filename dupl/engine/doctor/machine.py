@@ -34,11 +34,15 @@ NEEDED = {
     "safetensors": None,
     "matplotlib": None,
     "plotly": "6",
+    "jinja2": None,
+    "filelock": None,
+    "psutil": None,
+    "optuna": "5",
+    "cmaes": None,
+    "wandb": "0.31",
 }
 OPTIONAL = {
-    "wandb": ("track", "live tracking"),
-    "wandb-workspaces": ("track", "dupl dashboard on wandb"),
-    "optuna": ("sweep", "sweeps"),
+    "wandb-workspaces": ("workspaces", "dupl dashboard on wandb"),
     "ray": ("ray", "dupl ablate on Ray"),
     "submitit": ("slurm", "dupl ablate on Slurm"),
     "pycocotools": ("coco", "MS COCO's own masks"),
@@ -94,7 +98,7 @@ def packages() -> list[Finding]:
             found.append(Finding(name, "ok", version))
     for name, (extra, use) in OPTIONAL.items():
         version = _version(name)
-        mend = f'for {use}: pip install "dupl-lab[{extra}]"'
+        mend = f'for {use}: pip install ".[{extra}]"'
         found.append(Finding(name, "ok", version) if version else Finding(name, "note", "not installed", mend))
     return found
 
@@ -116,14 +120,14 @@ def compiler(environ: Mapping[str, str] = os.environ) -> Finding:
     for name in (environ.get("CXX"), "c++", "g++", "clang++"):
         if name and (path := shutil.which(name, path=environ.get("PATH"))):
             return Finding("compiler", "ok", path)
-    return Finding("compiler", "note", "no C++ compiler", "only pip install pydensecrf2 needs one: apt install g++")
+    return Finding("compiler", "note", "no C++ compiler", 'only pip install ".[crf]" needs one: apt install g++')
 
 
 def crf() -> Finding:
     """Backends of the dense CRF."""
     if find_spec("pydensecrf") is not None:
         return Finding("crf", "ok", "torch, and the reference pydensecrf")
-    mend = 'for the reference: pip install "dupl-lab[crf]"' if sys.version_info < (3, 13) else ""
+    mend = 'for the reference: pip install ".[crf]"' if sys.version_info < (3, 13) else ""
     return Finding("crf", "ok" if not mend else "note", "torch", mend)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dupl.config import catalogue
 from dupl.plans.commands import report_command
+from dupl.plans.describe import describe_spec
 from dupl.plans.plan import Plan, load
 from dupl.plans.plan_file import merge
 from dupl.plans.samplers import quiet_optuna
@@ -99,9 +100,7 @@ def sweep_outline(sweep: Sweep, root: str | Path, storage: str | None, command: 
         for p in sweep.space.values()
     ]
     facts = {"recipe": sweep.base}
-    for name, spec in (("sampler", sweep.sampler), ("pruner", sweep.pruner)):
-        arguments = ", ".join(f"{key}={value}" for key, value in spec.items() if key != "type")
-        facts[name] = spec["type"] + (f" ({arguments})" if arguments else "")
+    facts |= {"sampler": describe_spec(sweep.sampler), "pruner": describe_spec(sweep.pruner)}
     facts["constraints"] = "; ".join(one.text for one in sweep.constraints) or "none"
     facts["study"] = f"{sweep.study} at {shown(storage or default_url(sweep, root))}"
     facts["command"] = command

@@ -17,7 +17,7 @@ Values = NDArray[np.float64]
 STEP, ENDS = 0.02, 25.0  # of the integral over asinh(t); 25 is t = 3.6e10
 
 
-class Part(NamedTuple):
+class ErrorPart(NamedTuple):
     """One estimated part of the error of a mean.
 
     Attributes:
@@ -29,7 +29,7 @@ class Part(NamedTuple):
     df: float
 
 
-def two_sided(value: float, parts: tuple[Part, ...]) -> float:
+def two_sided(value: float, parts: tuple[ErrorPart, ...]) -> float:
     """Return the probability that an error of these parts exceeds a value in size.
 
     Args:
@@ -46,7 +46,7 @@ def two_sided(value: float, parts: tuple[Part, ...]) -> float:
     return min(1.0, float(2 * weights @ tails))
 
 
-def half_width(alpha: float, parts: tuple[Part, ...]) -> float:
+def half_width(alpha: float, parts: tuple[ErrorPart, ...]) -> float:
     """Return half the width of the interval of level 1 - alpha: the value whose `two_sided` is alpha."""
     from scipy import optimize, special
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dupl.runs.metrics import class_iou, oa_rate
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -68,13 +70,13 @@ class Metric:
         tp, fp, fn = (np.asarray(totals[..., k], float) for k in range(3))
         if self.figure == "OA":
             chosen = np.array([name != BACKGROUND for name in classes])
-            part, whole, known = fp, tp + fp, tp + fp > 0
+            values = oa_rate(tp, fp)
         else:
             chosen = np.array([self.subset is None or name in self.subset for name in classes])
-            part, whole, known = tp, tp + fp + fn, tp + fn > 0
-        known = known & chosen
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means = np.where(known, 100 * part / whole, 0).sum(-1) / known.sum(-1)
+            values = class_iou(tp, fp, fn)
+        known = chosen & ~np.isnan(values)
+        with np.errstate(invalid="ignore"):
+            means = np.where(known, values, 0).sum(-1) / known.sum(-1)
         best: Values = np.fmax.reduce(means, axis=-1)
         return best
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from dupl.plans.plan import Column, Row
 from dupl.report.tables.statistics import P_SEEDS, THREE_STAR_SEEDS, Estimate, stars
-from dupl.report.tables.table import Cell, Step, Table
+from dupl.report.tables.table import Cell, RowStep, Table
 
 MARKS = 8  # more factors than this stand in words
 NONE = "–"
@@ -188,7 +188,7 @@ def _change(cell: Cell, footnotes: Footnotes) -> Text:
     return Text(_starred(step), footnotes.add([step.note]))
 
 
-def _starred(step: Step) -> str:
+def _starred(step: RowStep) -> str:
     """A change with the stars of its corrected p value."""
     if step.change is None:
         return NONE
@@ -213,7 +213,7 @@ def _changes(table: Table, rows: Sequence[Row], footnotes: Footnotes) -> Grid:
     return _steps(table, "Changes", ("change", "against"), heads, shown, _letters(table, footnotes))
 
 
-def _told(step: Step, change: Text) -> list[Text]:
+def _told(step: RowStep, change: Text) -> list[Text]:
     if step.estimate is None:
         return [change, Text(NONE)]
     text = f"{change.text} {interval(step.estimate)}"

@@ -9,7 +9,7 @@ from dupl import cells
 from dupl.report.tables.latex import latex
 from dupl.report.tables.layout import layout
 from dupl.report.tables.markdown import markdown
-from dupl.report.tables.table import Step, Table
+from dupl.report.tables.table import RowStep, Table
 
 FORMATS = ("md", "latex", "csv")
 TIDY = (
@@ -67,7 +67,7 @@ def lines(table: Table) -> list[dict[str, object]]:
     return found
 
 
-def _figures(step: Step | None) -> dict[str, object]:
+def _figures(step: RowStep | None) -> dict[str, object]:
     if step is None:
         return {}
     found: dict[str, object] = {"change": step.label, "against": step.against, "change_value": step.change}

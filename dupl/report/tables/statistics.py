@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dupl.report.tables.behrens_fisher import Part, half_width, two_sided
+from dupl.report.tables.behrens_fisher import ErrorPart, half_width, two_sided
 from dupl.report.tables.counts import Counts, Metric, Values
 
 RESAMPLES = 2000
@@ -174,7 +174,7 @@ def _estimate(values: Values, covariance: Values | None, images: int, level: flo
     if covariance is not None:
         between = covariance[~np.eye(seeds, dtype=bool)]
         shared = max(0.0, float(covariance.mean()) - own, float(between.mean()) if seeds > 1 else 0.0)
-    parts = {"seeds": Part(own**0.5, seeds - 1), "images": Part(shared**0.5, images - 1)}
+    parts = {"seeds": ErrorPart(own**0.5, seeds - 1), "images": ErrorPart(shared**0.5, images - 1)}
     parts = {name: part for name, part in parts.items() if part.error > EXACT and part.df > 0}
     covers = [*["seeds"] * ("seeds" in parts), *["images"] * (images > 0)]
     told = tuple(map(float, values))

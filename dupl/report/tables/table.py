@@ -20,7 +20,7 @@ MANY = 3  # changed factors that still make a name
 
 
 @dataclass(frozen=True)
-class Step:
+class RowStep:
     """The change from one row to another.
 
     Attributes:
@@ -59,7 +59,7 @@ class Cell:
     values: Mapping[int, float]
     summary: Summary | None
     paper: float | None
-    step: Step | None
+    step: RowStep | None
     notes: tuple[str, ...]
     fingerprints: tuple[str, ...]
     commits: tuple[str, ...]
@@ -81,7 +81,7 @@ class Table:
 
     plan: Plan
     cells: Mapping[tuple[str, str], Cell]
-    effects: Mapping[tuple[str, str], Step]
+    effects: Mapping[tuple[str, str], RowStep]
     notes: tuple[str, ...]
     provenance: Mapping[str, str]
     cautions: Mapping[str, str] = field(default_factory=dict)
@@ -112,7 +112,7 @@ def table(
     """
     measured = {column.key: Evidence.of(column, runs, frame) for column in plan.columns}
     cells: dict[tuple[str, str], Cell] = {}
-    effects: dict[tuple[str, str], Step] = {}
+    effects: dict[tuple[str, str], RowStep] = {}
     for column in plan.columns:
         evidence = measured[column.key]
         estimates = Estimates(column.metric, evidence, load, subsets or {})
@@ -154,19 +154,19 @@ def _cautions(plan: Plan, cells: Mapping[tuple[str, str], Cell]) -> dict[str, st
     return found
 
 
-def _step(plan: Plan, row: Row, column: Column, estimates: Estimates) -> Step | None:
+def _step(plan: Plan, row: Row, column: Column, estimates: Estimates) -> RowStep | None:
     other = plan.against(row)
     if other is None:
         return None
     label, key = _label(plan, row, other), column.key
     paper = row.paper[key] - other.paper[key] if key in row.paper and key in other.paper else None
     if not estimates.evidence.values(row.key):  # the cell tells why
-        return Step(label, other.key, paper=paper)
+        return RowStep(label, other.key, paper=paper)
     names = {row.key: row.label, other.key: other.label}
-    return _told(Step(label, other.key, paper=paper), estimates.compare([other.key, row.key], [-1.0, 1.0], names))
+    return _told(RowStep(label, other.key, paper=paper), estimates.compare([other.key, row.key], [-1.0, 1.0], names))
 
 
-def _effect(plan: Plan, factor: str, estimates: Estimates) -> Step | None:
+def _effect(plan: Plan, factor: str, estimates: Estimates) -> RowStep | None:
     """A factor's marginal mean; None for one that never changes by itself."""
     weights = marginal_weights([row.has for row in plan.rows], factor)
     if weights is None:
@@ -174,15 +174,15 @@ def _effect(plan: Plan, factor: str, estimates: Estimates) -> Step | None:
     rows = [(row, weight) for row, weight in zip(plan.rows, weights, strict=True) if weight]
     names = {row.key: row.label for row, _ in rows}
     found = estimates.compare(list(names), [weight for _, weight in rows], names)
-    return _told(Step(f"+ {plan.factors[factor]}", ""), found)
+    return _told(RowStep(f"+ {plan.factors[factor]}", ""), found)
 
 
-def _told(step: Step, found: Comparison) -> Step:
+def _told(step: RowStep, found: Comparison) -> RowStep:
     p = None if found.estimate is None else found.estimate.p
     return replace(step, estimate=found.estimate, change=found.change, p=p, note=found.note)
 
 
-def _corrected(steps: Sequence[Step | None]) -> list[Step | None]:
+def _corrected(steps: Sequence[RowStep | None]) -> list[RowStep | None]:
     corrected = holm([None if step is None else step.p for step in steps])
     return [None if step is None else replace(step, p=p) for step, p in zip(steps, corrected, strict=True)]
 

@@ -1,6 +1,6 @@
 """Aim beside a run's files. A recipe names this in its _base_ instead of runtime.py, which it extends.
 
-    pip install aim
+    pip install ".[aim]"
     aim init && aim up
 
 The repository .aim lies in the current folder.

@@ -1,6 +1,6 @@
 """TensorBoard beside a run's files. A recipe names this in its _base_ instead of runtime.py, which it extends.
 
-pip install tensorboard
+pip install ".[tensorboard]"
 tensorboard --logdir runs
 """
 

@@ -12,7 +12,6 @@ import pytest
 
 from dupl.cli import main
 from dupl.engine.doctor import machine
-from dupl.track import choice
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -41,10 +40,10 @@ class TestPackages:
         assert (found["scipy"].state, found["scipy"].mend) == ("fail", "pip install scipy")
 
     def test_what_only_some_commands_need_is_a_note(self, monkeypatch):
-        found = self.install(monkeypatch, optuna="5.0")
-        assert (found["optuna"].state, found["optuna"].mend) == ("ok", "")
-        assert found["wandb"].state == "note"
-        assert found["wandb"].mend.endswith('pip install "dupl-lab[track]"')
+        found = self.install(monkeypatch, ray="2.50")
+        assert (found["ray"].state, found["ray"].mend) == ("ok", "")
+        assert found["wandb-workspaces"].state == "note"
+        assert found["wandb-workspaces"].mend.endswith('pip install ".[workspaces]"')
 
     def test_the_floors_are_those_of_the_package(self):
         text = (Path(__file__).parents[3] / "pyproject.toml").read_text()
@@ -88,7 +87,6 @@ class TestMachine:
 
     def test_tracking(self, tmp_path, monkeypatch):
         environ = {"HOME": str(tmp_path)}
-        monkeypatch.setattr(choice, "installed", lambda: True)
         assert machine.wandb(environ).found == "offline (no account is set up)"
         assert "wandb login" in machine.wandb(environ).mend
         assert machine.wandb({**environ, "WANDB_API_KEY": "k", "WANDB_MODE": "offline"}).mend == ""

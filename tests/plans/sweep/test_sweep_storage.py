@@ -37,7 +37,7 @@ def postgres_program(name: str) -> str | None:
 @pytest.fixture(scope="module")
 def postgres():
     """The URL of a PostgreSQL server of our own on loopback."""
-    pytest.importorskip("psycopg", reason="no PostgreSQL driver: pip install 'dupl-lab[postgres]'")
+    pytest.importorskip("psycopg", reason='no PostgreSQL driver: pip install ".[postgres]"')
     if any(postgres_program(name) is None for name in ("initdb", "pg_ctl")):
         pytest.skip("no PostgreSQL server here: initdb and pg_ctl are not installed")
     user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
@@ -62,7 +62,7 @@ def postgres():
 @pytest.fixture
 def grpc(lab):
     """The URL of a gRPC proxy before an SQLite file."""
-    pytest.importorskip("grpc", reason="no grpcio")
+    pytest.importorskip("grpc", reason='grpcio is not installed: pip install ".[grpc]"')
     port = free_port()
     lab.folder.mkdir(exist_ok=True)
     server = subprocess.Popen(

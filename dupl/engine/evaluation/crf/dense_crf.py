@@ -94,7 +94,7 @@ def require(backend: str) -> None:
         raise UserError(f"--crf-backend {backend}: choose from {', '.join(BACKENDS)}")
     if backend == "pydensecrf" and importlib.util.find_spec("pydensecrf") is None:
         raise UserError(
-            'pydensecrf is not installed: pip install "dupl-lab[crf]" (it needs a C++ compiler and Python below 3.13), '
+            'pydensecrf is not installed: pip install ".[crf]" (it needs a C++ compiler and Python below 3.13), '
             "or use --crf-backend torch"
         )
 

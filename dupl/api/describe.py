@@ -1,0 +1,142 @@
+"""Recipes and runs in words: what ``dupl show`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dupl.api.inference import is_run
+from dupl.api.recipes import Overrides, recipe_values
+from dupl.api.sweeps import AnySweep, load_sweep
+from dupl.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from dupl.runs.status import Status
+
+PLACES = {"DS": "students", "L_dis": "discrepancy", "DTA": "threshold", "ANF": "noise_filter", "L_reg": "consistency"}
+
+
+class Component(NamedTuple):
+    """One of the five components of a recipe.
+
+    Attributes:
+        name: As the paper calls it.
+        on: Whether it is switched on; None where its class is of a module that was not imported.
+        text: Its class and arguments.
+    """
+
+    name: str
+    on: bool | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a recipe, or the recipe of a run, consists of.
+
+    Attributes:
+        doc: What the recipe says of itself; "" of a run.
+        status: Of the run; None of a recipe.
+        fingerprint: Id of the resolved recipe.
+        components: The five components.
+        text: The resolved recipe as a file.
+    """
+
+    doc: str
+    status: Status | None
+    fingerprint: str
+    components: list[Component]
+    text: str
+
+
+def describe(recipe_or_run: str | Path, overrides: Overrides = None) -> Description:
+    """Describe a recipe, or the recipe of a run.
+
+    Args:
+        recipe_or_run: A name, a file, or a run's folder.
+        overrides: New values by path.
+
+    Raises:
+        UserError: There is neither, or it does not fit the schema.
+
+    Example:
+        >>> found = dupl.api.describe("voc/dupl", {"model.students.type": "SingleStudent"})
+        >>> [(one.name, one.on) for one in found.components][:2]
+        [('DS', False), ('L_dis', True)]
+    """
+    from dupl.config import catalogue
+    from dupl.config.fingerprint import fingerprint
+    from dupl.runs.run import Run
+
+    stored = Run(recipe_or_run) if is_run(recipe_or_run) else None
+    values = recipe_values(stored.config_path if stored is not None else recipe_or_run, overrides)
+    doc = "" if stored is not None else catalogue.docstring(recipe_or_run).strip()
+    rows = components(values["model"])
+    return Description(doc, stored.status if stored else None, fingerprint(values), rows, catalogue.to_text(values))
+
+
+def components(model: Mapping[str, Any]) -> list[Component]:
+    """Return the five components of a recipe's ``model``.
+
+    Raises:
+        UserError: A component is missing.
+
+    Example:
+        >>> [one.name for one in dupl.api.components(dupl.load_recipe("demo/toy").model)]
+        ['DS', 'L_dis', 'DTA', 'ANF', 'L_reg']
+    """
+    from dupl.config.components import find
+
+    rows = []
+    for name, key in PLACES.items():
+        if not isinstance(model.get(key), dict) or "type" not in model[key]:
+            raise UserError(f"model.{key} is missing: write dict(type=...)")
+        arguments = ", ".join(f"{k}={v!r}" for k, v in model[key].items() if k != "type")
+        component = find(str(model[key]["type"]))
+        on = None if component is None else not component.null
+        rows.append(Component(name, on, f"{model[key]['type']}({arguments})"))
+    return rows
+
+
+def describe_schema(part: str = "") -> Iterator[RenderableType]:
+    """Yield what a recipe, a plan or a sweep may hold, as tables of rich.
+
+    Args:
+        part: A section, a slot, a component, a data set, "plan" or "sweep"; all for an empty name.
+
+    Raises:
+        UserError: There is no such part; the message names the closest.
+
+    Example:
+        >>> title, *_ = dupl.api.describe_schema("schedule")
+        >>> title.plain.splitlines()[0]
+        'schedule'
+    """
+    from dupl.config.reference import tables
+    from dupl.plans.plan_file import PlanFile
+    from dupl.plans.sweep import SweepFile
+
+    return tables(part, {"plan": PlanFile, "sweep": SweepFile})
+
+
+def describe_search(sweep: AnySweep, overrides: Overrides = None) -> list[str]:
+    """Return what a sweep searches, by which goal and means, on which data, as lines.
+
+    Args:
+        sweep: A sweep, its name or its file.
+        overrides: As of `load_sweep`.
+
+    Raises:
+        UserError: There is no such sweep, or it is not valid.
+
+    Example:
+        >>> dupl.api.describe_search("demo")[:2]
+        ['goal', '    maximize seg/best/mIoU']
+    """
+    from dupl.plans.describe import describe_search as lines
+
+    return lines(load_sweep(sweep, overrides))

@@ -1,0 +1,274 @@
+"""Many runs: train what a plan lacks, search by a sweep, confirm what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dupl.api.recipes import Overrides, Wandb, check_wandb, override_values
+from dupl.api.sweeps import AnySweep, load_sweep
+from dupl.api.tables import AnyPlan, AnyStore, ablation_table, load_plan, open_store, put_table_on_wandb, table_folder
+from dupl.errors import UserError
+
+if TYPE_CHECKING:
+    from dupl.execute.ablation import Ablation, Outcome
+    from dupl.execute.place import Place
+    from dupl.execute.scheduler import Rules
+    from dupl.execute.search import Search
+
+
+def ablate(
+    plan: AnyPlan,
+    store: AnyStore = "runs",
+    *,
+    rows: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    overrides: Overrides = None,
+    place: Place | None = None,
+    rules: Rules | None = None,
+    wandb: Wandb = "off",
+) -> Outcome:
+    """Train and evaluate the runs of a plan that a store does not have yet.
+
+    What is finished is skipped, what was interrupted is continued, and several callers on any machines that share the
+    store may do this at the same time.
+
+    Args:
+        plan: A plan, its name or its file.
+        store: A store or its folder.
+        rows: Keys of rows; all by default.
+        seeds: By default the plan's.
+        overrides: Values by path for every run, such as where data lies.
+        place: Where runs are executed; by default on this machine, one per GPU.
+        rules: When to try again and when to stop.
+        wandb: "off", "offline" or "online": whether the runs are tracked; None leaves that to WANDB_MODE.
+
+    Returns:
+        How each run ended.
+
+    Raises:
+        UserError: No such plan, row or path.
+        RunError: Some runs failed.
+
+    Example:
+        >>> outcome = dupl.ablate("plan.py", "runs", place=dupl.api.Place(jobs=2, gpus=[]))
+        >>> outcome.lines(), outcome.began
+        (['6 runs: 6 finished (6 were finished before)'], False)
+    """
+    ablation = prepare_ablation(plan, store, rows=rows, seeds=seeds, overrides=overrides, place=place, wandb=wandb)
+    outcome = ablation.run(rules)
+    outcome.check()
+    return outcome
+
+
+def prepare_ablation(
+    plan: AnyPlan,
+    store: AnyStore = "runs",
+    *,
+    rows: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    overrides: Overrides = None,
+    place: Place | None = None,
+    wandb: Wandb = None,
+    dry_run: bool = False,
+) -> Ablation:
+    """Compare the runs of a plan with a store; arguments as of `ablate`.
+
+    Args:
+        plan: A plan, its name or its file.
+        store: A store or its folder.
+        rows: Keys of rows.
+        seeds: Seeds.
+        overrides: Values by path.
+        place: Where runs are executed.
+        wandb: Whether the runs are tracked.
+        dry_run: Whether it is only for `preview_ablation`; then no cluster is asked.
+
+    Returns:
+        What is left to do, whose ``run(rules, show)`` does it.
+
+    Raises:
+        UserError: No such plan, row or path, or a package that is missing.
+
+    Example:
+        >>> ablation = dupl.api.prepare_ablation("plan.py", "runs", rows=["L_reg"], dry_run=True)
+        >>> [job.title for job in ablation.jobs]
+        ['L_reg, seed 0', 'L_reg, seed 1']
+    """
+    from dupl.execute.ablation import Ablation as Prepared
+    from dupl.execute.place import Place as Somewhere
+
+    if wandb is not None:
+        check_wandb(wandb)  # before the work: what cannot be is told at once
+    made = load_plan(plan)
+    planned = made.expand(rows, seeds, override_values(overrides))
+    prepared = Prepared.prepare(made, planned, open_store(store), place or Somewhere(), dry_run)
+    return prepared.tracked(wandb)
+
+
+def preview_ablation(ablation: Ablation) -> list[str]:
+    """Return what is left to do for a plan, as lines: changes of each row, state of each run, time remaining.
+
+    Example:
+        >>> lines = dupl.api.preview_ablation(dupl.api.prepare_ablation("plan.py", "runs", dry_run=True))
+        >>> lines[-1]
+        'time remaining: none, all runs are finished'
+    """
+    from dupl.execute.preview import preview
+
+    return preview(ablation)
+
+
+def put_finished_table(
+    plan: AnyPlan,
+    store: AnyStore,
+    *,
+    seeds: Sequence[int] | None = None,
+    overrides: Overrides = None,
+    wandb: Wandb = None,
+    began: bool = True,
+    tell: Callable[[str], None] = print,
+) -> None:
+    """Log the table of a finished plan on Weights & Biases, if runs are tracked; a failure is told, not raised.
+
+    Args:
+        plan: A plan, its name or its file.
+        store: A store or its folder.
+        seeds: By default the plan's.
+        overrides: Values by path with which the runs were trained.
+        wandb: As of `ablate`.
+        began: Whether any run was begun just now; if not, a table that was logged before stays as it is.
+        tell: Called with a line where it fails.
+
+    Example:
+        >>> dupl.api.put_finished_table("plan.py", "runs", wandb="off")
+    """
+    from dupl.runs.layout import TRACKER
+    from dupl.track.choice import choose
+
+    try:
+        root, name = open_store(store).root, load_plan(plan).name
+        mode = choose(wandb).mode
+        if mode == "off" or (not began and (table_folder(root, name) / TRACKER).is_file()):
+            return
+        put_table_on_wandb(ablation_table(plan, store, seeds=seeds, overrides=overrides), root, mode, tell)
+    except Exception as error:  # the runs are finished, whatever becomes of the table
+        tell(f"the table was not put on wandb: {type(error).__name__}: {error}")
+
+
+def open_search(
+    sweep: AnySweep,
+    root: str | Path = "runs",
+    *,
+    overrides: Overrides = None,
+    storage: str | None = None,
+    trials: int | None = None,
+    resume: bool = False,
+    place: Place | None = None,
+    rules: Rules | None = None,
+) -> Search:
+    """Open a sweep to run it; its trials are runs of a store, and poor ones are stopped early.
+
+    Args:
+        sweep: A sweep, its name or its file.
+        root: The store.
+        overrides: As of `load_sweep`.
+        storage: URL of the study; by default SQLite in the store.
+        trials: How many there are to be in all; by default what the sweep says.
+        resume: Whether to continue a study that has trials, or to join another process at it.
+        place: Where runs are executed; by default on this machine, one per GPU.
+        rules: When to try again and when to stop.
+
+    Returns:
+        The search, whose ``run()`` brings all trials to their end.
+
+    Raises:
+        UserError: No such sweep, a storage that cannot be reached, a study that has trials although ``resume`` is not
+            set, or images without the masks that trials are evaluated by.
+
+    Example:
+        >>> search = dupl.api.open_search("demo", "store", trials=3)
+        >>> search.trials, search.study.study_name[:5], len(search.study.trials)
+        (3, 'demo-', 0)
+    """
+    from dupl.execute.search import Search as Opened
+
+    made = load_sweep(sweep, overrides)
+    search = Opened.open(made, root, storage=storage, trials=trials, resume=resume, place=place, rules=rules)
+    from dupl.engine.build import build_dataset
+
+    if not build_dataset(made.config, "val").has_masks:
+        raise UserError(
+            f"{made.name}: the images of the search split have no masks to evaluate trials by: add masks to "
+            "data.train, or give another split by search = dict(set={...})"
+        )
+    return search
+
+
+def preview_search(
+    sweep: AnySweep,
+    root: str | Path = "runs",
+    *,
+    overrides: Overrides = None,
+    storage: str | None = None,
+    trials: int | None = None,
+) -> list[str]:
+    """Return what a sweep would do, as lines: what it searches, where it starts, how long it takes at most.
+
+    Args:
+        sweep: A sweep, its name or its file.
+        root: The store.
+        overrides: As of `load_sweep`.
+        storage: As of `open_search`.
+        trials: As of `open_search`.
+
+    Raises:
+        UserError: No such sweep.
+
+    Example:
+        >>> dupl.api.preview_search("demo", trials=2)[-1]
+        '2 trials of 5 evaluations each: hours unknown (the store has no similar run), one after the other'
+    """
+    from dupl.execute.search import preview_search as preview
+
+    return preview(load_sweep(sweep, overrides), root, storage, trials)
+
+
+def confirm_sweep(
+    sweep: AnySweep,
+    root: str | Path = "runs",
+    *,
+    count: int,
+    seeds: Sequence[int] = (0, 1, 2),
+    overrides: Overrides = None,
+    storage: str | None = None,
+    write: bool = True,
+) -> tuple[Path, str, bool]:
+    """Choose the best points of a sweep, and write a plan that trains them and the paper's on the report split.
+
+    Points that were chosen before stay chosen: the plan is written once.
+
+    Args:
+        sweep: A sweep, its name or its file.
+        root: The store.
+        count: How many points besides the paper's.
+        seeds: Each point is trained with each.
+        overrides: As of `load_sweep`.
+        storage: As of `open_search`.
+        write: Whether to write the plan.
+
+    Returns:
+        The plan's file, its text, and whether it was there before.
+
+    Raises:
+        UserError: There is no study, or no trial besides the paper's point is complete.
+
+    Example:
+        >>> dupl.api.confirm_sweep("demo", "nowhere", count=3)
+        Traceback (most recent call last):
+        dupl.errors.UserError: demo has no study ...
+    """
+    from dupl.plans.confirm import confirm
+
+    return confirm(load_sweep(sweep, overrides), root, count, seeds, storage, write)

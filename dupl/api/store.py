@@ -1,0 +1,203 @@
+"""Stores: choose runs of one, and compare a run with what this machine would make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from dupl.api.inference import AnyRun, folder_of
+from dupl.api.recipes import Overrides, load_recipe, override_values
+from dupl.api.tables import AnyPlan, AnyStore, load_plan, open_store
+from dupl.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dupl.runs.reproduce import Check
+    from dupl.runs.status import Status
+    from dupl.runs.stored_run import StoredRun
+
+
+def select_runs(
+    store: AnyStore = "runs",
+    names: Sequence[str | Path] = (),
+    *,
+    plan: AnyPlan | None = None,
+    states: Sequence[str] | None = None,
+    older: timedelta | None = None,
+    newer: timedelta | None = None,
+    overrides: Overrides = None,
+) -> list[StoredRun]:
+    """Return the runs of a store that meet every condition, by path.
+
+    Args:
+        store: A store or its folder.
+        names: Fingerprints or folders; all runs by default.
+        plan: Only runs of this plan, of any seed.
+        states: Of `run_states`.
+        older: Only runs that ended longer ago; one that has not ended counts from its last sign.
+        newer: Only runs that ended at most so long ago.
+        overrides: Values by path with which the plan's runs were trained.
+
+    Raises:
+        UserError: There is no such plan, or no run of a name.
+
+    Example:
+        >>> [run.path.name for run in dupl.api.select_runs("runs", plan="plan.py", states=["finished"])][:2]
+        ['L_dis-0', 'L_dis-1']
+    """
+    from dupl.runs.selection import select
+
+    runs = open_store(store).runs()
+    if plan is not None:
+        made, seeds = load_plan(plan), {run.status.seed for run in runs if run.status.seed >= 0}
+        planned = made.expand(seeds=sorted({*made.seeds, *seeds}), sets=override_values(overrides))
+        members = {run.fingerprint for run in planned}
+    found = select(runs, names, states, older, newer)
+    return found if plan is None else [run for run in found if run.fingerprint in members]
+
+
+def run_states() -> tuple[str, ...]:
+    """Return the states that a run may be in.
+
+    Example:
+        >>> dupl.api.run_states()
+        ('created', 'running', 'finished', 'failed', 'interrupted')
+    """
+    from dupl.runs.status import State
+
+    return get_args(State)
+
+
+def run_facts(run: StoredRun) -> dict[str, Any]:
+    """Return what is known of a run as plain values: its folder, recipe, size in bytes and status.
+
+    Example:
+        >>> facts = dupl.api.run_facts(dupl.find_run("runs", "plan.py", "L_reg"))
+        >>> facts["state"], facts["iteration"], facts["seed"]
+        ('finished', 90, 0)
+    """
+    from dataclasses import asdict
+
+    known = asdict(run.status) | {"state": run.state}
+    return {"run": str(run.path), "recipe": run.recipe, "bytes": run.size(), "died": run.stale, **known}
+
+
+def last_seen(run: StoredRun) -> datetime:
+    """Return when a run ended, or when its status was last written, as a datetime in UTC.
+
+    Example:
+        >>> dupl.api.last_seen(dupl.find_run("runs", "plan.py", "L_reg")).tzinfo
+        datetime.timezone.utc
+    """
+    from dupl.runs.selection import last_seen as seen
+
+    return seen(run)
+
+
+def run_status(run: AnyRun) -> Status:
+    """Return the status of a run as it stands on disk.
+
+    Args:
+        run: A run or its folder.
+
+    Raises:
+        UserError: The folder holds no run, or its status is corrupt.
+
+    Example:
+        >>> dupl.api.run_status("runs/tiny").iteration
+        24
+    """
+    from dupl.runs.run import Run
+
+    return Run(folder_of(run)).status
+
+
+def compare_run(run: AnyRun, overrides: Overrides = None) -> list[Check]:
+    """Compare how a run was made with how this machine would make it: config, code, packages, data.
+
+    Args:
+        run: A run or its folder.
+        overrides: Values by path with which it would be repeated, such as where its data lies now.
+
+    Returns:
+        One check for each thing that decides whether the same numbers come out; ``same`` is None where it is not known.
+
+    Raises:
+        UserError: The folder holds no run, or its data is not there.
+
+    Example:
+        >>> [check.what for check in dupl.api.compare_run("runs/tiny")][:2]
+        ['config', 'commit']
+    """
+    from dupl.engine.data_digest import digests
+    from dupl.runs.reproduce import checks
+    from dupl.runs.run import Run
+
+    made = Run(folder_of(run))
+    made.status  # noqa: B018  (a folder without a run is refused before its config is read)
+    config = load_recipe(_stored_config(made), overrides)
+    return checks(made, config, digests(config))
+
+
+def reproduce_command(run: AnyRun, out: str | Path, overrides: Sequence[str] = ()) -> list[str]:
+    """Return the words of the command that makes a run again in another folder.
+
+    Args:
+        run: A run or its folder.
+        out: The other folder.
+        overrides: Texts such as "data.train.root=DIR".
+
+    Example:
+        >>> dupl.api.reproduce_command("runs/tiny", "again")[:3]
+        ['dupl', 'train', 'runs/tiny/config.py']
+    """
+    from dupl.runs.reproduce import command
+    from dupl.runs.run import Run
+
+    made = Run(folder_of(run))
+    words = command(made, made.config_path, Path(out))
+    return [*words, "--set", *overrides] if overrides else list(words)
+
+
+def reproduce_run(
+    run: AnyRun, out: str | Path, overrides: Sequence[str] = (), console: Console | None = None
+) -> list[Check]:
+    """Train a run again in another folder, and compare every scalar and evaluation.
+
+    Args:
+        run: A run or its folder.
+        out: The other folder; repeated, the call continues there, and only compares where training has finished.
+        overrides: Texts such as "data.train.root=DIR".
+        console: Where progress is shown; by default standard error.
+
+    Raises:
+        UserError: The run took several processes, or the folder holds something else.
+        RunError: Training stopped by itself.
+
+    Example:
+        >>> all(check.same for check in dupl.api.reproduce_run("runs/tiny", "again"))
+        True
+    """
+    from dupl.config.fingerprint import fingerprint
+    from dupl.engine.training.train import train
+    from dupl.runs.reproduce import compare
+    from dupl.runs.run import Run
+
+    made, other = Run(folder_of(run)), Run(Path(out))
+    words = reproduce_command(run, out, overrides)
+    if words[0] == "torchrun":
+        raise UserError("the run took several processes: start the command above, then repeat this one to compare")
+    config = load_recipe(_stored_config(made), overrides)
+    finished = other.exists() and other.status.state == "finished" and other.status.fingerprint == fingerprint(config)
+    if not finished:
+        train(config, Path(out), resume=True, command=words, console=console)
+    return compare(made, other)
+
+
+def _stored_config(run: Any) -> Any:
+    from dupl.config import catalogue
+
+    return catalogue.read(run.config_path)

@@ -1,0 +1,161 @@
+"""The runs of a plan as jobs: what is left to do, how long that takes, and doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dupl.errors import RunError
+from dupl.execute.estimates import Estimates
+from dupl.execute.eta import Course, course_of
+from dupl.execute.executor import Executor
+from dupl.execute.job import Job, plan_jobs, processes_asked, write_configs
+from dupl.execute.place import Place
+from dupl.execute.scheduler import Progress, Rules, Schedule
+from dupl.plans.plan import Plan, PlannedRun
+from dupl.runs.layout import LOG
+from dupl.runs.store import RunStore
+from dupl.runs.stored_run import StoredRun
+
+WANDB_MODES = {"off": "disabled"}  # how wandb itself calls a mode
+Show = Callable[[Sequence[Progress], Estimates], None]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """The runs of a plan, as far as a store does not have them yet.
+
+    Attributes:
+        plan: The plan.
+        planned: Its runs; rows may share one.
+        jobs: One for each different run.
+        known: The store's run by fingerprint.
+        courses: What each run has to go through, by fingerprint.
+        executor: Where they run; None for a dry run elsewhere than on this machine.
+        slots: Runs at once; None where it is not known.
+        gpus: GPUs of one run; None where it is not known.
+        root: The store.
+    """
+
+    plan: Plan
+    planned: Sequence[PlannedRun]
+    jobs: Sequence[Job]
+    known: Mapping[str, StoredRun]
+    courses: Mapping[str, Course]
+    executor: Executor | None
+    slots: int | None
+    gpus: int | None
+    root: Path
+
+    @classmethod
+    def prepare(
+        cls, plan: Plan, planned: Sequence[PlannedRun], store: RunStore, place: Place, dry_run: bool = False
+    ) -> Ablation:
+        """Compare the runs of a plan with a store.
+
+        Args:
+            plan: The plan.
+            planned: Its runs.
+            store: Where they go, and where finished ones are found.
+            place: Where they are to run.
+            dry_run: Whether it is for a preview only; then no cluster is asked.
+
+        Raises:
+            UserError: A package is missing, or numbers of GPUs do not fit together.
+        """
+        if place.gpus_per_run is None:
+            place = replace(place, gpus_per_run=processes_asked(run.config for run in planned))
+        runs = store.runs()
+        known = {run.fingerprint: run for run in store.best(runs)}
+        courses = {run.fingerprint: course_of(run.config, runs) for run in planned}
+        executor = None if dry_run and place.executor != "local" else place.open(store.root)
+        gpus = executor.gpus if executor is not None else place.gpus_per_run
+        jobs = plan_jobs(
+            planned,
+            store.root,
+            final=[column.metric for column in plan.columns if column.protocol == "final"],
+            processes=max(1, gpus or 1),
+            found={fingerprint: run.path for fingerprint, run in known.items()},
+        )
+        slots = executor.slots if executor is not None else place.jobs
+        return cls(plan, planned, jobs, known, courses, executor, slots, gpus, Path(store.root))
+
+    def tracked(self, wandb: str | None) -> Ablation:
+        """Return the same, with the runs told whether to track themselves; None leaves that to the environment."""
+        if wandb is None:
+            return self
+        mode = {"WANDB_MODE": WANDB_MODES.get(wandb, wandb)}
+        return replace(self, jobs=[replace(job, env={**job.env, **mode}) for job in self.jobs])
+
+    def run(self, rules: Rules | None = None, show: Show = lambda progress, estimates: None) -> Outcome:
+        """Run what is left to do, to its end; any number of processes may do so at the same time.
+
+        Args:
+            rules: When to try again and when to stop.
+            show: Called with the progress of all jobs and the estimates of their time, about every second.
+        """
+        if self.executor is None:
+            raise ValueError("this ablation was prepared for a dry run")
+        write_configs(self.planned, self.root)
+        rules, estimates = rules or Rules(), Estimates(self.courses, self.executor.slots)
+
+        def look(progress: list[Progress]) -> None:
+            estimates.update(progress)
+            show(progress, estimates)
+
+        schedule = Schedule(self.jobs, self.executor, rules, look)
+        why = schedule.run()
+        return Outcome(schedule.progress, why, rules.max_failed)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the runs of a plan ended.
+
+    Attributes:
+        progress: Of each job.
+        stopped: Why they were stopped before the end: "interrupted", or a line; None where they were not.
+        max_failed: Share of the jobs that may fail.
+    """
+
+    progress: Sequence[Progress]
+    stopped: str | None
+    max_failed: float
+
+    @property
+    def began(self) -> bool:
+        """Whether any run had to be begun."""
+        return any(p.begun for p in self.progress)
+
+    def lines(self) -> list[str]:
+        """Return how many runs ended how, and why some failed."""
+        states = [p.state for p in self.progress]
+        counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        before = sum(p.state == "finished" and not p.begun for p in self.progress)
+        lines = [f"{count_runs(len(states))}: {counts}" + (f" ({before} were finished before)" if before else "")]
+        failed = (p for p in self.progress if p.state == "failed")
+        return [*lines, *(f"failed: {p.job.title}: {p.errors[-1]}  (log: {p.folder / LOG})" for p in failed)]
+
+    def check(self) -> None:
+        """Raise what a command reports where not all runs are finished.
+
+        Raises:
+            KeyboardInterrupt: They were interrupted.
+            RunError: Some failed.
+        """
+        if self.stopped == "interrupted":
+            raise KeyboardInterrupt
+        if self.stopped is not None:
+            allowed = f"more than --max-failed {self.max_failed:g} allows"
+            raise RunError(f"{self.stopped}, {allowed}: fix the cause and repeat the command")
+        if failed := sum(p.state == "failed" for p in self.progress):
+            total = len(self.progress)
+            raise RunError(
+                f"{failed} of {total} runs failed: fix the cause and repeat the command, which runs them again"
+            )
+
+
+def count_runs(count: int) -> str:
+    """Return "1 run" or "2 runs"."""
+    return f"{count} run" if count == 1 else f"{count} runs"

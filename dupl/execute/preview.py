@@ -1,0 +1,73 @@
+"""What is left to do for a plan, as the lines of ``dupl ablate --dry-run``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dupl.errors import UserError
+from dupl.execute.ablation import Ablation, count_runs
+from dupl.execute.eta import Course, iteration_now
+from dupl.execute.job import Job
+from dupl.runs.stored_run import StoredRun
+
+Remaining = dict[str, "float | None"]  # seconds of a run by fingerprint; None where they are not known
+
+
+def preview(ablation: Ablation) -> list[str]:
+    """Return the rows with their difference from the base, the runs with their state, and the time remaining."""
+    plan, planned, jobs = ablation.plan, ablation.planned, ablation.jobs
+    by_fingerprint = {job.fingerprint: job for job in jobs}
+    shared = f", {len(jobs)} different ones" if len(jobs) < len(planned) else ""
+    lines = [f"{plan.name}: {plan.title}", f"{count_runs(len(planned))}{shared}; base {plan.base}", ""]
+    remaining: Remaining = {}
+    seen: dict[str, str] = {}  # row by fingerprint
+    for row in dict.fromkeys(run.row for run in planned):
+        mine = [run for run in planned if run.row == row]
+        lines.append(row)
+        changes = mine[0].changes.items()
+        lines += [f"    {path}: {old!r} -> {new!r}" for path, (old, new) in changes] or ["    the base as it is"]
+        for run in mine:
+            text = f"    seed {run.seed}  {run.fingerprint}  "
+            if run.fingerprint in seen:
+                lines.append(f"{text}the same run as {seen[run.fingerprint]}")
+                continue
+            seen[run.fingerprint] = row
+            job, stored = by_fingerprint[run.fingerprint], ablation.known.get(run.fingerprint)
+            lines.append(text + _state(job, stored, ablation.courses[run.fingerprint], remaining))
+    return [*lines, "", _total(remaining, ablation.slots, ablation.gpus)]
+
+
+def _state(job: Job, stored: StoredRun | None, course: Course, remaining: Remaining) -> str:
+    """Return the state of one run, and note the time it still takes in ``remaining``."""
+    try:
+        todo = job.todo(Path(job.folder))
+        seconds = course.seconds(job, Path(job.folder), stored)
+    except UserError as error:
+        return f"corrupt: {error}"
+    if todo is None:
+        return f"finished  {job.folder}"
+    remaining[job.fingerprint] = seconds
+    time = "unknown" if seconds is None else f"{seconds / 3600:.2f} h"
+    if stored is None:
+        return f"to run, {time}"
+    state = "trained, to be evaluated" if todo.protocol != "train" else stored.state
+    return f"{state} at {iteration_now(stored)} of {course.iterations}, time remaining {time}  {job.folder}"
+
+
+def _total(remaining: Mapping[str, float | None], slots: int | None, gpus: int | None) -> str:
+    if not remaining:
+        return "time remaining: none, all runs are finished"
+    known = [seconds / 3600 for seconds in remaining.values() if seconds is not None]
+    line = f"time remaining: {count_runs(len(remaining))}"
+    if unknown := len(remaining) - len(known):
+        line += f", {unknown} of unknown length (the store has no similar run)"
+    if not known:
+        return f"{line}; hours and GPU hours unknown"
+    least = "at least " if unknown else ""
+    line += f"; {least}{sum(known):.2f} h of computing"
+    if slots is not None:
+        line += f", about {max(max(known), sum(known) / min(slots, len(remaining))):.2f} h with {slots} at once"
+    if gpus is None:
+        return f"{line}, {least}{sum(known):.2f} GPU hours for each GPU of a run"
+    return f"{line}, {least}{sum(known) * gpus:.2f} GPU hours"

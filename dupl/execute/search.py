@@ -1,0 +1,177 @@
+"""A sweep as a command runs it: open the study, fill it with trials, bring them to their end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dupl.errors import RunError, UserError
+from dupl.execute.eta import course_of
+from dupl.execute.job import processes_asked
+from dupl.execute.place import Place
+from dupl.execute.scheduler import Rules
+from dupl.execute.sweep import carry_out, counts, prepare
+from dupl.execute.trial import News
+from dupl.plans.describe import describe_search
+from dupl.plans.samplers import quiet_optuna
+from dupl.plans.study import best_trials, default_url, open_storage, open_study, shown
+from dupl.plans.sweep import Sweep
+from dupl.runs.store import RunStore
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.storages import BaseStorage
+
+
+@dataclass(frozen=True)
+class Search:
+    """A sweep with its study, ready to run.
+
+    Attributes:
+        sweep: The sweep.
+        study: Its study.
+        storage: Of the study.
+        address: Of the storage, without a password.
+        root: The store.
+        trials: How many there are to be in all.
+        place: Where runs are executed.
+        rules: When to try again and when to stop.
+    """
+
+    sweep: Sweep
+    study: Study
+    storage: BaseStorage
+    address: str
+    root: Path
+    trials: int
+    place: Place
+    rules: Rules
+
+    @classmethod
+    def open(
+        cls,
+        sweep: Sweep,
+        root: str | Path,
+        *,
+        storage: str | None = None,
+        trials: int | None = None,
+        resume: bool = False,
+        place: Place | None = None,
+        rules: Rules | None = None,
+    ) -> Search:
+        """Open the study of a sweep, creating it where there is none.
+
+        Args:
+            sweep: The sweep.
+            root: The store.
+            storage: URL of the study; None is SQLite in the store.
+            trials: How many there are to be in all; None is what the sweep says.
+            resume: Whether a study that has trials already is continued, or joined.
+            place: Where runs are executed.
+            rules: When to try again and when to stop.
+
+        Raises:
+            UserError: The storage cannot be reached, or it has trials and ``resume`` is not set.
+        """
+        url = storage or default_url(sweep, root)
+        with quiet_optuna():
+            opened = open_storage(url)
+            study = open_study(sweep, opened, create=True)
+        if (found := len(study.get_trials(deepcopy=False))) and not resume:
+            raise UserError(
+                f"study {sweep.study} has {found} trials at {shown(url)}: add --continue to go on or to join"
+            )
+        place, wanted = place or Place(), trials or sweep.trials
+        if place.gpus_per_run is None:
+            place = replace(place, gpus_per_run=processes_asked([sweep.config]))
+        return cls(sweep, study, opened, shown(url), Path(root), wanted, place, rules or Rules())
+
+    def run(
+        self,
+        tell: Callable[[News], None] = lambda news: None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> str | None:
+        """Run trials until all have ended.
+
+        Args:
+            tell: Called with everything that happens to a trial.
+            progress: Called with the trials ended and in all.
+
+        Returns:
+            Why it ended before that: "interrupted", or a line. None where it did not.
+
+        Raises:
+            RunError: The storage of the study failed.
+        """
+        executors = self.place.split()
+
+        def note(news: News) -> None:
+            tell(news)
+            progress(*done_of(self.study))
+
+        limit = int(self.rules.max_failed * self.trials)
+        with quiet_optuna():
+            prepare(self.sweep, self.study, self.root, self.trials, self.rules.ttl)
+            progress(*done_of(self.study))
+            return carry_out(self.sweep, self.storage, self.root, executors, self.rules, note, max_failed=limit)
+
+    def outcome(self) -> list[str]:
+        """Return how many trials ended how, the best points, and why some failed, as lines."""
+        found = counts(self.study)
+        lines = [f"{sum(found.values())} trials: " + ", ".join(f"{n} {state}" for state, n in found.items())]
+        for trial in best_trials(self.sweep, self.study)[:5]:
+            values = ", ".join(f"{m} {v:.4g}" for (m, _), v in zip(self.sweep.goal, trial.values, strict=True))
+            lines.append(f"trial {trial.number}: {values}  {self.sweep.run(trial.params).row}")
+        failed = (trial for trial in self.study.get_trials(deepcopy=False) if trial.state.name == "FAIL")
+        return [*lines, *(f"failed: trial {trial.number}: {trial.user_attrs.get('reason', '')}" for trial in failed)]
+
+    def check(self, stopped: str | None) -> None:
+        """Raise what a command reports where the search was stopped.
+
+        Args:
+            stopped: What `run` returned.
+
+        Raises:
+            KeyboardInterrupt: It was interrupted.
+            RunError: Too many trials failed.
+        """
+        if stopped == "interrupted":
+            raise KeyboardInterrupt
+        if stopped is not None:
+            allowed = f"more than --max-failed {self.rules.max_failed:g} allows"
+            raise RunError(f"{stopped}, {allowed}: fix the cause, then --continue")
+
+
+def done_of(study: Study) -> tuple[int, int]:
+    """Return how many trials have ended, and how many there are."""
+    found: Mapping[str, int] = counts(study)
+    return sum(found.get(state, 0) for state in ("complete", "pruned", "failed")), sum(found.values())
+
+
+def preview_search(sweep: Sweep, root: str | Path, storage: str | None = None, trials: int | None = None) -> list[str]:
+    """Return what a sweep would do, as lines: what it searches, where it starts, how long it takes.
+
+    Args:
+        sweep: The sweep.
+        root: The store.
+        storage: URL of the study; None is SQLite in the store.
+        trials: How many; None is what the sweep says.
+    """
+    store = RunStore(root)
+    runs = store.runs()
+    url = storage or default_url(sweep, root)
+    lines = [f"{sweep.name}: {sweep.title}", f"study {sweep.study} at {shown(url)}; base {sweep.base}", ""]
+    lines += [*describe_search(sweep), "starts from"]
+    known = {run.fingerprint: run for run in store.best(runs)}
+    for i, start in enumerate(sweep.start_from):
+        planned = sweep.run(start)
+        stored = known.get(planned.fingerprint)
+        lines.append(f"    trial {i}  {planned.fingerprint}  {planned.row}  {stored.state if stored else 'to run'}")
+    count = trials or sweep.trials
+    pace = course_of(sweep.config, runs).pace
+    each = pace.seconds(sweep.config.schedule.iterations, sweep.config.evaluation.interval) if pace else None
+    hours = "hours unknown (the store has no similar run)"
+    hours = hours if each is None else f"{count * each / 3600:.2f} h at most"
+    return [*lines, f"{count} trials of {sweep.evaluations} evaluations each: {hours}, one after the other"]
