@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from dupl.data.base import ImageSet
 from dupl.data.classes import COCO_CLASSES
-from dupl.data.files import read_image, read_mask, read_tag_table
+from dupl.data.files import read_image, read_mask
 from dupl.data.instances import Instances
+from dupl.data.tag_table import read_tag_table
 from dupl.errors import UserError
 from dupl.registry import DATASETS
 

@@ -9,15 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dupl.data.base import ImageSet
-from dupl.data.files import (
-    IMAGE_SUFFIXES,
-    TagTable,
-    read_image,
-    read_mask,
-    read_tag_table,
-    read_text,
-    without_suffix,
-)
+from dupl.data.files import IMAGE_SUFFIXES, read_image, read_mask, read_text, without_suffix
+from dupl.data.tag_table import TagTable, read_tag_table
 from dupl.errors import UserError
 from dupl.registry import DATASETS
 
@@ -50,7 +43,7 @@ class TaggedFolder(ImageSet):
 
         Args:
             root: Folder of the set; the other paths are relative to it.
-            tags: CSV of tags, see `dupl.data.files.read_tag_table`.
+            tags: CSV of tags, see `dupl.data.tag_table.read_tag_table`.
             split: Which images: a value of the table's column `split` or, without that column, the file
                 SPLIT.txt in the root. None takes all images of the table.
             classes: Foreground classes in the order of the mask ids ("background" may stand first). None

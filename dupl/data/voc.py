@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from dupl.data.base import ImageSet
 from dupl.data.classes import VOC_CLASSES
-from dupl.data.files import TagTable, read_image, read_mask, read_tag_table, read_text
+from dupl.data.files import read_image, read_mask, read_text
+from dupl.data.tag_table import TagTable, read_tag_table
 from dupl.errors import UserError
 from dupl.registry import DATASETS
 
