@@ -26,7 +26,7 @@ from dupl.engine.evaluation.final import Final
 from dupl.engine.evaluation.protocols import Who
 from dupl.errors import UserError
 from dupl.method.dupl import DuPL
-from dupl.runs.metrics import confusion
+from dupl.runs.tallies import confusion
 
 CLASSES = ("background", "circle", "square", "triangle", "cross", "star", "ring")
 SETTINGS = dict(size=32, cam_threshold=0.5, batch_size=3, subset=None)
