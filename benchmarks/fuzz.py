@@ -39,8 +39,9 @@ from timm.models.vision_transformer import VisionTransformer
 
 from dupl.config import catalogue, reader
 from dupl.data.classes import COCO_CLASSES
-from dupl.data.files import FORMATS, read_image, read_mask, read_tag_table
+from dupl.data.files import FORMATS, read_image, read_mask
 from dupl.data.instances import Instances
+from dupl.data.tag_table import read_tag_table
 from dupl.data.voc import objects_in_xml, read_ids
 from dupl.engine.checkpoints import load, load_weights
 from dupl.engine.evaluation.cache import Kept, KeptLabels, KeptLogits

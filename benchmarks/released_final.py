@@ -119,7 +119,7 @@ class ReleasedFinal(FinalSide):
 
     def _matrices(self) -> list[Any]:
         """What it counted, as confusion matrices."""
-        from dupl.runs.metrics import confusion
+        from dupl.runs.tallies import confusion
 
         classes = self.args.num_classes
         return [

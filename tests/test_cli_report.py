@@ -16,8 +16,9 @@ import pytest
 from dupl.cli import main
 from dupl.config.catalogue import to_text
 from dupl.plans.plan import Plan, PlannedRun, load
-from dupl.runs.metrics import Tally, summarise
+from dupl.runs.metrics import summarise
 from dupl.runs.run import Run
+from dupl.runs.tallies import Tally
 
 CLASSES = ("background", "cat", "cow", "dog")
 IMAGES = 40

@@ -1,4 +1,4 @@
-"""Data sets, their check, and the views a loader reads; the imports register the sets by name."""
+"""Data sets; importing this package registers them by name."""
 
 from dupl.data.base import ImageSet
 from dupl.data.coco import COCO

@@ -1,4 +1,4 @@
-"""What every data set offers: raw images, image-level tags and, for evaluation only, masks."""
+"""The interface of every data set: raw images, image-level tags and, for evaluation only, masks."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 
 class ImageSet(ABC):
-    """A list of named images with tags; a subclass sets the attributes and reads item i of each kind.
+    """A list of named images with tags; a subclass sets the attributes and reads image, tags and mask i.
 
-    Nothing is augmented or normalised here: that is what the views are for. A file that is missing or
-    unreadable raises `UserError` when it is asked for, not before, so that a check can list them all.
+    Nothing is augmented or normalised here; `dupl.data.views` does that. A file that is missing or
+    unreadable raises `UserError` only when it is read, so that a check can list all of them.
 
     Attributes:
         classes: Names of the classes, background first; a class's position is its label id.
-        names: One name per image, unique, without folder of the set and without extension.
+        names: One unique name per image, relative to the folder of images and without extension.
         has_masks: Whether at least one image has a mask.
     """
 
@@ -47,7 +47,7 @@ class ImageSet(ABC):
         """Return the label ids of image i, 0..K or 255 for void, (H, W); None where there is no mask."""
 
     def where(self, i: int) -> str:
-        """Return where image i comes from, for messages; its file if it has one."""
+        """Return the origin of image i for messages: its file if it has one."""
         return self.names[i]
 
     def _tag_vector(self, present: Iterable[str]) -> NDArray[np.float32]:

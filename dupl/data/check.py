@@ -1,94 +1,21 @@
-"""Looks at every file of a data set before training and reports all that is wrong with it."""
+"""Checking every file of a data set before training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dupl.data.base import ImageSet
+from dupl.data.check_report import COUNTS, Problem, Report, Severity
 from dupl.errors import UserError
 from dupl.structures import IGNORE
 
 Progress = Callable[[int, int], None]
-Severity = Literal["error", "warning"]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One finding.
-
-    Attributes:
-        severity: "error" makes training or evaluation wrong or impossible, "warning" may be as intended.
-        split: Split it was found in.
-        file: The file, or the image's name where it has no file.
-        message: What is wrong and what to do.
-    """
-
-    severity: Severity
-    split: str
-    file: str
-    message: str
-
-
-@dataclass
-class Report:
-    """What a check found.
-
-    Attributes:
-        problems: In the order of splits and images.
-        counts: Per split: "images", "masks", "untagged" (images with no tag), "in mask, not in tags" and
-            "in tags, not in mask" (pairs of image and class).
-        class_counts: Per split: images that carry the tag, per foreground class.
-    """
-
-    problems: list[Problem] = field(default_factory=list)
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)
-    class_counts: dict[str, dict[str, int]] = field(default_factory=dict)
-
-    @property
-    def errors(self) -> int:
-        """Number of errors."""
-        return sum(problem.severity == "error" for problem in self.problems)
-
-    @property
-    def ok(self) -> bool:
-        """Whether there is no error; warnings are allowed."""
-        return self.errors == 0
-
-    def lines(self, limit: int | None = 50) -> list[str]:
-        """Return the report as plain text: errors, warnings (at most `limit` of each), counts."""
-        text: list[str] = []
-        for severity in ("error", "warning"):
-            found = [problem for problem in self.problems if problem.severity == severity]
-            text += [f"{severity:<7}  {p.split}  {p.file}: {p.message}" for p in found[:limit]]
-            if limit is not None and len(found) > limit:
-                text.append(f"{severity:<7}  ... and {len(found) - limit} more")
-        splits = list(self.counts)
-        width = max(
-            [
-                len("in mask, not in tags"),
-                *(len(name) for rows in self.class_counts.values() for name in rows),
-            ]
-        )
-        text.append(" ".join([" " * width, *(f"{split:>8}" for split in splits)]))
-        for table in (self.counts, self.class_counts):
-            for row in dict.fromkeys(row for rows in table.values() for row in rows):
-                cells = (table[split].get(row, "–") for split in splits)
-                text.append(
-                    " ".join(
-                        [
-                            f"{row:<{width}}",
-                            *(f"{cell:>{max(8, len(split))}}" for cell, split in zip(cells, splits, strict=True)),
-                        ]
-                    )
-                )
-        warnings = len(self.problems) - self.errors
-        text.append(f"{self.errors} errors, {warnings} warnings")
-        return text
+Finding = tuple[Severity, str]
+Value = TypeVar("Value")
 
 
 def check_dataset(source: ImageSet, progress: Progress | None = None) -> Report:
@@ -97,7 +24,7 @@ def check_dataset(source: ImageSet, progress: Progress | None = None) -> Report:
 
 
 def check_datasets(sources: Mapping[str, ImageSet], progress: Progress | None = None) -> Report:
-    """Read every image, tag and mask of the given splits and report all that is wrong.
+    """Read every image, tag and mask of the given splits and report all problems.
 
     Args:
         sources: Data sets by the name of their split. Images that "train" shares with another split,
@@ -107,8 +34,7 @@ def check_datasets(sources: Mapping[str, ImageSet], progress: Progress | None = 
     report = Report()
     total, done = sum(len(source) for source in sources.values()), 0
     for split, source in sources.items():
-        counts = dict.fromkeys(("images", "masks", "untagged", "in mask, not in tags", "in tags, not in mask"), 0)
-        report.counts[split] = counts
+        report.counts[split] = counts = dict.fromkeys(COUNTS, 0)
         tagged = np.zeros(source.K, np.int64)
         seen: set[str] = set()
         for i in range(len(source)):
@@ -121,31 +47,20 @@ def check_datasets(sources: Mapping[str, ImageSet], progress: Progress | None = 
             if progress is not None:
                 progress(done, total)
         report.class_counts[split] = dict(zip(source.classes[1:], tagged.tolist(), strict=True))
-    report.problems += _check_between(sources, report)
+    report.problems += _check_across_splits(sources, report)
     return report
 
 
-def _check_item(
-    source: ImageSet, i: int, counts: dict[str, int], tagged: NDArray[np.int64]
-) -> Iterator[tuple[Severity, str]]:
+def _check_item(source: ImageSet, i: int, counts: dict[str, int], tagged: NDArray[np.int64]) -> Iterator[Finding]:
     """Check one image with its tags and its mask; add to the counts in place."""
     counts["images"] += 1
-    image = tags = mask = None
-    try:
-        image = source.image(i)
-    except UserError as error:
-        yield "error", str(error)
-    try:
-        tags = source.tags(i)
-    except UserError as error:
-        yield "error", str(error)
-    try:
-        mask = source.mask(i)
-        if mask is None and source.has_masks:
-            yield "warning", "it has no mask, though other images have; it is left out of the evaluation"
-    except UserError as error:
-        yield "error", str(error)
-
+    failures: list[Finding] = []
+    image, tags = _read(source.image, i, failures), _read(source.tags, i, failures)
+    readable = len(failures)
+    mask = _read(source.mask, i, failures)
+    yield from failures
+    if mask is None and source.has_masks and len(failures) == readable:
+        yield "warning", "it has no mask, though other images have one; it is left out of the evaluation"
     if tags is not None:
         tagged += tags.astype(np.int64)
         if not tags.any():
@@ -159,14 +74,23 @@ def _check_item(
         yield from _check_labels(source, mask, tags, counts)
 
 
+def _read(read: Callable[[int], Value], i: int, failures: list[Finding]) -> Value | None:
+    """Return what one of a data set's methods reads for image i; add what goes wrong to the failures."""
+    try:
+        return read(i)
+    except UserError as error:
+        failures.append(("error", str(error)))
+        return None
+
+
 def _check_labels(
     source: ImageSet, mask: NDArray[np.uint8], tags: NDArray[np.float32] | None, counts: dict[str, int]
-) -> Iterator[tuple[Severity, str]]:
-    """Compare the labels of a mask with the classes there are and with the image's tags."""
+) -> Iterator[Finding]:
+    """Compare the labels of a mask with the existing classes and with the image's tags."""
     areas = np.bincount(mask.ravel(), minlength=256)
-    strange = np.flatnonzero(areas[source.K + 1 : IGNORE]) + source.K + 1
-    if strange.size:
-        ids = ", ".join(map(str, strange))
+    unknown = np.flatnonzero(areas[source.K + 1 : IGNORE]) + source.K + 1
+    if unknown.size:
+        ids = ", ".join(map(str, unknown))
         yield "error", f"its mask holds labels {ids}; classes have 0..{source.K}, void {IGNORE}"
     if tags is None:
         return
@@ -180,8 +104,8 @@ def _check_labels(
             yield "warning", message.format(", ".join(source.classes[k + 1] for k in np.flatnonzero(wrong)))
 
 
-def _check_between(sources: Mapping[str, ImageSet], report: Report) -> Iterator[Problem]:
-    """Check what no single image shows: leaks from train, class lists, absent classes, absent masks."""
+def _check_across_splits(sources: Mapping[str, ImageSet], report: Report) -> Iterator[Problem]:
+    """Check what no single image shows: images shared with train, class lists, absent classes, absent masks."""
     train = sources.get("train")
     for split, source in sources.items():
         if not source.has_masks and split != "train":
@@ -189,9 +113,9 @@ def _check_between(sources: Mapping[str, ImageSet], report: Report) -> Iterator[
         if train is None or split == "train":
             continue
         if source.classes != train.classes:
-            yield Problem("error", split, split, "its classes are not those of train; name the same")
+            yield Problem("error", split, split, "its classes are not those of train; use the same in both")
         for name in sorted(set(train.names) & set(source.names)):
-            yield Problem("error", split, name, "it is in train too: the score flatters; take it off one list")
+            yield Problem("error", split, name, "it is in train too, so scores are too high; remove it from one list")
     for name, number in report.class_counts.get("train", {}).items():
         if number == 0:
             yield Problem("warning", "train", name, "no training image has this tag: it cannot be learnt")

@@ -1,4 +1,4 @@
-"""MS COCO 2014: instances JSON or, after `dupl data prepare coco`, a table of tags and PNG masks."""
+"""MS COCO 2014, from its instances JSON or, after `dupl data prepare coco`, from a table of tags and PNG masks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from dupl.config.kinds import Count
 from dupl.data.base import ImageSet
 from dupl.data.classes import COCO_CLASSES
-from dupl.data.files import read_image, read_mask, read_tag_table
+from dupl.data.files import read_image, read_mask
 from dupl.data.instances import Instances
+from dupl.data.tag_table import read_tag_table
 from dupl.errors import UserError
 from dupl.registry import DATASETS
 
@@ -25,12 +26,11 @@ class COCO(ImageSet):
         root/
           train2014/, val2014/                 photos
           annotations/instances_val2014.json   objects
-          tags_val2014.csv                     optional, made by `dupl data prepare coco`: saves reading the JSON
-          masks/val2014/NAME.png               optional, made likewise; else each mask is painted when asked for
+          tags_val2014.csv                     optional, written by `dupl data prepare coco`: avoids reading the JSON
+          masks/val2014/NAME.png               optional, written likewise; else masks are painted on request
 
-    Images come in the order of their ids. What a mask shows where objects overlap, and what becomes of crowd regions
-    and of images without objects, is told at `dupl.data.instances.Instances`. EXIF orientation is not applied,
-    because the outlines lie on the stored pixels.
+    Images are sorted by id. `dupl.data.instances.Instances` describes how overlapping objects, crowd regions and images
+    without objects are treated. EXIF orientation is not applied, because the outlines lie on the stored pixels.
     """
 
     classes = COCO_CLASSES
@@ -49,28 +49,29 @@ class COCO(ImageSet):
         Args:
             root: Folder that holds train2014 and val2014.
             split: "train" or "val".
-            part: Take only so many images, the first by id, of those that `empty` leaves; the split is then called
+            part: Take only the first so many images by id, after `empty` has been applied; the split is then called
                 SPLIT_part. The released code's val_part are the first 5,000 images of val with objects.
-            empty: Keep images without any object; they have no tags. The lists of the published results leave them
-                out: 82,081 of 82,783 images in train, 40,137 of 40,504 in val.
-            masks: Folder of the masks in the root, with a folder for each split. None leaves the masks out.
+            empty: Keep images without any object; they have no tags. The published results leave them out:
+                82,081 of 82,783 images in train, 40,137 of 40,504 in val.
+            masks: Folder of the masks in the root, with a folder for each split. None ignores masks.
             tags: CSV of tags, relative to the root or absolute; tags_train2014.csv or tags_val2014.csv by default.
 
         Raises:
-            UserError: No such root or split, neither table nor JSON, an unknown class, a part without images.
+            UserError: The root, the split, or both table and JSON are missing; the table names an unknown class; no
+                images are left.
         """
         self.root = Path(root).expanduser()
         if split not in ("train", "val"):
-            raise UserError(f"COCO has no split '{split}'; choose train or val, and `part` for a part of it")
+            raise UserError(f"COCO has no split '{split}'; choose train or val, and `part` for a part of one")
         if part is not None and part < 1:
-            raise UserError(f"part is {part}: a part of COCO has at least one image")
+            raise UserError(f"part is {part}; take at least one image")
         self.split = split if part is None else f"{split}_part"
         folder = f"{split}2014"
         self._images = self.root / folder
         if not self._images.is_dir():
             raise UserError(
-                f"no folder {folder} in {self.root}"
-                "; give its place by --set data.train.root=DIR data.val.root=DIR, or make it by dupl data prepare"
+                f"there is no folder {folder} in {self.root}; set its place with "
+                "--set data.train.root=DIR data.val.root=DIR, or make it with dupl data prepare"
             )
         self._json = self.root / "annotations" / f"instances_{folder}.json"
         self._masks = None if masks is None else self.root / masks / folder
@@ -86,13 +87,16 @@ class COCO(ImageSet):
             self._tags = dict(zip(index.names, found, strict=True))
             self._files = dict(zip(index.names, index.files, strict=True))
         if self._masks is not None and not self._masks.is_dir() and self.has_masks:
-            _ = self._instances  # once, before workers are forked
+            _ = self._instances  # read once, before workers are forked
         self.names = [name for name, present in self._tags.items() if empty or present][:part]
         if not self.names:
-            raise UserError(f"{table if table.is_file() else self._json}: no images; check split, part and empty")
+            raise UserError(
+                f"{table if table.is_file() else self._json}: there are no images; check split, part and empty"
+            )
 
     @cached_property
     def _instances(self) -> Instances:
+        """The JSON, read when it is first needed."""
         return Instances(self._json, self.classes)
 
     def image(self, i: int) -> NDArray[np.uint8]:
@@ -104,7 +108,7 @@ class COCO(ImageSet):
         return self._tag_vector(self._tags[self.names[i]])
 
     def mask(self, i: int) -> NDArray[np.uint8] | None:
-        """Return mask i, (H, W), from its PNG or else painted from the JSON; None where there are no masks at all."""
+        """Return mask i, (H, W), from its PNG or else painted from the JSON; None where there are no masks."""
         if self._masks is None or not self.has_masks:
             return None
         path = self._masks / f"{self.names[i]}.png"

@@ -1,4 +1,4 @@
-"""Some of the images of another set, drawn by a seed: what a sweep searches on is held out of training."""
+"""A random part of another data set: a sweep holds one out of training to search on."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from dupl.registry import DATASETS
 
 @DATASETS.register_module()
 class Part(ImageSet):
-    """The images that are held out of a set, or the rest of them, in the set's order.
+    """The images that are held out of a data set, or all others, in the order of the set.
 
-    Which ones depends on the seed and the images' names alone: the same name is held out wherever the set lies.
+    Which images are held out depends only on the seed and their names, not on the folder of the set.
     """
 
     def __init__(
@@ -31,27 +31,27 @@ class Part(ImageSet):
         seed: int = 0,
         split: str = "",
     ) -> None:
-        """Draw the images; none is read.
+        """Draw the images without reading any.
 
         Args:
-            of: The whole set, as the recipe would have it.
-            held: True takes those that are held out, False the rest.
-            share: Of the images that are held out, above 0 and below 1.
-            count: Of the images that are held out, instead of a share.
-            seed: Another seed, other images.
-            split: What this part is called in results.
+            of: The whole data set, as in a recipe.
+            held: True takes the images that are held out, False all others.
+            share: Share of the images to hold out, above 0 and below 1.
+            count: Number of images to hold out, instead of a share.
+            seed: Seed of the draw.
+            split: Name of this part in results.
 
         Raises:
-            UserError: Neither or both of share and count, or nothing left on one of the sides.
+            UserError: Neither or both of share and count are given, or one of the two parts would be empty.
         """
         if (share is None) == (count is None):
-            raise UserError("a part of a data set needs either its share or its count")
+            raise UserError("a part of a data set needs either share or count; give one of them")
         self.whole: ImageSet = DATASETS.build(dict(of))
         self.classes, self.has_masks, self.split = self.whole.classes, self.whole.has_masks, split
         every = len(self.whole)
         size = count if count is not None else round((share or 0.0) * every)
         if not 0 < size < every:
-            raise UserError(f"a part of {size} of {every} images: hold out at least one, and leave one")
+            raise UserError(f"a part of {size} of {every} images is not possible; hold out at least one, and leave one")
         ranked = sorted(range(every), key=lambda i: hashlib.sha256(utf8(f"{seed} {self.whole.names[i]}")).digest())
         self.positions = sorted(ranked[:size] if held else ranked[size:])
         self.names = [self.whole.names[i] for i in self.positions]
@@ -69,5 +69,5 @@ class Part(ImageSet):
         return self.whole.mask(self.positions[i])
 
     def where(self, i: int) -> str:
-        """Return where image i comes from."""
+        """Return the origin of image i for messages."""
         return self.whole.where(self.positions[i])

@@ -1,4 +1,4 @@
-"""A user's own photos: a folder of images and a CSV that says which classes each one shows."""
+"""A data set of a user's own photos: a folder of images, and a CSV that says which classes each image shows."""
 
 from __future__ import annotations
 
@@ -9,15 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dupl.data.base import ImageSet
-from dupl.data.files import (
-    IMAGE_SUFFIXES,
-    TagTable,
-    read_image,
-    read_mask,
-    read_tag_table,
-    read_text,
-    without_suffix,
-)
+from dupl.data.files import IMAGE_SUFFIXES, read_image, read_mask, read_text, without_suffix
+from dupl.data.tag_table import TagTable, read_tag_table
 from dupl.errors import UserError
 from dupl.registry import DATASETS
 
@@ -46,22 +39,22 @@ class TaggedFolder(ImageSet):
         masks: str | None = "masks",
         upright: bool | None = None,
     ) -> None:
-        """Read the table and the split; images and masks are read when asked for.
+        """Read the table and the split; images and masks are read on request.
 
         Args:
             root: Folder of the set; the other paths are relative to it.
-            tags: CSV of tags, see `dupl.data.files.read_tag_table`.
+            tags: CSV of tags, see `dupl.data.tag_table.read_tag_table`.
             split: Which images: a value of the table's column `split` or, without that column, the file
                 SPLIT.txt in the root. None takes all images of the table.
             classes: Foreground classes in the order of the mask ids ("background" may stand first). None
                 takes the columns of a one-hot table, or all tags of the table (of every split), sorted.
             images: Folder of the images.
-            masks: Folder of the masks (PNG); it may be missing. None leaves the masks out.
-            upright: Turn photos as their EXIF orientation says. None: yes, unless the folder of masks exists,
-                as masks are taken to lie on the stored pixels.
+            masks: Folder of the masks (PNG); it may be missing. None ignores masks.
+            upright: Whether to rotate photos as their EXIF orientation says. None: yes, unless the folder of
+                masks exists, because masks are assumed to lie on the stored pixels.
 
         Raises:
-            UserError: A missing folder, table or split, an image listed twice, an unknown class.
+            UserError: The folder, table or split is missing, an image is listed twice, or a class is unknown.
         """
         self.root = Path(root).expanduser()
         self._images = self.root / images
@@ -71,7 +64,7 @@ class TaggedFolder(ImageSet):
             classes = _foreground(classes)
         self._table = read_tag_table(self.root / tags, classes)
         if not self._table.classes:
-            raise UserError(f"{self._table.path}: no image has a tag; training needs at least one class")
+            raise UserError(f"{self._table.path}: no image has a tag; add tags of at least one class")
         self.classes = ("background", *_foreground(self._table.classes))
         self.names = list(self._table.tags) if split is None else self._names_of(split, self._table)
         self._masks = self.root / masks if masks is not None and (self.root / masks).is_dir() else None
@@ -93,7 +86,7 @@ class TaggedFolder(ImageSet):
         return None if path is None else read_mask(path)
 
     def where(self, i: int) -> str:
-        """Return the file of image i, or how the table calls it where there is no such file."""
+        """Return the file of image i, or the name in the table where there is no such file."""
         try:
             return str(self._image_file(i))
         except UserError:
@@ -108,7 +101,7 @@ class TaggedFolder(ImageSet):
         stated = self._images / self._table.files[self.names[i]]
         if stated.is_file():
             return stated
-        if self._listing is None:  # one look at the folder serves every name without extension
+        if self._listing is None:  # the folder is listed once, for all names without extension
             self._listing = {}
             for path in sorted(self._images.rglob("*")):
                 if path.suffix.lower() in IMAGE_SUFFIXES:
@@ -116,7 +109,7 @@ class TaggedFolder(ImageSet):
                     self._listing.setdefault(name, []).append(path)
         found = self._listing.get(self._table.files[self.names[i]], [])
         if not found:
-            raise UserError(f"image not found: {stated} (named in {self._table.path}); add it or drop its line")
+            raise UserError(f"image not found: {stated} (named in {self._table.path}); add it or remove its line")
         if len(found) > 1:
             both = " and ".join(path.name for path in found)
             raise UserError(f"{stated} may be {both}; write the extension in {self._table.path}")
@@ -138,7 +131,7 @@ class TaggedFolder(ImageSet):
             raise UserError(f"list of images is empty: {path}; write one name per line")
         for name in names:
             if name not in table.tags:
-                raise UserError(f"{path}: {name} has no line in {table.path}; add one or take it off the list")
+                raise UserError(f"{path}: {name} has no line in {table.path}; add one or remove it from the list")
         return names
 
 
@@ -146,9 +139,9 @@ def _foreground(classes: Sequence[str]) -> tuple[str, ...]:
     """Return the foreground classes, without a leading background; refuse repeats."""
     names = tuple(classes[1:] if classes and classes[0] == "background" else classes)
     if len(set(names)) < len(names) or "background" in names:
-        raise UserError(f"classes name one twice, or background late: {', '.join(classes)}; name each once")
+        raise UserError(f"classes has a name twice, or background late: {', '.join(classes)}; name each once")
     if bad := [name for name in names if not name.isprintable() or not name]:
-        raise UserError(f"a class is called {bad[0]!r}; a name has letters, and no line ends or other marks")
+        raise UserError(f"a class is called {bad[0]!r}; use only printable characters, at least one")
     if len(names) > 254:
-        raise UserError(f"{len(names)} classes; a mask has room for 254 beside background and void")
+        raise UserError(f"there are {len(names)} classes; a mask can hold 254 beside background and void")
     return names

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from dupl.data.base import ImageSet
 from dupl.data.classes import VOC_CLASSES
-from dupl.data.files import TagTable, read_image, read_mask, read_tag_table, read_text
+from dupl.data.files import read_image, read_mask, read_text
+from dupl.data.tag_table import TagTable, read_tag_table
 from dupl.errors import UserError
 from dupl.registry import DATASETS
 
@@ -19,7 +20,7 @@ from dupl.registry import DATASETS
 class VOC(ImageSet):
     """PASCAL VOC 2012, or any set in its layout and with its 21 classes.
 
-    Photos are `JPEGImages/ID.jpg`, the ids of a split the lines of `ImageSets/Segmentation/SPLIT.txt`.
+    Photos are `JPEGImages/ID.jpg`; the lines of `ImageSets/Segmentation/SPLIT.txt` are the ids of a split.
     Tags come from a CSV (`tags`, or `tags.csv` in the root if it exists), else from all objects, difficult
     ones too, of `Annotations/ID.xml`. Masks are optional: training never reads them. EXIF orientation is
     not applied, because the published masks lie on the stored pixels.
@@ -30,24 +31,24 @@ class VOC(ImageSet):
     def __init__(
         self, root: str, split: str, masks: str | None = "SegmentationClassAug", tags: str | None = None
     ) -> None:
-        """Read the list of ids and the table of tags; photos, masks and annotations are read when asked for.
+        """Read the list of ids and the table of tags; photos, masks and annotations are read on request.
 
         Args:
             root: Folder that holds JPEGImages.
             split: Name of a list in ImageSets/Segmentation, without .txt.
             masks: Folder of the masks in the root; SegmentationClass is used where this one is missing. None
-                leaves the masks out.
+                ignores masks.
             tags: CSV of tags, relative to the root or absolute.
 
         Raises:
-            UserError: No such root, list or table, an empty list, an unknown class in the table.
+            UserError: The root, list or table is missing, the list is empty, or the table names an unknown class.
         """
         self.root = Path(root).expanduser()
         self.split = split
         if not (self.root / "JPEGImages").is_dir():
             raise UserError(
-                f"no folder JPEGImages in {self.root}"
-                "; give its place by --set data.train.root=DIR data.val.root=DIR, or make it by dupl data prepare"
+                f"there is no folder JPEGImages in {self.root}; set its place with "
+                "--set data.train.root=DIR data.val.root=DIR, or make it with dupl data prepare"
             )
         self.names = read_ids(self.root / "ImageSets" / "Segmentation" / f"{split}.txt")
         table = self.root / (tags or "tags.csv")
@@ -69,11 +70,11 @@ class VOC(ImageSet):
         if self._table is None:
             return self._tag_vector(self._annotated(name))
         if name not in self._table.tags:
-            raise UserError(f"{self._table.path}: no line for {name}; add one or take it off the list {self.split}")
+            raise UserError(f"{self._table.path}: no line for {name}; add one or remove it from the list {self.split}")
         return self._tag_vector(self._table.tags[name])
 
     def mask(self, i: int) -> NDArray[np.uint8] | None:
-        """Return mask i, (H, W); None where the split has no masks at all."""
+        """Return mask i, (H, W); None where the split has no masks."""
         if self._masks is None or not self.has_masks:
             return None
         return read_mask(self._masks / f"{self.names[i]}.png")
@@ -94,9 +95,9 @@ class VOC(ImageSet):
 
 
 def objects_in_xml(path: Path) -> set[str]:
-    """Return the names of the objects (not of their parts) in a VOC annotation.
+    """Return the class names of the objects (not of their parts) in a VOC annotation.
 
-    A document type or entity is refused, so that nothing outside the file is read and nothing expands.
+    A document type is refused, so that no entity expands and nothing outside the file is read.
 
     Raises:
         UserError: The file is unreadable, not XML, or declares a document type.
@@ -114,7 +115,7 @@ def objects_in_xml(path: Path) -> set[str]:
             names[-1] += data
 
     def refuse(*_: object) -> None:
-        raise UserError(f"{path}: declares a document type, which a VOC annotation never does; remove it")
+        raise UserError(f"{path}: it declares a document type, which no VOC annotation does; remove it")
 
     parser = expat.ParserCreate()
     parser.StartElementHandler = start
@@ -123,13 +124,17 @@ def objects_in_xml(path: Path) -> set[str]:
     parser.StartDoctypeDeclHandler = refuse
     try:
         parser.Parse(path.read_bytes(), True)
-    except (OSError, expat.ExpatError, LookupError, ValueError) as error:  # the last two: of unknown encodings
+    except (OSError, expat.ExpatError, LookupError, ValueError) as error:  # the last two come from unknown encodings
         raise UserError(f"annotation cannot be read: {path} ({error}); replace the file") from None
     return {name.strip() for name in names}
 
 
 def read_ids(path: Path) -> list[str]:
-    """Return the ids of a list; a line may also be the path of a photo followed by that of its mask."""
+    """Return the ids of a list of images; a line may also be the path of a photo followed by that of its mask.
+
+    Raises:
+        UserError: The file is missing or empty.
+    """
     if not path.is_file():
         others = ", ".join(sorted(other.stem for other in path.parent.glob("*.txt"))) or "none"
         raise UserError(f"list of images not found: {path}; lists there: {others}")

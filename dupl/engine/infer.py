@@ -20,7 +20,8 @@ from torch import Tensor
 
 from dupl import cells
 from dupl.atomic import atomic_write
-from dupl.data.files import IMAGE_SUFFIXES, read_image, read_tag_table, without_suffix
+from dupl.data.files import IMAGE_SUFFIXES, read_image, without_suffix
+from dupl.data.tag_table import read_tag_table
 from dupl.data.views import normalize
 from dupl.errors import UserError
 from dupl.method.cam import Present

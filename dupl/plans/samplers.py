@@ -40,8 +40,9 @@ PRUNERS: dict[str, dict[str, Any]] = {  # steps are evaluations, from 1 on
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
     """Silence Optuna's own messages and its warnings about experimental features."""
-    import optuna
-
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, in a notebook without widgets
+        import optuna
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

@@ -16,7 +16,8 @@ from dupl import cells
 from dupl.errors import UserError
 from dupl.runs import layout
 from dupl.runs.files import read_csv, read_json, write_csv, write_json
-from dupl.runs.metrics import ClassTable, Counts, Tally
+from dupl.runs.metrics import ClassTable
+from dupl.runs.tallies import Counts, Tally
 
 if TYPE_CHECKING:
     from pandas import DataFrame

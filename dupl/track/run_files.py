@@ -69,7 +69,7 @@ def settings(run: Run, called: RunNames, mode: str) -> dict[str, Any]:
         mode: "offline" or "online".
 
     Raises:
-        UserError: The folder holds no run, or a damaged one.
+        UserError: The folder holds no run, or a corrupt one.
         OSError: The folder cannot be written to.
     """
     status = run.status

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from dupl.data import VOC, TaggedFolder, Toy
-from dupl.data.check import Report, check_dataset, check_datasets
+from dupl.data.check import check_dataset, check_datasets
+from dupl.data.check_report import Report
 
 
 def _check(root: Path) -> Report:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dupl.data import COCO, json_pieces
+from dupl.data import COCO
 from dupl.data.check import check_dataset, check_datasets
 from dupl.data.classes import COCO_CLASSES
 from dupl.data.instances import Instances
@@ -95,15 +95,17 @@ def test_names_that_are_none(coco_root: Path, text: str) -> None:
         Instances(path, COCO_CLASSES)
 
 
-def test_reading_in_pieces_changes_nothing(coco_root: Path, monkeypatch) -> None:
+def test_layout_and_encoding_of_the_file_do_not_matter(coco_root: Path) -> None:
     path = coco_root / "annotations/instances_val2014.json"
-    whole = Instances(path, COCO_CLASSES)
-    masks = [whole.mask(row) for row in range(4)]
-    path.write_text(json.dumps(json.loads(path.read_text()), indent=3))
-    monkeypatch.setattr(json_pieces, "_PIECE", 7)
-    pieces = Instances(path, COCO_CLASSES)
-    assert pieces.files == whole.files
-    assert all(np.array_equal(pieces.mask(row), mask) for row, mask in enumerate(masks))
+    content = json.loads(path.read_text())
+    content["images"][3]["file_name"] = "fótó.jpg"
+    path.write_text(json.dumps(content))
+    escaped = Instances(path, COCO_CLASSES)
+    masks = [escaped.mask(row) for row in range(4)]
+    path.write_text(json.dumps(content, indent=3, ensure_ascii=False), encoding="utf-8")
+    indented = Instances(path, COCO_CLASSES)
+    assert indented.files == escaped.files and "fótó" in indented.names
+    assert all(np.array_equal(indented.mask(row), mask) for row, mask in enumerate(masks))
 
 
 def test_run_lengths_as_pycocotools_has_them(coco_root: Path) -> None:
@@ -120,9 +122,9 @@ def test_run_lengths_as_pycocotools_has_them(coco_root: Path) -> None:
 @pytest.mark.parametrize(
     ("outline", "message"),
     [
-        (None, "neither polygons nor run lengths"),
+        (None, "there are neither polygons nor run lengths"),
         ({"size": [24, 16], "counts": [5, 5]}, "cover 10 of 384 pixels"),
-        ({"size": [24, 16], "counts": [-1, 385]}, "no whole numbers"),
+        ({"size": [24, 16], "counts": [-1, 385]}, "not whole numbers of pixels"),
         ({"size": [16, 24], "counts": [384]}, r"its size is \[16, 24\], the image's \[24, 16\]"),
         ({"size": [24, 16], "counts": "é"}, "compressed text"),
         ({"size": [24, 16], "counts": "0"}, "cover 0 of"),
@@ -137,7 +139,7 @@ def test_broken_outlines_are_one_line(coco_root: Path, outline: object, message:
         content["annotations"][2]["segmentation"] = outline
 
     edit(coco_root, change)
-    with pytest.raises(UserError, match=rf"instances_val2014\.json, byte \d+: outline in \S+0009\.jpg: .*{message}"):
+    with pytest.raises(UserError, match=rf"instances_val2014\.json: annotations number 2 in \S+0009\.jpg: .*{message}"):
         COCO(str(coco_root), "val").mask(0)
 
 
@@ -145,14 +147,15 @@ def test_broken_outlines_are_one_line(coco_root: Path, outline: object, message:
     ("change", "message"),
     [
         (lambda c: c.pop("annotations"), "no list 'annotations'"),
-        (lambda c: c["images"][1].pop("height"), "images number 1: no whole number 'height'"),
-        (lambda c: c["images"][1].update(id=74), "two images have one id"),
+        (lambda c: c["images"][1].pop("height"), "images number 1: there is no number 'height'"),
+        (lambda c: c["images"][1].update(height=24.5), "images number 1: 'height' is not a whole number"),
+        (lambda c: c["images"][1].update(id=74), "two images have the same id"),
         (lambda c: c["images"][1].update(file_name="../../secret.jpg"), "leads out of the folder"),
         (lambda c: c["images"][1].update(width=10**9), "24|1000000000 x 24 pixels"),
         (lambda c: c["annotations"][1].update(image_id=5), "annotations number 1: there is no image 5"),
         (lambda c: c["annotations"][1].update(category_id=12), "annotations number 1: there is no category 12"),
-        (lambda c: c["annotations"][1].update(area="big"), "annotations number 1: no number 'area'"),
-        (lambda c: c["annotations"].append(3), "annotations number 5 is no object"),
+        (lambda c: c["annotations"][1].update(area="big"), "annotations number 1: there is no number 'area'"),
+        (lambda c: c["annotations"].append(3), "annotations number 5 is not an object"),
         (lambda c: c["categories"][0].update(name="tooth brush"), "not COCO's 80: 'tooth brush' is not at its place"),
         (lambda c: c["categories"].pop(0), "not COCO's 80: there are 79"),
         (lambda c: c.update(images=[], annotations=[]), "no images; check split"),
@@ -165,13 +168,16 @@ def test_other_files_are_refused(coco_root: Path, change, message: str) -> None:
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_cut_file_names_the_byte(coco_root: Path) -> None:
+def test_a_damaged_file_is_named(coco_root: Path) -> None:
     path = coco_root / "annotations/instances_val2014.json"
     path.write_bytes(path.read_bytes()[:700])
-    with pytest.raises(UserError, match=r"instances_val2014\.json \(.* at byte \d+\); download"):
+    with pytest.raises(UserError, match=r"instances_val2014\.json \(.* \(char \d+\)\); download"):
         COCO(str(coco_root), "val")
     path.write_bytes(b"\x89PNG")
-    with pytest.raises(UserError, match="'{' expected at byte 0"):
+    with pytest.raises(UserError, match=r"annotations cannot be read: \S+\.json \(.*can't decode byte 0x89"):
+        COCO(str(coco_root), "val")
+    path.write_bytes(b"[]")
+    with pytest.raises(UserError, match="does not hold one JSON object"):
         COCO(str(coco_root), "val")
 
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from dupl.data.classes import VOC_CLASSES, colormap
-from dupl.data.files import read_image, read_mask, read_tag_table, without_suffix
+from dupl.data.files import read_image, read_mask, without_suffix
+from dupl.data.tag_table import read_tag_table
 from dupl.errors import UserError
 
 
@@ -101,11 +102,11 @@ def test_class_names_with_spaces(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image,tags\na.jpg,cat\na.png,dog\n", "line 3: a.png has a line already"),
+        ("image,tags\na.jpg,cat\na.png,dog\n", "line 3: there is already a line for a.png"),
         ("image,tags\na,cat\nb,cow\n", "line 3: unknown class 'cow'; the classes are cat, dog"),
-        ("name,tags\na,cat\n", "no column 'image'"),
-        ("image\na\n", "no column 'tags'"),
-        ("image,tags\n", "no images in it"),
+        ("name,tags\na,cat\n", "the first line has no column 'image'"),
+        ("image\na\n", "there is neither a column 'tags' nor one per class"),
+        ("image,tags\n", "there are no images in it"),
         ("", "no column 'image'"),
         ("image,tags\n,cat\n", "line 2: the image's name is empty"),
         ("image,tags\na,cat,dog\n", "line 2: more cells than columns"),

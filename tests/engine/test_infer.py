@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from dupl.cli import main
-from dupl.data.files import read_tag_table
+from dupl.data.tag_table import read_tag_table
 from dupl.engine.infer import find_images, infer_image, read_tags
 from dupl.engine.restore import restore
 from dupl.errors import UserError

@@ -27,7 +27,7 @@ from dupl.engine.evaluation.final import Final
 from dupl.engine.evaluation.protocols import Who
 from dupl.errors import UserError
 from dupl.method.dupl import DuPL
-from dupl.runs.metrics import confusion
+from dupl.runs.tallies import confusion
 
 CLASSES = ("background", "circle", "square", "triangle", "cross", "star", "ring")
 SETTINGS = dict(size=32, cam_threshold=0.5, batch_size=3, subset=None)
@@ -135,7 +135,7 @@ def test_the_crf_of_a_few_pixels_keeps_what_is_sure(size: tuple[int, int]) -> No
 @pytest.mark.parametrize("tags", [None, (), ("circle", "ring")])
 def test_inference_of_tiny_photos(model: DuPL, size: tuple[int, int], tags: Any) -> None:
     found = infer.infer_image(model, item(*size)[0], CLASSES, 32, tags)
-    assert found.labels.shape == size and np.isfinite(found.scores).all()
+    assert found.mask.shape == size and np.isfinite(found.scores).all()
     assert all(heat.shape == size and np.isfinite(heat).all() for heat in found.cams.values())
     if tags is not None:
         assert set(found.cams) == set(tags)

@@ -33,7 +33,7 @@ from dupl.engine.evaluation.pictures import panels
 from dupl.engine.evaluation.protocols import Cam, Squashed, Who
 from dupl.engine.restore import restore
 from dupl.errors import RunError, UserError
-from dupl.runs.metrics import THRESHOLDS, ThresholdTally, confusion
+from dupl.runs.tallies import THRESHOLDS, ThresholdTally, confusion
 
 SETTINGS = dict(size=32, cam_threshold=0.5, batch_size=3, subset=dict(name="", classes=[]))
 

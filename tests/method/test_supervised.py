@@ -101,7 +101,7 @@ def test_a_mask_changes_nothing_else() -> None:
         (lambda s: setattr(s, "has_masks", False), "learns from masks, and data.train has none"),
         (lambda s: setattr(s, "mask", lambda i: None), "mask of image plane_1 is missing"),
         (lambda s: s.masks.__setitem__(1, s.masks[1][:5]), "mask of image plane_1: 5x30 pixels, its photo has"),
-        (lambda s: s.masks[1].__setitem__((0, 0), 4), "mask of image plane_1 holds label 4; there are 0 to 3"),
+        (lambda s: s.masks[1].__setitem__((0, 0), 4), "mask of image plane_1 holds label 4; use 0 to 3"),
     ],
 )
 def test_masks_that_cannot_teach_are_told(damage: Callable[[Plane], Any], told: str) -> None:

@@ -27,7 +27,8 @@ from dupl.report.tables.statistics import (
     marginal_weights,
     stars,
 )
-from dupl.runs.metrics import Tally, summarise
+from dupl.runs.metrics import summarise
+from dupl.runs.tallies import Tally
 
 CLASSES = ("background", "cat", "cow", "dog", "emu")
 MIOU = Metric("seg", "best", "mIoU")

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dupl.runs import metrics
-from dupl.runs.metrics import ClassTable, Tally, confusion, mean_iou, mean_oa_rate, summarise, tag_scores
+from dupl.runs.metrics import ClassTable, mean_iou, mean_oa_rate, summarise, tag_scores
+from dupl.runs.tallies import Tally, confusion, counts_of
 
 NAN = float("nan")
 # truth down, prediction across: class 2 is in the truth but never predicted, class 3 is predicted but not there
@@ -156,7 +157,7 @@ class TestFormulas:
         np.testing.assert_allclose(metrics.oa_rate(self.TP, self.FP), [25, NAN, 100, NAN])
 
     def test_a_table_of_counts_is_that_of_its_confusion(self):
-        table, same = ClassTable.of(MATRIX), ClassTable.of_counts(*metrics.counts_of(MATRIX))
+        table, same = ClassTable.of(MATRIX), ClassTable.of_counts(*counts_of(MATRIX))
         for name in ("iou", "precision", "recall", "f1", "oa_rate", "pixels"):
             np.testing.assert_array_equal(getattr(table, name), getattr(same, name))
         np.testing.assert_allclose(table.f1, [100 * 12 / 17, 100 * 6 / 13, 0, NAN])
@@ -165,5 +166,5 @@ class TestFormulas:
         from sklearn.metrics import f1_score
 
         truth, said = np.random.default_rng(0).integers(0, 4, (2, 500))
-        ours = metrics.f1(*metrics.counts_of(confusion(truth.astype(np.uint8), said.astype(np.uint8), 4)))
+        ours = metrics.f1(*counts_of(confusion(truth.astype(np.uint8), said.astype(np.uint8), 4)))
         np.testing.assert_allclose(ours, 100 * f1_score(truth, said, average=None))

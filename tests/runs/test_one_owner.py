@@ -19,7 +19,7 @@ FILES = {
 } | {layout.quality_picture(""), "best.pth"}
 NAMED = re.compile(
     "|".join(re.escape(name) for name in sorted(FILES))
-    + r"|(^|/)iter_|\b(checkpoints|evaluation|gallery)/|\b(confusion|over_activation|quality)_$"
+    + r"|(^|/)iter_|\biter_\d|\b(checkpoints|evaluation|gallery)/|\b(confusion|over_activation|quality)_$"
 )
 
 

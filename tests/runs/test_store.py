@@ -328,7 +328,7 @@ class TestFrame:
 def counted(run, folder="iter_000010"):
     """Files of an evaluation of three classes, as the engine counts and writes them; also its confusion matrices."""
     from dupl.engine.evaluation.evaluate import Evaluation, Guesses
-    from dupl.runs.metrics import Tally
+    from dupl.runs.tallies import Tally
 
     draw = np.random.default_rng(0)
     tallies = {name: Tally(4) for name in ("cam/1", "seg/1")}

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dupl import cells
-from dupl.data.files import read_tag_table
+from dupl.data.tag_table import read_tag_table
 from dupl.data.tagged_folder import TaggedFolder
 from dupl.errors import UserError
 from dupl.runs.evaluation_files import CLASS_COLUMNS, read_confusion, read_evaluation, read_per_image

@@ -24,7 +24,7 @@ ATTACKS = {
 def test_a_document_type_is_refused(tmp_path, text):
     path = tmp_path / "a.xml"
     path.write_text(text)
-    with pytest.raises(UserError, match=r"a\.xml: declares a document type"):
+    with pytest.raises(UserError, match=r"a\.xml: it declares a document type"):
         objects_in_xml(path)
 
 

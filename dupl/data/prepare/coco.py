@@ -1,4 +1,4 @@
-"""MS COCO 2014: the archives, tables of tags and masks from its annotations."""
+"""Preparing MS COCO 2014: its archives, tables of tags, and masks made from its annotations."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from functools import cached_property
 
 from dupl.data.classes import COCO_CLASSES
 from dupl.data.instances import Instances
+from dupl.data.outlines import require_pycocotools
 from dupl.data.prepare import archives
 from dupl.data.prepare.archives import count
 from dupl.data.prepare.disk import rest, room
@@ -14,13 +15,20 @@ from dupl.data.prepare.writing import save_mask, save_tags
 
 
 def steps(place: Place) -> list[Step]:
-    """Return the steps that make COCO 2014 below the root; val first, being the smaller."""
+    """Return the steps that make COCO 2014 below the root; val comes first because it is smaller.
+
+    Raises:
+        UserError: Masks are still to be made, and pycocotools is not installed.
+    """
+    splits = [_Split(place, folder) for folder in ("val2014", "train2014")]
+    if not all(split.has_masks() for split in splits):
+        require_pycocotools()  # before 20 GB are downloaded
     zips = [place.unpacked(archive) for archive in (archives.COCO_ANNOTATIONS, archives.COCO_VAL, archives.COCO_TRAIN)]
-    return [*zips, *(step for folder in ("val2014", "train2014") for step in _Split(place, folder).steps())]
+    return [*zips, *(step for split in splits for step in split.steps())]
 
 
 class _Split:
-    """What is made of one split's annotations, which are read once and only when needed."""
+    """One split: its annotations are read once, and only when a step needs them."""
 
     def __init__(self, place: Place, folder: str) -> None:
         self.place, self.folder = place, folder
@@ -29,25 +37,27 @@ class _Split:
 
     @cached_property
     def index(self) -> Instances:
+        """Images and objects of the split."""
         path = self.place.root / "annotations" / f"instances_{self.folder}.json"
         self.place.tick(f"read {path.name}", 0, None)
         return Instances(path, COCO_CLASSES)
 
     def steps(self) -> list[Step]:
+        """Return the steps that write the table of tags and the masks."""
         return [
             Step(self.table.name, self.table.is_file, self.write_table),
             Step(f"masks/{self.folder}", self.has_masks, self.write_masks),
         ]
 
     def has_masks(self) -> bool:
-        """Whether there is a mask for each line of the table."""
+        """Return whether there is a mask for each line of the table."""
         if not self.table.is_file() or not self.masks.is_dir():
             return False
         with open(self.table, encoding="utf-8") as file:
             return count(self.masks) >= sum(1 for _ in file) - 1
 
     def write_table(self) -> str:
-        """Write the tags of all images, by id; those without objects have none."""
+        """Write the tags of all images, sorted by id; images without objects have none."""
         index = self.index
         tags = {name: [COCO_CLASSES[label] for label in index.present(row)] for row, name in enumerate(index.files)}
         with room(self.place.root, self.table.name, lambda: 60 * len(tags)):
@@ -56,7 +66,7 @@ class _Split:
         return f"{len(tags):,} images, {empty:,} of them without objects"
 
     def write_masks(self) -> str:
-        """Write the masks that are missing."""
+        """Write the masks that are missing, and return what to report."""
         index = self.index
         targets = [self.masks / f"{name}.png" for name in index.names]
         with room(self.masks, f"masks/{self.folder}", lambda: rest(targets)):

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from dupl.data.classes import VOC_CLASSES
-from dupl.data.files import read_mask, read_tag_table
+from dupl.data.files import read_mask
 from dupl.data.prepare import archives
 from dupl.data.prepare.disk import room
 from dupl.data.prepare.steps import Place, Step
 from dupl.data.prepare.writing import save_tags
+from dupl.data.tag_table import read_tag_table
 from dupl.data.voc import objects_in_xml, read_ids
 from dupl.errors import UserError
 from dupl.structures import IGNORE

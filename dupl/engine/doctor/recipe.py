@@ -121,4 +121,6 @@ def room(config: Config, root: Path) -> Finding:
     except UserError as error:
         return Finding("model", "fail", str(error), "dupl show RECIPE tells what is set")
     size = 4 * sum(p.numel() for p in model.parameters())
-    return disk(root, size * (STATES * (config.runtime.keep_checkpoints + 1) + 2))  # and best.pth, twice while written
+    return disk(
+        root, size * (STATES * (config.runtime.keep_checkpoints + 1) + 2)
+    )  # and the best weights, twice while written

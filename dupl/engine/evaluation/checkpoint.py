@@ -31,7 +31,8 @@ from dupl.report.tables.evaluation import title_of
 from dupl.runs import layout
 from dupl.runs.evaluation_files import class_rows
 from dupl.runs.files import write_csv
-from dupl.runs.metrics import THRESHOLDS, ThresholdTally, mean_iou
+from dupl.runs.metrics import mean_iou
+from dupl.runs.tallies import THRESHOLDS, ThresholdTally
 
 PROTOCOLS = ("train", "final", "cam")
 PICTURES = 8  # images of a picture page

@@ -19,7 +19,8 @@ from dupl.errors import UserError
 from dupl.execute.heartbeat import sign
 from dupl.method.dupl import DuPL
 from dupl.runs.evaluation_files import ClassRow, class_rows, write_evaluation
-from dupl.runs.metrics import Tally, summarise, tag_scores
+from dupl.runs.metrics import summarise, tag_scores
+from dupl.runs.tallies import Tally
 
 Progress = Callable[[int, int], None]
 PROTOCOL = "squashed, no CRF"  # of training time

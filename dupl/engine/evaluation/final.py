@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from dupl.config import check, schema
 from dupl.config.schema import CRF
 from dupl.data.base import ImageSet
-from dupl.data.views import PhotoSample, PhotoView, normalize
+from dupl.data.samples import PhotoSample
+from dupl.data.views import PhotoView, normalize
 from dupl.engine import build
 from dupl.engine.evaluation.cache import KeptLabels, KeptLogits
 from dupl.engine.evaluation.crf import dense_crf

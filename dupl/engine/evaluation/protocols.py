@@ -21,7 +21,7 @@ from dupl.engine.memory import require
 from dupl.errors import UserError
 from dupl.method.cam import Maps, Present, label_by_threshold
 from dupl.method.dupl import DuPL
-from dupl.runs.metrics import ThresholdTally
+from dupl.runs.tallies import ThresholdTally
 
 Labels = NDArray[np.uint8]
 

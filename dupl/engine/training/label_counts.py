@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dupl.runs.metrics import ClassTable, Counts, confusion, mean, percent
+from dupl.runs.metrics import ClassTable, mean, percent
+from dupl.runs.tallies import Counts, confusion
 from dupl.structures import IGNORE
 
 

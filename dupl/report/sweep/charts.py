@@ -1,4 +1,10 @@
-"""Charts of a sweep as plotly figures: history, courses, slices, importances, front."""
+"""Charts of a sweep by Optuna, in the look of our pages, and what its charts leave out.
+
+Optuna draws history, slices and parallel coordinates. Its history and slices show complete trials only, so pruned and
+failed trials and the starting point are added. Its contours extrapolate beyond the trials, its importances have no
+spread and its Pareto front writes names as HTML: those are in `dupl.report.sweep.contour` and
+`dupl.report.sweep.other_charts`.
+"""
 
 from __future__ import annotations
 
@@ -6,209 +12,155 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dupl.report.figures.colours import GRID, MARKER, NOISE, PAGE_HUES, PAGE_STUDENTS
-from dupl.report.figures.plotly_theme import LEGEND_ABOVE, blank_chart, label_of, safe
+from dupl.report.figures.colours import MARKER, NOISE, PAGE_STUDENTS
+from dupl.report.figures.plotly_theme import blank_chart, label_of, safe
+from dupl.report.sweep.memory_study import memory_study
 from dupl.report.sweep.summary import SweepReport
-from dupl.report.sweep.trials import Axis, SweepOutline, complete, goal_values
+from dupl.report.sweep.trials import goal_values, state_of, value_text, was_pruned
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from optuna import Study
+    from optuna.trial import FrozenTrial
     from plotly.graph_objects import Figure
+
+    from dupl.plans.space import Parameter
 
 BLUE, ORANGE = PAGE_STUDENTS[1], PAGE_STUDENTS[2]
 SCALE = "Viridis"
-COLOURS = {"best": PAGE_HUES[0], "complete": BLUE, "pruned": ORANGE, "failed": NOISE}  # of a trial; others are at work
-
-
-def unit(metric: str) -> str:
-    """A metric with what it is measured in."""
-    return f"{metric} (%)" if "/" in metric else metric.replace("_", " ")
-
-
-def told(axis: Axis, value: Any) -> str:
-    """A value of a parameter."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    return (
-        f"{value:.4g}" if isinstance(value, float) and not axis.whole else f"{value:,.0f}" if axis.whole else str(value)
-    )
-
-
-def points_of(outline: SweepOutline, trials: DataFrame) -> list[str]:
-    """What stands beside each trial's point."""
-    lines = []
-    for _, row in trials.iterrows():
-        params = (f"{label_of(a.label)} {told(a, row[a.column])}" for a in outline.axes if a.column in trials)
-        lines.append("<br>".join([f"trial {row['number']}, {row['state']}", *params]))
-    return lines
+HOVER = "%{text}<br>%{y:.2f}<extra></extra>"
+TRIANGLE = {"color": NOISE, "size": 9, "symbol": "triangle-up"}
+CROSS = {"color": ORANGE, "size": 8, "symbol": "x-thin", "line": {"width": 2, "color": ORANGE}}
 
 
 def history_chart(report: SweepReport, goal: int = 0) -> Figure:
-    """Return a goal over the trials: complete, pruned (what they had by then), failed; and the best so far."""
-    outline, trials = report.outline, report.trials.sort_values("number")
-    metric, direction = outline.goals[goal]
-    figure = blank_chart(360, unit(metric), hovermode="closest")
-    known, pruned = complete(outline, trials), trials[trials["state"] == "pruned"]
-    values = goal_values(known, goal)
-    kinds: list[tuple[str, Any, dict[str, Any]]] = [
-        ("complete", known, {"color": BLUE, "size": 8}),
-        ("pruned, where it stood", pruned, {"color": ORANGE, "size": 8, "symbol": "x-thin", "line": {"width": 2}}),
-    ]
-    kinds[1][2]["line"]["color"] = ORANGE
-    for name, part, marker in kinds:
-        if len(part):
-            _points(figure, part["number"].tolist(), goal_values(part, goal), name, marker, points_of(outline, part))
-    lost = trials[trials["state"] == "failed"]
-    shown = [v for v in [*values, *goal_values(pruned, goal)] if math.isfinite(v)]
-    if len(lost) and shown:
-        marker = {"color": NOISE, "size": 9, "symbol": "triangle-up"}
-        _points(figure, lost["number"].tolist(), [min(shown)] * len(lost), "failed", marker, points_of(outline, lost))
-    best, line = -math.inf, []
-    sign = 1 if direction == "maximize" else -1
-    for value in values:
-        best = max(best, sign * value)
-        line.append(sign * best)
-    style = {"color": BLUE, "width": 2, "shape": "hv"}
-    figure.add_scatter(
-        x=known["number"].tolist(), y=line, name="best so far", mode="lines", line=style, hoverinfo="skip"
+    """Return a goal over the trials: complete, pruned (at their last value), failed; and the best so far."""
+    from optuna.visualization import plot_optimization_history
+
+    metric, _ = report.goals[goal]
+    known, pruned = report.complete, [trial for trial in report.trials if was_pruned(trial)]
+    chart = themed(plot_optimization_history(goal_study(report, goal)), 360, unit(metric))
+    if known:
+        points, best, _ = chart.data
+        points.update(name="complete", text=hover_texts(report, known), hovertemplate=HOVER)
+        points.marker.update(color=BLUE, size=8)
+        first = known[0].number
+        best.update(x=best.x[first:], y=best.y[first:], name="best so far", hoverinfo="skip")
+        best.line.update(color=BLUE, width=2, shape="hv")
+        chart.data = (points, best)
+    add_points(
+        chart, report, pruned, [t.number for t in pruned], goal_values(pruned, goal), "pruned, last value", CROSS
     )
-    start = known[known["number"] == outline.start]
-    if len(start):
-        figure.add_hline(goal_values(start, goal)[0], line={"color": MARKER, "width": 1, "dash": "dash"})
-        figure.add_annotation(
-            x=1, xref="paper", xanchor="right", y=goal_values(start, goal)[0], yanchor="bottom", showarrow=False
-        )
-        figure.layout.annotations[-1].update(text=f"the starting point, trial {outline.start}", font={"size": 11})
-    figure.update_xaxes(title={"text": "trial"}, tickformat="d")
-    return figure
+    lost = [trial for trial in report.trials if state_of(trial) == "failed"]
+    shown = [v for v in goal_values([*known, *pruned], goal) if math.isfinite(v)]
+    if shown:
+        marker = {"color": NOISE, "size": 9, "symbol": "triangle-up"}
+        add_points(chart, report, lost, [t.number for t in lost], [min(shown)] * len(lost), "failed", marker)
+    if report.start in known:
+        (value,) = goal_values([report.start], goal)
+        chart.add_hline(value, line={"color": MARKER, "width": 1, "dash": "dash"})
+        text = f"the starting point, trial {report.start.number}"
+        place = {"x": 1, "xref": "paper", "xanchor": "right", "y": value, "yanchor": "bottom"}
+        chart.add_annotation(text=text, font={"size": 11}, showarrow=False, **place)
+    return chart.update_xaxes(title={"text": "trial"}, tickformat="d")
 
 
-def _points(figure: Figure, x: Any, y: Any, name: str, marker: dict[str, Any], text: Sequence[str]) -> None:
-    """Add points with what they tell; none where there is no value."""
+def slice_chart(report: SweepReport, parameter: Parameter, goal: int = 0) -> Figure:
+    """Return a goal over one parameter, whatever the others were: later trials lighter, pruned ones below all.
+
+    The last value of a pruned trial cannot be compared with complete trials, so its height means nothing.
+    """
+    from optuna.visualization import plot_slice
+
+    metric, name = report.goals[goal][0], parameter.name
+    known, pruned = ([t for t in group if name in t.params] for group in (report.complete, report.trials))
+    pruned = [trial for trial in pruned if was_pruned(trial)]
+    if not known:
+        return blank_chart(300, unit(metric))
+    chart = themed(plot_slice(goal_study(report, goal), [name]), 300, unit(metric))
+    points = chart.data[0]
+    points.update(name="complete", text=hover_texts(report, known), hovertemplate=HOVER)
+    points.marker.update(colorscale=SCALE, showscale=False, size=9, line={"width": 1, "color": MARKER})
+    values = goal_values(known, goal)
+    floor = min(values) - 0.08 * ((max(values) - min(values)) or 1)
+    add_points(chart, report, pruned, positions(parameter, pruned), [floor] * len(pruned), "pruned", CROSS)
+    if report.start in known:
+        star = {"symbol": "star-open", "size": 15, "color": NOISE, "line": {"width": 2}}
+        start = [report.start]
+        add_points(chart, report, start, positions(parameter, start), goal_values(start, goal), "start", star)
+    return chart.update_layout(showlegend=False).update_xaxes(title={"text": label_of(parameter.label)})
+
+
+def parallel_chart(report: SweepReport, goal: int = 0) -> Figure:
+    """Return parallel coordinates: a line per complete trial through a goal and all parameters, the best on top."""
+    from optuna.visualization import plot_parallel_coordinate
+    from plotly.colors import sample_colorscale
+
+    known = report.complete
+    chart = themed(plot_parallel_coordinate(goal_study(report, goal)), 400, "")
+    lines = list(chart.data[: len(known)])
+    maximize = report.goals[goal][1] == "maximize"
+    heights = [line.y[0] if maximize else 1 - line.y[0] for line in lines]
+    texts, values = hover_texts(report, known), goal_values(known, goal)
+    for line, height, text, value in zip(lines, heights, texts, values, strict=True):
+        line.update(text=f"{text}<br>{value:.2f}", hovertemplate="%{text}<extra></extra>", opacity=0.75)
+        line.line.update(color=sample_colorscale(SCALE, [height])[0], width=1.6)
+    order = sorted(range(len(lines)), key=heights.__getitem__)
+    lines[order[-1]].update(opacity=1, line={"width": 4})
+    chart.data = [lines[k] for k in order]
+    labels = {parameter.name: parameter.label for parameter in report.parameters}
+    names = sorted({name for trial in known for name in trial.params})
+    titles = [unit(report.goals[goal][0]), *(labels.get(name, name) for name in names)]
+    ticks = [label_of(title).replace("/mIoU", "<br>mIoU") for title in titles]  # room on a phone
+    chart.update_xaxes(ticktext=ticks, side="top", fixedrange=True).update_annotations(font={"color": None})
+    return chart.update_layout(margin={"l": 30, "r": 30, "t": 60, "b": 30}, showlegend=False)
+
+
+def goal_study(report: SweepReport, goal: int) -> Study:
+    """Return the trials as a study of one goal, in which all but the complete ones count as failed."""
+    known = {trial.number for trial in report.complete}
+    values = goal_values(report.trials, goal)
+    kept = [v if t.number in known else math.nan for t, v in zip(report.trials, values, strict=True)]
+    return memory_study(report.trials, kept, report.goals[goal][1], choice_text=safe)
+
+
+def themed(chart: Figure, height: int, unit: str) -> Figure:
+    """Return a chart by Optuna in the look of our pages; types, ticks and shapes of its axes stay."""
+    chart.layout.template, chart.layout.title = None, None
+    return chart.update_layout(blank_chart(height, unit, hovermode="closest").layout.to_plotly_json())
+
+
+def add_points(
+    chart: Figure,
+    report: SweepReport,
+    trials: Sequence[FrozenTrial],
+    x: Sequence[Any],
+    y: Sequence[float],
+    name: str,
+    marker: dict[str, Any],
+) -> None:
+    """Add the points of trials with what each tells; nothing where no trial has a value."""
+    texts = hover_texts(report, trials)
     have = [k for k, value in enumerate(y) if math.isfinite(value)]
     if have:
-        figure.add_scatter(x=[x[k] for k in have], y=[y[k] for k in have], text=[text[k] for k in have], name=name)
-        figure.data[-1].update(mode="markers", marker=marker, hovertemplate="%{text}<br>%{y:.2f}<extra></extra>")
+        chart.add_scatter(x=[x[k] for k in have], y=[y[k] for k in have], text=[texts[k] for k in have], name=name)
+        chart.data[-1].update(mode="markers", marker=marker, hovertemplate=HOVER)
 
 
-def course_chart(report: SweepReport, frame: DataFrame) -> Figure | None:
-    """Return the first goal over the iterations of each trial; None where no run of theirs is in the store.
-
-    Args:
-        report: Of the sweep.
-        frame: Metrics of the trials' runs, as a store's ``frame``.
-    """
-    outline, figure = report.outline, blank_chart(360, unit(report.outline.goals[0][0]), hovermode="closest")
-    part = frame[(frame["metric"] == outline.goals[0][0]) & (frame["protocol"] == "train")]
-    best = report.best[0] if report.best else None
-    seen: set[str] = set()
-    for _, trial in report.trials.sort_values("number").iterrows():
-        own = part[part["fingerprint"] == trial["run"]].sort_values("iteration")
-        state = "best" if trial["number"] == best else trial["state"]
-        if own.empty:
-            continue
-        colour = COLOURS.get(state, MARKER)
-        figure.add_scatter(
-            x=own["iteration"].tolist(),
-            y=own["value"].tolist(),
-            name=state,
-            legendgroup=state,
-            showlegend=state not in seen,
-            mode="lines+markers",
-            opacity=1 if state == "best" else 0.55,
-            line={"color": colour, "width": 3 if state == "best" else 1.4},
-            marker={"size": 4},
-            hovertemplate=f"trial {trial['number']}, {state}<br>%{{x:,}}: %{{y:.2f}}<extra></extra>",
-        )
-        seen.add(state)
-    figure.update_xaxes(title={"text": "iteration"}, rangemode="tozero", tickformat=",d")
-    return figure if seen else None
+def positions(parameter: Parameter, trials: Sequence[FrozenTrial]) -> list[Any]:
+    """Return the values of a parameter as positions on an axis; the choices of a categorical one are text."""
+    values = [trial.params[parameter.name] for trial in trials]
+    return [safe(value) for value in values] if parameter.type == "categorical" else values
 
 
-def slice_chart(report: SweepReport, axis: Axis, goal: int = 0) -> Figure:
-    """Return a goal over one parameter, whatever the others were: later trials lighter, the pruned ones below all.
-
-    What a pruned trial had by then is no match for complete ones, so its height says nothing; it tells its value.
-    """
-    outline = report.outline
-    figure = blank_chart(300, unit(outline.goals[goal][0]), hovermode="closest", showlegend=False)
-    have = report.trials[report.trials[axis.column].notna()] if axis.column in report.trials else report.trials.iloc[:0]
-    pruned, known = have[have["state"] == "pruned"], complete(outline, have)
-    values = goal_values(known, goal)
-    if values:
-        floor = min(values) - 0.08 * ((max(values) - min(values)) or 1)
-        cross = {"color": ORANGE, "size": 7, "symbol": "x-thin", "line": {"width": 1.5, "color": ORANGE}}
-        hover = [
-            f"{text}<br>{value:.2f}"
-            for text, value in zip(points_of(outline, pruned), goal_values(pruned, goal), strict=True)
-        ]
-        figure.add_scatter(x=values_on(axis, pruned), y=[floor] * len(pruned), mode="markers", marker=cross, text=hover)
-        figure.data[-1].update(name="pruned", hovertemplate="%{text}<extra></extra>")
-    later = {"color": known["number"].tolist(), "colorscale": SCALE, "size": 9, "line": {"width": 1, "color": MARKER}}
-    _points(figure, values_on(axis, known), values, "complete", later, points_of(outline, known))
-    start = known[known["number"] == outline.start]
-    star = {"symbol": "star-open", "size": 15, "color": NOISE, "line": {"width": 2}}
-    _points(figure, values_on(axis, start), goal_values(start, goal), "start", star, points_of(outline, start))
-    figure.update_xaxes(title={"text": label_of(axis.label)}, **scale_of(axis))
-    return figure
+def hover_texts(report: SweepReport, trials: Sequence[FrozenTrial]) -> list[str]:
+    """Return number, state and parameters of each trial, as HTML for plotly."""
+    texts = []
+    for trial in trials:
+        params = (f"{label_of(p.label)} {label_of(value_text(p, trial.params.get(p.name)))}" for p in report.parameters)
+        texts.append("<br>".join([f"trial {trial.number}, {state_of(trial)}", *params]))
+    return texts
 
 
-def values_on(axis: Axis, trials: DataFrame) -> list[Any]:
-    """A parameter of trials, as a chart takes it."""
-    values = trials[axis.column].tolist() if axis.column in trials else []
-    return [safe(value) for value in values] if axis.low is None else [float(value) for value in values]
-
-
-def scale_of(axis: Axis) -> dict[str, Any]:
-    """Scale and ticks of a parameter; on a log scale 1, 2 and 5 of each power of ten."""
-    if axis.low is None or axis.high is None:
-        return {"type": "category"}
-    if not axis.log:
-        return {"type": "linear"}
-    powers = range(math.floor(math.log10(axis.low)), math.ceil(math.log10(axis.high)) + 1)
-    steps = (1, 2, 5) if len(powers) < 5 else (1,)
-    ticks = [step * 10.0**power for power in powers for step in steps]
-    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
-
-
-def importance_chart(report: SweepReport, metric: str) -> Figure:
-    """Return the shares of the parameters by each evaluator, with their spread over bootstraps."""
-    labels = {axis.name: label_of(axis.label) for axis in report.outline.axes}
-    found = [one for one in report.importances if one.metric == metric]
-    order = list(dict.fromkeys(one.axis for one in found))
-    figure = blank_chart(130 + 46 * len(order), hovermode="y unified", barmode="group", bargap=0.3)
-    for number, evaluator in enumerate(dict.fromkeys(one.evaluator for one in found)):
-        shares = {one.axis: one for one in found if one.evaluator == evaluator}
-        part = [shares[name] for name in order]
-        bars = {"type": "data", "symmetric": False, "thickness": 1.5, "color": MARKER}
-        bars["array"] = [max(0.0, one.high - one.value) if one.high == one.high else 0.0 for one in part]
-        bars["arrayminus"] = [max(0.0, one.value - one.low) if one.low == one.low else 0.0 for one in part]
-        figure.add_bar(
-            y=[labels[name] for name in order],
-            x=[one.value for one in part],
-            error_x=bars,
-            name=evaluator,
-            orientation="h",
-            marker={"color": (BLUE, PAGE_HUES[0])[number % 2]},
-            hovertemplate="%{x:.2f}<extra>" + evaluator + "</extra>",
-        )
-    figure.update_xaxes(title={"text": "share"}, range=[0, 1.02])
-    figure.update_yaxes(type="category", autorange="reversed", gridcolor="rgba(0,0,0,0)")
-    figure.update_layout(LEGEND_ABOVE)
-    return figure
-
-
-def front_chart(report: SweepReport) -> Figure:
-    """Return the first two goals against each other, and the trials that no other beats as a line."""
-    outline = report.outline
-    known = complete(outline, report.trials)
-    figure = blank_chart(400, unit(outline.goals[0][0]), hovermode="closest")
-    marker = {"color": BLUE, "size": 8, "opacity": 0.6}
-    _points(figure, goal_values(known, 1), goal_values(known, 0), "beaten", marker, points_of(outline, known))
-    rows = known.set_index("number", drop=False).loc[list(report.best)]
-    ends = sorted(zip(goal_values(rows, 1), goal_values(rows, 0), points_of(outline, rows), strict=True))
-    marker = {"color": ORANGE, "size": 10}
-    _points(figure, [e[0] for e in ends], [e[1] for e in ends], "front", marker, [e[2] for e in ends])
-    figure.data[-1].update(mode="lines+markers", line={"color": ORANGE, "width": 2})
-    figure.update_xaxes(title={"text": unit(outline.goals[1][0])}, gridcolor=GRID)
-    return figure
+def unit(metric: str) -> str:
+    """Return a metric with its unit."""
+    return f"{metric} (%)" if "/" in metric else metric.replace("_", " ")

@@ -1,19 +1,20 @@
-"""How much each parameter of a sweep matters, and how sure that is."""
+"""Importances of a sweep's parameters, with their spread over bootstraps of the trials."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dupl.report.sweep.trials import Axis, SweepOutline, goal_values
+from dupl.report.sweep.memory_study import memory_study
+from dupl.report.sweep.trials import Goals, goal_values, state_of
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.importance import BaseImportanceEvaluator
-    from pandas import DataFrame
+    from optuna.trial import FrozenTrial
 
 ENOUGH = 8  # trials; fewer tell nothing of importance
 MOST = 200  # trials of a sample: the cost of fANOVA grows with their square
@@ -28,7 +29,7 @@ class Importance:
     Attributes:
         metric: Of the goal.
         evaluator: One of `EVALUATORS`.
-        axis: Name of the parameter.
+        parameter: Its name.
         value: Share of all parameters, 0 to 1.
         low, high: From the 5th to the 95th percentile over bootstraps of the trials.
         first: Share of bootstraps in which it matters most.
@@ -36,7 +37,7 @@ class Importance:
 
     metric: str
     evaluator: str
-    axis: str
+    parameter: str
     value: float
     low: float
     high: float
@@ -44,9 +45,13 @@ class Importance:
 
 
 def importances(
-    outline: SweepOutline, ended: DataFrame, bootstraps: int, progress: Callable[[int, int], None]
+    goals: Goals,
+    names: Iterable[str],
+    ended: Sequence[FrozenTrial],
+    bootstraps: int,
+    progress: Callable[[int, int], None],
 ) -> tuple[Importance, ...]:
-    """PED-ANOVA and fANOVA of each goal, with their spread over bootstraps of the trials.
+    """Return PED-ANOVA and fANOVA of each goal, with their spread over bootstraps of the trials.
 
     PED-ANOVA (Watanabe et al., 2023) asks what the best trials have in common: a tenth of them, at least five, at most
     half and all that are complete; a pruned trial counts as one of the others. fANOVA (Hutter et al., 2014) asks how
@@ -55,24 +60,26 @@ def importances(
     for all, and bootstraps are of that size; the spread is then that of ``MOST`` trials, wider than that of all.
 
     Args:
-        outline: Of the sweep.
+        goals: Metric and direction of each.
+        names: Of the parameters.
         ended: Of `judged`.
         bootstraps: How many.
-        progress: Is told the bootstraps done and in all.
+        progress: Called with the bootstraps done and in all.
     """
     import numpy as np
 
-    axes, rng = varied(outline.axes, ended), np.random.default_rng(0)
+    names, rng = varied(names, ended), np.random.default_rng(0)
     size = min(len(ended), MOST)
     whole_sample = np.arange(size) if size == len(ended) else np.sort(rng.permutation(len(ended))[:size])
     draws = [rng.integers(0, len(ended), size) for _ in range(bootstraps)]
     found: list[Importance] = []
-    total, done = len(outline.goals) * (1 + bootstraps), 0
-    for goal, (metric, direction) in enumerate(outline.goals):
-        values = np.where(ended["state"] == "complete", goal_values(ended, goal), math.nan)
+    total, done = len(goals) * (1 + bootstraps), 0
+    for goal, (metric, direction) in enumerate(goals):
+        reached = goal_values(ended, goal)
+        values = [v if state_of(t) == "complete" else math.nan for t, v in zip(ended, reached, strict=True)]
         rounds = []
         for draw in [whole_sample, *draws]:
-            rounds.append(_once(axes, ended.iloc[draw], values[draw].tolist(), direction))
+            rounds.append(_once(names, [ended[k] for k in draw], [values[k] for k in draw], direction))
             done += 1
             progress(done, total)
         for evaluator in EVALUATORS:
@@ -84,7 +91,7 @@ def importances(
 def _spread(
     metric: str, evaluator: str, whole: Mapping[str, float], others: Sequence[Mapping[str, float]]
 ) -> list[Importance]:
-    """Shares of all trials, with those of the bootstraps."""
+    """Return the shares of all trials with their spread over the bootstraps, largest first."""
     import numpy as np
 
     found, tops = [], [max(one, key=one.__getitem__) for one in others]
@@ -95,15 +102,15 @@ def _spread(
     return found
 
 
-def varied(axes: Sequence[Axis], known: DataFrame) -> list[Axis]:
-    """The parameters with more than one value among the trials."""
-    return [axis for axis in axes if axis.column in known and known[axis.column].nunique() > 1]
+def varied(names: Iterable[str], trials: Sequence[FrozenTrial]) -> list[str]:
+    """Return the parameters that have more than one value among the trials."""
+    return [name for name in names if len({trial.params[name] for trial in trials if name in trial.params}) > 1]
 
 
 def _once(
-    axes: Sequence[Axis], ended: DataFrame, values: Sequence[float], direction: str
+    names: Sequence[str], ended: Sequence[FrozenTrial], values: Sequence[float], direction: str
 ) -> dict[str, dict[str, float]]:
-    """Shares by parameter, by evaluator, of one sample of trials; no evaluator that the sample is too small for."""
+    """Return shares by parameter, by evaluator, of one sample; without the evaluators for which it is too small."""
     from optuna import importance
 
     sizes = [value for value in values if math.isfinite(value)]
@@ -115,39 +122,19 @@ def _once(
     best = importance.PedAnovaImportanceEvaluator(
         target_quantile=top / len(values), region_quantile=1.0, evaluate_on_local=True
     )
-    found = {"PED-ANOVA": _shares(best, axes, _study(axes, ended, filled, direction))}
+    found = {"PED-ANOVA": _shares(best, names, memory_study(ended, filled, direction, names))}
     if len(sizes) >= ENOUGH or len(sizes) == len(values):
-        known = ended[[math.isfinite(value) for value in values]]
+        known = [trial for trial, value in zip(ended, values, strict=True) if math.isfinite(value)]
         forest = importance.FanovaImportanceEvaluator(n_trees=64, max_depth=64, seed=0)
-        found["fANOVA"] = _shares(forest, axes, _study(axes, known, sizes, direction))
+        found["fANOVA"] = _shares(forest, names, memory_study(known, sizes, direction, names))
     return found
 
 
-def _shares(evaluator: BaseImportanceEvaluator, axes: Sequence[Axis], study: Study) -> dict[str, float]:
-    """Shares by parameter; of one that is not asked for in every trial fANOVA says 0."""
+def _shares(evaluator: BaseImportanceEvaluator, names: Sequence[str], study: Study) -> dict[str, float]:
+    """Return shares by parameter; fANOVA gives 0 to one that some trials do not have."""
     from optuna.importance import get_param_importances
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of small samples, whose spread is told instead
+        warnings.simplefilter("ignore")  # of small samples: the spread shows what they are worth
         shares = get_param_importances(study, evaluator=evaluator, normalize=True)
-    return {axis.name: float(shares.get(axis.name, 0.0)) for axis in axes}
-
-
-def _study(axes: Sequence[Axis], known: DataFrame, values: Sequence[float], direction: str) -> Study:
-    """The trials as a study of one goal, in memory."""
-    import optuna
-    from pandas import notna
-
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction=optuna.study.StudyDirection[direction.upper()])
-    optuna.logging.set_verbosity(level)
-    spaces = {axis.name: axis.distribution() for axis in axes}
-    for (_, row), value in zip(known.iterrows(), values, strict=True):
-        has = [axis for axis in axes if notna(row[axis.column])]
-        params = {axis.name: int(row[axis.column]) if axis.whole else row[axis.column] for axis in has}
-        trial = optuna.trial.create_trial(
-            params=params, distributions={name: spaces[name] for name in params}, value=value
-        )
-        study.add_trial(trial)
-    return study
+    return {name: float(shares.get(name, 0.0)) for name in names}

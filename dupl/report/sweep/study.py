@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,13 +13,14 @@ from dupl.plans.describe import describe_spec
 from dupl.plans.plan import Plan, load
 from dupl.plans.plan_file import merge
 from dupl.plans.samplers import quiet_optuna
-from dupl.plans.study import default_url, open_study, shown, trials
+from dupl.plans.study import default_url, open_study, shown
 from dupl.report.sweep.summary import SweepReport, report
-from dupl.report.sweep.trials import Axis, SweepOutline
+from dupl.report.sweep.trials import fingerprint_of, state_of
 from dupl.report.tables.ablation import tabulate
 from dupl.report.tables.table import Table
 
 if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
     from pandas import DataFrame
 
     from dupl.plans.sweep import Sweep
@@ -46,7 +46,7 @@ class SweepFindings:
 
         Args:
             form: Which.
-            folder: Where the page will lie, for its links to the pages of the runs.
+            folder: Where the page will be written, for its links to the pages of the runs.
         """
         if form == "html":
             from dupl.report.pages.sweep import sweep_page
@@ -83,45 +83,32 @@ def examine(
         UserError: There is no study.
     """
     command = command or report_command(sweep.name, store.root, storage=shown(storage) if storage else None)
-    with warnings.catch_warnings(), quiet_optuna():
-        warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, in a notebook without widgets
-        found = trials(open_study(sweep, storage, store.root))
-        outline = sweep_outline(sweep, store.root, storage, command)
-        made = report(outline, found, bootstraps=bootstraps, progress=progress)
-    wanted = set(found["run"])
+    with quiet_optuna():
+        trials = open_study(sweep, storage, store.root).get_trials(deepcopy=False)
+        facts = provenance(sweep, store.root, storage, command)
+        made = report(sweep, trials, bootstraps=bootstraps, progress=progress, facts=facts)
+    wanted = set(map(fingerprint_of, trials))
     metrics = store.frame([stored for stored in store.best() if stored.fingerprint in wanted])
-    return SweepFindings(made, metrics, plan_tables(sweep, found, store, command))
+    return SweepFindings(made, metrics, plan_tables(sweep, trials, store, command))
 
 
-def sweep_outline(sweep: Sweep, root: str | Path, storage: str | None, command: str) -> SweepOutline:
-    """Return a sweep as its report takes it."""
-    axes = [
-        Axis(p.name, p.label, p.low, p.high, p.step, p.log, p.type == "int", tuple(choice for choice, _ in p.choices))
-        for p in sweep.space.values()
-    ]
+def provenance(sweep: Sweep, root: str | Path, storage: str | None, command: str) -> dict[str, str]:
+    """Return where the trials of a sweep come from, by name."""
     facts = {"recipe": sweep.base}
     facts |= {"sampler": describe_spec(sweep.sampler), "pruner": describe_spec(sweep.pruner)}
     facts["constraints"] = "; ".join(one.text for one in sweep.constraints) or "none"
     facts["study"] = f"{sweep.study} at {shown(storage or default_url(sweep, root))}"
     facts["command"] = command
-    return SweepOutline(
-        name=sweep.name,
-        title=sweep.title,
-        goals=sweep.goal,
-        axes=tuple(axes),
-        iterations=sweep.config.schedule.iterations,
-        start=0 if sweep.start_from else None,
-        facts=facts,
-    )
+    return facts
 
 
-def plan_tables(sweep: Sweep, found: DataFrame, store: RunStore, command: str) -> list[Table]:
+def plan_tables(sweep: Sweep, trials: Sequence[FrozenTrial], store: RunStore, command: str) -> list[Table]:
     """Make the tables of plans that vary one of the sweep's parameters, as far as its trials lie on their rows.
 
     The run of a row is that of the plan, trained and evaluated on the sweep's data: a trial is that run where its
     other parameters are the recipe's. Tables with fewer than two such rows are left out.
     """
-    done, tables = set(found.loc[found["state"].isin(["complete", "pruned"]), "run"]), []
+    done, tables = {fingerprint_of(trial) for trial in trials if state_of(trial) in ("complete", "pruned")}, []
     moved = [set(parameter.paths) for parameter in sweep.space.values()]
     for name in catalogue.names("ablations"):
         values = catalogue.declared(catalogue.resolve(name, "ablations")).values

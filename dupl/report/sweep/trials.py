@@ -1,139 +1,115 @@
-"""A sweep and its trials as plain data: parameters, goals, what became of the trials, which are best."""
+"""The trials of a sweep: which of them count, which are best, and their values."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from dupl.plans.study import STATES
+
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-    from pandas import DataFrame, Series
+    from optuna.trial import FrozenTrial
 
-STATES = ("complete", "pruned", "failed", "running", "waiting")
+    from dupl.plans.space import Parameter
 
-
-@dataclass(frozen=True)
-class Axis:
-    """A parameter.
-
-    Attributes:
-        name: As in the trials' column "params/<name>".
-        label: As printed.
-        low, high: Bounds; None where it is categorical.
-        step: Between values; None where there is none.
-        log: Whether it was drawn on a log scale.
-        whole: Whether its values are integers.
-        choices: Of a categorical one.
-    """
-
-    name: str
-    label: str
-    low: float | None = None
-    high: float | None = None
-    step: float | None = None
-    log: bool = False
-    whole: bool = False
-    choices: tuple[Any, ...] = ()
-
-    @property
-    def column(self) -> str:
-        """Of the trials."""
-        return f"params/{self.name}"
-
-    def distribution(self) -> BaseDistribution:
-        """The same to Optuna."""
-        from optuna import distributions as known
-
-        if self.low is None or self.high is None:
-            return known.CategoricalDistribution(self.choices)
-        if self.whole:
-            return known.IntDistribution(int(self.low), int(self.high), log=self.log, step=int(self.step or 1))
-        return known.FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+Goals = tuple[tuple[str, str], ...]  # metric and direction, "maximize" or "minimize"
+NONE = "–"
 
 
-@dataclass(frozen=True)
-class SweepOutline:
-    """A sweep, as far as its report needs it.
-
-    Attributes:
-        name: Of the sweep file.
-        title: One line.
-        goals: Metric and direction ("maximize" or "minimize").
-        axes: In order.
-        iterations: Of a trial that is not pruned; None where that differs.
-        start: Number of the trial at the point the search began from; None where there is none.
-        facts: Names and values: recipe, sampler, pruner, study, command.
-    """
-
-    name: str
-    title: str
-    goals: tuple[tuple[str, str], ...]
-    axes: tuple[Axis, ...]
-    iterations: int | None = None
-    start: int | None = 0
-    facts: Mapping[str, str] = field(default_factory=dict)
+def state_of(trial: FrozenTrial) -> str:
+    """Return the state of a trial: "complete", "pruned", "failed", "running" or "waiting"."""
+    return STATES[trial.state.name]
 
 
-def complete(outline: SweepOutline, trials: DataFrame) -> DataFrame:
-    """The trials that ended with a number for every goal."""
-    import numpy as np
+def fingerprint_of(trial: FrozenTrial) -> str:
+    """Return the fingerprint of a trial's run; "" where it has none."""
+    return str(trial.user_attrs.get("run") or "")
 
-    have = [
-        state == "complete" and len(values) == len(outline.goals) and all(map(math.isfinite, values))
-        for state, values in zip(trials["state"], trials["values"], strict=True)
+
+def complete(goals: Goals, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that ended with a finite value for every goal."""
+    return [
+        trial
+        for trial in trials
+        if state_of(trial) == "complete"
+        and len(trial.values or ()) == len(goals)
+        and all(map(math.isfinite, trial.values or ()))
     ]
-    return trials[np.array(have, bool)]
 
 
-def judged(outline: SweepOutline, trials: DataFrame) -> DataFrame:
-    """The complete trials and, where there is one goal, the pruned ones: those were found worse on the way."""
-    known = complete(outline, trials)
-    return trials[trials["number"].isin(known["number"]) | (pruned(trials) & (len(outline.goals) == 1))]
+def was_pruned(trial: FrozenTrial) -> bool:
+    """Return whether a pruner stopped a trial; one that broke a constraint has the same state, but never started."""
+    return state_of(trial) == "pruned" and trial.user_attrs.get("iteration") is not None
 
 
-def pruned(trials: DataFrame) -> Series:
-    """Which trials a pruner ended; one that broke a constraint is in the same state, but was never begun."""
-    return (trials["state"] == "pruned") & trials["iteration"].notna()
+def judged(goals: Goals, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the complete trials and, for a single goal, the pruned ones, which were found worse during training."""
+    known = {trial.number for trial in complete(goals, trials)}
+    return [trial for trial in trials if trial.number in known or (was_pruned(trial) and len(goals) == 1)]
 
 
-def goal_values(trials: DataFrame, goal: int) -> list[float]:
-    """What trials reached by a goal, NaN where they reached nothing; of a pruned one what it had at its end."""
-    return [float(values[goal]) if len(values) > goal else math.nan for values in trials["values"]]
+def goal_values(trials: Sequence[FrozenTrial], goal: int) -> list[float]:
+    """Return the values of trials by a goal: of a pruned trial its last one, NaN where there is none."""
+    return [
+        float(trial.values[goal]) if trial.values is not None and len(trial.values) > goal else math.nan
+        for trial in trials
+    ]
 
 
-def ranked(outline: SweepOutline, known: DataFrame) -> tuple[int, ...]:
-    """Numbers of complete trials by the first goal, best first; of equals the earlier, of a run's trials one."""
-    sign = -1 if outline.goals[0][1] == "maximize" else 1
-    triples = zip(goal_values(known, 0), known["number"], known["run"], strict=True)
-    found = sorted((sign * value, number, run or number) for value, number, run in triples)
-    return tuple(int(number) for number in {run: number for _, number, run in reversed(found)}.values())[::-1]
+def ranked(goals: Goals, known: Sequence[FrozenTrial]) -> tuple[int, ...]:
+    """Return the numbers of complete trials by the first goal, best first; a run counts once, with its first trial."""
+    sign = -1 if goals[0][1] == "maximize" else 1
+    order = sorted(zip([sign * value for value in goal_values(known, 0)], known, strict=True), key=_by_value)
+    first: dict[str, int] = {}
+    for _, trial in order:
+        first.setdefault(fingerprint_of(trial) or str(trial.number), trial.number)
+    return tuple(first.values())
 
 
-def front(outline: SweepOutline, known: DataFrame) -> tuple[int, ...]:
-    """Numbers of complete trials that no other beats: not worse by all goals, and better by one."""
-    signs = [1 if direction == "maximize" else -1 for _, direction in outline.goals]
+def _by_value(pair: tuple[float, FrozenTrial]) -> tuple[float, int]:
+    return pair[0], pair[1].number
+
+
+def front(goals: Goals, known: Sequence[FrozenTrial]) -> tuple[int, ...]:
+    """Return the numbers of complete trials on the Pareto front, along the first goal.
+
+    A trial is on it where no other is at least as good by all goals and better by one.
+    """
+    signs = [1 if direction == "maximize" else -1 for _, direction in goals]
     points = {
-        int(number): tuple(sign * value for sign, value in zip(signs, values, strict=True))
-        for number, values in zip(known["number"], known["values"], strict=True)
+        trial.number: tuple(sign * value for sign, value in zip(signs, trial.values or (), strict=True))
+        for trial in known
     }
 
-    def beaten(point: tuple[float, ...]) -> bool:
+    def dominated(point: tuple[float, ...]) -> bool:
         return any(o != point and all(a >= b for a, b in zip(o, point, strict=True)) for o in points.values())
 
-    return tuple(number for number in ranked(outline, known) if not beaten(points[number]))
+    return tuple(number for number in ranked(goals, known) if not dominated(points[number]))
 
 
-def tally(trials: DataFrame) -> dict[str, int]:
-    """Trials by state, of the states that there are."""
-    return {state: n for state in STATES if (n := int((trials["state"] == state).sum()))}
+def count_states(trials: Sequence[FrozenTrial]) -> dict[str, int]:
+    """Return the number of trials by state, of the states that occur."""
+    found = [state_of(trial) for trial in trials]
+    return {state: found.count(state) for state in STATES.values() if state in found}
 
 
-def spared(outline: SweepOutline, trials: DataFrame) -> tuple[int, int] | None:
-    """Iterations that pruned trials did not train, and those that all ended trials would have without pruning."""
-    if outline.iterations is None:
-        return None
-    cut = pruned(trials)
-    saved = sum(max(0, outline.iterations - int(t)) for t in trials.loc[cut, "iteration"])
-    return saved, outline.iterations * int((cut | (trials["state"] == "complete")).sum())
+def saved_iterations(iterations: int, trials: Sequence[FrozenTrial]) -> tuple[int, int]:
+    """Return how many iterations pruning saved, and how many all ended trials would have trained without it.
+
+    Args:
+        iterations: Of a trial that is not pruned.
+        trials: Of the sweep.
+    """
+    stopped = [trial for trial in trials if was_pruned(trial)]
+    ended = len(stopped) + sum(state_of(trial) == "complete" for trial in trials)
+    return sum(max(0, iterations - int(trial.user_attrs["iteration"])) for trial in stopped), iterations * ended
+
+
+def value_text(parameter: Parameter, value: Any) -> str:
+    """Return the value of a parameter as it is printed; a dash where a trial has none."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return NONE
+    if parameter.type == "int":
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

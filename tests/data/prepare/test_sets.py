@@ -13,6 +13,7 @@ from dupl import cli
 from dupl.data import COCO, VOC
 from dupl.data.check import check_datasets
 from dupl.data.files import read_mask
+from dupl.data.prepare import coco
 from dupl.data.prepare.sbd import read_mat
 from dupl.data.prepare.steps import Place, Step, run
 from dupl.errors import UserError
@@ -220,6 +221,13 @@ def test_coco(host, coco_archives, prepare, tmp_path: Path, coco_root: Path) -> 
     (root / "tags_train2014.csv").unlink()
     said = prepare("coco", "--root", root)
     assert [n for n, line in enumerate(said) if "done already" not in line] == [4, 5]
+
+
+def test_coco_needs_pycocotools_before_the_download(host, coco_archives, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pycocotools", None)
+    with pytest.raises(UserError, match=r'pip install "\.\[coco\]"'):
+        coco.steps(Place(tmp_path / "coco14"))
+    assert not host.asked and not (tmp_path / "coco14").exists()
 
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
