@@ -29,23 +29,23 @@ def recipe(tiny, tmp_path, monkeypatch):
     """Write a recipe with a component of its own that is given these arguments."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    Path("my_parts.py").write_text(MODULE)
+    Path("large_loss_parts.py").write_text(MODULE)
 
-    def write(arguments: str, module: str = "my_parts") -> str:
+    def write(arguments: str, module: str = "large_loss_parts") -> str:
         own = f"dict(\n    _delete_=True, type='LargeLoss', {arguments})"
         text = f"_base_ = [{tiny!r}]\ncustom_imports = dict(imports=[{module!r}])\nmodel = dict(noise_filter={own})\n"
         Path("mine.py").write_text(text)
         return str(tmp_path / "mine.py")
 
     yield write
-    sys.modules.pop("my_parts", None)
+    sys.modules.pop("large_loss_parts", None)
     COMPONENTS.module_dict.pop("LargeLoss", None)
 
 
 def test_show_does_not_import_it(recipe, capsys):
     assert main(["show", recipe("bound=1")]) == 0
     assert "ANF          ?    LargeLoss(bound=1)" in capsys.readouterr().out
-    assert "my_parts" not in sys.modules
+    assert "large_loss_parts" not in sys.modules
 
 
 @pytest.mark.parametrize(
