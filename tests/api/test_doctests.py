@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pathlib
 import pkgutil
+import re
 import shutil
 
 import pytest
@@ -47,6 +48,21 @@ def test_example(example, place, monkeypatch, capsys):
     said: list[str] = []
     runner.run(example, out=said.append)
     assert not runner.failures, "".join(said)
+
+
+def test_the_code_of_the_readme(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    text = (FIXTURES.parents[1] / "README.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    short = {"schedule.iterations": 4, "schedule.warmup": 1, "schedule.batch_size": 2, "data.val.count": 4}
+    short |= {"data.train": {"type": "Toy", "split": "train", "size": 64, "count": 8}}
+    assert code.count('{"runtime.seed": 1}') == 1
+    names: dict[str, object] = {}
+    exec(code.replace('{"runtime.seed": 1}', repr(short)), names)
+    assert names["run"].status.state == "finished"
+    assert names["found"].mask.shape == (30, 40)
+    assert "seg/best/mIoU" in set(dupl.RunStore("runs").frame()["metric"])
+    assert "| + L_reg |" in capsys.readouterr().out
 
 
 def test_every_public_function_has_an_example():
