@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from dupl.cli import main
-from dupl.engine.checkpoints import CheckpointHook
+from dupl.engine.training.checkpoint_hook import CheckpointHook
 from dupl.engine.training.evaluate_hook import EvaluateHook, headline
 from dupl.engine.training.progress_hook import ProgressHook, clock, figures
 from dupl.engine.training.scalar_hook import ScalarHook

@@ -27,10 +27,11 @@ from dupl.config.overrides import diff
 from dupl.data.base import ImageSet
 from dupl.data.views import TrainView
 from dupl.engine import build
-from dupl.engine.checkpoints import CheckpointHook, load, newest_valid
+from dupl.engine.checkpoints import load, newest_valid
 from dupl.engine.data_digest import record
 from dupl.engine.error_explanations import plain_errors, without_alarm
 from dupl.engine.evaluation.evaluate import PROTOCOL, Evaluation, evaluate, merge, metric_names
+from dupl.engine.training.checkpoint_hook import CheckpointHook
 from dupl.engine.training.evaluate_hook import EvaluateHook
 from dupl.engine.training.gallery import GalleryHook, Viewer, check_gallery
 from dupl.engine.training.label_quality import check_masks, check_quality, quality_hook
