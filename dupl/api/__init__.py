@@ -13,10 +13,12 @@ from dupl.api.analysis import (
     find_run,
     folder_measure,
     image_measure,
+    last_gallery,
     over_activation,
     plan_runs,
     read_run,
     start_marks,
+    two_runs,
 )
 from dupl.api.describe import Component, Description, components, describe, describe_search
 from dupl.api.execution import (
@@ -147,6 +149,7 @@ __all__ = [
     "folder_measure",
     "image_measure",
     "is_run",
+    "last_gallery",
     "is_sweep",
     "last_seen",
     "list_recipes",
@@ -180,6 +183,7 @@ __all__ = [
     "sweep_report",
     "table_folder",
     "train",
+    "two_runs",
     "upload",
     "wandb_account",
     "workspace",

@@ -72,6 +72,9 @@ def sweep_report(
         UserError: No such sweep, or it has no study yet.
 
     Example:
+        >>> found = dupl.sweep_report("demo", "searched", bootstraps=2)
+        >>> found.report.best[:2], len(found.report.trials)
+        ((0, 1), 8)
         >>> dupl.sweep_report("demo", "runs")
         Traceback (most recent call last):
         dupl.errors.UserError: demo has no study ...

@@ -10,11 +10,14 @@ import pkgutil
 import re
 import shutil
 
+import optuna
 import pytest
 from PIL import Image
 
 import dupl
 import dupl.api
+from dupl.plans.samplers import quiet_optuna
+from dupl.plans.study import open_study
 
 FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures"
 MODULES = sorted(module.name for module in pkgutil.iter_modules(dupl.api.__path__, "dupl.api."))
@@ -29,8 +32,26 @@ def place(trained, tmp_path_factory) -> pathlib.Path:
     shutil.copytree(trained, folder / "runs" / "tiny")
     text = (FIXTURES / "plan.py").read_text().replace("../..", str(FIXTURES.parents[1]))
     (folder / "plan.py").write_text(text)
+    search(folder / "searched")
     Image.new("RGB", (40, 30), "teal").save(folder / "photo.png")
     return folder
+
+
+def search(root: pathlib.Path) -> None:
+    """Put a study of the sweep "demo" with eight trials into a store; the closer to 0.55, the better."""
+    sweep = dupl.load_sweep("demo")
+    with quiet_optuna():
+        study = open_study(sweep, root=root, create=True)
+        spaces = {
+            p.name: optuna.distributions.IntDistribution(int(p.low), int(p.high), step=int(p.step))
+            if p.type == "int"
+            else optuna.distributions.FloatDistribution(p.low, p.high)
+            for p in sweep.space.values()
+        }
+        for number in range(8):
+            params = {**sweep.start_from[0], "model.threshold.final": 0.55 + number / 100}
+            value = 60.0 - number
+            study.add_trial(optuna.trial.create_trial(params=params, distributions=spaces, value=value))
 
 
 def examples() -> list[doctest.DocTest]:
