@@ -76,8 +76,8 @@ if TYPE_CHECKING:
     from dupl.method.dupl import DuPL
     from dupl.plans.plan import Plan
     from dupl.plans.sweep import Sweep
-    from dupl.report.sweep.study import SweepFindings
-    from dupl.report.tables.ablation import AblationTable
+    from dupl.report.plan_report import AblationTable
+    from dupl.report.sweep_report import SweepFindings
     from dupl.runs.reproduce import Check
     from dupl.runs.status import Status
     from dupl.runs.store import RunStore
@@ -85,7 +85,7 @@ if TYPE_CHECKING:
 
 CLASSES = {  # imported when they are first used
     "Ablation": "dupl.execute.ablation",
-    "AblationTable": "dupl.report.tables.ablation",
+    "AblationTable": "dupl.report.plan_report",
     "Check": "dupl.runs.reproduce",
     "DuPL": "dupl.method.dupl",
     "Estimates": "dupl.execute.estimates",
@@ -100,7 +100,7 @@ CLASSES = {  # imported when they are first used
     "StoredRun": "dupl.runs.stored_run",
     "Status": "dupl.runs.status",
     "Sweep": "dupl.plans.sweep",
-    "SweepFindings": "dupl.report.sweep.study",
+    "SweepFindings": "dupl.report.sweep_report",
 }
 
 __all__ = [

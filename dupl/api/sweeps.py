@@ -12,7 +12,7 @@ from dupl.errors import UserError
 
 if TYPE_CHECKING:
     from dupl.plans.sweep import Sweep
-    from dupl.report.sweep.study import SweepFindings
+    from dupl.report.sweep_report import SweepFindings
 
 AnySweep = Union[str, Path, "Sweep"]
 
@@ -81,7 +81,7 @@ def sweep_report(
     """
     from dupl.plans.commands import report_command
     from dupl.plans.study import shown
-    from dupl.report.sweep.study import examine
+    from dupl.report.sweep_report import examine
 
     if bootstraps < 0:
         raise UserError(f"--bootstraps {bootstraps}: give 0 or more")

@@ -14,9 +14,9 @@ from dupl.plans.plan import Plan, load
 from dupl.plans.plan_file import merge
 from dupl.plans.samplers import quiet_optuna
 from dupl.plans.study import default_url, open_study, shown
+from dupl.report.plan_report import tabulate
 from dupl.report.sweep.summary import SweepReport, report
 from dupl.report.sweep.trials import fingerprint_of, state_of
-from dupl.report.tables.ablation import tabulate
 from dupl.report.tables.table import Table
 
 if TYPE_CHECKING:
