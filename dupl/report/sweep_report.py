@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SweepFindings:
-    """What a sweep found; a notebook shows it as it is.
+    """What a sweep found; a notebook displays it.
 
     Attributes:
         report: The trials, the best of them, and how much each parameter matters.

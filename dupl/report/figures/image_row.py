@@ -1,4 +1,4 @@
-"""One image in a figure: the arrays behind its pictures, each picture, and the legend of all."""
+"""One image in a figure: the arrays behind its pictures, and each picture."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def row_picture(row: ImageRow, kind: Kind, student: int, size: tuple[int, int]) 
 def _resized(
     array: NDArray[Scalar], size: tuple[int, int], smooth: Image.Resampling = Image.Resampling.NEAREST
 ) -> NDArray[Scalar]:
-    """Return an array at a size (width, height); where it is enlarged twice or more, pixels stay pixels."""
+    """Return an array at a size (width, height); not interpolated where it is enlarged twofold or more."""
     method = Image.Resampling.NEAREST if size[0] >= 2 * array.shape[1] else smooth
     plain = array.astype(np.uint8) if array.dtype == np.bool_ else array
     return np.asarray(Image.fromarray(plain).resize(size, method)).astype(array.dtype)
