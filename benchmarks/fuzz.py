@@ -43,8 +43,9 @@ from dupl.data.files import FORMATS, read_image, read_mask
 from dupl.data.instances import Instances
 from dupl.data.tag_table import read_tag_table
 from dupl.data.voc import objects_in_xml, read_ids
-from dupl.engine.checkpoints import load, load_weights
+from dupl.engine.checkpoints import load
 from dupl.engine.evaluation.cache import Kept, KeptLabels, KeptLogits
+from dupl.engine.weights import load_weights
 from dupl.errors import RunError, UserError
 from dupl.method.backbone import load_weights as load_backbone
 from dupl.plans import plan, sweep

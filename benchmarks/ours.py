@@ -25,11 +25,11 @@ from dupl.data.toy import Toy
 from dupl.data.views import TrainView, normalize
 from dupl.data.voc import VOC
 from dupl.engine.build import build_model
-from dupl.engine.checkpoints import convert
 from dupl.engine.evaluation.evaluate import evaluate
 from dupl.engine.memory import keep_memory
 from dupl.engine.training.loop import PositionSampler
 from dupl.engine.training.optimizer import build_optimizer
+from dupl.engine.weights import convert
 from dupl.method.cam import Present
 from dupl.method.own_view import Sight
 from dupl.method.pixels import denormalise, normalise

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         fingerprint,
         folder_measure,
         image_measure,
+        last_gallery,
         list_recipes,
         load_plan,
         load_recipe,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         submit_voc,
         sweep_report,
         train,
+        two_runs,
         write_run_page,
     )
     from dupl.errors import RunError, UserError
@@ -66,6 +68,7 @@ __all__ = [
     "fingerprint",
     "folder_measure",
     "image_measure",
+    "last_gallery",
     "list_recipes",
     "load_plan",
     "load_recipe",
@@ -79,6 +82,7 @@ __all__ = [
     "submit_voc",
     "sweep_report",
     "train",
+    "two_runs",
     "write_run_page",
 ]
 

@@ -128,4 +128,4 @@ def test_other_data_at_resumption_is_told(tiny, trained, tmp_path, capsys):
     data["train"]["names"] = "other"
     run.write_json("data.json", data)
     assert main(["train", tiny, "--work-dir", str(folder), "--resume"]) == 0
-    assert "data.train is not what the run began with (names of images (other then, " in capsys.readouterr().err
+    assert "data.train has changed since the run started (names of images (other then, " in capsys.readouterr().err

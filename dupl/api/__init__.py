@@ -13,10 +13,12 @@ from dupl.api.analysis import (
     find_run,
     folder_measure,
     image_measure,
+    last_gallery,
     over_activation,
     plan_runs,
     read_run,
     start_marks,
+    two_runs,
 )
 from dupl.api.describe import Component, Description, components, describe, describe_schema, describe_search
 from dupl.api.execution import (
@@ -82,8 +84,8 @@ if TYPE_CHECKING:
     from dupl.method.dupl import DuPL
     from dupl.plans.plan import Plan
     from dupl.plans.sweep import Sweep
-    from dupl.report.sweep.study import SweepFindings
-    from dupl.report.tables.ablation import AblationTable
+    from dupl.report.plan_report import AblationTable
+    from dupl.report.sweep_report import SweepFindings
     from dupl.runs.reproduce import Check
     from dupl.runs.status import Status
     from dupl.runs.store import RunStore
@@ -91,7 +93,7 @@ if TYPE_CHECKING:
 
 CLASSES = {  # imported when they are first used
     "Ablation": "dupl.execute.ablation",
-    "AblationTable": "dupl.report.tables.ablation",
+    "AblationTable": "dupl.report.plan_report",
     "Check": "dupl.runs.reproduce",
     "DuPL": "dupl.method.dupl",
     "Estimates": "dupl.execute.estimates",
@@ -106,7 +108,7 @@ CLASSES = {  # imported when they are first used
     "StoredRun": "dupl.runs.stored_run",
     "Status": "dupl.runs.status",
     "Sweep": "dupl.plans.sweep",
-    "SweepFindings": "dupl.report.sweep.study",
+    "SweepFindings": "dupl.report.sweep_report",
 }
 
 __all__ = [
@@ -156,6 +158,7 @@ __all__ = [
     "folder_measure",
     "image_measure",
     "is_run",
+    "last_gallery",
     "is_sweep",
     "last_seen",
     "list_recipes",
@@ -190,6 +193,7 @@ __all__ = [
     "sweep_report",
     "table_folder",
     "train",
+    "two_runs",
     "upload",
     "wandb_account",
     "workspace",

@@ -77,6 +77,30 @@ def find_run(store: AnyStore, plan: AnyPlan, row: str, seed: int = 0, overrides:
     return stored
 
 
+def two_runs(store: AnyStore, first: str = "", second: str = "") -> tuple[StoredRun, StoredRun]:
+    """Find two runs of a store by their fingerprints.
+
+    Args:
+        store: A store or its folder.
+        first: Fingerprint; "" is the first run of the store, by path.
+        second: Fingerprint; "" is the first run that is not the first one.
+
+    Raises:
+        UserError: The store does not have one of them.
+
+    Example:
+        >>> [run.path.name for run in dupl.two_runs("runs")]
+        ['L_dis-0', 'L_dis-1']
+    """
+    opened = open_store(store)
+    best = {run.fingerprint: run for run in opened.best()}
+    names = [first or next((name for name in best if name != second), "")]
+    names.append(second or next((name for name in best if name != names[0]), ""))
+    if missing := [name for name in names if name not in best]:
+        raise UserError(f"{opened.root} has no run {missing[0]}: give a fingerprint that dupl runs lists")
+    return best[names[0]], best[names[1]]
+
+
 def over_activation(store: AnyStore, runs: Groups, label_map: str = "cam/1", protocol: str = "train") -> DataFrame:
     """Return the over-activation rate per foreground class, FP / (TP + FP) of its pixels (Fig. 7).
 
@@ -218,6 +242,29 @@ def read_run(run: AnyRun) -> RunFiles:
     from dupl.report.pages.run_files import read_run as read
 
     return read(folder_of(run))
+
+
+def last_gallery(run: RunFiles) -> dict[str, Any]:
+    """Return the pictures that a run took at its last evaluation.
+
+    Args:
+        run: What `read_run` returned.
+
+    Returns:
+        ``iter``, and ``images``, each with its ``name``, ``tags`` and the ``losses`` that the noise filter judged, one
+        item per student.
+
+    Raises:
+        UserError: The run has no gallery.
+
+    Example:
+        >>> gallery = dupl.last_gallery(dupl.read_run(dupl.find_run("runs", "plan.py", "L_reg")))
+        >>> gallery["iter"], len(gallery["images"])
+        (90, 2)
+    """
+    if not run.gallery:
+        raise UserError(f"{run.path} has no gallery: it was trained with evaluation.gallery=0")
+    return run.gallery[-1]
 
 
 def start_marks(recipe: Mapping[str, Any]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from dupl.errors import UserError
 
 if TYPE_CHECKING:
     from dupl.plans.sweep import Sweep
-    from dupl.report.sweep.study import SweepFindings
+    from dupl.report.sweep_report import SweepFindings
 
 AnySweep = Union[str, Path, "Sweep"]
 
@@ -72,13 +72,16 @@ def sweep_report(
         UserError: No such sweep, or it has no study yet.
 
     Example:
+        >>> found = dupl.sweep_report("demo", "searched", bootstraps=2)
+        >>> found.report.best[:2], len(found.report.trials)
+        ((0, 1), 8)
         >>> dupl.sweep_report("demo", "runs")
         Traceback (most recent call last):
         dupl.errors.UserError: demo has no study ...
     """
     from dupl.plans.commands import report_command
     from dupl.plans.study import shown
-    from dupl.report.sweep.study import examine
+    from dupl.report.sweep_report import examine
 
     if bootstraps < 0:
         raise UserError(f"--bootstraps {bootstraps}: give 0 or more")

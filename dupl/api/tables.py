@@ -11,7 +11,7 @@ from dupl.api.recipes import Overrides, override_values
 
 if TYPE_CHECKING:
     from dupl.plans.plan import Plan
-    from dupl.report.tables.ablation import AblationTable
+    from dupl.report.plan_report import AblationTable
     from dupl.runs.store import RunStore
 
 AnyPlan = Union[str, Path, "Plan"]
@@ -78,7 +78,7 @@ def ablation_table(
         plan,row,label,column,metric,...
     """
     from dupl.plans.commands import report_command
-    from dupl.report.tables.ablation import tabulate
+    from dupl.report.plan_report import tabulate
 
     made, store = load_plan(plan), open_store(store)
     planned = made.expand(rows, seeds, override_values(overrides))

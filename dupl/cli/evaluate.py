@@ -8,7 +8,6 @@ from typing import Any
 
 from dupl import api
 from dupl.cli.common import RUN_OR_RECIPE, command, crf_options, progress_bar, recipe_options, say, stderr, wandb_option
-from dupl.runs.layout import iteration_name
 
 
 def add_eval(commands: Any) -> None:
@@ -30,7 +29,7 @@ def add_eval(commands: Any) -> None:
     parser.add_argument("run_or_recipe", help=RUN_OR_RECIPE)
     parser.add_argument(
         "--checkpoint",
-        help=f"best, last, one of the run (such as {iteration_name(900)}), or a file; best by default",
+        help="best, last, one of the run by its name without the ending, or a file; best by default",
     )
     parser.add_argument("--split", default="val", help="entry of the recipe's data section; val by default")
     parser.add_argument(

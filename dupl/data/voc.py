@@ -88,10 +88,19 @@ class VOC(ImageSet):
         path = self.root / "Annotations" / f"{name}.xml"
         if not path.is_file():
             raise UserError(f"no tags for {name}: {path} not found; add it, or a tags.csv to {self.root}")
-        found = objects_in_xml(path)
-        if unknown := sorted(found - set(self.classes[1:])):
-            raise UserError(f"{path}: unknown class '{unknown[0]}'; only the 20 classes of VOC are known")
-        return found
+        return annotated_classes(path)
+
+
+def annotated_classes(path: Path) -> set[str]:
+    """Return the classes of all objects in a VOC annotation.
+
+    Raises:
+        UserError: The file cannot be read, or names a class that VOC does not have.
+    """
+    found = objects_in_xml(path)
+    if unknown := sorted(found - set(VOC_CLASSES[1:])):
+        raise UserError(f"{path}: unknown class '{unknown[0]}'; only the 20 classes of VOC are known")
+    return found
 
 
 def objects_in_xml(path: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""What a run was trained on, in a few words that another machine can compare."""
+"""Digests of the data that a run is trained on, which another machine can compare."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from dupl.runs.files import CorruptFile
 from dupl.runs.reproduce import differences
 from dupl.runs.run import Run
 
-MOST = 2000  # files whose sizes are looked up, evenly spread over a set
+MOST = 2000  # files whose sizes are read, evenly spread over a data set
 
 
 def digest(source: ImageSet) -> dict[str, Any]:
-    """Describe a data set: how many images, and digests of class names, image names, tags and sizes of photos in bytes.
+    """Describe a data set: number of images, and digests of class names, image names, tags and file sizes of photos.
 
-    Cheap: no photo and no mask is read, so that neither their pixels nor the masks count. Tags and sizes are None where
-    the images are no files but made by the set's own code, which its settings determine.
+    No photo and no mask is read, so neither pixels nor masks count. Tags and sizes are None where the images are not
+    files but are made by the code of the set, which its settings determine.
     """
     found: dict[str, Any] = {"type": type(source).__name__, "images": len(source)}
     found |= {"classes": _hash(source.classes), "names": _hash(source.names), "tags": None, "sizes": None}
@@ -37,11 +37,11 @@ def digest(source: ImageSet) -> dict[str, Any]:
 
 
 def digests(config: Config, made: dict[str, ImageSet] | None = None) -> dict[str, Any]:
-    """Describe the data sets of a recipe by name; one that cannot be read says why.
+    """Describe the data sets of a recipe by name; for one that cannot be read, give the reason.
 
     Args:
-        config: Resolved.
-        made: Data sets that are there already.
+        config: The resolved recipe.
+        made: Data sets that are built already, by name.
     """
     found: dict[str, Any] = {}
     for name in ("train", "val"):
@@ -54,25 +54,24 @@ def digests(config: Config, made: dict[str, ImageSet] | None = None) -> dict[str
 
 
 def record(run: Run, config: Config, made: dict[str, ImageSet], console: Console) -> None:
-    """Record the data where a run begins; where it goes on, say what has changed since."""
+    """Record the data when a run starts; when it resumes, print what has changed."""
     now = digests(config, made)
     try:
         then = run.read_json(layout.DATA) if (run.path / layout.DATA).exists() else None
     except CorruptFile as error:
         then = None
-        console.print(f"{error}: written anew, of the data as they are now", soft_wrap=True, markup=False)
+        console.print(f"{error}: it is written again, from the present data", soft_wrap=True, markup=False)
     if then is None:
         run.write_json(layout.DATA, now)
         return
     for check in differences(then, now):
         if check.same is False:
-            line = (
-                f"{check.what} is not what the run began with ({check.told}): its numbers will not be those of one set"
-            )
+            line = f"{check.what} has changed since the run started ({check.told}): its results will mix both"
             console.print(line, soft_wrap=True, markup=False)
 
 
 def _hash(parts: Iterable[object]) -> str:
+    """Return 12 hexadecimal digits that depend on every part."""
     whole = hashlib.sha256()
     for part in parts:
         whole.update(repr(part).encode())
@@ -81,13 +80,15 @@ def _hash(parts: Iterable[object]) -> str:
 
 
 def _tags(source: ImageSet, i: int) -> list[int] | None:
+    """Return the classes of image i; None where they cannot be read."""
     try:
         return [int(k) for k in source.tags(i).nonzero()[0]]
-    except UserError:  # told when the image is asked for
+    except UserError:  # reported when training reads the image
         return None
 
 
 def _size(path: str) -> int | None:
+    """Return the size of a file in bytes; None where it is missing."""
     try:
         return os.stat(path).st_size
     except OSError:

@@ -1,4 +1,4 @@
-"""``dupl demo``: train on embedded scenes, print the table, draw the pictures."""
+"""The demo: train on synthetic scenes, print the table, draw the pictures."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from dupl.runs.evaluation_files import read_evaluation
 from dupl.runs.run import Run
 
 # Measured by benchmarks/ceiling.py, which trains demo/supervised.
-CEILING = {"Seg, taught by true masks (measured ceiling)": 85.5}
+CEILING = {"Seg, trained on true masks (measured ceiling)": 85.5}
 CAPTION = (
-    "Validation scenes: the ground is independent of the objects. A demo: minutes of training from random weights."
+    "Validation scenes, whose ground is independent of the objects. A demo: minutes of training from random weights."
 )
 
 
@@ -30,10 +30,10 @@ def demo(config: Config, folder: Path, *, resume: bool, wandb: str = "off", cons
 
     Args:
         config: The recipe demo/toy, resolved.
-        folder: The run's folder; a finished run in it is only shown again.
-        resume: Go on with an interrupted demo.
+        folder: The run's folder; a finished run in it is shown again without training.
+        resume: Whether to continue an interrupted demo.
         wandb: As for `train`.
-        console: For progress; the table goes to standard output.
+        console: Console for the progress; the table goes to standard output.
     """
     started = time.monotonic()
     run = Run(folder)
@@ -43,4 +43,4 @@ def demo(config: Config, folder: Path, *, resume: bool, wandb: str = "off", cons
     as_shipped = fingerprint(config) == fingerprint(catalogue.load("demo/toy"))
     print_evaluation(found.metrics, found.per_class, "toy validation scenes, no CRF", CEILING if as_shipped else None)
     drawn = draw(run, config, CAPTION)
-    console.print(f"{time.monotonic() - started:.0f} s in all; look at {' and '.join(map(str, drawn))}", soft_wrap=True)
+    console.print(f"{time.monotonic() - started:.0f} s in all; see {' and '.join(map(str, drawn))}", soft_wrap=True)

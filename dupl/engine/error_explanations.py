@@ -1,4 +1,4 @@
-"""What becomes of a run through no fault of its recipe, told in one line that says what to do."""
+"""One-line explanations of errors from outside the code: a full disk, too little memory, a killed worker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from dupl.errors import RunError, UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-DISK = (*FULL, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE)  # what becomes of a disk while one writes to it
+DISK = (*FULL, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE)  # errors of a disk that is written to
 LACK = re.compile(r"out of memory|can't allocate memory|not enough memory|bad_alloc|ALLOC_FAILED|Cannot allocate")
 WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+|unknown)\) (?:is killed by signal: (\w[\w ]*)|exited)")
 AGAIN = "repeat the command (dupl train with --resume)"
@@ -22,17 +22,17 @@ AGAIN = "repeat the command (dupl train with --resume)"
 
 @contextmanager
 def plain_errors(smaller: str = "", workers: int = 0) -> Iterator[None]:
-    """One line instead of a traceback, for what is nobody's mistake in the code.
+    """Replace the traceback of an error that is not a fault of the code by one line.
 
-    A mistake that a loader's worker finds is told in the line it was.
+    A `UserError` in a worker of the data loader is raised again with its own line only.
 
     Args:
-        smaller: What takes less memory here, in words that follow "try".
-        workers: Of the loader, as ``runtime.workers`` has it.
+        smaller: Settings that take less memory here, in words that follow "try".
+        workers: Number of the loader's workers, ``runtime.workers``.
 
     Raises:
-        UserError: The mistake.
-        RunError: The disk is full, or cannot be written any more; memory ran out; a loader's worker was killed.
+        UserError: A mistake of the user.
+        RunError: The disk is full or cannot be written, memory ran out, or a worker of the loader was killed.
     """
     try:
         yield
@@ -45,16 +45,16 @@ def plain_errors(smaller: str = "", workers: int = 0) -> Iterator[None]:
 
 
 def disk(error: BaseException) -> str | None:
-    """The line on a disk that takes no more; None for another error."""
+    """Explain a disk that is full or cannot be written; None for another error."""
     number = getattr(error, "errno", None)
     if number not in DISK and "PytorchStreamWriter" not in str(error):
         return None
     what = "disk full" if number in FULL else "the disk could not be written"
-    return f"{what} ({_short(error, 200)}): mend it, then {AGAIN}"
+    return f"{what} ({_short(error, 200)}): fix this, then {AGAIN}"
 
 
 def memory(error: BaseException, smaller: str, workers: int) -> str | None:
-    """The line on memory that ran out; None for another error."""
+    """Explain that memory ran out; None for another error."""
     on_gpu = isinstance(error, torch.OutOfMemoryError)
     lacking = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
     if not (on_gpu or lacking or LACK.search(str(error))):
@@ -68,9 +68,9 @@ def memory(error: BaseException, smaller: str, workers: int) -> str | None:
 
 
 def loader(error: BaseException, workers: int) -> str | None:
-    """The line on a loader's worker that was killed; None for another error."""
+    """Explain that a worker of the loader was killed; None for another error."""
     if (found := WORKER.search(str(error))) is None:
-        lost = workers and isinstance(error, (ConnectionError, EOFError))  # what a worker leaves, before it is missed
+        lost = workers and isinstance(error, (ConnectionError, EOFError))  # before the loader notices
         return loader(RuntimeError("DataLoader worker (pid unknown) exited"), workers) if lost else None
     how = f"killed by signal {found[2].strip()}" if found[2] else "gone"
     where = "shared memory" if found[2] and found[2].startswith("Bus error") else "memory, or shared memory,"
@@ -85,20 +85,20 @@ def loader(error: BaseException, workers: int) -> str | None:
 
 @contextmanager
 def workers_of(batches: object) -> Iterator[None]:
-    """End a loader's workers in the end; and name the one that was killed, where the loader has not noticed yet.
+    """Shut down a loader's workers at the end, and name a killed one that the loader has not noticed yet.
 
     Args:
         batches: The loader's iterator.
 
     Raises:
-        RuntimeError: A worker was killed, as the loader itself says it.
+        RuntimeError: A worker was killed, in the loader's own words.
     """
     try:
         yield
     except (ConnectionError, EOFError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "exited unexpectedly" not in str(error):
-            raise  # it is no worker's end, or says by what signal
-        time.sleep(0.2)  # its end may come after what it leaves; the loader's alarm may say so meanwhile
+            raise  # not the end of a worker, or the signal is named already
+        time.sleep(0.2)  # a worker's end may be visible later than the broken connection
         codes = {worker.pid: worker.exitcode for worker in getattr(batches, "_workers", ())}
         if (killed := next((pid for pid, code in codes.items() if code), None)) is None:
             raise
@@ -112,10 +112,10 @@ def workers_of(batches: object) -> Iterator[None]:
 
 @contextmanager
 def without_alarm() -> Iterator[None]:
-    """Without torch's alarm on workers that end, which raises an error in whatever is being done."""
+    """Suspend torch's signal handler for workers that end, which raises an error wherever the code is."""
     try:
         before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    except ValueError:  # not in the main thread, where it does not sound
+    except ValueError:  # outside the main thread, where the handler does not run
         yield
         return
     try:
@@ -125,9 +125,9 @@ def without_alarm() -> Iterator[None]:
 
 
 def _short(error: BaseException, length: int) -> str:
-    """The first of what an error says; of one that a worker passed on, the last line."""
+    """Return the beginning of an error's message; the last line of one that a worker passed on."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
-    said = lines[-1] if lines[0].startswith("Caught ") else " ".join(lines)
-    return said if len(said) <= length else f"{said[:length]}…"
+    message = lines[-1] if lines[0].startswith("Caught ") else " ".join(lines)
+    return message if len(message) <= length else f"{message[:length]}…"

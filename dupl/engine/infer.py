@@ -26,7 +26,8 @@ from dupl.data.views import normalize
 from dupl.errors import UserError
 from dupl.method.cam import Present
 from dupl.method.dupl import DuPL
-from dupl.report.figures.paint import heatmap, overlay, save_palette_png
+from dupl.report.figures.paint import heatmap, overlay
+from dupl.report.figures.picture_files import save_palette_png
 
 MOST = 1 << 28  # values of a student's maps at the size of a photo; beyond, an eighth of it is held at once
 LARGEST = 6000  # side of a photo in pixels, beyond which its pictures are reduced

@@ -15,9 +15,10 @@ from torch import Tensor
 from dupl.data.base import ImageSet
 from dupl.data.views import EvalView
 from dupl.engine import build
-from dupl.engine.checkpoints import load_weights, newest_valid
+from dupl.engine.checkpoints import newest_valid
 from dupl.engine.evaluation.evaluate import PROTOCOL
 from dupl.engine.training.label_quality import quality_curves
+from dupl.engine.weights import load_weights
 from dupl.method.cam import Present, label_by_threshold
 from dupl.method.dupl import DuPL
 from dupl.report.figures.image_row import ImageRow

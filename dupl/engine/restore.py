@@ -13,7 +13,8 @@ from mmengine.config import Config
 from dupl.config import catalogue, overrides
 from dupl.config.check import RECIPE
 from dupl.engine import build
-from dupl.engine.checkpoints import iteration_of, load_weights, newest_valid
+from dupl.engine.checkpoints import iteration_of, newest_valid
+from dupl.engine.weights import load_weights
 from dupl.errors import UserError
 from dupl.method.dupl import DuPL
 from dupl.registry import DATASETS

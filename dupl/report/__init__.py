@@ -1,1 +1,1 @@
-"""From run files to tables and pictures. Imports no torch."""
+"""Reports: tables, figures and pages from the files of runs, plans and sweeps. Imports no torch."""

@@ -1,4 +1,4 @@
-"""The paper's symbols as it prints them."""
+"""Typeset the paper's symbols, such as L_dis and tau_h, in HTML."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ def typeset(plain: Any, escape: Callable[[Any], str]) -> str:
 
     Args:
         plain: The text.
-        escape: Makes plain text HTML that shows it as it is.
+        escape: Turns plain text into HTML that shows it unchanged.
     """
     return SYMBOL.sub(lambda m: f"{GREEK[m[1]]}<sub>{m[2]}</sub>", escape(plain))

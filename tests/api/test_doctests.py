@@ -7,13 +7,17 @@ import importlib
 import inspect
 import pathlib
 import pkgutil
+import re
 import shutil
 
+import optuna
 import pytest
 from PIL import Image
 
 import dupl
 import dupl.api
+from dupl.plans.samplers import quiet_optuna
+from dupl.plans.study import open_study
 
 FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures"
 MODULES = sorted(module.name for module in pkgutil.iter_modules(dupl.api.__path__, "dupl.api."))
@@ -28,8 +32,26 @@ def place(trained, tmp_path_factory) -> pathlib.Path:
     shutil.copytree(trained, folder / "runs" / "tiny")
     text = (FIXTURES / "plan.py").read_text().replace("../..", str(FIXTURES.parents[1]))
     (folder / "plan.py").write_text(text)
+    search(folder / "searched")
     Image.new("RGB", (40, 30), "teal").save(folder / "photo.png")
     return folder
+
+
+def search(root: pathlib.Path) -> None:
+    """Put a study of the sweep "demo" with eight trials into a store; the closer to 0.55, the better."""
+    sweep = dupl.load_sweep("demo")
+    with quiet_optuna():
+        study = open_study(sweep, root=root, create=True)
+        spaces = {
+            p.name: optuna.distributions.IntDistribution(int(p.low), int(p.high), step=int(p.step))
+            if p.type == "int"
+            else optuna.distributions.FloatDistribution(p.low, p.high)
+            for p in sweep.space.values()
+        }
+        for number in range(8):
+            params = {**sweep.start_from[0], "model.threshold.final": 0.55 + number / 100}
+            value = 60.0 - number
+            study.add_trial(optuna.trial.create_trial(params=params, distributions=spaces, value=value))
 
 
 def examples() -> list[doctest.DocTest]:
@@ -47,6 +69,21 @@ def test_example(example, place, monkeypatch, capsys):
     said: list[str] = []
     runner.run(example, out=said.append)
     assert not runner.failures, "".join(said)
+
+
+def test_the_code_of_the_readme(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    text = (FIXTURES.parents[1] / "README.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    short = {"schedule.iterations": 4, "schedule.warmup": 1, "schedule.batch_size": 2, "data.val.count": 4}
+    short |= {"data.train": {"type": "Toy", "split": "train", "size": 64, "count": 8}}
+    assert code.count('{"runtime.seed": 1}') == 1
+    names: dict[str, object] = {}
+    exec(code.replace('{"runtime.seed": 1}', repr(short)), names)
+    assert names["run"].status.state == "finished"
+    assert names["found"].mask.shape == (30, 40)
+    assert "seg/best/mIoU" in set(dupl.RunStore("runs").frame()["metric"])
+    assert "| + L_reg |" in capsys.readouterr().out
 
 
 def test_every_public_function_has_an_example():

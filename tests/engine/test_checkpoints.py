@@ -12,8 +12,10 @@ import torch
 from dupl.cli import main
 from dupl.config import catalogue, overrides
 from dupl.engine import build
-from dupl.engine.checkpoints import convert, load, load_weights, newest_valid, plain
+from dupl.engine.checkpoints import load, newest_valid
 from dupl.engine.restore import restore
+from dupl.engine.training.checkpoint_hook import plain
+from dupl.engine.weights import convert, load_weights
 from dupl.errors import UserError
 from dupl.method.cam import Present
 from dupl.runs import layout
@@ -174,7 +176,7 @@ class Malicious:
 class TestLoad:
     def test_nothing_in_a_file_is_executed(self, tiny, tmp_path, capsys):
         torch.save({"state_dict": {}, "payload": Malicious(tmp_path / "executed")}, tmp_path / "evil.pth")
-        with pytest.raises(UserError, match=r"evil\.pth is damaged or no plain checkpoint: it holds more than tensors"):
+        with pytest.raises(UserError, match=r"evil\.pth cannot be loaded: it holds more than tensors"):
             load(tmp_path / "evil.pth")
         assert main(["eval", tiny, "--checkpoint", str(tmp_path / "evil.pth")]) == 2
         (line,) = capsys.readouterr().err.splitlines()
@@ -191,7 +193,7 @@ class TestLoad:
     )
     def test_what_is_no_checkpoint_is_refused_in_one_line(self, tmp_path, content, told):
         (tmp_path / "file.pth").write_bytes(content)
-        with pytest.raises(UserError, match=rf"file\.pth is damaged.*{told}") as caught:
+        with pytest.raises(UserError, match=rf"file\.pth cannot be loaded.*{told}") as caught:
             load(tmp_path / "file.pth")
         assert "\n" not in str(caught.value)
 
@@ -202,13 +204,13 @@ class TestLoad:
     @pytest.mark.parametrize("content", [torch.ones(1), [1, 2]])
     def test_something_else(self, tmp_path, content):
         torch.save(content, tmp_path / "file.pth")
-        with pytest.raises(UserError, match="holds no checkpoint"):
+        with pytest.raises(UserError, match="is not a checkpoint"):
             load(tmp_path / "file.pth")
 
     @pytest.mark.parametrize("content", [{"state_dict": 3}, {"epoch": 3}, {"state_dict": torch.ones(2)}])
     def test_a_dict_without_weights(self, tiny, tmp_path, content):
         torch.save(content, tmp_path / "file.pth")
-        with pytest.raises(UserError, match="holds no state_dict"):
+        with pytest.raises(UserError, match="has no state_dict"):
             load_weights(make(tiny), tmp_path / "file.pth")
 
 
@@ -275,7 +277,7 @@ class TestRestore:
         for name in ("config.py", "status.json"):
             (tmp_path / name).write_bytes((trained / name).read_bytes())
         (tmp_path / "checkpoints" / "iter_000003.pth").write_bytes(b"cut")
-        with pytest.raises(UserError, match=r"no checkpoint that loads; .*iter_000003\.pth is damaged"):
+        with pytest.raises(UserError, match=r"no checkpoint that loads; .*iter_000003\.pth cannot be loaded"):
             restore(str(tmp_path), None, [])
 
     def test_classes_need_no_data(self, tmp_path):

@@ -12,8 +12,11 @@ import torch
 from rich.console import Console
 
 from dupl.cli import main
-from dupl.engine.checkpoints import CheckpointHook
-from dupl.engine.training import hooks
+from dupl.engine.training.checkpoint_hook import CheckpointHook
+from dupl.engine.training.evaluate_hook import EvaluateHook, headline
+from dupl.engine.training.progress_hook import ProgressHook, clock, figures
+from dupl.engine.training.scalar_hook import ScalarHook
+from dupl.engine.training.stop_hook import StopHook
 from dupl.method.dupl import DuPL
 from dupl.runs.run import Run
 
@@ -49,7 +52,7 @@ class TestScalars:
             runner.iter += 1
 
     def test_means_over_the_interval(self, run):
-        hook, runner = hooks.ScalarHook(run, 3), FakeRunner()
+        hook, runner = ScalarHook(run, 3), FakeRunner()
         self.feed(hook, runner, self.OUTPUTS[:3])
         (row,) = run.scalars()
         assert (row["iter"], row["loss"], row["lr"]) == (3, 3.0, 0.5)
@@ -57,23 +60,23 @@ class TestScalars:
         assert [step for step, _ in runner.shown] == [3]
 
     def test_the_end_of_the_run_ends_an_interval(self, run):
-        hook, runner = hooks.ScalarHook(run, 100), FakeRunner()
+        hook, runner = ScalarHook(run, 100), FakeRunner()
         self.feed(hook, runner, [{"loss": float(i)} for i in range(10)])
         assert [(row["iter"], row["loss"]) for row in run.scalars()] == [(10, 4.5)]
 
     def test_an_unfinished_interval_travels_in_the_checkpoint(self, run):
-        first, runner, checkpoint = hooks.ScalarHook(run, 4), FakeRunner(), {}
+        first, runner, checkpoint = ScalarHook(run, 4), FakeRunner(), {}
         self.feed(first, runner, self.OUTPUTS[:3])
         first.before_save_checkpoint(runner, checkpoint)
         assert checkpoint["scalars"] == {"sums": {"loss": 9.0, "late": 4.0}, "count": {"loss": 3, "late": 1}}
-        second = hooks.ScalarHook(run, 4)
+        second = ScalarHook(run, 4)
         second.after_load_checkpoint(runner, checkpoint)
         self.feed(second, runner, self.OUTPUTS[3:])
         (row,) = run.scalars()
         assert (row["loss"], row["late"]) == (9.5 / 4, 6.0)
 
     def test_a_backend_that_does_not_close_ends_nothing(self, run):
-        hook, runner, told = hooks.ScalarHook(run, 4), FakeRunner(), []
+        hook, runner, told = ScalarHook(run, 4), FakeRunner(), []
         runner.visualizer.close, runner.logger = lambda: 1 / 0, SimpleNamespace(error=told.append)
         hook.after_train(runner)
         assert "ZeroDivisionError" in told[0]
@@ -82,21 +85,21 @@ class TestScalars:
 class TestFigures:
     def test_what_has_not_started_is_left_out(self):
         scalars = {"loss": 1.23456, "L_seg": 0.0, "tau_h": 0.7, "pixels/supervised": 0.256, "seconds": 0.5, "lr": 1e-3}
-        assert hooks.figures(scalars) == "loss 1.235  tau_h 0.700  sup 26%  0.50 s/it"
+        assert figures(scalars) == "loss 1.235  tau_h 0.700  sup 26%  0.50 s/it"
 
     @pytest.mark.parametrize(
         ("seconds", "text"), [(0, "0:00:00"), (59.6, "0:01:00"), (3661, "1:01:01"), (90000, "25:00:00")]
     )
     def test_clock(self, seconds, text):
-        assert hooks.clock(seconds) == text
+        assert clock(seconds) == text
 
     def test_headline_prefers_the_subset(self):
         metrics = {
             f"{k}/{s}/mIoU": v for k, s, v in (("cam", 1, 1.0), ("cam", 2, 2.0), ("seg", 1, 3.0), ("seg", 2, 4.04))
         }
-        assert hooks.headline(metrics) == "mIoU: CAM 1.0 / 2.0, Seg 3.0 / 4.0"
+        assert headline(metrics) == "mIoU: CAM 1.0 / 2.0, Seg 3.0 / 4.0"
         metrics |= {name + "-7": 10 * value for name, value in metrics.items()}
-        assert hooks.headline(metrics) == "mIoU-7: CAM 10.0 / 20.0, Seg 30.0 / 40.4"
+        assert headline(metrics) == "mIoU-7: CAM 10.0 / 20.0, Seg 30.0 / 40.4"
 
 
 class TestProgress:
@@ -104,7 +107,7 @@ class TestProgress:
         text = io.StringIO()
         console = Console(file=text, force_terminal=terminal, width=160)
         scalars = SimpleNamespace(interval=5, last={"loss": 1.5, "tau_h": 0.65, "pixels/filtered": 0.1})
-        hook, runner = hooks.ProgressHook(scalars, console), FakeRunner()
+        hook, runner = ProgressHook(scalars, console), FakeRunner()
         hook.before_train(runner)
         for runner.iter in range(1, 11):
             hook.after_iteration(runner)
@@ -133,7 +136,7 @@ class TestBest:
 
     def test_the_best_weights_are_kept(self, run):
         self.saved = []
-        hook = hooks.EvaluateHook(run, 2, None, "seg/1/mIoU", Console(quiet=True), {})
+        hook = EvaluateHook(run, 2, None, "seg/1/mIoU", Console(quiet=True), {})
         runner = FakeRunner()
         for at, value in ((2, 10.0), (3, 90.0), (4, 30.0), (6, 20.0), (8, float("nan")), (10, 30.0)):
             with torch.no_grad():
@@ -145,7 +148,7 @@ class TestBest:
         assert best["state_dict"]["weight"].item() == 4
         checkpoint = {}
         hook.before_save_checkpoint(runner, checkpoint)
-        again = hooks.EvaluateHook(run, 2, None, "seg/1/mIoU", Console(quiet=True), {})
+        again = EvaluateHook(run, 2, None, "seg/1/mIoU", Console(quiet=True), {})
         again.after_load_checkpoint(runner, checkpoint)
         assert again.top == 30.0
 
@@ -162,7 +165,7 @@ def test_what_a_killed_attempt_began_to_write_is_cleared_away(run):
 class TestStop:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_the_first_signal_asks_the_second_acts_as_before(self, number):
-        before, hook, runner = signal.getsignal(number), hooks.StopHook(), FakeRunner()
+        before, hook, runner = signal.getsignal(number), StopHook(), FakeRunner()
         hook.before_train(runner)
         hook.after_iteration(runner)
         assert not runner.train_loop.stop_training
@@ -172,7 +175,7 @@ class TestStop:
         assert runner.train_loop.stop_training
 
     def test_somebody_elses_stop_stays(self):
-        hook, runner = hooks.StopHook(), FakeRunner()
+        hook, runner = StopHook(), FakeRunner()
         runner.train_loop.stop_training = True
         hook.after_iteration(runner)
         assert runner.train_loop.stop_training

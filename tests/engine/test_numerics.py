@@ -178,7 +178,7 @@ def test_a_large_photo_is_labelled_in_strips_and_shown_reduced(model, tmp_path, 
 
 def test_maps_that_do_not_fit_are_told_before(model: DuPL, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system would kill the process without a word."""
-    monkeypatch.setattr(memory, "SURE", 1000)
+    monkeypatch.setattr(memory, "ALWAYS_FREE", 1000)
     monkeypatch.setattr(memory, "free", lambda: 3 << 30)
     memory.require(10, 21, (500, 375), "photo a", "less")
     with pytest.raises(UserError, match=r"photo a has 8000x6000 pixels: .* 21 classes .* 38 GiB, and 3 GiB are free"):

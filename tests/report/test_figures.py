@@ -13,11 +13,13 @@ from PIL import Image
 
 from dupl.errors import UserError
 from dupl.palette import colormap
-from dupl.report.figures import figure_sheet, image_row, paint
+from dupl.report.figures import figure_sheet, image_row, legend, paint
 from dupl.report.figures import picture_page as page_module
-from dupl.report.figures.image_row import ImageRow, legend
+from dupl.report.figures.image_row import ImageRow
 from dupl.report.figures.matplotlib_theme import spread_labels
-from dupl.report.figures.paint import heatmap, overlay, save_palette_png
+from dupl.report.figures.page_layout import fit_image, page_layout
+from dupl.report.figures.paint import heatmap, overlay
+from dupl.report.figures.picture_files import save_palette_png
 from dupl.report.figures.picture_page import picture_page
 from dupl.report.figures.training_curves import series_info
 from dupl.report.figures.training_curves_file import curve
@@ -51,11 +53,11 @@ def a_row(students=2, **changes):
 
 
 def words(rows, classes=CLASSES):
-    return [entry.text for entry in legend(rows, classes)]
+    return [entry.text for entry in legend.legend(rows, classes)]
 
 
 def swatches(rows):
-    return {entry.text: entry.swatch for entry in legend(rows, CLASSES)}
+    return {entry.text: entry.swatch for entry in legend.legend(rows, CLASSES)}
 
 
 def is_noise(picture):
@@ -291,12 +293,12 @@ def test_legend_names_labels_beyond_the_classes():
 
 def test_swatches_look_like_the_pictures():
     found = swatches([a_row(truth=quarters(1, 255))])
-    tinted = np.rint(image_row.GREY * (1 - image_row.STRONG) + image_row.STRONG * colormap()[1])
+    tinted = np.rint(legend.GREY * (1 - image_row.STRONG) + image_row.STRONG * colormap()[1])
     assert (found["disc"] == tinted).all()
     assert is_noise(found["filtered as noise"]).all()
     assert len(np.unique(found["undecided"])) == 2
     assert (found["void"] == paint.VOID).all()
-    assert found["CAM from 0 to 1"][0, 0].tolist() == [image_row.GREY] * 3
+    assert found["CAM from 0 to 1"][0, 0].tolist() == [legend.GREY] * 3
 
 
 # the page
@@ -313,7 +315,7 @@ def page(tmp_path, panels, title="A title", caption="A caption"):
 def test_page_has_its_pictures_where_the_layout_puts_them(tmp_path):
     row = a_row()
     seen = page(tmp_path, [row])
-    layout = page_module._layout([row])
+    layout = page_layout([row])
     assert [(c.kind, c.student) for c in layout.columns] == [
         ("Image", None),
         ("Truth", None),
@@ -331,7 +333,7 @@ def test_page_has_its_pictures_where_the_layout_puts_them(tmp_path):
 
 def test_page_without_masks_or_second_student_drops_the_columns(tmp_path):
     row = a_row(students=1, truth=None)
-    kinds = [column.kind for column in page_module._layout([row]).columns]
+    kinds = [column.kind for column in page_layout([row]).columns]
     assert kinds == ["Image", "CAM", "Pseudo-label", "Prediction"]
     assert page(tmp_path, [row]).shape[1] >= 1600
 
@@ -349,17 +351,17 @@ def test_page_takes_any_size_and_shape(tmp_path):
         return ImageRow(f"{height} x {width}", image, labels, [cam], [None], [labels], [none], [labels], ("disc",))
 
     panels = [sized(64, 64), sized(1200, 1600), sized(30, 900), sized(900, 30), sized(1, 1), sized(224, 160)]
-    layout = page_module._layout(panels)
+    layout = page_layout(panels)
     for row in panels:
-        width, height = page_module._fit(row.image, layout.room)
+        width, height = fit_image(row.image, layout.room)
         assert 1 <= width <= layout.cell - 2 and 1 <= height <= 4 / 3 * layout.room + 1
     assert page(tmp_path, panels).shape[1] == layout.width
 
 
 def test_uniform_portraits_are_as_large_as_there_is_room_for():
     tall = a_row(0, image=np.zeros((800, 400, 3), np.uint8), truth=np.zeros((800, 400), np.uint8), cam_labels=None)
-    layout = page_module._layout([tall])
-    assert page_module._fit(tall.image, layout.room) == (280, 560) and layout.cell == 282
+    layout = page_layout([tall])
+    assert fit_image(tall.image, layout.room) == (280, 560) and layout.cell == 282
 
 
 def test_page_repeats_the_column_titles(tmp_path):

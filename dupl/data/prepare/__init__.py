@@ -1,1 +1,1 @@
-"""`dupl data prepare`: from the archives of the public data sets to folders that the recipes read."""
+"""`dupl data prepare`: downloads the public data sets and converts them to the folders that the recipes read."""

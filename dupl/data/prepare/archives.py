@@ -1,6 +1,6 @@
-"""The archives of the public data sets: where their owners keep them, and what they must be.
+"""The archives of the public data sets: their addresses, sizes, checksums and contents.
 
-The checksums are the published ones: VOC and SBD as torchvision checks them; COCO as TensorFlow Datasets does.
+The checksums are the published ones: VOC and SBD as in torchvision, COCO as in TensorFlow Datasets.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Archive:
-    """A file to download and unpack.
+    """An archive to download and unpack.
 
     Attributes:
         name: File name.
-        url: Where its owner keeps it.
-        size: Bytes; None where unknown.
+        url: Its address at its owner.
+        size: Its size in bytes; None where unknown.
         digest: Checksum, "md5:..." or "sha256:..."; None where none is known: the first download is then trusted
-            and its checksum kept, so that a later one must be the same.
-        inside: Folder in the archive whose content is taken.
-        take: Files and folders of it to unpack.
-        to: Folder below the root that they go to.
-        holds: What is there once it is unpacked, relative to the root: the number of files of a folder, 1 for a file.
-        unpacked: Bytes it takes unpacked, at most; 0 where unknown.
+            and its checksum recorded, and a later one must have the same.
+        inside: Folder in the archive from which files are taken.
+        take: Files and folders to unpack, relative to `inside`.
+        to: Folder below the root to unpack them to.
+        holds: Its content once unpacked, relative to the root: the number of files of a folder, 1 for a file.
+        unpacked: Its size on disk once unpacked, in bytes, at most; 0 where unknown.
     """
 
     name: str
@@ -38,21 +38,21 @@ class Archive:
     unpacked: int = 0
 
     def is_unpacked(self, root: Path) -> bool:
-        """Return whether all that it holds is there; files are whole, because each appears in one go."""
+        """Return whether all of its content is below the root; each file is complete, as files appear in one step."""
         return bool(self.holds) and all(count(root / path) >= number for path, number in self.holds.items())
 
-    def still(self, root: Path) -> int:
-        """Return the bytes that are still to be unpacked, at most; 0 where unknown."""
+    def bytes_left(self, root: Path) -> int:
+        """Return the number of bytes still to be unpacked, at most; 0 where unknown."""
         return max(0, self.unpacked - sum(used(root / path) for path in self.holds))
 
 
 def used(path: Path) -> int:
-    """Return the bytes of a file, or of all files of a folder."""
+    """Return the size in bytes of all files in a folder; 0 for anything else."""
     return sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else 0
 
 
 def count(path: Path) -> int:
-    """Return how many files a folder has, hidden ones aside; 1 for a file, 0 where there is nothing."""
+    """Return the number of files in a folder without hidden ones; 1 for a file, 0 where there is neither."""
     if path.is_dir():
         return sum(not file.name.startswith(".") for file in path.iterdir())
     return int(path.is_file())

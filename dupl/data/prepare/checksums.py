@@ -1,4 +1,4 @@
-"""Checksums of archives: the published ones, and SHA256SUMS beside the archives for those without."""
+"""Verifying archives by published checksums, or by the recorded ones in SHA256SUMS beside them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def verify(
     tick: Callable[[str, int, int | None], None],
     aside: Path | None = None,
 ) -> None:
-    """Check a file against its archive's size and checksum; keep its SHA-256 in `folder`/SHA256SUMS.
+    """Verify a file by its archive's size and checksum; record its SHA-256 in `folder`/SHA256SUMS.
 
     Args:
         path: The file.
-        archive: What it must be. Without a published checksum it must be what SHA256SUMS says, if that knows it.
-        folder: Where SHA256SUMS is.
-        tick: Told of the progress.
-        aside: Where a wrong file is moved; None leaves it, as it is not ours.
+        archive: The expected archive. Without a published checksum, the one in SHA256SUMS counts if there is one.
+        folder: Folder of SHA256SUMS.
+        tick: Receives the progress.
+        aside: Where to move a wrong file; None leaves it in place, as for a file of the user.
 
     Raises:
-        UserError: It is another file.
+        UserError: The size or the checksum differs.
     """
     size = path.stat().st_size
     algorithm, _, wanted = (archive.digest or "").partition(":")
@@ -55,26 +55,26 @@ def verify(
 
 
 def is_known(name: str, folder: Path) -> bool:
-    """Return whether SHA256SUMS has a line for a file: what it names was verified."""
+    """Return whether SHA256SUMS has a line for a file, which means that it was verified."""
     return name in _read(folder / "SHA256SUMS")
 
 
 def _digests(path: Path, algorithm: str, tick: Callable[[int], None]) -> tuple[str, str]:
-    """Return a file's checksum by the algorithm and its SHA-256."""
-    asked, sha256 = hashlib.new(algorithm, usedforsecurity=False), hashlib.sha256()
+    """Return a file's checksum by an algorithm, and its SHA-256."""
+    digest, sha256 = hashlib.new(algorithm, usedforsecurity=False), hashlib.sha256()
     done = 0
     with open(path, "rb") as file:
         while piece := file.read(_PIECE):
-            asked.update(piece)
+            digest.update(piece)
             if algorithm != "sha256":
                 sha256.update(piece)
             done += len(piece)
             tick(done)
-    return asked.hexdigest(), (asked if algorithm == "sha256" else sha256).hexdigest()
+    return digest.hexdigest(), (digest if algorithm == "sha256" else sha256).hexdigest()
 
 
 def _read(path: Path) -> dict[str, str]:
-    """Return the checksums of a list as sha256sum writes it."""
+    """Read the checksums by name from a list in the format of sha256sum."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:

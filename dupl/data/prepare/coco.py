@@ -9,7 +9,7 @@ from dupl.data.instances import Instances
 from dupl.data.outlines import require_pycocotools
 from dupl.data.prepare import archives
 from dupl.data.prepare.archives import count
-from dupl.data.prepare.disk import rest, room
+from dupl.data.prepare.disk import estimate_missing, writing
 from dupl.data.prepare.steps import Place, Step
 from dupl.data.prepare.writing import save_mask, save_tags
 
@@ -60,7 +60,7 @@ class _Split:
         """Write the tags of all images, sorted by id; images without objects have none."""
         index = self.index
         tags = {name: [COCO_CLASSES[label] for label in index.present(row)] for row, name in enumerate(index.files)}
-        with room(self.place.root, self.table.name, lambda: 60 * len(tags)):
+        with writing(self.place.root, self.table.name, lambda: 60 * len(tags)):
             save_tags(self.table, tags, ";")
         empty = sum(not present for present in tags.values())
         return f"{len(tags):,} images, {empty:,} of them without objects"
@@ -69,7 +69,7 @@ class _Split:
         """Write the masks that are missing, and return what to report."""
         index = self.index
         targets = [self.masks / f"{name}.png" for name in index.names]
-        with room(self.masks, f"masks/{self.folder}", lambda: rest(targets)):
+        with writing(self.masks, f"masks/{self.folder}", lambda: estimate_missing(targets)):
             for row, path in enumerate(targets):
                 self.place.tick(f"write masks/{self.folder}", row, len(targets))
                 if not path.is_file():

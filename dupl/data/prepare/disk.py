@@ -1,4 +1,4 @@
-"""Writing with little room: whole files or none, and a full disk told in one line."""
+"""Writing to a disk that may be full: a file is written whole or not at all, and errors take one line."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import IO
 from dupl.errors import UserError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-AGAIN = "run the same command again: it goes on where it stopped"
+AGAIN = "run the same command again: it continues where it stopped"
 
 
 def amount(size: float) -> str:
-    """Return a number of bytes for people, in decimal units."""
+    """Format a number of bytes in decimal units."""
     for unit in ("bytes", "kB", "MB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
@@ -27,14 +27,14 @@ def amount(size: float) -> str:
 
 
 def free(folder: Path) -> int:
-    """Return the bytes free where a folder is or will be."""
+    """Return the free bytes on the disk of a folder that may not exist yet."""
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
 
 
 def require(folder: Path, what: str, need: int) -> None:
-    """Refuse to begin what will not fit.
+    """Refuse to start writing what will not fit on the disk.
 
     Raises:
         UserError: Fewer than `need` bytes are free.
@@ -44,13 +44,13 @@ def require(folder: Path, what: str, need: int) -> None:
 
 
 @contextmanager
-def room(folder: Path, what: str, need: Callable[[], int]) -> Iterator[None]:
-    """Turn a disk that fills up meanwhile, or that cannot be written at all, into one line.
+def writing(folder: Path, what: str, need: Callable[[], int]) -> Iterator[None]:
+    """Turn a disk that fills up, or that cannot be written, into a one-line error.
 
     Args:
-        folder: Where is written.
+        folder: The folder that is written to.
         what: What is written, for the message.
-        need: The bytes still to come, asked when it has happened.
+        need: Returns the bytes still to be written; called after the error.
 
     Raises:
         UserError: The disk or a quota is full, or the folder cannot be written.
@@ -67,29 +67,31 @@ def _refusal(folder: Path, what: str, need: int) -> UserError:
     left = free(folder)
     space = f"{what} needs {amount(need)} more in {folder}, {amount(left)} are free: {amount(need - left)} missing"
     if need <= left:
-        space = f"no room for {what} in {folder} ({amount(left)} free; a quota may be used up)"
-    return UserError(f"disk full: {space}; free some, then {AGAIN}")
+        space = f"no space for {what} in {folder} ({amount(left)} free; a quota may be used up)"
+    return UserError(f"disk full: {space}; free some space, then {AGAIN}")
 
 
-def rest(targets: Iterable[Path]) -> int:
-    """Return the bytes that files which are not there yet may take, by the mean of those that are."""
+def estimate_missing(targets: Iterable[Path]) -> int:
+    """Estimate the bytes that missing files will take, from the mean size of the existing ones."""
     sizes = [path.stat().st_size if path.is_file() else None for path in targets]
-    there = [size for size in sizes if size is not None]
-    return sum(there) * (len(sizes) - len(there)) // max(1, len(there))
+    existing = [size for size in sizes if size is not None]
+    return sum(existing) * (len(sizes) - len(existing)) // max(1, len(existing))
 
 
 def write_all(file: IO[bytes], data: bytes) -> None:
-    """Write all of the data to an unbuffered file; what a full disk still took is in it."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[file.write(rest) :]
+    """Write all of the data to an unbuffered file; on a full disk the file holds what still fitted."""
+    remaining = memoryview(data)
+    while remaining:
+        remaining = remaining[file.write(remaining) :]
 
 
 def write_file(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file that appears under its name when it is whole. It is not forced to disk: sets have 100,000 files.
+    """Write a file that appears under its name once it is complete.
+
+    It is not synchronised to disk, because data sets have 100,000 files.
 
     Raises:
-        OSError: It cannot be written; nothing is left behind.
+        OSError: The file cannot be written; nothing is left behind.
     """
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     path.parent.mkdir(parents=True, exist_ok=True)

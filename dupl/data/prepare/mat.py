@@ -1,6 +1,6 @@
-"""One field of a struct in a MATLAB 5 file, read in plain Python: damaged files are an error and nothing worse.
+"""Reading one field of a struct in a MATLAB 5 file; a damaged file is an error and nothing worse.
 
-scipy's reader is general and fast, but ends the process (a segmentation fault) on some damaged files.
+scipy reads such files too, but some damaged ones end the process by a segmentation fault, which a test shows.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from numpy.typing import NDArray
 HEADER = 128  # bytes before the first element
 UINT8, UINT32, INT32, MATRIX, COMPRESSED = 2, 6, 5, 14, 15  # kinds of elements
 STRUCT, UINT8_ARRAY = 2, 9  # kinds of arrays
-MOST = 1 << 28  # bytes that a compressed element may become
+MOST = 1 << 28  # bytes of a compressed element after decompression
 
 
 def read_labels(data: bytes, variable: str, field: str) -> NDArray[np.uint8]:
-    """Return an array of uint8 with two axes that is a field of a 1 x 1 struct.
+    """Return a field of a 1 x 1 struct that is a uint8 array with two axes.
 
     Args:
-        data: The file.
+        data: Content of the file.
         variable: Name of the struct.
         field: Name of the field.
 
     Raises:
-        ValueError: It is no such file, is damaged, or holds no such field.
+        ValueError: The file is not a MATLAB 5 file, is damaged, or has no such field.
     """
     try:
         if data[124:128] != b"\x00\x01IM":
-            raise ValueError("it is no MATLAB 5 file of a small-endian machine")
+            raise ValueError("it is not a little-endian MATLAB 5 file")
         at = HEADER
         while at < len(data):
             kind, content, at = _element(data, at)
@@ -39,19 +39,19 @@ def read_labels(data: bytes, variable: str, field: str) -> NDArray[np.uint8]:
                 inflate = zlib.decompressobj()
                 content = inflate.decompress(content, MOST)
                 if inflate.unconsumed_tail or not inflate.eof:
-                    raise ValueError("a compressed part is not whole, or beyond all measure")
+                    raise ValueError("a compressed part is incomplete or too large")
                 kind, content, _ = _element(content, 0)
             if kind == MATRIX and _name(content) == variable:
                 return _labels(_field(content, field))
     except (struct.error, zlib.error, UnicodeDecodeError) as error:
         raise ValueError(f"it is damaged: {error}") from None
-    raise ValueError(f"it holds no {variable}")
+    raise ValueError(f"it has no variable {variable}")
 
 
 def _element(data: bytes, at: int) -> tuple[int, bytes, int]:
-    """Return kind and content of the element at a place, and where the next one is."""
+    """Return kind and content of the element at a position, and the position of the next one."""
     kind, size = struct.unpack_from("<II", data, at)
-    if kind >> 16:  # up to four bytes stand in the tag itself
+    if kind >> 16:  # up to four bytes are stored in the tag itself
         kind, size, start = kind & 0xFFFF, kind >> 16, at + 4
         after = at + 8
     else:
@@ -59,12 +59,12 @@ def _element(data: bytes, at: int) -> tuple[int, bytes, int]:
         after = start + size + (-size % 8 if kind != COMPRESSED else 0)
     content = data[start : start + size]
     if len(content) < size:
-        raise ValueError("it is cut off")
+        raise ValueError("it is truncated")
     return kind, content, after
 
 
 def _head(matrix: bytes) -> tuple[int, tuple[int, ...], str, int]:
-    """Return an array's kind, shape and name, and where its content begins."""
+    """Return an array's kind, shape and name, and the position of its content."""
     kind, flags, at = _element(matrix, 0)
     if kind != UINT32:
         raise ValueError("an array has no flags")
@@ -81,14 +81,15 @@ def _head(matrix: bytes) -> tuple[int, tuple[int, ...], str, int]:
 
 
 def _name(matrix: bytes) -> str:
+    """Return an array's name."""
     return _head(matrix)[2]
 
 
 def _field(matrix: bytes, field: str) -> bytes:
-    """Return a field of a struct, an array."""
+    """Return the array that is a field of a struct."""
     kind, shape, _, at = _head(matrix)
     if kind != STRUCT or math.prod(shape) != 1:
-        raise ValueError("it holds no single struct")
+        raise ValueError("its variable is not a 1 x 1 struct")
     _, width, at = _element(matrix, at)
     _, names, at = _element(matrix, at)
     (size,) = struct.unpack_from("<i", width)
@@ -102,10 +103,11 @@ def _field(matrix: bytes, field: str) -> bytes:
 
 
 def _labels(matrix: bytes) -> NDArray[np.uint8]:
+    """Return an array of bytes with two axes."""
     kind, shape, _, at = _head(matrix)
     content_kind, content, _ = _element(matrix, at)
     if kind != UINT8_ARRAY or content_kind != UINT8 or len(shape) != 2 or min(shape) < 1:
-        raise ValueError("its labels are no bytes with two axes")
+        raise ValueError("its labels are not bytes with two axes")
     if math.prod(shape) != len(content):
         raise ValueError(f"it has {len(content)} labels for {shape[1]} x {shape[0]} pixels")
     return np.frombuffer(content, np.uint8).reshape(shape, order="F").copy()

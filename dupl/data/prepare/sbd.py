@@ -1,4 +1,4 @@
-"""SBD's further masks for VOC's photos: `SegmentationClassAug` and the list `train_aug`."""
+"""Preparing SBD, which adds masks to VOC's photos: `SegmentationClassAug` and the list `train_aug`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dupl.data.classes import VOC_CLASSES
 from dupl.data.prepare import archives
-from dupl.data.prepare.disk import rest, room, write_file
+from dupl.data.prepare.disk import estimate_missing, write_file, writing
 from dupl.data.prepare.mat import read_labels
 from dupl.data.prepare.steps import Place, Step
 from dupl.data.prepare.voc import LISTS, tags
@@ -24,42 +24,43 @@ def steps(place: Place) -> list[Step]:
     """Return the steps that add SBD to VOC 2012 below the root.
 
     Raises:
-        UserError: VOC is not there.
+        UserError: VOC 2012 is missing or incomplete.
     """
     root = place.root
     for part in ("JPEGImages", "SegmentationClass", LISTS / "train.txt", LISTS / "val.txt"):
         if not (root / part).exists():
             raise UserError(
-                f"SBD completes VOC 2012, but {root / part} is not there: dupl data prepare voc --root {root}"
+                f"SBD extends VOC 2012, but {root / part} is missing; first run dupl data prepare voc --root {root}"
             )
     return [
         place.unpacked(archives.SBD_BENCHMARK),
-        Step(MASKS, lambda: _whole(root), lambda: _masks(place)),
-        Step("train_aug.txt", (root / LISTS / "train_aug.txt").is_file, lambda: _train_aug(root)),
+        Step(MASKS, lambda: _has_masks(root), lambda: _write_masks(place)),
+        Step("train_aug.txt", (root / LISTS / "train_aug.txt").is_file, lambda: _write_train_aug(root)),
         tags(place),
     ]
 
 
-def _wanted(root: Path) -> tuple[set[str], set[str]]:
-    """Return the ids with a mask of VOC, and those with one of SBD alone."""
+def _mask_ids(root: Path) -> tuple[set[str], set[str]]:
+    """Return the ids with a mask of VOC, and those with a mask of SBD only."""
     own = {path.stem for path in (root / "SegmentationClass").glob("*.png")}
     sbd = {name for split in ("train", "val") for name in read_ids(root / "sbd" / f"{split}.txt")}
     return own, sbd - own
 
 
-def _whole(root: Path) -> bool:
+def _has_masks(root: Path) -> bool:
+    """Return whether every mask of VOC and SBD is in the folder."""
     if not (root / MASKS).is_dir() or not (root / "sbd" / "train.txt").is_file():
         return False
-    own, further = _wanted(root)
-    return own | further <= {path.stem for path in (root / MASKS).glob("*.png")}
+    own, added = _mask_ids(root)
+    return own | added <= {path.stem for path in (root / MASKS).glob("*.png")}
 
 
-def _masks(place: Place) -> str:
-    """Write the masks that are missing: VOC's own as they are, SBD's where VOC has none."""
-    own, further = _wanted(place.root)
-    names = sorted(own | further)
+def _write_masks(place: Place) -> str:
+    """Write the missing masks: VOC's own unchanged, SBD's where VOC has none."""
+    own, added = _mask_ids(place.root)
+    names = sorted(own | added)
     folder = place.root / MASKS
-    with room(folder, MASKS, lambda: rest(folder / f"{name}.png" for name in names)):
+    with writing(folder, MASKS, lambda: estimate_missing(folder / f"{name}.png" for name in names)):
         for done, name in enumerate(names):
             place.tick(f"write {MASKS}", done, len(names))
             target = folder / f"{name}.png"
@@ -69,14 +70,14 @@ def _masks(place: Place) -> str:
                 write_file(target, [(place.root / "SegmentationClass" / f"{name}.png").read_bytes()])
             else:
                 save_mask(target, read_mat(place.root / "sbd" / "cls" / f"{name}.mat"))
-    return f"{len(own):,} masks of VOC and {len(further):,} of SBD"
+    return f"{len(own):,} masks of VOC and {len(added):,} of SBD"
 
 
 def read_mat(path: Path) -> NDArray[np.uint8]:
     """Return the label ids of an SBD annotation, (H, W); it has no void.
 
     Raises:
-        UserError: The file is missing, damaged or of another kind.
+        UserError: The file is missing, damaged or not an annotation of SBD.
     """
     try:
         mask = read_labels(path.read_bytes(), "GTcls", "Segmentation")
@@ -89,15 +90,15 @@ def read_mat(path: Path) -> NDArray[np.uint8]:
     return np.ascontiguousarray(mask)
 
 
-def _train_aug(root: Path) -> str:
-    """Write the list: all of SBD and VOC's train, without VOC's val."""
+def _write_train_aug(root: Path) -> str:
+    """Write the list train_aug: all images of SBD and of VOC's train, without those of VOC's val."""
     listed = {split: set(read_ids(root / LISTS / f"{split}.txt")) for split in ("train", "val")}
     sbd = {name for split in ("train", "val") for name in read_ids(root / "sbd" / f"{split}.txt")}
     names = sorted((sbd | listed["train"]) - listed["val"])
     absent = [name for name in names if not (root / "JPEGImages" / f"{name}.jpg").is_file()]
     if absent:
-        number = f"{len(absent)} photos of SBD are not in {root / 'JPEGImages'}, {absent[0]}.jpg for one"
-        raise UserError(f"{number}; unpack all of VOC 2012 there")
-    with room(root, "train_aug.txt", lambda: 12 * len(names)):
+        missing = f"{len(absent)} photos of SBD are not in {root / 'JPEGImages'}, such as {absent[0]}.jpg"
+        raise UserError(f"{missing}; unpack all of VOC 2012 there")
+    with writing(root, "train_aug.txt", lambda: 12 * len(names)):
         save_list(root / LISTS / "train_aug.txt", names)
     return f"{len(names):,} images"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dupl.data.prepare.archives import Archive
 from dupl.data.prepare.checksums import verify
-from dupl.data.prepare.disk import amount, free, room
+from dupl.data.prepare.disk import amount, free, writing
 from dupl.data.prepare.download import Tick, address, download
 from dupl.data.prepare.unpack import unpack
 from dupl.errors import UserError
@@ -74,7 +74,7 @@ class Place:
             done=lambda: archive.is_unpacked(self.root),
             run=run,
             download=0 if there else max(0, (archive.size or 0) - have),
-            disk=archive.still(self.root),
+            disk=archive.bytes_left(self.root),
             origin=str(there or address(archive, self.mirror)),
         )
 
@@ -122,7 +122,7 @@ def run(root: Path, steps: Sequence[Step], say: Callable[[str], None]) -> None:
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
     """Keep other processes from the same root meanwhile; the lock goes with the process."""
-    with room(root, "the data set", lambda: 0):
+    with writing(root, "the data set", lambda: 0):
         root.mkdir(parents=True, exist_ok=True)
         file = open(root / ".prepare.lock", "w")  # noqa: SIM115  (held to the end)
     with file:

@@ -1,4 +1,4 @@
-"""What the steps write: masks in VOC's palette, lists of ids, tables of tags."""
+"""Writing masks in VOC's palette, lists of ids, and tables of tags."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def save_mask(path: Path, mask: NDArray[np.uint8]) -> None:
 
 
 def save_list(path: Path, ids: Iterable[str]) -> None:
-    """Write one id a line."""
+    """Write a list with one id per line."""
     write_file(path, [utf8("".join(f"{name}\n" for name in ids))])
 
 
-def save_tags(path: Path, tags: Mapping[str, Sequence[str]], mark: str) -> None:
-    """Write a table of tags with the columns image and tags, the tags of an image separated by the mark."""
+def save_tags(path: Path, tags: Mapping[str, Sequence[str]], separator: str) -> None:
+    """Write a table with the columns image and tags; a separator stands between the tags of an image."""
     content = io.StringIO()
     table = csv.writer(content, lineterminator="\n")
     table.writerow(["image", "tags"])
-    table.writerows([name, mark.join(present)] for name, present in tags.items())
+    table.writerows([name, separator.join(present)] for name, present in tags.items())
     write_file(path, [utf8(content.getvalue())])

@@ -15,7 +15,7 @@ from PIL import Image
 
 from dupl.atomic import atomic_write
 from dupl.errors import UserError
-from dupl.report.figures.paint import save_palette_png
+from dupl.report.figures.picture_files import save_palette_png
 
 
 class Kept:

@@ -1,4 +1,4 @@
-"""Counting pseudo-labels against the truth, and what follows from the counts."""
+"""Counts of pseudo-labels against the true masks, and the metrics that follow from them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from dupl.structures import IGNORE
 
 @dataclass
 class LabelCounts:
-    """Counts of one student's pseudo-labels against the truth, over pixels whose truth is not void.
+    """Counts of one student's pseudo-labels against the true masks, over pixels that are not void.
 
     Attributes:
-        classes: With background.
-        matrix: Confusion (truth, label) of the labels that teach: decided, and not filtered as noise.
-        truth: Pixels by class, labelled or not, (classes,).
-        filtered: Pixels that the noise filter took out: all, and those whose label was wrong, (2,).
+        classes: Number of classes with the background.
+        matrix: Confusion (truth, label) of the labels used in training: decided, and not filtered as noise.
+        truth: Number of pixels of each true class, labelled or not, (classes,).
+        filtered: Number of pixels that the noise filter removed: all, and those with a wrong label, (2,).
     """
 
     classes: int
@@ -33,16 +33,16 @@ class LabelCounts:
         self.truth, self.filtered = np.zeros(self.classes, np.int64), np.zeros(2, np.int64)
 
     def add(self, truth: NDArray[np.uint8], label: NDArray[np.uint8], noisy: NDArray[np.bool_]) -> None:
-        """Count one image: truth, pseudo-label (255: undecided) and what the filter took out, all (H, W)."""
+        """Count one image: true mask, pseudo-label (255: undecided) and pixels removed by the filter, all (H, W)."""
         valid = truth != IGNORE
         self.truth += np.bincount(truth[valid], minlength=self.classes)
         out = valid & noisy
         self.filtered += [out.sum(), (out & (label != truth)).sum()]
-        taught = valid & ~noisy & (label != IGNORE)
-        self.matrix += confusion(truth[taught], label[taught], self.classes)
+        used = valid & ~noisy & (label != IGNORE)
+        self.matrix += confusion(truth[used], label[used], self.classes)
 
     def metrics(self) -> dict[str, float]:
-        """In percent; precision, recall and OA are means over foreground classes. NaN where there is nothing."""
+        """Return the metrics in percent; precision, recall and OA are means over foreground classes, or NaN."""
         table = ClassTable.of(self.matrix)
         return {
             "coverage": float(percent(self.matrix.sum(), self.truth.sum())),
@@ -57,7 +57,7 @@ class LabelCounts:
         return percent(np.diag(self.matrix), self.truth)
 
     def rows(self) -> list[tuple[int, float, float, float]]:
-        """Class, precision, recall and OA in percent, of every class."""
+        """Return class id, precision, recall and OA in percent of every class."""
         table = ClassTable.of(self.matrix)
         columns = (table.precision, self.recall(), table.oa_rate)
         return [(c, *(float(column[c]) for column in columns)) for c in range(self.classes)]  # type: ignore[misc]
@@ -65,18 +65,18 @@ class LabelCounts:
 
 @dataclass
 class Quality:
-    """Counts of all students.
+    """Counts of the pseudo-labels of all students.
 
     Attributes:
-        students: By student; empty where no pseudo-labels are made yet.
-        shared: Pixels labelled by the first two students: all, and those labelled differently, (2,).
+        students: Counts by student; empty before pseudo-labels are made.
+        shared: Number of pixels labelled by both of the first two students: all, and those labelled differently, (2,).
     """
 
     students: list[LabelCounts]
     shared: Counts
 
     def merge(self, other: Quality) -> None:
-        """Add another process's counts."""
+        """Add the counts of another process."""
         for mine, theirs in zip(self.students, other.students, strict=False):
             mine.matrix += theirs.matrix
             mine.truth += theirs.truth
@@ -85,7 +85,7 @@ class Quality:
         self.shared = self.shared + other.shared
 
     def metrics(self) -> dict[str, float]:
-        """By name: ``quality/1/coverage``, ..., ``quality/disagreement``; nothing before there are pseudo-labels."""
+        """Return ``quality/1/coverage``, ..., ``quality/disagreement``; empty before pseudo-labels are made."""
         named = {f"quality/{s}/{k}": v for s, one in enumerate(self.students, 1) for k, v in one.metrics().items()}
         if len(self.students) > 1:
             named["quality/disagreement"] = float(percent(self.shared[1], self.shared[0]))

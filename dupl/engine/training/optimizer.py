@@ -1,4 +1,4 @@
-"""AdamW in four groups, and the released schedule."""
+"""The optimiser, AdamW in four parameter groups, and the released learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import nn
 
 
 def param_groups(model: nn.Module, lr: float, weight_decay: float, head_lr: float) -> list[dict[str, Any]]:
-    """Backbone, its norms, classifiers and segmentation heads of all students.
+    """Group the parameters of all students: backbone, its norms, classifiers and segmentation heads.
 
     Released code: the heads at 10 times the rate, weight decay on the norms too.
 
     Args:
         model: A ``DuPL``.
-        lr: Of the backbone.
-        weight_decay: Of every group.
+        lr: Learning rate of the backbone.
+        weight_decay: Weight decay of every group.
         head_lr: Factor on ``lr`` for classifiers and segmentation heads.
     """
     groups: dict[str, list[nn.Parameter]] = {"backbone": [], "norm": [], "classifier": [], "segmentation": []}
@@ -38,12 +38,12 @@ def param_groups(model: nn.Module, lr: float, weight_decay: float, head_lr: floa
 
 
 def build_optimizer(model: nn.Module, schedule: dict[str, Any], accumulate: int) -> OptimWrapper:
-    """AdamW over ``param_groups``, in its fused kernel.
+    """Build AdamW over ``param_groups``, with its fused kernel.
 
     Args:
-        model: On its device already.
-        schedule: lr, weight_decay, betas, head_lr.
-        accumulate: Micro-batches per step.
+        model: The model, already on its device.
+        schedule: The recipe's schedule: lr, weight_decay, betas, head_lr.
+        accumulate: Micro-batches of one step.
     """
     groups = param_groups(model, schedule["lr"], schedule["weight_decay"], schedule["head_lr"])
     optimizer = torch.optim.AdamW(groups, lr=schedule["lr"], betas=tuple(schedule["betas"]), fused=True)
@@ -51,10 +51,10 @@ def build_optimizer(model: nn.Module, schedule: dict[str, Any], accumulate: int)
 
 
 def rate_factor(t: int, T: int, warmup: int, warmup_ratio: float, power: float) -> float:
-    """What every learning rate is multiplied by in iteration t.
+    """Return the factor on every learning rate in iteration t of T.
 
     Released code: linear from ``warmup_ratio`` over ``warmup`` iterations, then (1 - t / T)^power, which the warm-up
-    does not shift: the rate drops a little where the two meet.
+    does not shift: the rate drops a little where they meet.
     """
     if t < warmup:
         return 1 - (1 - t / warmup) * (1 - warmup_ratio)
@@ -62,14 +62,14 @@ def rate_factor(t: int, T: int, warmup: int, warmup_ratio: float, power: float) 
 
 
 class WarmupPoly(_ParamScheduler):
-    """``rate_factor`` as an mmengine scheduler of the learning rate.
+    """Apply ``rate_factor`` as an mmengine scheduler.
 
     Args:
         optimizer: The optimiser wrapper.
         T: Iterations of the run.
         warmup: Iterations of the warm-up.
         warmup_ratio: Factor at iteration 0.
-        power: Of the polynomial decay.
+        power: Exponent of the polynomial decay.
     """
 
     def __init__(self, optimizer: OptimWrapper, T: int, warmup: int, warmup_ratio: float, power: float) -> None:

@@ -28,16 +28,20 @@ from dupl.config.overrides import diff
 from dupl.data.base import ImageSet
 from dupl.data.views import TrainView
 from dupl.engine import build
-from dupl.engine.checkpoints import CheckpointHook, load, newest_valid
+from dupl.engine.checkpoints import load, newest_valid
 from dupl.engine.data_digest import record
 from dupl.engine.error_explanations import plain_errors, without_alarm
 from dupl.engine.evaluation.evaluate import PROTOCOL, Evaluation, evaluate, merge, metric_names
+from dupl.engine.training.checkpoint_hook import CheckpointHook
+from dupl.engine.training.evaluate_hook import EvaluateHook
 from dupl.engine.training.gallery import GalleryHook, Viewer
-from dupl.engine.training.hooks import EvaluateHook, ProgressHook, ScalarHook, StopHook
 from dupl.engine.training.label_quality import check_masks, check_quality, quality_hook
 from dupl.engine.training.loop import PositionSampler, TrainLoop  # noqa: F401  (the runner finds TrainLoop by name)
 from dupl.engine.training.noise_statistics import noise_hook
 from dupl.engine.training.optimizer import WarmupPoly, build_optimizer
+from dupl.engine.training.progress_hook import ProgressHook
+from dupl.engine.training.scalar_hook import ScalarHook
+from dupl.engine.training.stop_hook import StopHook
 from dupl.engine.training.tracking import TrackHook
 from dupl.errors import RunError, UserError
 from dupl.registry import prove_registered
@@ -326,7 +330,7 @@ def _close(trainer: Trainer) -> None:
         if isinstance(hook, ProgressHook):
             hook.close()
         if isinstance(hook, StopHook):
-            hook.forget()
+            hook.restore_handlers()
         if isinstance(hook, TrackHook):
             hook.close(1)
 

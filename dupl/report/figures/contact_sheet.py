@@ -9,7 +9,8 @@ from typing import Any
 
 from PIL import Image
 
-from dupl.report.figures.image_row import ImageRow, Kind, legend, row_picture
+from dupl.report.figures.image_row import ImageRow, Kind, row_picture
+from dupl.report.figures.legend import legend
 
 CELL = 176  # side in pixels of the square that a picture fits into
 QUALITY = 80  # of WebP

@@ -1,17 +1,14 @@
-"""Labels and class activation maps painted on photos, and label files; plain numpy arrays in and out."""
+"""Labels and class activation maps painted on photos; plain numpy arrays in and out."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dupl.atomic import atomic_write
 from dupl.palette import colormap
 from dupl.report.figures.figure_sheet import Picture, font
 from dupl.structures import IGNORE
@@ -115,33 +112,6 @@ def edges(labels: Labels, beside_void: bool = True) -> Mask:
         found[:, :-step] |= rank[:, step:] < rank[:, :-step]
     found &= (labels != 0) & (labels != IGNORE)
     return found
-
-
-def save_palette_png(labels: Labels, path: str | Path) -> None:
-    """Write label ids as a palette PNG in the PASCAL colours; the ids are the pixel values.
-
-    The file appears whole or not at all; missing folders are created.
-
-    Args:
-        labels: Label ids, uint8, (H, W).
-        path: The file.
-
-    Raises:
-        ValueError: The labels are no uint8 array of two dimensions.
-        OSError: It cannot be written; nothing is left behind.
-    """
-    if labels.dtype != np.uint8 or labels.ndim != 2:
-        raise ValueError(f"labels are {labels.dtype} of shape {labels.shape}, not uint8 (H, W)")
-    picture = Image.fromarray(labels)
-    picture.putpalette(colormap().tobytes())
-    write_png(picture, path)
-
-
-def write_png(picture: Image.Image, path: str | Path) -> None:
-    """Write a PNG atomically, so that no reader ever finds half of it."""
-    data = io.BytesIO()
-    picture.save(data, format="PNG")
-    atomic_write(path, data.getvalue())
 
 
 def _same_size(image: Picture, other: NDArray[np.generic]) -> None:

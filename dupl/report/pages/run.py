@@ -106,7 +106,7 @@ def _provenance(run: RunFiles) -> list[tuple[str, str]]:
 
 
 def _timing(run: RunFiles, data: dict[str, Any]) -> dict[str, Any]:
-    """Return how long training, evaluation and gallery took, as tiles and charts; {} tiles where no time is known."""
+    """Return how long training, evaluation and gallery took, as tiles and charts; no tiles where nothing is known."""
     spent = {
         "training": run.status.seconds,
         "evaluation": sum(float(e.facts.get("seconds") or 0) for e in run.trained),

@@ -1,4 +1,4 @@
-"""The curves of a run's page: every scalar that it wrote, in charts by what it is."""
+"""The curves of a run's page: every logged scalar, grouped into charts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SPEED = {"seconds": ("Seconds per iteration", "s"), "memory_GiB": ("Peak memory 
 KNOWN = {
     "tau_h": ("Threshold tau_h", "on a CAM in [0, 1]"),
     "lr": ("Learning rate", ""),
-    "loss": ("Loss (Eq. 9), and its terms before they are weighted", ""),
-    "pixels": ("What becomes of pixels", "% of pixels"),
+    "loss": ("Loss (Eq. 9) and its unweighted terms", ""),
+    "pixels": ("Pixels: supervised, filtered, undecided", "% of pixels"),
     "cls/mAP": ("Classification, mAP", "%"),
     "cls/F1": ("Classification, F1", "%"),
     "noise/means": ("Noise filter: mean losses of the mixtures", "loss"),
-    "noise/apart": ("Noise filter: images on which it acts", "% of images"),
-    "noise/share": ("Noise filter: labelled pixels it takes out", "% of labelled pixels"),
+    "noise/apart": ("Noise filter: images with filtered pixels", "% of images"),
+    "noise/share": ("Noise filter: labelled pixels that are filtered", "% of labelled pixels"),
 }
 SHARES = ("noise/apart", "noise/share")  # shown in percent
 QUALITY = "Pseudo-labels of training images"
@@ -34,10 +34,10 @@ class Chart:
 
     Attributes:
         title: Of the chart.
-        unit: What the values are.
+        unit: Of the values.
         names: Key of each line by its label.
-        smooth: Whether noise is worth smoothing.
-        factor: Of all values: 100 for shares in percent.
+        smooth: Whether a page may smooth the lines.
+        factor: Multiplies all values: 100 for shares in percent.
     """
 
     title: str
@@ -68,7 +68,7 @@ def charts(keys: Sequence[str]) -> dict[str, Chart]:
 
 
 def _place(key: str) -> tuple[str, str]:
-    """Return of which chart a scalar is, and the label of its line."""
+    """Return the chart to which a scalar belongs, and the label of its line."""
     parts = key.split("/")
     if key == "loss" or key.startswith("L_"):
         return "loss", key
@@ -98,7 +98,7 @@ def _title(name: str) -> tuple[str, str]:
 
 
 def rows_to_draw(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows without the zeros that a loss term writes before it starts."""
+    """Return the rows without the zeros that a loss term has before it starts."""
     begun: set[str] = set()
     kept = []
     for row in rows:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dupl.report.pages.html import ChartCard, add_chart, link, render
+from dupl.report.pages.html import ChartCard, add_chart, render
+from dupl.report.pages.sweep_trials import trial_table
 from dupl.report.pages.table_view import grid_views
 from dupl.report.sweep.charts import history_chart, parallel_chart, slice_chart
 from dupl.report.sweep.contour import contour_chart
@@ -17,20 +18,16 @@ from dupl.report.sweep.text import (
     best_title,
     best_with_start,
     cautions,
-    count_text,
     importance_about,
     importance_grid,
     summary,
     trial_grid,
-    value_texts,
 )
-from dupl.report.sweep.trials import NONE, count_states, fingerprint_of, goal_values, state_of, value_text
+from dupl.report.sweep.trials import NONE, count_states, goal_values
 from dupl.report.tables.layout import layout
 from dupl.report.tables.table import Table
-from dupl.runs.layout import PAGE
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
     from pandas import DataFrame
 
 PAIRS = 4  # parameters whose pairs have a contour
@@ -48,7 +45,7 @@ def sweep_page(
         tables: Of plans, from the sweep's trials.
         folder: Where the page will be written, for links to the pages of the runs.
     """
-    data: Data = {"plots": {}, "tables": {"trials": _trials(report, Path(folder))}}
+    data: Data = {"plots": {}, "tables": {"trials": trial_table(report, Path(folder))}}
     documents = [(f"table-{k}", layout(table)) for k, table in enumerate(tables, 1)]
     sections = {"best": best_title(report), "history": "History", "importances": "Importances"}
     sections |= {"slices": "Slices", "pairs": "Parameters together"} if report.complete else {}
@@ -156,32 +153,3 @@ def _pairs(report: SweepReport, data: Data) -> dict[str, Any]:
         for goal, (metric, _) in enumerate(report.goals)
     ]
     return {"metric": report.goals[0][0], "contours": contours, "parallel": parallel}
-
-
-def _trials(report: SweepReport, folder: Path) -> dict[str, Any]:
-    """Return the table of all trials for the page's script."""
-    goals, labels = [metric for metric, _ in report.goals], [parameter.label for parameter in report.parameters]
-    heads = ["trial", "state", *goals, *labels, "iteration", "seconds", "run", "reason"]
-    return {"heads": heads, "rows": [_trial_cells(report, trial, folder) for trial in report.trials]}
-
-
-def _trial_cells(report: SweepReport, trial: FrozenTrial, folder: Path) -> list[dict[str, Any]]:
-    """Return the cells of a trial: the text that is shown and the value by which a column sorts."""
-    facts = trial.user_attrs
-    own = Path(facts["folder"]) / PAGE if facts.get("folder") else None
-    address = link(own, folder) if own is not None and own.exists() else None
-    cells = [{"value": trial.number, "text": str(trial.number), "link": address}, _cell(state_of(trial))]
-    for goal, text in enumerate(value_texts(report, trial)):
-        cells.append({"value": None if text == NONE else goal_values([trial], goal)[0], "text": text})
-    for parameter in report.parameters:
-        chosen = trial.params.get(parameter.name)
-        text = value_text(parameter, chosen)
-        cells.append({"value": text if parameter.type == "categorical" and text != NONE else chosen, "text": text})
-    for name in ("iteration", "seconds"):
-        text = count_text(facts.get(name))
-        cells.append({"value": None if text == NONE else float(facts[name]), "text": text})
-    return [*cells, _cell(fingerprint_of(trial) or NONE), _cell(facts.get("reason") or NONE)]
-
-
-def _cell(text: str) -> dict[str, Any]:
-    return {"value": text, "text": text}

@@ -9,25 +9,21 @@ spread and its Pareto front writes names as HTML: those are in `dupl.report.swee
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dupl.report.figures.colours import MARKER, NOISE, PAGE_STUDENTS
+from dupl.report.figures.colours import MARKER, NOISE
 from dupl.report.figures.plotly_theme import blank_chart, label_of, safe
 from dupl.report.sweep.memory_study import memory_study
+from dupl.report.sweep.points import BLUE, HOVER, ORANGE, SCALE, add_points, hover_texts, positions, unit_of
 from dupl.report.sweep.summary import SweepReport
-from dupl.report.sweep.trials import goal_values, state_of, value_text, was_pruned
+from dupl.report.sweep.trials import goal_values, state_of, was_pruned
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.trial import FrozenTrial
     from plotly.graph_objects import Figure
 
     from dupl.plans.space import Parameter
 
-BLUE, ORANGE = PAGE_STUDENTS[1], PAGE_STUDENTS[2]
-SCALE = "Viridis"
-HOVER = "%{text}<br>%{y:.2f}<extra></extra>"
 TRIANGLE = {"color": NOISE, "size": 9, "symbol": "triangle-up"}
 CROSS = {"color": ORANGE, "size": 8, "symbol": "x-thin", "line": {"width": 2, "color": ORANGE}}
 
@@ -38,7 +34,7 @@ def history_chart(report: SweepReport, goal: int = 0) -> Figure:
 
     metric, _ = report.goals[goal]
     known, pruned = report.complete, [trial for trial in report.trials if was_pruned(trial)]
-    chart = themed(plot_optimization_history(goal_study(report, goal)), 360, unit(metric))
+    chart = themed(plot_optimization_history(goal_study(report, goal)), 360, unit_of(metric))
     if known:
         points, best, _ = chart.data
         points.update(name="complete", text=hover_texts(report, known), hovertemplate=HOVER)
@@ -75,8 +71,8 @@ def slice_chart(report: SweepReport, parameter: Parameter, goal: int = 0) -> Fig
     known, pruned = ([t for t in group if name in t.params] for group in (report.complete, report.trials))
     pruned = [trial for trial in pruned if was_pruned(trial)]
     if not known:
-        return blank_chart(300, unit(metric))
-    chart = themed(plot_slice(goal_study(report, goal), [name]), 300, unit(metric))
+        return blank_chart(300, unit_of(metric))
+    chart = themed(plot_slice(goal_study(report, goal), [name]), 300, unit_of(metric))
     points = chart.data[0]
     points.update(name="complete", text=hover_texts(report, known), hovertemplate=HOVER)
     points.marker.update(colorscale=SCALE, showscale=False, size=9, line={"width": 1, "color": MARKER})
@@ -109,7 +105,7 @@ def parallel_chart(report: SweepReport, goal: int = 0) -> Figure:
     chart.data = [lines[k] for k in order]
     labels = {parameter.name: parameter.label for parameter in report.parameters}
     names = sorted({name for trial in known for name in trial.params})
-    titles = [unit(report.goals[goal][0]), *(labels.get(name, name) for name in names)]
+    titles = [unit_of(report.goals[goal][0]), *(labels.get(name, name) for name in names)]
     ticks = [label_of(title).replace("/mIoU", "<br>mIoU") for title in titles]  # room on a phone
     chart.update_xaxes(ticktext=ticks, side="top", fixedrange=True).update_annotations(font={"color": None})
     return chart.update_layout(margin={"l": 30, "r": 30, "t": 60, "b": 30}, showlegend=False)
@@ -127,40 +123,3 @@ def themed(chart: Figure, height: int, unit: str) -> Figure:
     """Return a chart by Optuna in the look of our pages; types, ticks and shapes of its axes stay."""
     chart.layout.template, chart.layout.title = None, None
     return chart.update_layout(blank_chart(height, unit, hovermode="closest").layout.to_plotly_json())
-
-
-def add_points(
-    chart: Figure,
-    report: SweepReport,
-    trials: Sequence[FrozenTrial],
-    x: Sequence[Any],
-    y: Sequence[float],
-    name: str,
-    marker: dict[str, Any],
-) -> None:
-    """Add the points of trials with what each tells; nothing where no trial has a value."""
-    texts = hover_texts(report, trials)
-    have = [k for k, value in enumerate(y) if math.isfinite(value)]
-    if have:
-        chart.add_scatter(x=[x[k] for k in have], y=[y[k] for k in have], text=[texts[k] for k in have], name=name)
-        chart.data[-1].update(mode="markers", marker=marker, hovertemplate=HOVER)
-
-
-def positions(parameter: Parameter, trials: Sequence[FrozenTrial]) -> list[Any]:
-    """Return the values of a parameter as positions on an axis; the choices of a categorical one are text."""
-    values = [trial.params[parameter.name] for trial in trials]
-    return [safe(value) for value in values] if parameter.type == "categorical" else values
-
-
-def hover_texts(report: SweepReport, trials: Sequence[FrozenTrial]) -> list[str]:
-    """Return number, state and parameters of each trial, as HTML for plotly."""
-    texts = []
-    for trial in trials:
-        params = (f"{label_of(p.label)} {label_of(value_text(p, trial.params.get(p.name)))}" for p in report.parameters)
-        texts.append("<br>".join([f"trial {trial.number}, {state_of(trial)}", *params]))
-    return texts
-
-
-def unit(metric: str) -> str:
-    """Return a metric with its unit."""
-    return f"{metric} (%)" if "/" in metric else metric.replace("_", " ")

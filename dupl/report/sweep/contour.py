@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dupl.report.figures.colours import NOISE
 from dupl.report.figures.plotly_theme import blank_chart, label_of
-from dupl.report.sweep.charts import SCALE, hover_texts, positions
+from dupl.report.sweep.points import SCALE, hover_texts, positions
 from dupl.report.sweep.summary import SweepReport
 from dupl.report.sweep.trials import goal_values
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dupl.report.figures.colours import GRID, MARKER, NOISE, PAGE_HUES
 from dupl.report.figures.plotly_theme import LEGEND_ABOVE, blank_chart, label_of
-from dupl.report.sweep.charts import BLUE, ORANGE, add_points, unit
+from dupl.report.sweep.points import BLUE, ORANGE, add_points, unit_of
 from dupl.report.sweep.summary import SweepReport
 from dupl.report.sweep.trials import fingerprint_of, goal_values, state_of
 
@@ -25,7 +25,7 @@ def course_chart(report: SweepReport, frame: DataFrame) -> Figure | None:
         frame: Metrics of the trials' runs, as a store's ``frame``.
     """
     metric = report.goals[0][0]
-    figure = blank_chart(360, unit(metric), hovermode="closest")
+    figure = blank_chart(360, unit_of(metric), hovermode="closest")
     part = frame[(frame["metric"] == metric) & (frame["protocol"] == "train")]
     in_legend: set[str] = set()
     for trial in report.trials:
@@ -79,7 +79,7 @@ def importance_chart(report: SweepReport, metric: str) -> Figure:
 
 def front_chart(report: SweepReport) -> Figure:
     """Return the first goal over the second; the trials on the Pareto front are joined by a line."""
-    figure = blank_chart(400, unit(report.goals[0][0]), hovermode="closest")
+    figure = blank_chart(400, unit_of(report.goals[0][0]), hovermode="closest")
     known = report.complete
     marker: dict[str, Any] = {"color": BLUE, "size": 8, "opacity": 0.6}
     add_points(figure, report, known, goal_values(known, 1), goal_values(known, 0), "dominated", marker)
@@ -87,4 +87,4 @@ def front_chart(report: SweepReport) -> Figure:
     marker = {"color": ORANGE, "size": 10}
     add_points(figure, report, best, goal_values(best, 1), goal_values(best, 0), "Pareto front", marker)
     figure.data[-1].update(mode="lines+markers", line={"color": ORANGE, "width": 2})
-    return figure.update_xaxes(title={"text": unit(report.goals[1][0])}, gridcolor=GRID)
+    return figure.update_xaxes(title={"text": unit_of(report.goals[1][0])}, gridcolor=GRID)

@@ -16,28 +16,30 @@ KINDS = {"cam": "CAM", "seg": "Seg"}
 
 
 def title_of(name: str) -> str:
-    """What a person calls a kind of label map: "cam/1" is "CAM, student 1", "seg/mean" is "Seg, both averaged"."""
+    """Return a kind of label map in words: "cam/1" is "CAM, student 1", "seg/mean" is "Seg, both averaged"."""
     kind, who = name.split("/")
     return f"{KINDS.get(kind, kind)}, {'both averaged' if who == 'mean' else f'student {who}'}"
 
 
 def figure(value: float) -> str:
-    """One decimal; a dash where there is no number."""
+    """Write a number with one decimal; a dash for NaN."""
     return "–" if math.isnan(value) else f"{value:.1f}"
 
 
 def maps_of(metrics: Mapping[str, float]) -> list[str]:
-    """The label maps that metrics speak of: CAMs first, students before their mean."""
+    """Return the label maps that metrics are about: CAMs first, students before their mean."""
     names = {"/".join(k.split("/")[:2]) for k in metrics if k.split("/")[0] in KINDS}
     return sorted(names - {f"{kind}/best" for kind in KINDS})
 
 
 def summary_table(metrics: Mapping[str, float], reference: Mapping[str, float] | None = None) -> Table:
-    """mIoU, its variants and mean over-activation of every label map; of two students the better one, per metric, too.
+    """Return mIoU, its variants and the mean OA rate of each label map as a table.
+
+    With two students, a further row holds the better one, per metric.
 
     Args:
         metrics: By name (``cam/1/mIoU``), percent.
-        reference: Further rows of mIoU by their text, such as a measured ceiling.
+        reference: Further rows of mIoU by their label, such as a measured ceiling.
     """
     extra = sorted({k.split("/")[2] for k in metrics if k.split("/")[2].startswith("mIoU-")})
     table = Table()
@@ -57,7 +59,7 @@ def summary_table(metrics: Mapping[str, float], reference: Mapping[str, float] |
 
 
 def class_table(rows: Sequence[ClassRow]) -> Table:
-    """IoU per class of every label map, without the classes that `absent_classes` names."""
+    """Return IoU per class of each label map as a table, without the classes that `absent_classes` names."""
     cells: dict[str, dict[str, str]] = {}
     for row in rows:
         cells.setdefault(row.class_name, {})[row.label_map] = figure(row.iou)
@@ -75,7 +77,7 @@ def class_table(rows: Sequence[ClassRow]) -> Table:
 
 
 def absent_classes(rows: Sequence[ClassRow]) -> list[str]:
-    """Return the classes without an IoU in any label map: those that no image has."""
+    """Return the classes without an IoU in any label map: those that occur in no image."""
     there = {row.class_name for row in rows if not math.isnan(row.iou)}
     return list(dict.fromkeys(row.class_name for row in rows if row.class_name not in there))
 
@@ -86,13 +88,13 @@ def print_evaluation(
     title: str,
     reference: Mapping[str, float] | None = None,
 ) -> None:
-    """Print both tables, each below its title, and the classification figures to standard output.
+    """Print both tables, each below its title, and the classification metrics to standard output.
 
     Args:
-        metrics: As ``summary_table`` has them.
-        rows: As ``class_table`` has them.
-        title: Names data, checkpoint and protocol.
-        reference: As ``summary_table`` has it.
+        metrics: As `summary_table` takes them.
+        rows: As `class_table` takes them.
+        title: Data, checkpoint and protocol.
+        reference: As `summary_table` takes it.
     """
     console = Console(highlight=False)
     tables = (summary_table(metrics, reference), ""), (class_table(rows), "IoU per class; ")

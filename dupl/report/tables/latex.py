@@ -1,4 +1,4 @@
-"""A table in LaTeX; it needs the packages booktabs, amssymb and graphicx."""
+"""Print a table in LaTeX, which needs the packages booktabs, amssymb and graphicx."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ SPECIAL = {
     "×": r"\ensuremath{\times}",
     "✓": r"\checkmark",
     "–": "--",
-    "[": "{[}",  # these two would belong to the end of the row before
+    "[": "{[}",  # LaTeX would read [ and * as arguments of the \\ that ends the row before
     "*": "{*}",
     '"': "''",
 }
-LONG = 40  # letters of a label that stay on one line
+LONG = 40  # letters of a label up to which a column is not wrapped
 
 
 def latex(document: Document) -> str:
-    """One `table` for each grid; the notes stand below the first."""
+    """Return a `table` environment for each grid; the notes are below the first."""
     packages = "% needs \\usepackage{booktabs,amssymb,graphicx}\n"
     comments = "".join(f"% {name}: {' '.join(value.split())}\n" for name, value in document.provenance)
     notes = [rf"\textsuperscript{{{key}}}~{escape(text)}" for key, text in document.footnotes]
@@ -44,7 +44,7 @@ def latex(document: Document) -> str:
 
 
 def escape(text: str) -> str:
-    """Plain text as LaTeX on one line; the paper's symbols (L_dis, tau_h) in mathematics."""
+    """Return plain text as LaTeX on one line, the paper's symbols (L_dis, tau_h) in math mode."""
     found, end = [], 0
     text = " ".join(text.split())
     for match in SYMBOL.finditer(text):
@@ -80,7 +80,7 @@ def _table(grid: Grid, caption: str, label: str, notes: list[str]) -> str:
 
 
 def _shape(grid: Grid, column: int, lead: int) -> str:
-    """How a column is set."""
+    """Return the alignment of a column."""
     if column >= lead:
         return "r"
     if 1 <= column <= grid.marks:

@@ -1,4 +1,4 @@
-"""A table in GitHub's Markdown."""
+"""Print a table in GitHub's Markdown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SPECIAL = re.compile(r"[\\`*|<>\[\]]|(?<!\w)_|_(?!\w)")
 
 
 def markdown(document: Document) -> str:
-    """Headings, tables, footnotes by letter, notes, provenance."""
+    """Return headings, grids, footnotes by letter, notes and provenance."""
     parts = [f"## {escape(document.title)}"]
     parts.append("\n".join(f"- {escape(label)}: {escape(what)}" for label, what in document.measures))
     for grid in document.grids:
@@ -23,7 +23,7 @@ def markdown(document: Document) -> str:
 
 
 def escape(text: str) -> str:
-    """Plain text as Markdown that shows it as it is, on one line."""
+    """Return plain text as Markdown that shows it unchanged, on one line."""
     return SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
 
 

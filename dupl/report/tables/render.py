@@ -20,7 +20,7 @@ TIDY = (
 
 
 def render(table: Table, form: str) -> str:
-    """A table as text.
+    """Return a table as text.
 
     Args:
         table: What to show.
@@ -32,7 +32,7 @@ def render(table: Table, form: str) -> str:
 
 
 def tidy(table: Table) -> str:
-    """The lines of a table as CSV; empty where there is no figure."""
+    """Return the lines of a table as CSV; a field is empty where there is no number."""
     text = io.StringIO()
     writer = csv.DictWriter(text, TIDY, restval="", lineterminator="\n")
     writer.writeheader()
@@ -41,7 +41,7 @@ def tidy(table: Table) -> str:
 
 
 def lines(table: Table) -> list[dict[str, object]]:
-    """One line for each cell, and for each effect of a component, with keys of `TIDY`; figures unrounded."""
+    """Return a line for each cell and for each effect of a component, with keys of `TIDY` and unrounded numbers."""
     found, plan = list[dict[str, object]](), table.plan
     for column in plan.columns:
         shared = dict(plan=plan.name, column=column.key, metric=column.metric, protocol=column.protocol)

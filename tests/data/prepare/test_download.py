@@ -137,7 +137,7 @@ def test_a_wrong_file_is_set_aside(host, get) -> None:
 
 def test_a_wrong_size_is_seen_before_the_download(host, get) -> None:
     host.files["set.tar"] = b"<html>moved</html>"
-    with pytest.raises(UserError, match="wrong file at http://.*: 18 bytes instead of 300,000; give another place"):
+    with pytest.raises(UserError, match="wrong file at http://.*: 18 bytes instead of 300,000; give another address"):
         get()
     assert not list(get.folder.glob("set*"))
 
@@ -179,16 +179,16 @@ def test_refusals_are_final_and_failures_are_not(host, get) -> None:
 def test_no_server(get, monkeypatch) -> None:
     with pytest.raises(UserError, match="http://127.0.0.1:1/set.tar failed 6 times .*refused"):
         get(url="http://127.0.0.1:1/set.tar")
-    with pytest.raises(UserError, match="is no web address"):
+    with pytest.raises(UserError, match="is not a web address"):
         get(url="http://[1/set.tar")
 
 
 def test_a_disk_that_fills_up(host, get, full_disk, monkeypatch) -> None:
     full_disk(77_777)
-    with pytest.raises(UserError, match=r"disk full: no room for set\.tar in \S+archives \(.* free; a quota"):
+    with pytest.raises(UserError, match=r"disk full: no space for set\.tar in \S+archives \(.* free; a quota"):
         get()
     assert (get.folder / "set.tar.part").stat().st_size == 77_777 and not (get.folder / "set.tar").exists()
-    message = r"set\.tar needs 222\.2 kB more in \S+, 1\.0 kB are free: 221\.2 kB missing; .*goes on where it stopped"
+    message = r"set\.tar needs 222\.2 kB more in \S+, 1\.0 kB are free: 221\.2 kB missing; .*continues where it stopped"
     with monkeypatch.context() as patch, pytest.raises(UserError, match=message):
         patch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=1_000))
         get()

@@ -137,12 +137,12 @@ def test_a_wrong_archive(host, voc_archives, prepare, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"voc\.tar is not the right file: its MD5 is .*packed/voc\.tar"):
         prepare("voc", "--root", root, "--from", voc_archives)
     assert given.is_file(), "the user's own file is left where it is"
-    with pytest.raises(UserError, match="--from .*nowhere: no such folder"):
+    with pytest.raises(UserError, match="--from .*nowhere: there is no such folder"):
         prepare("voc", "--root", root, "--from", tmp_path / "nowhere")
 
 
 def test_sbd_needs_voc(prepare, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"JPEGImages is not there: dupl data prepare voc --root \S+voc12$"):
+    with pytest.raises(UserError, match=r"JPEGImages is missing; first run dupl data prepare voc --root \S+voc12$"):
         prepare("sbd", "--root", tmp_path / "voc12")
 
 
@@ -150,7 +150,7 @@ def test_photos_that_voc_lacks(voc_archives, prepare, tmp_path: Path) -> None:
     root = tmp_path / "voc12"
     prepare("voc", "--root", root, "--from", voc_archives)
     (root / "JPEGImages/2008_02.jpg").unlink()
-    with pytest.raises(UserError, match=r"1 photos of SBD are not in \S+JPEGImages, 2008_02\.jpg for one"):
+    with pytest.raises(UserError, match=r"1 photos of SBD are not in \S+JPEGImages, such as 2008_02\.jpg"):
         prepare("sbd", "--root", root, "--from", voc_archives)
 
 
@@ -162,7 +162,7 @@ def test_disk_full_while_converting(voc_archives, prepare, tmp_path: Path, full_
     for path in masks.iterdir():
         path.unlink()
     full_disk(500)
-    with pytest.raises(UserError, match="disk full: no room for SegmentationClassAug"):
+    with pytest.raises(UserError, match="disk full: no space for SegmentationClassAug"):
         prepare("sbd", "--root", root)
     for path in masks.iterdir():
         Image.open(path).load()

@@ -54,7 +54,7 @@ def test_takes_what_is_wanted(tmp_path: Path, suffix: str) -> None:
 def test_goes_on_where_it_stopped(tmp_path: Path, suffix: str, full_disk) -> None:
     path, photos = packed(tmp_path / f"set{suffix}", FILES), tmp_path / "root/here/photos"
     full_disk(7_500)
-    with pytest.raises(UserError, match=r"disk full: no room for set in \S+here .*goes on where it stopped"):
+    with pytest.raises(UserError, match=r"disk full: no space for set in \S+here .*continues where it stopped"):
         unpack(path, ARCHIVE, tmp_path / "root", lambda *_: None)
     assert sorted(path.name for path in photos.iterdir()) == ["0.jpg", "1.jpg"], "nothing half-written is left"
     full_disk(9_004)

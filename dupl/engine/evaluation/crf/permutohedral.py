@@ -29,18 +29,18 @@ class Bags:
     weight: Tensor
 
     def __matmul__(self, rows: Tensor) -> Tensor:
-        """The product with (n, C)."""
+        """Multiply by rows (n, C)."""
         return F.embedding_bag(
             self.index, rows, self.start, mode="sum", per_sample_weights=self.weight, include_last_offset=True
         )
 
 
 class PermutohedralFilter:
-    """Filters rows by exp(-|f_p - f_q|^2 / 2), divided on both sides by the root of what it makes of a constant.
+    """Filter rows by exp(-|f_p - f_q|^2 / 2), normalised on both sides by the root of the filtered constant 1.
 
     Args:
         features: f, already divided by the widths of the kernel, float32 (N, d).
-        gain: What comes out is multiplied by it.
+        gain: Factor on the result.
     """
 
     def __init__(self, features: Tensor, gain: float = 1.0) -> None:
@@ -65,7 +65,7 @@ class PermutohedralFilter:
         self.slice = Bags(self.slice.index, every, (self.slice.weight.view(count, -1) * (gain * norm)).flatten())
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """The filtered rows, (N, C), of float32 rows (N, C)."""
+        """Filter float32 rows (N, C)."""
         return self._filter(rows)
 
     def _filter(self, rows: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class PermutohedralFilter:
 
 
 def simplices(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The d + 1 lattice vertices around each of N points, and the point's barycentric weights.
+    """Find the d + 1 lattice vertices around each of N points, and the point's barycentric weights.
 
     Args:
         features: (N, d), one unit is one standard deviation of the filter.
@@ -127,13 +127,13 @@ def simplices(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _steps(strides: Tensor) -> list[int]:
-    """What each of the d + 1 directions of the lattice adds to a key."""
+    """Return what a step in each of the d + 1 directions of the lattice adds to a key."""
     d, whole = len(strides), int(strides.sum())
     return [(d + 1) * stride - whole for stride in strides.tolist()] + [-whole]
 
 
 def _blur(vertices: Tensor, step: int) -> Bags:
-    """A vertex and half of each of its two neighbours in one direction; neighbours that do not exist are 0."""
+    """Build the blur along one direction: a vertex and half of its two neighbours; missing neighbours count as 0."""
     count = len(vertices)
     rows = torch.arange(count, dtype=torch.int32, device=vertices.device)
     place = torch.searchsorted(vertices, vertices + step, out_int32=True).clamp_(max=count - 1)

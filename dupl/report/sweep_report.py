@@ -14,9 +14,9 @@ from dupl.plans.plan import Plan, load
 from dupl.plans.plan_file import merge
 from dupl.plans.samplers import quiet_optuna
 from dupl.plans.study import default_url, open_study, shown
+from dupl.report.plan_report import tabulate
 from dupl.report.sweep.summary import SweepReport, report
 from dupl.report.sweep.trials import fingerprint_of, state_of
-from dupl.report.tables.ablation import tabulate
 from dupl.report.tables.table import Table
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SweepFindings:
-    """What a sweep found; a notebook shows it as it is.
+    """What a sweep found; a notebook displays it.
 
     Attributes:
         report: The trials, the best of them, and how much each parameter matters.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AblationTable:
-    """The table of a plan with the runs behind it; a notebook shows it as it is.
+    """The table of a plan with the runs behind it; a notebook displays it.
 
     Attributes:
         table: Cells by row and column, with intervals, the paper's numbers and notes.
