@@ -12,12 +12,12 @@ import pytest
 from rich.console import Console
 
 from dupl.cli import build_parser, main
-from dupl.cli.execution import place_of
+from dupl.cli.execution import resources_of
 from dupl.cli.live_table import LiveTable
 from dupl.execute import job as jobs_of
-from dupl.execute.estimates import Estimates, clock
 from dupl.execute.job import Job, plan_jobs
 from dupl.execute.scheduler import Progress
+from dupl.execute.time_remaining import TimeRemaining, clock
 from dupl.plans.plan import load
 from dupl.runs.run import Run
 from dupl.runs.store import RunStore
@@ -245,7 +245,7 @@ class TestProgress:
         console = Console(file=io.StringIO(), force_terminal=True, width=100, height=9)
         states = ["finished", "waiting", "failed", "elsewhere", "running"]
         with LiveTable(console) as table:
-            table(self.progress(*states), Estimates({}, 1))
+            table(self.progress(*states), TimeRemaining({}, 1))
         text = console.file.getvalue()
         assert "1/5 finished, 1 running, 1 elsewhere, 1 failed, 1 waiting, eta unknown" in text
         assert "attempt 1 failed: L_seg is NaN" in text
@@ -254,12 +254,12 @@ class TestProgress:
 
     @pytest.mark.parametrize(("slots", "eta"), [(1, "0:05:00"), (2, "0:02:30"), (5, "0:02:00")])
     def test_the_eta_is_of_the_work_shared_out_but_never_below_the_longest_run(self, slots, eta):
-        estimates = Estimates({}, slots)
+        remaining = TimeRemaining({}, slots)
         progress = self.progress("waiting", "running", "queued", "finished")
-        estimates.eta = {"waiting": 120.0, "running": 60.0, "queued": 120.0}
-        assert estimates.summary(progress).endswith(f"eta {eta}")
-        estimates.eta["queued"] = None
-        assert "eta at least " in estimates.summary(progress)
+        remaining.eta = {"waiting": 120.0, "running": 60.0, "queued": 120.0}
+        assert remaining.summary(progress).endswith(f"eta {eta}")
+        remaining.eta["queued"] = None
+        assert "eta at least " in remaining.summary(progress)
 
     def test_clock(self):
         assert [clock(s) for s in (0.4, 61, 90061)] == ["0:00:00", "0:01:01", "1 day, 1:01:01"]
@@ -267,7 +267,7 @@ class TestProgress:
 
 def test_gpus_none_is_the_cpu(plan, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    executor = place_of(build_parser().parse_args(["ablate", plan])).open("runs")
+    executor = resources_of(build_parser().parse_args(["ablate", plan])).open("runs")
     assert (executor.slots, executor.gpus) == (2, 1)
-    executor = place_of(build_parser().parse_args(["ablate", plan, "--gpus", "none"])).open("runs")
+    executor = resources_of(build_parser().parse_args(["ablate", plan, "--gpus", "none"])).open("runs")
     assert (executor.slots, executor.gpus) == (1, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 
@@ -76,6 +77,17 @@ def test_stored_without_outputs(path):
     for cell in nbformat.read(path, as_version=4).cells:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
+
+
+@pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
+def test_stands_on_the_public_names(path):
+    """It imports `dupl` alone, and nothing below it; its first cell opens a store."""
+    code = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    nodes = [node for source in code for node in ast.walk(ast.parse(source))]
+    named = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    named |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    assert named - {"IPython.display"} == {"dupl"}
+    assert "dupl.RunStore(STORE)" in code[1]
 
 
 @pytest.mark.parametrize("name", SETTINGS)

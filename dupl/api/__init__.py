@@ -77,10 +77,10 @@ from dupl.api.training import default_folder, demo, train
 if TYPE_CHECKING:
     from dupl.engine.infer import Prediction
     from dupl.execute.ablation import Ablation, Outcome
-    from dupl.execute.estimates import Estimates
-    from dupl.execute.place import Place
+    from dupl.execute.resources import Resources
     from dupl.execute.scheduler import Progress, Rules
     from dupl.execute.search import Search
+    from dupl.execute.time_remaining import TimeRemaining
     from dupl.method.dupl import DuPL
     from dupl.plans.plan import Plan
     from dupl.plans.sweep import Sweep
@@ -96,9 +96,9 @@ CLASSES = {  # imported when they are first used
     "AblationTable": "dupl.report.plan_report",
     "Check": "dupl.runs.reproduce",
     "DuPL": "dupl.method.dupl",
-    "Estimates": "dupl.execute.estimates",
+    "TimeRemaining": "dupl.execute.time_remaining",
     "Outcome": "dupl.execute.ablation",
-    "Place": "dupl.execute.place",
+    "Resources": "dupl.execute.resources",
     "Plan": "dupl.plans.plan",
     "Prediction": "dupl.engine.infer",
     "Progress": "dupl.execute.scheduler",
@@ -123,9 +123,9 @@ __all__ = [
     "AblationTable",
     "Check",
     "DuPL",
-    "Estimates",
+    "TimeRemaining",
     "Outcome",
-    "Place",
+    "Resources",
     "Plan",
     "Prediction",
     "Progress",

@@ -13,7 +13,7 @@ from dupl.errors import UserError
 
 if TYPE_CHECKING:
     from dupl.execute.ablation import Ablation, Outcome
-    from dupl.execute.place import Place
+    from dupl.execute.resources import Resources
     from dupl.execute.scheduler import Rules
     from dupl.execute.search import Search
 
@@ -25,7 +25,7 @@ def ablate(
     rows: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     overrides: Overrides = None,
-    place: Place | None = None,
+    resources: Resources | None = None,
     rules: Rules | None = None,
     wandb: Wandb = "off",
 ) -> Outcome:
@@ -40,7 +40,7 @@ def ablate(
         rows: Keys of rows; all by default.
         seeds: By default the plan's.
         overrides: Values by path for every run, such as where data lies.
-        place: Where runs are executed; by default on this machine, one per GPU.
+        resources: Where runs are executed; by default on this machine, one per GPU.
         rules: When to try again and when to stop.
         wandb: "off", "offline" or "online": whether the runs are tracked; None leaves that to WANDB_MODE.
 
@@ -52,11 +52,13 @@ def ablate(
         RunError: Some runs failed.
 
     Example:
-        >>> outcome = dupl.ablate("plan.py", "runs", place=dupl.api.Place(jobs=2, gpus=[]))
+        >>> outcome = dupl.ablate("plan.py", "runs", resources=dupl.api.Resources(jobs=2, gpus=[]))
         >>> outcome.lines(), outcome.began
         (['6 runs: 6 finished (6 were finished before)'], False)
     """
-    ablation = prepare_ablation(plan, store, rows=rows, seeds=seeds, overrides=overrides, place=place, wandb=wandb)
+    ablation = prepare_ablation(
+        plan, store, rows=rows, seeds=seeds, overrides=overrides, resources=resources, wandb=wandb
+    )
     outcome = ablation.run(rules)
     outcome.check()
     return outcome
@@ -69,7 +71,7 @@ def prepare_ablation(
     rows: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     overrides: Overrides = None,
-    place: Place | None = None,
+    resources: Resources | None = None,
     wandb: Wandb = None,
     dry_run: bool = False,
 ) -> Ablation:
@@ -81,7 +83,7 @@ def prepare_ablation(
         rows: Keys of rows.
         seeds: Seeds.
         overrides: Values by path.
-        place: Where runs are executed.
+        resources: Where runs are executed.
         wandb: Whether the runs are tracked.
         dry_run: Whether it is only for `preview_ablation`; then no cluster is asked.
 
@@ -97,13 +99,13 @@ def prepare_ablation(
         ['L_reg, seed 0', 'L_reg, seed 1']
     """
     from dupl.execute.ablation import Ablation as Prepared
-    from dupl.execute.place import Place as Somewhere
+    from dupl.execute.resources import Resources as All
 
     if wandb is not None:
         check_wandb(wandb)  # before the work: what cannot be is told at once
     made = load_plan(plan)
     planned = made.expand(rows, seeds, override_values(overrides))
-    prepared = Prepared.prepare(made, planned, open_store(store), place or Somewhere(), dry_run)
+    prepared = Prepared.prepare(made, planned, open_store(store), resources or All(), dry_run)
     return prepared.tracked(wandb)
 
 
@@ -165,7 +167,7 @@ def open_search(
     storage: str | None = None,
     trials: int | None = None,
     resume: bool = False,
-    place: Place | None = None,
+    resources: Resources | None = None,
     rules: Rules | None = None,
 ) -> Search:
     """Open a sweep to run it; its trials are runs of a store, and poor ones are stopped early.
@@ -177,7 +179,7 @@ def open_search(
         storage: URL of the study; by default SQLite in the store.
         trials: How many there are to be in all; by default what the sweep says.
         resume: Whether to continue a study that has trials, or to join another process at it.
-        place: Where runs are executed; by default on this machine, one per GPU.
+        resources: Where runs are executed; by default on this machine, one per GPU.
         rules: When to try again and when to stop.
 
     Returns:
@@ -195,7 +197,7 @@ def open_search(
     from dupl.execute.search import Search as Opened
 
     made = load_sweep(sweep, overrides)
-    search = Opened.open(made, root, storage=storage, trials=trials, resume=resume, place=place, rules=rules)
+    search = Opened.open(made, root, storage=storage, trials=trials, resume=resume, resources=resources, rules=rules)
     from dupl.engine.build import build_dataset
 
     if not build_dataset(made.config, "val").has_masks:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from dupl.report.pages.run_files import RunFiles
-    from dupl.report.sweep.study import SweepFindings
+    from dupl.report.sweep_report import SweepFindings
 
 
 def for_export() -> None:

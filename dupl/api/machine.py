@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from dupl.data.check import Report
-    from dupl.engine.doctor.machine import Finding
+    from dupl.engine.doctor.finding import Finding
 
 
 def diagnose(recipe: Recipe | None = None, overrides: Overrides = None, root: str | Path = "runs") -> list[Finding]:
@@ -24,7 +24,7 @@ def diagnose(recipe: Recipe | None = None, overrides: Overrides = None, root: st
         root: Where runs go.
 
     Returns:
-        Findings with ``name``, ``state`` ("ok", "note" or "fail"), ``found`` and how to ``mend`` it.
+        Findings with ``name``, ``state`` ("ok", "note" or "fail"), ``found`` and the ``fix``.
 
     Raises:
         UserError: There is no such recipe, or it is not valid.
@@ -34,7 +34,8 @@ def diagnose(recipe: Recipe | None = None, overrides: Overrides = None, root: st
         >>> states["python"]
         'ok'
     """
-    from dupl.engine.doctor.machine import Finding, examine
+    from dupl.engine.doctor.finding import Finding
+    from dupl.engine.doctor.machine import examine
 
     found = examine(Path(root))
     try:

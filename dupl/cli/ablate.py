@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from dupl import api
 from dupl.cli.common import command, recipe_options, say, stderr, wandb_option
-from dupl.cli.execution import check_execution, failure_options, place_of, place_options, rules_of
+from dupl.cli.execution import check_execution, failure_options, resource_options, resources_of, rules_of
 
 if TYPE_CHECKING:
-    from dupl.api import Place, Rules
+    from dupl.api import Resources, Rules
 
 
 def add_ablate(commands: Any) -> None:
@@ -37,7 +37,7 @@ def add_ablate(commands: Any) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print every run and the time remaining; run nothing")
     recipe_options(parser)
     wandb_option(parser, "track the runs, and log the finished table on wandb; by default")
-    place_options(parser, clusters=True)
+    resource_options(parser, clusters=True)
     failure_options(parser)
 
 
@@ -50,7 +50,7 @@ def run_ablate(arguments: argparse.Namespace) -> int:
         rows=arguments.rows,
         seeds=arguments.seeds,
         overrides=arguments.set,
-        place=place_of(arguments),
+        resources=resources_of(arguments),
         rules=rules_of(arguments),
         wandb=arguments.wandb,
         dry_run=arguments.dry_run,
@@ -61,7 +61,7 @@ def run_plan(
     plan: str,
     root: Path,
     *,
-    place: Place,
+    resources: Resources,
     rules: Rules,
     rows: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
@@ -74,7 +74,7 @@ def run_plan(
 
     console, store = stderr(), api.RunStore(root)
     ablation = api.prepare_ablation(
-        plan, store, rows=rows, seeds=seeds, overrides=overrides, place=place, wandb=wandb, dry_run=dry_run
+        plan, store, rows=rows, seeds=seeds, overrides=overrides, resources=resources, wandb=wandb, dry_run=dry_run
     )
     for path, reason in store.skipped:
         say(console)(f"skipped {path}: {reason}")

@@ -27,7 +27,7 @@ def add_doctor(commands: Any) -> None:
     )
     parser.add_argument("recipe", nargs="?", help="a recipe; without one, its part is left out")
     parser.add_argument("--root", type=Path, default=Path("runs"), help="where runs go; runs by default")
-    parser.add_argument("--json", action="store_true", help="a list of findings: name, state, found, mend")
+    parser.add_argument("--json", action="store_true", help="a list of findings: name, state, found, fix")
     recipe_options(parser)
 
 
@@ -41,8 +41,8 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     width = max(len(one.name) for one in found)
     for one in found:
         print(f"{SIGNS[one.state]}  {one.name:{width}}  {one.found}")
-        if one.mend:
-            print(f"      {'':{width}}  -> {one.mend}")
+        if one.fix:
+            print(f"      {'':{width}}  -> {one.fix}")
     print(
         f"\n{len(failed)} of {len(found)} would make training fail" if failed else "\nnothing would make training fail"
     )

@@ -10,7 +10,7 @@ from dupl import api
 from dupl.errors import UserError
 
 if TYPE_CHECKING:
-    from dupl.api import Place, Rules
+    from dupl.api import Resources, Rules
 
 GPUS_PER_RUN = (
     "GPUs of one run, trained by torchrun; by default as many as schedule.per_gpu makes the recipe's batch of, or 1"
@@ -19,7 +19,7 @@ LEAST = {"trials": 1, "jobs": 1, "confirm": 1, "gpus_per_run": 0, "cpus_per_run"
 CLUSTERS = {"address": "ray", "cluster": "slurm", "slurm": "slurm"}  # options by the executor that they belong to
 
 
-def place_options(parser: argparse.ArgumentParser, clusters: bool = False) -> None:
+def resource_options(parser: argparse.ArgumentParser, clusters: bool = False) -> None:
     """Add where runs are executed; ``clusters`` adds Ray and Slurm."""
     place = parser.add_argument_group("where")
     if clusters:
@@ -80,7 +80,7 @@ def check_execution(arguments: argparse.Namespace) -> None:
         raise UserError("--gpus names GPUs of this machine; with --executor slurm say --gpus-per-run")
 
 
-def place_of(arguments: argparse.Namespace) -> Place:
+def resources_of(arguments: argparse.Namespace) -> Resources:
     """Return where runs are executed, as the options say.
 
     Raises:
@@ -88,7 +88,7 @@ def place_of(arguments: argparse.Namespace) -> Place:
     """
     gpus = None if arguments.gpus is None else [gpu for gpu in arguments.gpus if gpu != "none"]
     more = ("executor", "cpus_per_run", "address", "cluster")
-    return api.Place(
+    return api.Resources(
         jobs=arguments.jobs,
         gpus=gpus,
         gpus_per_run=arguments.gpus_per_run,

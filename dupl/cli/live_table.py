@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-    from dupl.api import Estimates, Progress
+    from dupl.api import Progress, TimeRemaining
 
 STYLES = {"running": "green", "elsewhere": "cyan", "failed": "red", "finished": "dim", "waiting": "dim"}
 REPORT = 60.0  # seconds between two lines on all runs, where there is no terminal
@@ -42,29 +42,29 @@ class LiveTable:
         if self.live is not None:
             self.live.stop()
 
-    def __call__(self, progress: Sequence[Progress], estimates: Estimates) -> None:
+    def __call__(self, progress: Sequence[Progress], remaining: TimeRemaining) -> None:
         """Bring what is shown up to date."""
         if self.live is not None:
-            self.live.update(self._table(progress, estimates), refresh=True)
+            self.live.update(self._table(progress, remaining), refresh=True)
         else:
-            self._lines(progress, estimates)
+            self._lines(progress, remaining)
 
-    def _table(self, progress: Sequence[Progress], estimates: Estimates) -> Table:
+    def _table(self, progress: Sequence[Progress], remaining: TimeRemaining) -> Table:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=estimates.summary(progress), title_justify="left", box=None, pad_edge=False)
+        table = Table(title=remaining.summary(progress), title_justify="left", box=None, pad_edge=False)
         for name in ("run", "state", "iterations", "eta", ""):
             table.add_column(name, justify="right" if name in ("iterations", "eta") else "left", no_wrap=name != "")
         room = max(3, self.console.height - 6)
-        for p in estimates.ordered(progress)[:room]:
-            cells = (p.job.title, p.state, p.iterations, estimates.of(p), p.note)
+        for p in remaining.ordered(progress)[:room]:
+            cells = (p.job.title, p.state, p.iterations, remaining.of(p), p.note)
             table.add_row(*(Text(cell, style=STYLES.get(p.state, "")) for cell in cells))
         if len(progress) > room:
             table.add_row(f"and {len(progress) - room} more")
         return table
 
-    def _lines(self, progress: Sequence[Progress], estimates: Estimates) -> None:
+    def _lines(self, progress: Sequence[Progress], remaining: TimeRemaining) -> None:
         changed = False
         for p in progress:
             if self.shown.get(p.job.fingerprint, "waiting") != p.state and (p.begun or p.state == "failed"):
@@ -74,4 +74,4 @@ class LiveTable:
             self.shown[p.job.fingerprint] = p.state
         if changed or time.monotonic() - self.reported > REPORT:
             self.reported = time.monotonic()
-            self.console.print(estimates.summary(progress), soft_wrap=True)
+            self.console.print(remaining.summary(progress), soft_wrap=True)

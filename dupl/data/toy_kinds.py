@@ -1,4 +1,4 @@
-"""How the classes of the toy set look: shapes, patterns, and which ground each usually stands on."""
+"""The classes of the synthetic scenes: their shapes, patterns and usual grounds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _cross(x: Array, y: Array) -> Array:
 
 
 def _star(x: Array, y: Array) -> Array:
-    """Five points: fold all of them onto one, then the distance to the edge from its tip to the notch."""
+    """Return the distance to a star of five points, which are folded onto one: from its edge, tip to notch."""
     fifth = 2 * np.pi / 5
     angle = np.abs((np.arctan2(x, -y) + fifth / 2) % fifth - fifth / 2)
     notch = 0.55 * np.exp(1j * fifth / 2)
@@ -82,12 +82,12 @@ def _bricks(x: Array, y: Array) -> Array:
 
 @dataclass(frozen=True)
 class Kind:
-    """How one class looks and where it usually stands.
+    """The look of one class, and its usual ground.
 
     Attributes:
-        shape: Signed distance of its outline.
-        pattern: Texture on part of the object.
-        tint: Colour (RGB) in which the texture swings; root mean square 1.
+        shape: Signed distance to its outline.
+        pattern: Texture of a part of the object.
+        tint: Colour (RGB) along which the texture varies; root mean square 1.
         ground: Base colour (RGB, 0..1) of its usual ground.
         ground_pattern: Texture of its usual ground.
     """

@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dupl.errors import RunError
-from dupl.execute.estimates import Estimates
 from dupl.execute.eta import Course, course_of
 from dupl.execute.executor import Executor
 from dupl.execute.job import Job, plan_jobs, processes_asked, write_configs
-from dupl.execute.place import Place
+from dupl.execute.resources import Resources
 from dupl.execute.scheduler import Progress, Rules, Schedule
+from dupl.execute.time_remaining import TimeRemaining
 from dupl.plans.plan import Plan, PlannedRun
 from dupl.runs.layout import LOG
 from dupl.runs.store import RunStore
 from dupl.runs.stored_run import StoredRun
 
 WANDB_MODES = {"off": "disabled"}  # how wandb itself calls a mode
-Show = Callable[[Sequence[Progress], Estimates], None]
+Show = Callable[[Sequence[Progress], TimeRemaining], None]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Ablation:
 
     @classmethod
     def prepare(
-        cls, plan: Plan, planned: Sequence[PlannedRun], store: RunStore, place: Place, dry_run: bool = False
+        cls, plan: Plan, planned: Sequence[PlannedRun], store: RunStore, resources: Resources, dry_run: bool = False
     ) -> Ablation:
         """Compare the runs of a plan with a store.
 
@@ -58,19 +58,19 @@ class Ablation:
             plan: The plan.
             planned: Its runs.
             store: Where they go, and where finished ones are found.
-            place: Where they are to run.
+            resources: Where they are to run.
             dry_run: Whether it is for a preview only; then no cluster is asked.
 
         Raises:
             UserError: A package is missing, or numbers of GPUs do not fit together.
         """
-        if place.gpus_per_run is None:
-            place = replace(place, gpus_per_run=processes_asked(run.config for run in planned))
+        if resources.gpus_per_run is None:
+            resources = replace(resources, gpus_per_run=processes_asked(run.config for run in planned))
         runs = store.runs()
         known = {run.fingerprint: run for run in store.best(runs)}
         courses = {run.fingerprint: course_of(run.config, runs) for run in planned}
-        executor = None if dry_run and place.executor != "local" else place.open(store.root)
-        gpus = executor.gpus if executor is not None else place.gpus_per_run
+        executor = None if dry_run and resources.executor != "local" else resources.open(store.root)
+        gpus = executor.gpus if executor is not None else resources.gpus_per_run
         jobs = plan_jobs(
             planned,
             store.root,
@@ -78,7 +78,7 @@ class Ablation:
             processes=max(1, gpus or 1),
             found={fingerprint: run.path for fingerprint, run in known.items()},
         )
-        slots = executor.slots if executor is not None else place.jobs
+        slots = executor.slots if executor is not None else resources.jobs
         return cls(plan, planned, jobs, known, courses, executor, slots, gpus, Path(store.root))
 
     def tracked(self, wandb: str | None) -> Ablation:
@@ -88,21 +88,21 @@ class Ablation:
         mode = {"WANDB_MODE": WANDB_MODES.get(wandb, wandb)}
         return replace(self, jobs=[replace(job, env={**job.env, **mode}) for job in self.jobs])
 
-    def run(self, rules: Rules | None = None, show: Show = lambda progress, estimates: None) -> Outcome:
+    def run(self, rules: Rules | None = None, show: Show = lambda progress, remaining: None) -> Outcome:
         """Run what is left to do, to its end; any number of processes may do so at the same time.
 
         Args:
             rules: When to try again and when to stop.
-            show: Called with the progress of all jobs and the estimates of their time, about every second.
+            show: Called with the progress of all jobs and their time remaining, about every second.
         """
         if self.executor is None:
             raise ValueError("this ablation was prepared for a dry run")
         write_configs(self.planned, self.root)
-        rules, estimates = rules or Rules(), Estimates(self.courses, self.executor.slots)
+        rules, remaining = rules or Rules(), TimeRemaining(self.courses, self.executor.slots)
 
         def look(progress: list[Progress]) -> None:
-            estimates.update(progress)
-            show(progress, estimates)
+            remaining.update(progress)
+            show(progress, remaining)
 
         schedule = Schedule(self.jobs, self.executor, rules, look)
         why = schedule.run()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dupl.errors import RunError, UserError
 from dupl.execute.eta import course_of
 from dupl.execute.job import processes_asked
-from dupl.execute.place import Place
+from dupl.execute.resources import Resources
 from dupl.execute.scheduler import Rules
 from dupl.execute.sweep import carry_out, counts, prepare
 from dupl.execute.trial import News
@@ -36,7 +36,7 @@ class Search:
         address: Of the storage, without a password.
         root: The store.
         trials: How many there are to be in all.
-        place: Where runs are executed.
+        resources: Where runs are executed.
         rules: When to try again and when to stop.
     """
 
@@ -46,7 +46,7 @@ class Search:
     address: str
     root: Path
     trials: int
-    place: Place
+    resources: Resources
     rules: Rules
 
     @classmethod
@@ -58,7 +58,7 @@ class Search:
         storage: str | None = None,
         trials: int | None = None,
         resume: bool = False,
-        place: Place | None = None,
+        resources: Resources | None = None,
         rules: Rules | None = None,
     ) -> Search:
         """Open the study of a sweep, creating it where there is none.
@@ -69,7 +69,7 @@ class Search:
             storage: URL of the study; None is SQLite in the store.
             trials: How many there are to be in all; None is what the sweep says.
             resume: Whether a study that has trials already is continued, or joined.
-            place: Where runs are executed.
+            resources: Where runs are executed.
             rules: When to try again and when to stop.
 
         Raises:
@@ -83,10 +83,10 @@ class Search:
             raise UserError(
                 f"study {sweep.study} has {found} trials at {shown(url)}: add --continue to go on or to join"
             )
-        place, wanted = place or Place(), trials or sweep.trials
-        if place.gpus_per_run is None:
-            place = replace(place, gpus_per_run=processes_asked([sweep.config]))
-        return cls(sweep, study, opened, shown(url), Path(root), wanted, place, rules or Rules())
+        resources, wanted = resources or Resources(), trials or sweep.trials
+        if resources.gpus_per_run is None:
+            resources = replace(resources, gpus_per_run=processes_asked([sweep.config]))
+        return cls(sweep, study, opened, shown(url), Path(root), wanted, resources, rules or Rules())
 
     def run(
         self,
@@ -105,7 +105,7 @@ class Search:
         Raises:
             RunError: The storage of the study failed.
         """
-        executors = self.place.split()
+        executors = self.resources.split()
 
         def note(news: News) -> None:
             tell(news)

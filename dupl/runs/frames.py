@@ -60,6 +60,45 @@ def frame(runs: Iterable[StoredRun]) -> DataFrame:
     return table
 
 
+def overview(runs: Iterable[StoredRun]) -> DataFrame:
+    """Return one row for each run.
+
+    Columns: its folder `run`, `recipe`, `fingerprint`, `state`, `seed`, `iteration` and `iterations` (done, and in
+    all), `seconds` of training, `commit`, `dirty` and `error`.
+    """
+    import pandas as pd
+
+    facts = ("iteration", "iterations", "seconds", "commit", "dirty", "error")
+    rows = [(*_of_run(stored), *(getattr(stored.status, name) for name in facts)) for stored in runs]
+    kinds = {"seed": "int64", "iteration": "Int64", "iterations": "Int64", "seconds": "float64", "dirty": "boolean"}
+    return pd.DataFrame(rows, columns=[*RUN, *facts]).astype(kinds)
+
+
+def scalars(runs: Iterable[StoredRun], skipped: MutableMapping[Path, str]) -> DataFrame:
+    """Return what runs logged during training, one row for each run and line of its scalars.
+
+    Columns: `run`, `fingerprint`, `seed` and `iter`, then a column for each scalar ("loss", "tau_h", "lr", ...), NaN
+    where a line does not have it.
+
+    Args:
+        runs: Which.
+        skipped: Receives the runs whose scalars cannot be read, and why.
+    """
+    import pandas as pd
+
+    parts = [pd.DataFrame(columns=["run", "fingerprint", "seed", "iter"])]
+    for stored in runs:
+        try:
+            rows = stored.run.scalars()
+        except UserError as error:
+            skipped[stored.path] = str(error)
+            continue
+        if rows:
+            head = {"run": str(stored.path), "fingerprint": stored.fingerprint, "seed": stored.status.seed}
+            parts.append(pd.DataFrame([{**head, **row} for row in rows]))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
 def counts(
     runs: Iterable[StoredRun], protocol: str | None, last: bool, skipped: MutableMapping[Path, str]
 ) -> DataFrame:

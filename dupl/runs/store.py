@@ -33,6 +33,19 @@ class RunStore:
 
     Args:
         root: The folder; it may be missing, and then holds no run.
+
+    Example:
+        >>> store = RunStore("runs")
+        >>> store.overview()["state"].unique().tolist()  # one row for each run
+        ['finished']
+        >>> scalars = store.scalars(store.best()[:1])  # one row for each line that a run logged
+        >>> {"iter", "loss", "tau_h"} <= set(scalars.columns)
+        True
+        >>> metrics = store.frame()  # one row for each run, evaluation and metric
+        >>> classes = store.counts(protocol="train")  # pixels, IoU and OA rate per class
+        >>> images = store.per_image(classes["fingerprint"].unique()[:1], protocol="train")  # pixels per image
+        >>> [name for name in ("TP", "FP", "FN") if name in images]
+        ['TP', 'FP', 'FN']
     """
 
     def __init__(self, root: str | Path = "runs") -> None:
@@ -83,6 +96,22 @@ class RunStore:
             runs: Which; the best of each fingerprint where None.
         """
         return frames.frame(self._evaluated(runs))
+
+    def overview(self, runs: Iterable[StoredRun] | None = None) -> DataFrame:
+        """Return one row for each run; see `frames.overview` for the columns.
+
+        Args:
+            runs: Which; all of them where None.
+        """
+        return frames.overview(self.runs() if runs is None else runs)
+
+    def scalars(self, runs: Iterable[StoredRun] | None = None) -> DataFrame:
+        """Return what runs logged during training, a row for each run and iteration logged; see `frames.scalars`.
+
+        Args:
+            runs: Which; the best of each fingerprint where None.
+        """
+        return frames.scalars(self.best() if runs is None else runs, self._skipped)
 
     def counts(
         self,

@@ -57,14 +57,16 @@ def search(root: pathlib.Path) -> None:
 def examples() -> list[doctest.DocTest]:
     """Every docstring with an example."""
     finder = doctest.DocTestFinder(exclude_empty=True)
-    found = [test for name in MODULES for test in finder.find(importlib.import_module(name), name)]
+    found = [
+        test for name in (*MODULES, "dupl.runs.store") for test in finder.find(importlib.import_module(name), name)
+    ]
     return [test for test in found if test.examples]
 
 
-@pytest.mark.parametrize("example", examples(), ids=lambda test: test.name.removeprefix("dupl.api."))
+@pytest.mark.parametrize("example", examples(), ids=lambda test: test.name.removeprefix("dupl.").removeprefix("api."))
 def test_example(example, place, monkeypatch, capsys):
     monkeypatch.chdir(place)
-    example.globs = {"dupl": dupl, "pathlib": pathlib}
+    example.globs = {"dupl": dupl, "pathlib": pathlib, "RunStore": dupl.RunStore}
     runner = doctest.DocTestRunner(optionflags=OPTIONS)
     said: list[str] = []
     runner.run(example, out=said.append)

@@ -354,7 +354,7 @@ class TestEval:
 
         monkeypatch.setattr(checkpoint, "evaluate_by", stop)
         assert main(run[0]) == 130
-        assert "the same command goes on from them" in " ".join(capsys.readouterr().err.split())
+        assert "the same command continues with them" in " ".join(capsys.readouterr().err.split())
         kept = run[1] / self.NAMES[1] / "crf" / "1" / "p0.png"  # as if it had come so far
         kept.parent.mkdir(parents=True)
         kept.write_bytes(b"a label map")

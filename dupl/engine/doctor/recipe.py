@@ -1,4 +1,4 @@
-"""What a machine has and lacks for training a recipe: torch, GPU, data sets, weights, room for checkpoints."""
+"""Checking whether a machine can train a recipe: torch, GPU, data sets, weights, disk space."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ import torch
 from mmengine.config import Config
 
 from dupl.engine import build
-from dupl.engine.doctor.machine import Finding, disk
+from dupl.engine.doctor.finding import Finding
+from dupl.engine.doctor.machine import disk
 from dupl.errors import UserError
 
-STATES = 3  # numbers kept per weight in a checkpoint: the weight and AdamW's two moments
+STATES = 3  # numbers per weight in a checkpoint: the weight and AdamW's two moments
 
 
 def examine_torch() -> list[Finding]:
-    """Whether torch and torchvision fit each other, and what GPU there is."""
+    """Check that torch and torchvision work together, and look for a GPU."""
     return [torchvision(), gpu()]
 
 
 def torchvision() -> Finding:
-    """torchvision's own operators, which a torch from another channel breaks."""
+    """Run an operator of torchvision, which fails with a torch from another channel."""
     try:
         from torchvision.ops import nms
 
         nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
     except (ImportError, RuntimeError, AttributeError) as error:
-        mend = "reinstall both from one channel: pip install --force-reinstall torch torchvision"
-        return Finding("torchvision works", "fail", " ".join(str(error).split()), mend)
+        fix = "reinstall both from one channel: pip install --force-reinstall torch torchvision"
+        return Finding("torchvision works", "fail", " ".join(str(error).split()), fix)
     return Finding("torchvision works", "ok", f"with torch {torch.__version__}")
 
 
 def gpu() -> Finding:
-    """CUDA devices that torch sees, or why it sees none."""
+    """List the CUDA devices that torch sees, or say why it sees none."""
     if torch.cuda.is_available():
         devices = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
         found = ", ".join(f"{d.name} ({d.total_memory / 2**30:.0f} GiB)" for d in devices)
@@ -43,65 +44,65 @@ def gpu() -> Finding:
         return Finding("gpu", "ok", f"{found}, CUDA {torch.version.cuda}")
     driver = shutil.which("nvidia-smi")
     if driver is None:
-        mend = "enough for demo/* and voc_animals; the paper's recipes need a machine with an NVIDIA GPU and its driver"
-        return Finding("gpu", "note", "none: the CPU trains", mend)
+        fix = "enough for demo/* and voc_animals; the paper's recipes need a machine with an NVIDIA GPU and its driver"
+        return Finding("gpu", "note", "none: the CPU trains", fix)
     listed = subprocess.run([driver, "-L"], capture_output=True, text=True, check=False).stdout.strip()
     if torch.version.cuda is None:
-        mend = "install a build of torch with CUDA: pip install --force-reinstall torch torchvision"
+        fix = "install a build of torch with CUDA: pip install --force-reinstall torch torchvision"
         return Finding(
-            "gpu", "fail", f"{listed or 'a driver'}, but torch {torch.__version__} is built without CUDA", mend
+            "gpu", "fail", f"{listed or 'a driver'}, but torch {torch.__version__} is built without CUDA", fix
         )
-    mend = f"update the driver for CUDA {torch.version.cuda}, or look at CUDA_VISIBLE_DEVICES"
-    return Finding("gpu", "fail" if listed else "note", f"{listed or 'a driver'}, but torch sees no device", mend)
+    fix = f"update the driver for CUDA {torch.version.cuda}, or check CUDA_VISIBLE_DEVICES"
+    return Finding("gpu", "fail" if listed else "note", f"{listed or 'a driver'}, but torch sees no device", fix)
 
 
 def examine_recipe(config: Config, root: Path) -> list[Finding]:
-    """Whether a recipe finds what it needs: device, data sets, weights, room.
+    """Check what a recipe needs: device, data sets, weights, disk space.
 
     Args:
         config: A resolved recipe.
-        root: Where runs go.
+        root: Folder of the runs.
     """
     found = [device(config)]
     sets = [name for name, entry in config.data.items() if isinstance(entry, dict) and "type" in entry]
     found += [data(config, split) for split in sets]
-    return [*found, weights(config), room(config, root)]
+    return [*found, weights(config), checkpoints(config, root)]
 
 
 def device(config: Config) -> Finding:
-    """The device that the recipe asks for."""
+    """Check the device that the recipe names."""
     try:
         chosen = build.choose_device(config.runtime.device)
     except UserError as error:
-        return Finding("device", "fail", str(error), "--set runtime.device=cpu, or mend the GPU")
+        return Finding("device", "fail", str(error), "--set runtime.device=cpu, or repair the GPU")
     words = {"off": "float32", "cam": "bfloat16 in CAM passes", "bf16": "bfloat16"}
     return Finding("device", "ok", f"{chosen}, {words[build.precision(config.runtime.amp, chosen)]}")
 
 
 def data(config: Config, split: str) -> Finding:
-    """A data set: its images are counted, and the first is read."""
+    """Count the images of a data set and read the first one."""
     name, needed = f"data.{split}", split in ("train", "val")
     try:
         source = build.build_dataset(config, split)
         source.image(0)
         source.tags(0)
     except (UserError, OSError) as error:
-        mend = f"dupl data prepare makes VOC and COCO; elsewhere: --set data.{split}.root=DIR"
-        return Finding(name, "fail" if needed else "note", " ".join(str(error).split()), mend)
+        fix = f"dupl data prepare makes VOC and COCO; elsewhere: --set data.{split}.root=DIR"
+        return Finding(name, "fail" if needed else "note", " ".join(str(error).split()), fix)
     masks = "with masks" if source.has_masks else "no masks"
     if split == "val" and not source.has_masks:
-        return Finding(name, "note", f"{len(source)} images, {masks}", "without masks nothing is evaluated in training")
+        return Finding(name, "note", f"{len(source)} images, {masks}", "without masks training evaluates nothing")
     return Finding(name, "ok", f"{len(source)} images, {masks}")
 
 
 def weights(config: Config) -> Finding:
-    """Pretrained weights: a file, or timm's hub, whose cache may have them."""
+    """Look for the pretrained weights: a file, or the cache of timm's hub."""
     backbone = config.model.network.backbone
     if backbone.get("weights"):
         file = Path(backbone.weights)
         if file.is_file():
             return Finding("weights", "ok", str(file))
-        return Finding("weights", "fail", f"no file {file}", "set model.network.backbone.weights to one that is there")
+        return Finding("weights", "fail", f"there is no file {file}", "set model.network.backbone.weights to a file")
     if not backbone.get("pretrained"):
         return Finding("weights", "ok", "random")
     from huggingface_hub import try_to_load_from_cache
@@ -109,17 +110,17 @@ def weights(config: Config) -> Finding:
     for name in ("model.safetensors", "pytorch_model.bin"):
         if isinstance(path := try_to_load_from_cache(f"timm/{backbone.name}", name), str):
             return Finding("weights", "ok", path)
-    mend = "on a machine without a network: --set model.network.backbone.weights=FILE.safetensors"
-    return Finding("weights", "note", f"{backbone.name} is not here yet, training downloads it", mend)
+    fix = "without a network: --set model.network.backbone.weights=FILE.safetensors"
+    return Finding("weights", "note", f"{backbone.name} is not downloaded yet; training downloads it", fix)
 
 
-def room(config: Config, root: Path) -> Finding:
-    """Room for the checkpoints that training keeps, and the one that it writes."""
+def checkpoints(config: Config, root: Path) -> Finding:
+    """Check the disk space for the checkpoints that training keeps, and the one that it writes."""
     try:
         with torch.device("meta"):
             model = build.build_model(config, 21, torch.device("meta"), pretrained=False)
     except UserError as error:
-        return Finding("model", "fail", str(error), "dupl show RECIPE tells what is set")
+        return Finding("model", "fail", str(error), "dupl show RECIPE prints the settings")
     size = 4 * sum(p.numel() for p in model.parameters())
     return disk(
         root, size * (STATES * (config.runtime.keep_checkpoints + 1) + 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import namedtuple
 from importlib import metadata
@@ -11,9 +12,19 @@ from pathlib import Path
 import pytest
 
 from dupl.cli import main
-from dupl.engine.doctor import machine
+from dupl.engine.doctor import machine, packages
 
 Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture(autouse=True)
+def requirements(monkeypatch):
+    """The requirements as an installed package states them, also where the tests run from the source."""
+    text = (Path(__file__).parents[3] / "pyproject.toml").read_text()
+    listed = re.findall(r'"(.+?)"', text.partition("\ndependencies = [\n")[2].partition("\n]")[0])
+    extra = ["pycocotools; extra == 'coco'", "pydensecrf2==1.1; python_version < '3.13' and extra == 'crf'"]
+    monkeypatch.setattr(metadata, "requires", lambda name: [*listed, *extra])
+    return listed
 
 
 def by_name(findings):
@@ -30,29 +41,34 @@ class TestPackages:
             raise metadata.PackageNotFoundError(name)
 
         monkeypatch.setattr(metadata, "version", version)
-        return by_name(machine.packages())
+        return by_name(packages.packages())
 
     def test_missing_old_and_new_enough(self, monkeypatch):
         found = self.install(monkeypatch, torch="2.10.0+cu126", mmengine="0.10.6", timm="1.0.15", numpy="1.0")
         assert (found["torch"].state, found["torch"].found) == ("ok", "2.10.0+cu126")
         assert found["timm"].state == found["numpy"].state == "ok"
-        assert (found["mmengine"].state, found["mmengine"].mend) == ("fail", 'pip install "mmengine>=0.10.7"')
-        assert (found["scipy"].state, found["scipy"].mend) == ("fail", "pip install scipy")
+        assert (found["mmengine"].state, found["mmengine"].fix) == ("fail", 'pip install "mmengine>=0.10.7"')
+        assert (found["scipy"].state, found["scipy"].fix) == ("fail", "pip install scipy")
 
     def test_what_only_some_commands_need_is_a_note(self, monkeypatch):
         found = self.install(monkeypatch, ray="2.50")
-        assert (found["ray"].state, found["ray"].mend) == ("ok", "")
+        assert (found["ray"].state, found["ray"].fix) == ("ok", "")
         assert found["wandb-workspaces"].state == "note"
-        assert found["wandb-workspaces"].mend.endswith('pip install ".[workspaces]"')
+        assert found["wandb-workspaces"].fix.endswith('pip install ".[workspaces]"')
 
-    def test_the_floors_are_those_of_the_package(self):
-        text = (Path(__file__).parents[3] / "pyproject.toml").read_text()
-        listed = text.partition("\ndependencies = [\n")[2].partition("\n]")[0].split(",\n")
-        floors = dict.fromkeys(machine.NEEDED)
-        for line in listed:
-            name, _, floor = line.strip().strip('",').partition(">=")
-            floors[name] = floor or None
-        assert floors == machine.NEEDED
+    def test_the_list_is_that_of_the_package(self, monkeypatch, requirements):
+        found = self.install(monkeypatch)
+        required = {line.partition(">=")[0] for line in requirements}
+        assert {name for name, one in found.items() if one.state == "fail"} == required
+        assert set(found) == required | set(packages.OPTIONAL)
+
+    def test_without_an_installation_the_list_is_unknown(self, monkeypatch):
+        def requires(name):
+            raise metadata.PackageNotFoundError(name)
+
+        monkeypatch.setattr(metadata, "requires", requires)
+        (found,) = packages.packages()
+        assert (found.name, found.state) == ("dupl-lab", "note") and found.fix.startswith("pip install .")
 
 
 class TestMachine:
@@ -72,7 +88,7 @@ class TestMachine:
         found = machine.disk(tmp_path / "not" / "yet", need * 2**30)
         assert found.state == state
         assert found.found.startswith(f"{free:.1f} GiB free in {tmp_path}")
-        assert bool(found.mend) == (state != "ok")
+        assert bool(found.fix) == (state != "ok")
 
     def test_a_folder_that_cannot_be_written_to(self, tmp_path, monkeypatch):
         monkeypatch.setattr(machine.os, "access", lambda *_: False)
@@ -83,28 +99,28 @@ class TestMachine:
         (tmp_path / "data" / "coco14").mkdir(parents=True)
         found = by_name(machine.data_sets())
         assert (found["data voc"].state, found["data coco"].state) == ("note", "ok")
-        assert "dupl data prepare voc --root data/voc12" in found["data voc"].mend
+        assert "dupl data prepare voc --root data/voc12" in found["data voc"].fix
 
     def test_tracking(self, tmp_path, monkeypatch):
         environ = {"HOME": str(tmp_path)}
         assert machine.wandb(environ).found == "offline (no account is set up)"
-        assert "wandb login" in machine.wandb(environ).mend
-        assert machine.wandb({**environ, "WANDB_API_KEY": "k", "WANDB_MODE": "offline"}).mend == ""
+        assert "wandb login" in machine.wandb(environ).fix
+        assert machine.wandb({**environ, "WANDB_API_KEY": "k", "WANDB_MODE": "offline"}).fix == ""
         assert machine.wandb({**environ, "WANDB_MODE": "nonsense"}).state == "fail"
         far = {**environ, "WANDB_API_KEY": "k", "WANDB_BASE_URL": "http://127.0.0.1:9"}
-        assert (machine.wandb(far).state, "dupl sync" in machine.wandb(far).mend) == ("note", True)
+        assert (machine.wandb(far).state, "dupl sync" in machine.wandb(far).fix) == ("note", True)
 
 
-def test_whatever_lacks_says_how_to_mend_it(tmp_path, monkeypatch):
+def test_everything_missing_has_a_fix(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     nothing = {"PATH": str(tmp_path), "HOME": str(tmp_path), "WANDB_MODE": "nonsense"}
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(machine, "_version", lambda name: None)
+    monkeypatch.setattr(packages, "_version", lambda name: None)
     monkeypatch.setattr(machine.os, "access", lambda *_: False)
     found = machine.examine(tmp_path, nothing)
     lacking = [one for one in found if one.state != "ok"]
     assert {"torch", "wandb", "compiler", "git", "tracking", "disk", "data voc"} <= {one.name for one in lacking}
-    assert [one.name for one in lacking if not one.mend] == []
+    assert [one.name for one in lacking if not one.fix] == []
 
 
 class TestCommand:
@@ -130,4 +146,4 @@ class TestCommand:
         monkeypatch.delattr("dupl.engine.doctor.recipe", raising=False)
         assert main(["doctor", "--json"]) == 1
         found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
-        assert found["training code"]["state"] == "fail" and "torchvision" in found["training code"]["mend"]
+        assert found["training code"]["state"] == "fail" and "torchvision" in found["training code"]["fix"]

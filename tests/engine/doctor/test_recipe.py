@@ -36,7 +36,7 @@ class TestGpu:
         found = recipe.gpu()
         assert (found.state, "without CUDA" in found.found) == ("fail", True)
         monkeypatch.setattr(torch.version, "cuda", "12.6")
-        assert "CUDA_VISIBLE_DEVICES" in recipe.gpu().mend
+        assert "CUDA_VISIBLE_DEVICES" in recipe.gpu().fix
         no_gpu("")
         assert recipe.gpu().state == "note"
 
@@ -60,7 +60,7 @@ def test_torchvision_of_another_channel(monkeypatch):
         raise RuntimeError("operator torchvision::nms does not exist")
 
     monkeypatch.setattr(torchvision.ops, "nms", broken)
-    assert (recipe.torchvision().state, "one channel" in recipe.torchvision().mend) == ("fail", True)
+    assert (recipe.torchvision().state, "one channel" in recipe.torchvision().fix) == ("fail", True)
 
 
 class TestRecipe:
@@ -84,7 +84,7 @@ class TestRecipe:
     def test_room_is_what_checkpoints_take(self, tiny, trained, tmp_path, monkeypatch):
         asked = []
         monkeypatch.setattr(recipe, "disk", lambda root, need: asked.append(need))
-        recipe.room(catalogue.load(tiny), tmp_path)
+        recipe.checkpoints(catalogue.load(tiny), tmp_path)
         folder = trained / "checkpoints"
         one, best = max(f.stat().st_size for f in folder.glob("iter_*")), (folder / "best.pth").stat().st_size
         assert asked[0] == pytest.approx(3 * one + 2 * best, rel=0.2)  # two that are kept, one that is being written

@@ -1,4 +1,4 @@
-"""Dense CRF in torch: mean field with a convolution for the near kernel and a lattice for the bilateral one."""
+"""Dense CRF in torch: mean field, with a convolution for the Gaussian kernel and a lattice for the bilateral one."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from dupl.engine.evaluation.crf.permutohedral import PermutohedralFilter
 def refine(
     image: NDArray[np.uint8], probabilities: Probabilities, crf: CRF, device: str | torch.device = "cpu"
 ) -> Labels:
-    """Labels of several probability maps of one image after the CRF; they share the kernels.
+    """Refine several probability maps of one image, which share the kernels.
 
     Args:
         image: RGB, (H, W, 3).
         probabilities: (S, C, H, W).
         crf: The parameters.
-        device: Where to compute.
+        device: The device to compute on.
 
     Returns:
-        Positions among the C classes, uint8 (S, H, W).
+        The most likely of the C classes at each pixel, uint8 (S, H, W).
     """
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=False):  # its convolutions round to 10 bits
         kernels = Kernels(torch.tensor(image, device=device), crf)
@@ -36,9 +36,9 @@ def refine(
 
 
 class Kernels:
-    """Both pairwise kernels of one image. Each is divided by the root of its sum on both sides, as in pydensecrf.
+    """The two pairwise kernels of one image, each normalised on both sides by the root of its sum as in pydensecrf.
 
-    The near kernel is exact here, where pydensecrf approximates it on a lattice; the bilateral one is the same lattice.
+    The Gaussian kernel is exact; pydensecrf approximates it on a lattice. The bilateral kernel uses the same lattice.
 
     Args:
         image: RGB, uint8 (H, W, 3).
@@ -46,24 +46,24 @@ class Kernels:
     """
 
     def __init__(self, image: Tensor, crf: CRF) -> None:
-        self.near = GaussianFilter(image.shape[:2], crf.sxy, crf.compat, image.device)
+        self.gaussian = GaussianFilter(image.shape[:2], crf.sxy, crf.compat, image.device)
         features = bilateral_features(image, crf.bilateral_sxy, crf.srgb)
-        self.alike = PermutohedralFilter(features, crf.bilateral_compat)
+        self.bilateral = PermutohedralFilter(features, crf.bilateral_compat)
 
     def mean_field(self, probabilities: Tensor, iterations: int) -> Tensor:
-        """Beliefs Q after all iterations, (C, H, W), for float32 probabilities (C, H, W).
+        """Return the beliefs Q after all iterations, (C, H, W), for float32 probabilities (C, H, W).
 
-        A belief becomes softmax(log p + filtered beliefs), the Potts model; a pixel hears itself too.
+        An iteration sets Q to softmax(log p + filtered Q), the Potts model; a pixel counts among its own neighbours.
         """
         unary = probabilities.flatten(1).T.contiguous().clamp_(CLIP, 1).log_()  # (H W, C)
         belief = unary.softmax(1)
         for _ in range(iterations):
-            belief = self.near(belief, onto=unary).add_(self.alike(belief)).softmax(1)
+            belief = self.gaussian(belief, onto=unary).add_(self.bilateral(belief)).softmax(1)
         return belief.T.reshape(probabilities.shape)
 
 
 def bilateral_features(image: Tensor, sxy: float, srgb: float) -> Tensor:
-    """x, y and colour of every pixel in widths of the bilateral kernel, float32 (H W, 5), for uint8 (H, W, 3)."""
+    """Return x, y and colour of all pixels of an image in widths of the bilateral kernel, float32 (H W, 5)."""
     height, width = image.shape[:2]
     y = torch.arange(height, device=image.device).float()[:, None].expand(height, width)
     x = torch.arange(width, device=image.device).float().expand(height, width)
@@ -72,13 +72,13 @@ def bilateral_features(image: Tensor, sxy: float, srgb: float) -> Tensor:
 
 
 class GaussianFilter:
-    """Filters pixel rows by exp(-distance^2 / (2 sxy^2)), divided on both sides by the root of the kernel's sum.
+    """Filter pixel rows by exp(-distance^2 / (2 sxy^2)), normalised on both sides by the root of the kernel's sum.
 
     Args:
         size: Height and width of the image.
-        sxy: In pixels; the kernel ends after 3 of them.
-        gain: What comes out is multiplied by it.
-        device: Where the rows are.
+        sxy: Width of the kernel in pixels; it is cut off after three of them.
+        gain: Factor on the result.
+        device: Device of the rows.
     """
 
     def __init__(self, size: Sequence[int], sxy: float, gain: float, device: torch.device) -> None:
@@ -89,7 +89,7 @@ class GaussianFilter:
         self.after = self.before * gain
 
     def __call__(self, rows: Tensor, onto: Tensor) -> Tensor:
-        """``onto`` and the filtered rows added up, (H W, C), for float32 rows (H W, C)."""
+        """Return ``onto`` plus the filtered float32 rows, (H W, C)."""
         return torch.addcmul(onto, self._filter(rows * self.before), self.after)
 
     def _filter(self, rows: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ EVERY = 5.0  # seconds between two estimates
 ORDER = ("running", "queued", "elsewhere", "failed", "interrupted", "waiting", "finished")  # as they are shown
 
 
-class Estimates:
-    """Estimates of the time remaining, made anew every few seconds.
+class TimeRemaining:
+    """Estimate the time that runs will still take, anew every few seconds.
 
     Args:
         courses: What each run has to go through, by fingerprint.
@@ -32,7 +32,7 @@ class Estimates:
         self.made = float("-inf")
 
     def update(self, progress: Sequence[Progress]) -> None:
-        """Make the estimates anew, if the last ones are old."""
+        """Estimate anew, if the last estimates are old."""
         if self.clock() - self.made > EVERY:
             self.made = self.clock()
             self.eta = {p.job.fingerprint: self._seconds(p) for p in progress if not p.settled}

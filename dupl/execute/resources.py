@@ -12,7 +12,7 @@ from dupl.execute.local import LocalExecutor, available_cores, share, visible_gp
 
 
 @dataclass(frozen=True)
-class Place:
+class Resources:
     """Where runs are executed, and with what.
 
     Attributes:
