@@ -81,14 +81,8 @@ def data_sets() -> list[Finding]:
     found = []
     for name, recipe in (("voc", "voc/dupl"), ("coco", "coco/dupl")):
         try:
-<<<<<<< HEAD
             root = Path(catalogue.load_values(recipe)["data"]["train"]["root"])
-        except Exception:  # without mmengine, which is told above, or a recipe of that name in the current folder
-=======
-            with catalogue.literals_only():
-                root = Path(catalogue.load(recipe).data.train.root)
-        except Exception:  # mmengine is missing, or the current folder has another recipe of that name
->>>>>>> main
+        except Exception:  # the current folder has another recipe of that name
             continue
         if root.is_dir():
             found.append(Finding(f"data {name}", "ok", f"{root}; dupl data check {recipe} verifies it"))
