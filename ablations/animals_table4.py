@@ -12,6 +12,4 @@ _base_ = ["_base_/cumulative.py"]
 
 base = "voc_animals"
 columns = dict(M=dict(metric="cam/best/mIoU-7"), Seg=dict(metric="seg/best/mIoU-7"))
-reference = (
-    "The paper's Table 4 is of all 20 VOC 2012 classes with ViT-B; its numbers cannot be compared with these."
-)
+reference = "The paper's Table 4 is of all 20 VOC 2012 classes with ViT-B; its numbers cannot be compared with these."
