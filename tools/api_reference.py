@@ -24,9 +24,9 @@ HEAD = """# Python API
 
 Everything here is imported from `dupl` or, where marked, from `dupl.api`; `import dupl` alone imports neither torch nor
 pandas. `help(dupl.train)` shows arguments, shapes, units, errors and an example; the examples run in the tests. A wrong
-argument, recipe or file raises `dupl.UserError` with one line that says what is wrong, where, and what to do; a training
-that stops raises `dupl.RunError`. Charts are functions of `dupl.figures`. The equations and components of the method
-are imported from `dupl.method`.
+argument, recipe or file raises `dupl.UserError` with one line that says what is wrong, where, and what to do;
+a training that stops raises `dupl.RunError`. Charts are functions of `dupl.figures`. The equations and components of
+the method are imported from `dupl.method`.
 
 """
 
