@@ -1,10 +1,10 @@
 """The paper and its released code: what each difference does, one at a time, on VOC val.
 
-From `voc/dupl`: each of the released code's forms alone, then all of them, which is `voc/dupl_released`. The last
-    rows go the other way: where the paper is silent or only hints, both recipes follow the released code, and these
-    rows take the paper's words alone. docs/fidelity.md lists the differences; the published numbers came from the
-    released code.
-Protocol: the evaluation of training time (448 x 448, squashed, no CRF), the better student of each, last iteration.
+The plan starts from `voc/dupl`. It adds each of the released code's forms alone, then all of them, which is
+    `voc/dupl_released`. The last rows go the other way: where the paper is silent or only hints, both recipes follow
+    the released code, and these rows follow the words of the paper. docs/fidelity.md lists the differences; the
+    published numbers came from the released code.
+Protocol: the evaluation during training (448 x 448, squashed, no CRF), the better student of each, last iteration.
 Cost: 15 runs of 20k iterations with one seed. The full model took 6.8 h on two RTX 3090 with the released code.
 
     dupl ablate released_vs_paper
@@ -25,7 +25,7 @@ factors = dict(
             "model.threshold": dict(
                 type="PerClassCosineDescent",
                 initial=0.7,
-                # aeroplane, bicycle, bird, boat, chair and train do not descend
+                # aeroplane, bicycle, bird, boat, chair and train keep 0.7
                 final=[0.7] * 4 + [0.55] * 4 + [0.7] + [0.55] * 9 + [0.7, 0.55],
                 start=2000,
             )

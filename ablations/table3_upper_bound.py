@@ -1,7 +1,7 @@
-"""Table 3: DuPL beside the same network taught by the true masks, on VOC val.
+"""Table 3: DuPL beside the same network trained with the true masks, on VOC val.
 
-The paper's ratio is DuPL's mIoU over that of its fully supervised counterpart: it prints 90.1 and, from ImageNet-21k,
-    89.1 %, where its own numbers give 89.7 and 89.1.
+The paper's ratio is DuPL's mIoU divided by that of its fully supervised counterpart. It prints 90.1 and, from
+    ImageNet-21k, 89.1 %, where its own numbers give 89.7 and 89.1.
 Protocol: the original size, multi-scale with flip and dense CRF; the better student, last iteration.
 Cost: 4 runs of 20k iterations with one seed; `--rows supervised dupl` leaves out those from ImageNet-21k. DuPL took
     6.8 h on two RTX 3090 with the released code.

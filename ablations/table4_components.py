@@ -1,9 +1,9 @@
 """Table 4: what each component adds, on VOC val.
 
-Protocol: the evaluation of training time (448 x 448, squashed, no CRF), the better student of each, last iteration.
+Protocol: the evaluation during training (448 x 448, squashed, no CRF), the better student of each, last iteration.
 Cost: 6 rows x 3 seeds = 18 runs of 20k iterations, those without DS of one network; the last row is `voc/dupl` itself.
     The full model took 6.8 h on two RTX 3090 with the released code.
-In the published run the two students end 0.6 (CAM) and 0.9 (Seg) apart: one seed cannot settle a step of 0.3, such as
+In the published run the two students end 0.6 (CAM) and 0.9 (Seg) apart: one seed cannot decide a step of 0.3, such as
     that from DS to + L_dis. Without DTA tau_h stays at tau_h(0) = 0.7.
 
     dupl ablate table4_components

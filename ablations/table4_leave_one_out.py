@@ -1,8 +1,8 @@
-"""Table 4 the other way round: the full model without each component, on VOC val.
+"""Table 4 in reverse: the full model without each component, on VOC val.
 
 The paper has three of these numbers: the full model and the row before it in Table 4, and the CAM of Table 6 without
     L_dis (its Seg. is with CRF). Without DS there is no L_dis either.
-Protocol: the evaluation of training time (448 x 448, squashed, no CRF), the better student of each, last iteration.
+Protocol: the evaluation during training (448 x 448, squashed, no CRF), the better student of each, last iteration.
 Cost: 6 rows x 3 seeds = 18 runs of 20k iterations, 6 of which Table 4 has too (full, without L_reg).
     The full model took 6.8 h on two RTX 3090 with the released code.
 

@@ -1,6 +1,6 @@
-"""Table 5a: where the high threshold tau_h ends, on VOC val.
+"""Table 5a: the final value of the high threshold tau_h, on VOC val.
 
-Protocol: M by the evaluation of training time (CAMs know no other), Seg. at the original size, multi-scale with flip
+Protocol: M by the evaluation during training (the only one of CAMs), Seg. at the original size, multi-scale with flip
     and dense CRF; the better student of each, last iteration.
 Cost: 4 rows x 3 seeds = 12 runs of 20k iterations; 0.55 is `voc/dupl` itself, shared with Tables 4, 5b and 6.
     The full model took 6.8 h on two RTX 3090 with the released code.

@@ -1,8 +1,8 @@
 """Table 5b: how long the segmentation heads warm up before ANF, on VOC val.
 
-The value is the iteration at which ANF starts, and with it L_reg, as in the released code; the heads learn from 2,000
-    on.
-Protocol: M by the evaluation of training time (CAMs know no other), Seg. at the original size, multi-scale with flip
+The value is the iteration at which ANF starts, and L_reg with it, as in the released code; the heads learn from
+    iteration 2,000 on.
+Protocol: M by the evaluation during training (the only one of CAMs), Seg. at the original size, multi-scale with flip
     and dense CRF; the better student of each, last iteration.
 Cost: 4 rows x 3 seeds = 12 runs of 20k iterations; 8000 is `voc/dupl` itself, shared with Tables 4, 5a and 6.
     The full model took 6.8 h on two RTX 3090 with the released code.

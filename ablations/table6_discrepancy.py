@@ -1,6 +1,6 @@
-"""Table 6: what keeps the two students apart: nothing, views of their own (Diff. Aug), L_dis, or both, on VOC val.
+"""Table 6: what keeps the two students apart: nothing, own views (Diff. Aug), L_dis, or both, on VOC val.
 
-Protocol: M by the evaluation of training time (CAMs know no other), Seg. at the original size, multi-scale with flip
+Protocol: M by the evaluation during training (the only one of CAMs), Seg. at the original size, multi-scale with flip
     and dense CRF; the better student of each, last iteration.
 Cost: 4 rows x 3 seeds = 12 runs of 20k iterations; L_dis is `voc/dupl` itself, shared with Tables 4, 5a and 5b, and
     None is table4_leave_one_out's full model without L_dis. The full model took 6.8 h on two RTX 3090 with the

@@ -1,6 +1,6 @@
-"""Backbone and learning rate on VOC: DeiT-B from ImageNet-1k or ViT-B from 21k, mIoU against GPU hours.
+"""Backbone and learning rate on VOC: DeiT-S, DeiT-B or ViT-B from ImageNet-21k, mIoU against GPU hours.
 
-L_reg's weight is asked for only where L_reg is on. Two goals make a front, which is not pruned.
+L_reg's weight is a parameter only where L_reg is on. The two goals give a Pareto front, and trials are not pruned.
 Cost: 60 trials of `voc/dupl`; see `dta_anf`.
 
     dupl sweep backbone_lr --gpus 0 1 2 3

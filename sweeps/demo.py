@@ -1,6 +1,6 @@
-"""The demo's search: where tau_h ends, when ANF and L_reg start, ANF's gamma, on embedded scenes.
+"""The demo's search: final tau_h, start of ANF and L_reg, and ANF's gamma and eta, on synthetic scenes.
 
-Goal: the better student's segmentation, on scenes that neither training nor the report sees (another seed).
+Goal: the better student's segmentation, on scenes that neither training nor the report uses (another seed).
 Cost: 20 trials of `demo/ablation`, two at once, on two CPU cores, 32 minutes; the median pruner stops the poor ones.
 
     dupl sweep demo --jobs 2
@@ -23,7 +23,7 @@ start_from = [{}]  # the recipe's own values
 sampler = dict(type="TPE", n_startup_trials=8, multivariate=True, group=True, constant_liar=True, seed=0)
 pruner = dict(type="median", n_startup_trials=4, n_warmup_steps=2, interval_steps=1, n_min_trials=3)
 trials = 20
-search = dict(  # scenes of their own, as hard as those of the report
+search = dict(  # other scenes, as difficult as those of the report
     set={
         "data.val": dict(type="Toy", split="val", size=64, contrast=0.14, texture=0.3, textured=0.8, count=200, seed=1)
     }

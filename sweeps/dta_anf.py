@@ -1,9 +1,9 @@
 """The thresholds of DTA and ANF on VOC: tau_h(T), the heads' warm-up, gamma and eta.
 
-The paper's Tables 5a and 5b vary the first two one at a time, and say nothing of how the others were found.
-Goal: the better student's segmentation in training's own evaluation, last iteration, on a tenth of the training images
-    that is held out of training. The report split, val, is touched by --confirm alone.
-Warm-up moves the start of ANF and of L_reg together, as in the released code.
+The paper's Tables 5a and 5b vary the first two one at a time; the paper does not state how the others were chosen.
+Goal: the better student's segmentation in the evaluation during training, last iteration, on a tenth of the training
+    images that is held out of training. Only --confirm uses the report split, val.
+The warm-up parameter moves the start of ANF and of L_reg together, as in the released code.
 Cost: 60 trials of `voc/dupl`, 6.8 h each on two RTX 3090 with the released code, less what the pruner saves.
 
     dupl sweep dta_anf --gpus 0 1 2 3

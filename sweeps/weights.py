@@ -1,4 +1,4 @@
-"""The weights of Eq. 9 on VOC, and tau_l below which pixels are background.
+"""The weights of Eq. 9 on VOC, and tau_l, below which pixels are background.
 
 Cost: 60 trials of `voc/dupl`, less what the pruner saves; see `dta_anf`.
 

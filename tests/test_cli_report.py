@@ -151,7 +151,7 @@ class TestTable:
         step = cells(capsys, plan, "--root", store, "--seeds", 1)["ANF", "Seg"]
         assert (step["n"], step["std"], step["ci_over"]) == ("1", "", "images")
         assert 0 < float(step["ci_low"]) < float(step["change_value"]) < 10
-        assert "says nothing of other seeds" in report(capsys, plan, "--root", store, "--seeds", 1)
+        assert "says nothing about other seeds" in report(capsys, plan, "--root", store, "--seeds", 1)
 
     def test_rows_can_be_chosen(self, capsys, plan, store):
         assert {row for row, _ in cells(capsys, plan, "--root", store, "--rows", "ANF", "both")} == {"ANF", "both"}

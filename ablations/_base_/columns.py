@@ -1,4 +1,4 @@
-"""What Table 4 measures: CAM and segmentation by the evaluation of training time, the better student of each."""
+"""The columns of Table 4: CAM and segmentation by the evaluation during training, the better student of each."""
 
 seeds = [0, 1, 2]
 columns = dict(

@@ -1,4 +1,4 @@
-"""The five components of the method; off, each is swapped for its null partner."""
+"""The five components of the method. A component that is off is replaced by its null partner."""
 
 factors = dict(
     DS=dict(label="DS", without={"model.students": dict(type="SingleStudent")}),

@@ -1,4 +1,4 @@
-"""Table 4's rows: one component more in each."""
+"""The rows of Table 4: each adds one component."""
 
 _base_ = ["columns.py", "components.py"]
 

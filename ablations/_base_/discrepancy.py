@@ -1,4 +1,4 @@
-"""Table 6's rows: what keeps the two students apart."""
+"""The rows of Table 6: what keeps the two students apart."""
 
 _base_ = ["columns.py"]
 

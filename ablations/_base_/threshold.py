@@ -1,4 +1,4 @@
-"""Table 5a's rows: where tau_h ends."""
+"""The rows of Table 5a: the final value of tau_h."""
 
 _base_ = ["columns.py"]
 

@@ -1,4 +1,4 @@
-"""Comparisons of runs, from the frames of a store: per class, per image, over training."""
+"""Comparisons of runs: per class, per image, over training."""
 
 from __future__ import annotations
 

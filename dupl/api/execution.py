@@ -130,7 +130,7 @@ def put_finished_table(
     overrides: Overrides = None,
     wandb: Wandb = None,
     began: bool = True,
-    tell: Callable[[str], None] = print,
+    tell: Callable[[str], None] | None = None,
 ) -> None:
     """Log the table of a finished plan on Weights & Biases, if runs are tracked; a failure is told, not raised.
 
@@ -141,7 +141,7 @@ def put_finished_table(
         overrides: Values by path with which the runs were trained.
         wandb: As of `ablate`.
         began: Whether any run was begun just now; if not, a table that was logged before stays as it is.
-        tell: Called with a line where it fails.
+        tell: Called with a line where it fails; printed by default.
 
     Example:
         >>> dupl.api.put_finished_table("plan.py", "runs", wandb="off")
@@ -149,6 +149,7 @@ def put_finished_table(
     from dupl.runs.layout import TRACKER
     from dupl.track.choice import choose
 
+    tell = tell or print
     try:
         root, name = open_store(store).root, load_plan(plan).name
         mode = choose(wandb).mode

@@ -1,4 +1,4 @@
-"""Charts for notebooks, from the tables and reports of `dupl.api`. All are plotly figures; a notebook displays them."""
+"""Charts: plotly figures of what the other functions return; a notebook displays them."""
 
 from __future__ import annotations
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dupl.api.inference import Progress
 from dupl.api.recipes import Overrides, Recipe, load_recipe
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ def diagnose(recipe: Recipe | None = None, overrides: Overrides = None, root: st
     return found if recipe is None else found + training.examine_recipe(load_recipe(recipe, overrides), Path(root))
 
 
-def check_data(
-    recipe: Recipe, overrides: Overrides = None, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Report:
+def check_data(recipe: Recipe, overrides: Overrides = None, progress: Progress | None = None) -> Report:
     """Look at every file of the data sets of a recipe, and report what is wrong.
 
     Args:
@@ -76,7 +74,9 @@ def check_data(
 
     config = load_recipe(recipe, overrides)
     splits = [name for name, value in config.data.items() if isinstance(value, dict) and "type" in value]
-    return check_datasets({split: build.build_dataset(config, split) for split in splits}, progress)
+    return check_datasets(
+        {split: build.build_dataset(config, split) for split in splits}, progress or (lambda done, total: None)
+    )
 
 
 def prepare_data(

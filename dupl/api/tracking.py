@@ -28,7 +28,7 @@ def dashboard(
     seeds: Sequence[int] | None = None,
     overrides: Overrides = None,
     out: str | Path | None = None,
-    tell: Callable[[str], None] = lambda line: None,
+    tell: Callable[[str], None] | None = None,
 ) -> Path:
     """Write a page of runs side by side; it needs no network.
 
@@ -40,7 +40,7 @@ def dashboard(
         seeds: By default the plan's.
         overrides: Values by path with which the plan's runs were trained.
         out: The file; by default ``dashboard.html`` in the store.
-        tell: Called with a line on what the page leaves out.
+        tell: Called with a line about what the page leaves out.
 
     Returns:
         The file.
@@ -58,6 +58,7 @@ def dashboard(
     from dupl.track.workspace import BOARDS
 
     opened, folders, names = open_store(store), [folder_of(run) for run in runs], None
+    tell = tell or (lambda line: None)
     if plan is not None:
         names = _planned(opened, plan, rows, seeds, overrides, tell)
         folders = list(names)
@@ -170,8 +171,8 @@ def find_uploads(folders: Sequence[str | Path] = ("runs",)) -> tuple[dict[str, l
 
 def upload(
     waiting: dict[str, list[Upload]],
-    begin: Callable[[int, str], None] = lambda number, name: None,
-    end: Callable[[str, str | None], None] = lambda name, reason: None,
+    begin: Callable[[int, str], None] | None = None,
+    end: Callable[[str, str | None], None] | None = None,
 ) -> None:
     """Upload what `find_uploads` found, run by run.
 
@@ -197,9 +198,11 @@ def upload(
         raise RunError(f"wandb cannot be reached, nothing was uploaded: {reason}")
     failed = 0
     for number, (name, parts) in enumerate(waiting.items(), 1):
-        begin(number, name)
+        if begin is not None:
+            begin(number, name)
         reason = sync.upload(parts)
         failed += reason is not None
-        end(name, reason)
+        if end is not None:
+            end(name, reason)
     if failed:
         raise RunError(f"{failed} of {len(waiting)} runs were not uploaded: repeat dupl sync, which uploads the rest")

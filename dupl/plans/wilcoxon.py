@@ -1,4 +1,4 @@
-"""A pruner that compares images: those of a trial against the same images of the best trial so far."""
+"""A pruner that compares the images of a trial with the same images of the best trial so far."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ AT = "at"  # key of a trial's attributes: iteration of each step, a dict by the 
 def wilcoxon_pruner(
     metric: str, maximize: bool, p_threshold: float, n_startup_steps: int, min_images: int
 ) -> BasePruner:
-    """Prunes where the images are worse than the best trial's at the same evaluation, by Wilcoxon's signed ranks.
+    """Build a pruner that stops trials whose images are worse than the best trial's, by Wilcoxon's signed-rank test.
 
-    Optuna's own of that name takes one value per image over a whole trial; here every evaluation sees all images, and
-    only evaluations of the same step are compared. A trial whose mean over images is not worse goes on.
+    Optuna's pruner of that name takes one value per image over a whole trial. Here every evaluation sees all images,
+    and only evaluations of the same step are compared. A trial whose mean over the images is not worse continues.
 
     Args:
-        metric: Such as "seg/best/mIoU": which map is compared, "best" being the better student of each run.
-        maximize: Whether more of it is better; if not, nothing is pruned.
-        p_threshold: One-sided, 0 to 1.
+        metric: Such as "seg/best/mIoU": which label map is compared; "best" is the better student of each run.
+        maximize: Whether a larger metric is better; otherwise nothing is pruned.
+        p_threshold: One-sided p value below which a trial is pruned, 0 to 1.
         n_startup_steps: Evaluations before the first decision.
-        min_images: Fewer in common decide nothing.
+        min_images: Least number of common images for a decision.
     """
     from optuna.pruners import BasePruner
 
@@ -52,7 +52,7 @@ def wilcoxon_pruner(
 
 
 def worse(mine: dict[str, float], others: dict[str, float], p_threshold: float, min_images: int) -> bool:
-    """Whether the images that both have are worse in the first, on average and by the test."""
+    """Return whether the common images are worse in the first, on average and by the test."""
     from scipy.stats import wilcoxon
 
     shared = sorted(mine.keys() & others.keys())

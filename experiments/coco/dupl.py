@@ -3,12 +3,13 @@
 Reproduces: Table 2, COCO val (the paper's number: 43.5 mIoU, with multi-scale and CRF).
 Not run by us: this is the paper's number. The published one came from the released code; see coco/dupl_released.
 Hours: 31.5 h on eight RTX 3090 with the released code, 20 evaluations included; ours is not measured on a GPU yet.
-Data: COCO 2014 below data/coco14; `dupl data prepare coco --root data/coco14` makes it. Training evaluates val, which
-    is the released code's val_part (5,000 images); the whole of val is --split val_full. Images without objects are
-    left out. Masks are painted with pycocotools: pip install ".[coco]".
+Data: COCO 2014 in data/coco14, made by `dupl data prepare coco --root data/coco14`. Training evaluates val, which is
+    the released code's val_part (5,000 images); the whole of val is --split val_full. Images without objects are left
+    out. Masks are drawn with pycocotools: pip install ".[coco]".
 Weights: timm's deit_base_patch16_224.fb_in1k.
-The warm-ups are the paper's: 5k iterations for the classifier, 20k more for the segmentation head. What it does not say
-    of COCO is as on VOC; the threshold of the CAM in evaluation, 0.45, is the released code's.
+The warm-ups are the paper's: 5k iterations for the classifier, 20k more for the segmentation head. Values that the
+    paper does not state for COCO are those of VOC. The threshold of the CAM in evaluation, 0.45, is the released
+    code's.
 
     torchrun --nproc-per-node 8 -m dupl train coco/dupl --launcher pytorch
     dupl eval runs/RUN --split val_full

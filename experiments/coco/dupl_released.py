@@ -1,13 +1,13 @@
-"""DuPL on MS COCO 2014 with DeiT-B, as the released code has it; the published numbers came from this.
+"""DuPL on MS COCO 2014 with DeiT-B, as in the released code; the published numbers came from it.
 
 Reproduces: the published log (CAM 43.9, Seg. 42.3 mIoU at 80k on val_part, the 5,000 images that data.val has; single
-    scale, no CRF, the better student of each) and, with the final protocol, 43.5. The paper calls that val; the
-    released evaluation takes val_part unless told otherwise.
+    scale, no CRF, the better student of each) and, with the final protocol, 43.5. The paper calls this set val; the
+    released evaluation uses val_part by default.
 Not run by us: these are the paper's numbers and those of its log.
 Hours: 31.5 h on eight RTX 3090 with the released code, 20 evaluations included; ours is not measured on a GPU yet.
 Not reproduced: until 12k the released code makes the pseudo-labels of L_seg from the auxiliary classifier's CAM, at a
-    threshold of 0.65; here they come from the classifier's CAM from the start. It also weighs terms in one iteration
-    later (after 8,000 and 12,000).
+    threshold of 0.65; here they come from the classifier's CAM from the start. The released code also adds terms one
+    iteration later (after 8,000 and 12,000).
 
     torchrun --nproc-per-node 8 -m dupl train coco/dupl_released --launcher pytorch
     dupl eval runs/RUN --split val_full

@@ -1,6 +1,6 @@
-"""The demo, shortened: what the demo's ablation tables train once per row and seed.
+"""The demo, shortened: the recipe of the demo's ablation tables, trained once per row and seed.
 
-Reproduces: no table of the paper; it is small, so that a table of many runs is trained on two CPU cores.
+Reproduces: no table of the paper. It is small, so that a table of many runs can be trained on two CPU cores.
 
     dupl train demo/ablation
 """

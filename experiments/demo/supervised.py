@@ -1,7 +1,7 @@
-"""The fully supervised ceiling of the demo: one student of demo/toy, its schedule, taught by the true masks.
+"""The fully supervised ceiling of the demo: one student of demo/toy on the same schedule, trained with the true masks.
 
-Reproduces: no table of the paper. What a run on tags could reach at best with this network, this many iterations and
-    this batch, on the toy validation set.
+Reproduces: no table of the paper. It is an upper bound for training on tags with this network, this many iterations
+    and this batch, on the toy validation set.
 
     dupl train demo/supervised
 """

@@ -1,6 +1,6 @@
-"""All five components on embedded scenes, from random weights, in a few minutes on two CPU cores.
+"""All five components on synthetic scenes, from random weights, in a few minutes on two CPU cores.
 
-Reproduces: no table of the paper; it shows the method at work where CAMs over-activate.
+Reproduces: no table of the paper. It shows the method on scenes where CAMs over-activate.
 
     dupl demo
 """

@@ -1,4 +1,4 @@
-"""DuPL on PASCAL VOC 2012 with DeiT-B, as the released code has it; the published numbers came from this.
+"""DuPL on PASCAL VOC 2012 with DeiT-B, as in the released code; the published numbers came from it.
 
 Reproduces: the published log (CAM 73.5, Seg. 69.9 mIoU on val at 20k; squashed, no CRF, the better student).
 Not run by us: these are the paper's numbers.
@@ -15,7 +15,7 @@ model = dict(
         _delete_=True,
         type="PerClassCosineDescent",
         initial=0.7,
-        # aeroplane, bicycle, bird, boat, chair and train do not descend
+        # aeroplane, bicycle, bird, boat, chair and train keep 0.7
         final=[0.7] * 4 + [0.55] * 4 + [0.7] + [0.55] * 9 + [0.7, 0.55],
         start=2000,
     ),

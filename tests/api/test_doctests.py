@@ -9,6 +9,8 @@ import pathlib
 import pkgutil
 import re
 import shutil
+import subprocess
+import sys
 
 import optuna
 import pytest
@@ -86,6 +88,13 @@ def test_the_code_of_the_readme(place, monkeypatch, capsys):
     assert names["found"].mask.shape == (30, 40)
     assert "seg/best/mIoU" in set(dupl.RunStore("runs").frame()["metric"])
     assert "| + L_reg |" in capsys.readouterr().out
+
+
+def test_the_reference_page_is_what_the_code_says():
+    """Where it differs: python tools/api_reference.py."""
+    command = [sys.executable, str(FIXTURES.parents[1] / "tools" / "api_reference.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_public_function_has_an_example():

@@ -267,9 +267,9 @@ def _general(table: Table) -> list[str]:
         if any(P_SEEDS <= estimate.seeds < THREE_STAR_SEEDS for estimate in estimates):
             notes.append(f"*** and p < 0.001 only from {THREE_STAR_SEEDS} seeds")
     if any(estimate.seeds < P_SEEDS for estimate in estimates):
-        notes.append(f"no p value and no star below {P_SEEDS} seeds: nothing follows for other seeds from so few")
+        notes.append(f"no p value and no star below {P_SEEDS} seeds: so few say nothing about other seeds")
     if "images" in over:
-        notes.append("an interval over images alone says nothing of other seeds")
+        notes.append("an interval over images alone says nothing about other seeds")
     if table.effects:
         notes.append("effect: mean over all pairs of rows that differ in that component alone")
     return [*notes, *[table.plan.reference] * bool(table.plan.reference)]

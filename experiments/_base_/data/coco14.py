@@ -1,6 +1,6 @@
-"""MS COCO 2014; the weak augmentation of the released code.
+"""MS COCO 2014 with the weak augmentation of the released code.
 
-val is the released code's val_part: the first 5,000 images of val with objects. The whole of val is val_full.
+val is the released code's val_part: the first 5,000 images of val that have objects. The whole of val is val_full.
 """
 
 data = dict(

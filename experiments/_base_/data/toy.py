@@ -1,4 +1,4 @@
-"""Embedded scenes: shapes on their usual ground in training, on any ground in validation."""
+"""Synthetic scenes: shapes on their usual ground in training, on any ground in validation."""
 
 data = dict(
     train=dict(type="Toy", split="train", size=64, contrast=0.14, texture=0.3, textured=0.8, cooccurrence=0.95),

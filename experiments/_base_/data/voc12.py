@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012 with SBD, in VOC layout; the weak augmentation of the released code."""
+"""PASCAL VOC 2012 with SBD, in VOC layout, with the weak augmentation of the released code."""
 
 data = dict(
     train=dict(type="VOC", root="data/voc12", split="train_aug", tags=None),

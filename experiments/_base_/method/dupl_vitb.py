@@ -1,4 +1,4 @@
-"""The full model as the paper states it; where the paper is silent, as its released code has it."""
+"""The full model as the paper states it; where the paper is silent, as in its released code."""
 
 model = dict(
     type="DuPL",

@@ -1,4 +1,4 @@
-"""A few minutes on two CPU cores."""
+"""A schedule of a few minutes on two CPU cores."""
 
 schedule = dict(
     iterations=500,

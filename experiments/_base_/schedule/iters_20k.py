@@ -1,13 +1,13 @@
-"""20,000 iterations of batch 4: the VOC schedule."""
+"""The VOC schedule: 20,000 iterations of batch 4."""
 
 schedule = dict(
     iterations=20000,
     batch_size=4,  # effective: processes x per_gpu x accumulate
-    per_gpu=None,  # None: what makes the effective batch
+    per_gpu=None,  # None: computed from the effective batch
     accumulate=1,
     allow_other_batch=False,
     lr=6e-5,
-    head_lr=10.0,  # factor for classifiers and segmentation heads
+    head_lr=10.0,  # factor on lr for classifiers and segmentation heads
     weight_decay=0.01,
     betas=[0.9, 0.999],
     warmup=1500,

@@ -1,4 +1,4 @@
-"""80,000 iterations of batch 8: the COCO schedule."""
+"""The COCO schedule: 80,000 iterations of batch 8."""
 
 _base_ = "iters_20k.py"
 

@@ -1,9 +1,9 @@
-"""Aim beside a run's files. A recipe names this in its _base_ instead of runtime.py, which it extends.
+"""Aim in addition to a run's files. A recipe names this file in its _base_ instead of runtime.py, which it extends.
 
     pip install ".[aim]"
     aim init && aim up
 
-The repository .aim lies in the current folder.
+The repository .aim is in the current folder.
 """
 
 _base_ = ["../runtime.py"]

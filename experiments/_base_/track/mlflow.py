@@ -1,9 +1,9 @@
-"""MLflow beside a run's files. A recipe names this in its _base_ instead of runtime.py, which it extends.
+"""MLflow in addition to a run's files. A recipe names this file in its _base_ instead of runtime.py, which it extends.
 
     pip install ".[mlflow]"
     mlflow ui --backend-store-uri sqlite:///mlflow.db
 
-The database lies in the current folder; a server's address goes in its place.
+The database is in the current folder; the address of a server may replace it.
 """
 
 _base_ = ["../runtime.py"]

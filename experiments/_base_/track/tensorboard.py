@@ -1,7 +1,9 @@
-"""TensorBoard beside a run's files. A recipe names this in its _base_ instead of runtime.py, which it extends.
+"""TensorBoard in addition to a run's files. A recipe names this file in its _base_ instead of runtime.py.
 
-pip install ".[tensorboard]"
-tensorboard --logdir runs
+It extends runtime.py.
+
+    pip install ".[tensorboard]"
+    tensorboard --logdir runs
 """
 
 _base_ = ["../runtime.py"]
