@@ -1,12 +1,24 @@
-"""What the command line prints in one line: a user's mistake (exit code 2) or a run that failed (exit code 1)."""
+"""What the command line prints in one line, and the exit code that goes with it."""
+
+from typing import ClassVar
 
 
 class UserError(Exception):
-    """A mistake the user can mend: what is wrong, where, and what to do, in one line. Exit code 2."""
+    """A mistake that the user can repair: what is wrong, where, and what to do, in one line."""
+
+    code: ClassVar[int] = 2
+
+
+class Held(UserError):
+    """Another process is doing this at the moment; later it may work (EX_TEMPFAIL of sysexits.h)."""
+
+    code: ClassVar[int] = 75
 
 
 class RunError(Exception):
-    """Training stopped by itself: what happened, when, and what to try, in one line. Exit code 1."""
+    """A training that stopped by itself: what happened, when, and what to try, in one line."""
+
+    code: ClassVar[int] = 1
 
 
 class UnknownKeys(UserWarning):

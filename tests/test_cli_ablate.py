@@ -16,7 +16,8 @@ from dupl.cli.execution import resources_of
 from dupl.cli.live_table import LiveTable
 from dupl.execute import job as jobs_of
 from dupl.execute.job import Job, plan_jobs
-from dupl.execute.scheduler import Progress
+from dupl.execute.order import End
+from dupl.execute.progress import Progress
 from dupl.execute.time_remaining import TimeRemaining, clock
 from dupl.plans.plan import load
 from dupl.runs.run import Run
@@ -239,7 +240,9 @@ class TestMistakes:
 
 class TestProgress:
     def progress(self, *states):
-        return [Progress(Job(s, f"row {s}", "", "", (), ""), state=s, errors=["L_seg is NaN"]) for s in states]  # type: ignore[arg-type]
+        return [
+            Progress(Job(s, f"row {s}", "", "", (), ""), state=s, ends=[End("failed", "L_seg is NaN")]) for s in states
+        ]  # type: ignore[arg-type]
 
     def test_a_terminal_shows_what_matters_first(self):
         console = Console(file=io.StringIO(), force_terminal=True, width=100, height=9)

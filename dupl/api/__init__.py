@@ -77,8 +77,9 @@ from dupl.api.training import default_folder, demo, train
 if TYPE_CHECKING:
     from dupl.engine.infer import Prediction
     from dupl.execute.ablation import Ablation, Outcome
+    from dupl.execute.progress import Progress
     from dupl.execute.resources import Resources
-    from dupl.execute.scheduler import Progress, Rules
+    from dupl.execute.scheduler import Rules
     from dupl.execute.search import Search
     from dupl.execute.time_remaining import TimeRemaining
     from dupl.method.dupl import DuPL
@@ -101,7 +102,7 @@ CLASSES = {  # imported when they are first used
     "Resources": "dupl.execute.resources",
     "Plan": "dupl.plans.plan",
     "Prediction": "dupl.engine.infer",
-    "Progress": "dupl.execute.scheduler",
+    "Progress": "dupl.execute.progress",
     "Rules": "dupl.execute.scheduler",
     "RunStore": "dupl.runs.store",
     "Search": "dupl.execute.search",

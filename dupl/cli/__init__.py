@@ -30,7 +30,7 @@ from dupl.terminal import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; exit code 0, 1 (the run failed), 2 (bad input) or 130 (interrupted)."""
+    """Run a command; exit code 0, 1 (the run failed), 2 (bad input), 75 (another process is at it) or 130 (Ctrl-C)."""
     write_anything()
     arguments = build_parser().parse_args(argv)
     watch_for_hangs()
@@ -43,12 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Run a parsed command; errors become a line on standard error and an exit code."""
     try:
         return int(arguments.run(arguments) or 0)
-    except UserError as error:
+    except (UserError, RunError) as error:
         print(f"dupl: {printable(error)}", file=sys.stderr)
-        return 2
-    except RunError as error:
-        print(f"dupl: {printable(error)}", file=sys.stderr)
-        return 1
+        return error.code
     except KeyboardInterrupt:
         print("dupl: interrupted", file=sys.stderr)
         return 130

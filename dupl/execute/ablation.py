@@ -10,8 +10,9 @@ from dupl.errors import RunError
 from dupl.execute.eta import Course, course_of
 from dupl.execute.executor import Executor
 from dupl.execute.job import Job, plan_jobs, processes_asked, write_configs
+from dupl.execute.progress import Progress
 from dupl.execute.resources import Resources
-from dupl.execute.scheduler import Progress, Rules, Schedule
+from dupl.execute.scheduler import Rules, Scheduler
 from dupl.execute.time_remaining import TimeRemaining
 from dupl.plans.plan import Plan, PlannedRun
 from dupl.runs.layout import LOG
@@ -104,9 +105,9 @@ class Ablation:
             remaining.update(progress)
             show(progress, remaining)
 
-        schedule = Schedule(self.jobs, self.executor, rules, look)
-        why = schedule.run()
-        return Outcome(schedule.progress, why, rules.max_failed)
+        scheduler = Scheduler(self.jobs, self.executor, rules, look)
+        why = scheduler.run()
+        return Outcome(scheduler.progress, why, rules.max_failed)
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Protocol
 
 from dupl.execute.job import Job
-from dupl.execute.worker import Order
+from dupl.execute.order import End, Order
 
 
 class Handle(Protocol):
     """One order that was given."""
 
     def ended(self) -> bool:
-        """Whether its worker is no more, or never will be."""
+        """Tell whether its worker is no more, or never will be."""
 
-    def error(self) -> str | None:
-        """Of a worker that ended: what broke it, in one line; None where it worked, whatever became of the run."""
+    def end(self) -> End:
+        """Return how an order that has ended ended; a failure where its worker broke."""
 
     def kill(self) -> None:
-        """Ends it at once: takes it out of the queue, or kills worker and command."""
+        """End it at once: take it out of the queue, or kill worker and command."""
 
 
 class Executor(Protocol):
@@ -35,7 +35,7 @@ class Executor(Protocol):
     gpus: int
 
     def submit(self, job: Job, order: Order) -> Handle:
-        """Has `dupl.execute.worker.work` called, now or later, in a process of its own."""
+        """Have `dupl.execute.worker.work` called, now or later, in a process of its own."""
 
     def close(self) -> None:
-        """Gives the place back, after all handles have ended."""
+        """Give the place back, after all handles have ended."""

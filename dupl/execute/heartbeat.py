@@ -1,4 +1,4 @@
-"""Signs of life: work that gets on says so, to whoever started it and would take it for hung else."""
+"""Heartbeats of a command: work that gets on tells the worker that started it, which otherwise takes it for hung."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import os
 import time
 from contextlib import suppress
 
-VARIABLE = "DUPL_SIGNS"  # environment variable that names a file, of which a newer time of writing is a sign of life
-EVERY = 1.0  # seconds between two signs at least
+VARIABLE = "DUPL_HEARTBEAT"  # environment variable that names a file; a newer time of writing is a heartbeat
+EVERY = 1.0  # seconds between two heartbeats at least
 
-_given = float("-inf")
+_last = float("-inf")
 
 
-def sign() -> None:
-    """Gives a sign, where somebody wants one; for whatever repeats within minutes: an iteration, an image."""
-    global _given
-    if (file := os.environ.get(VARIABLE)) is None or time.monotonic() - _given < EVERY:
+def beat() -> None:
+    """Give a heartbeat, where a worker wants one; for whatever repeats within minutes: an iteration, an image."""
+    global _last
+    if (file := os.environ.get(VARIABLE)) is None or time.monotonic() - _last < EVERY:
         return
-    _given = time.monotonic()
+    _last = time.monotonic()
     with suppress(OSError):
         os.utime(file)

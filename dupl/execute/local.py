@@ -1,7 +1,8 @@
-"""Runs jobs in processes on this machine, each on GPUs or cores of its own."""
+"""Run jobs in processes on this machine, each on GPUs or cores of its own."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,7 +14,8 @@ from dataclasses import replace
 
 from dupl.errors import UserError
 from dupl.execute.job import Job
-from dupl.execute.worker import Order, encode, kill_marked
+from dupl.execute.order import End, Order, encode
+from dupl.execute.worker import kill_marked
 
 
 class LocalExecutor:
@@ -57,7 +59,7 @@ class LocalExecutor:
         self.at_work: dict[int, LocalHandle] = {}
 
     def submit(self, job: Job, order: Order) -> LocalHandle:
-        """Starts a worker in the first place that is free.
+        """Start a worker in the first place that is free.
 
         Raises:
             ValueError: There is none.
@@ -71,7 +73,7 @@ class LocalExecutor:
         return self.at_work[free]
 
     def close(self) -> None:
-        """Nothing is left to give back."""
+        """Do nothing: nothing is left to give back."""
 
 
 class LocalHandle:
@@ -82,34 +84,38 @@ class LocalHandle:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "dupl.execute.worker", encode(job, order)],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
 
     def ended(self) -> bool:
-        """Whether the process is no more."""
+        """Tell whether the process is no more."""
         return self.process.poll() is not None
 
-    def error(self) -> str | None:
-        """The last line of what it said, if it failed."""
-        assert self.process.stderr is not None
-        with self.process.stderr as stream:
-            lines = [line for line in stream.read().decode(errors="replace").splitlines() if line.strip()]
-        if self.process.returncode == 0:
-            return None
-        return lines[-1] if lines else f"its worker ended with code {self.process.returncode}"
+    def end(self) -> End:
+        """Return what the worker printed at its end; where it broke, the last line of what it said."""
+        answer, said = (stream.decode(errors="replace").strip() for stream in self.process.communicate())
+        if self.process.returncode == 0 and answer:
+            return End(**json.loads(answer.splitlines()[-1]))
+        why = said.splitlines()[-1] if said else f"its worker {ending(self.process.returncode)}"
+        return End("failed", why, broken=True)
 
     def kill(self) -> None:
-        """Kills worker and command."""
+        """Kill worker and command."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         kill_marked(self.ticket)
 
 
+def ending(code: int) -> str:
+    """Say how a process ended, by its exit code."""
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+
+
 def share(cores: Sequence[int], parts: int) -> list[tuple[int, ...]]:
-    """Cuts cores into parts that differ by one at most; where there are fewer cores than parts, parts share one."""
+    """Cut cores into parts that differ by one at most; where there are fewer cores than parts, parts share one."""
     if parts >= len(cores):
         return [(cores[i % len(cores)],) for i in range(parts)]
     bounds = [i * len(cores) // parts for i in range(parts + 1)]
@@ -117,14 +123,14 @@ def share(cores: Sequence[int], parts: int) -> list[tuple[int, ...]]:
 
 
 def available_cores() -> list[int]:
-    """The cores that this process may use."""
+    """Return the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, by CUDA_VISIBLE_DEVICES or else by the driver; [] where there are none."""
+    """Return the GPUs that this process may use, by CUDA_VISIBLE_DEVICES or else by the driver; [] without any."""
     if (chosen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [gpu.strip() for gpu in chosen.split(",") if gpu.strip() not in ("", "-1")]
     if shutil.which("nvidia-smi") is None:

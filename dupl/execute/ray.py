@@ -1,23 +1,24 @@
-"""Runs jobs as Ray tasks, on a cluster or on this machine alone."""
+"""Run jobs as Ray tasks, on a cluster or on this machine alone."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from dupl.errors import UserError
 from dupl.execute.job import Job
-from dupl.execute.worker import Order, work
+from dupl.execute.order import End, Order
+from dupl.execute.worker import work
 
-STORE = 100 * 2**20  # bytes for objects, of which there are none to speak of
+STORE = 100 * 2**20  # bytes for objects, of which there are hardly any
 
 
 class RayExecutor:
     """One task per run, with its GPUs and cores; the cluster decides where.
 
-    A cluster that wants a token finds it as Ray says: RAY_AUTH_MODE and RAY_AUTH_TOKEN, or a file.
+    A cluster that needs a token finds it as Ray documents: RAY_AUTH_MODE and RAY_AUTH_TOKEN, or a file.
     The store and the working folder must be there, by the same path, on every node. When the process that gave the
     orders dies, Ray ends its tasks, and the runs go on from their last checkpoint with whoever takes them over.
 
@@ -69,13 +70,13 @@ class RayExecutor:
         self.slots = jobs if jobs is not None else fitting
 
     def submit(self, job: Job, order: Order) -> RayHandle:
-        """Has the job done where there is room."""
+        """Have the job done where there is room."""
         task = self.ray.remote(max_retries=0)(work)
         options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "name": job.title}
         return RayHandle(self.ray, task.options(**options).remote(job, order))
 
     def close(self) -> None:
-        """Leaves the cluster; one of this machine alone ends."""
+        """Leave the cluster; one of this machine alone ends."""
         self.ray.shutdown()
 
 
@@ -86,18 +87,17 @@ class RayHandle:
         self.ray, self.task = ray, task
 
     def ended(self) -> bool:
-        """Whether the task is over."""
+        """Tell whether the task is over."""
         return bool(self.ray.wait([self.task], timeout=0)[0])
 
-    def error(self) -> str | None:
-        """What broke it."""
+    def end(self) -> End:
+        """Return how it ended."""
         try:
-            self.ray.get(self.task)
+            return cast(End, self.ray.get(self.task))
         except Exception as error:  # of Ray, or of the worker
-            return str(error).strip().splitlines()[-1]
-        return None
+            return End("failed", str(error).strip().splitlines()[-1], broken=True)
 
     def kill(self) -> None:
-        """Takes the task out of the queue, or kills its process."""
+        """Take the task out of the queue, or kill its process."""
         with suppress(Exception):  # it may be over, or the cluster gone
             self.ray.cancel(self.task, force=True)

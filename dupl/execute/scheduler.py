@@ -1,80 +1,29 @@
-"""The loop that brings jobs to their end: it gives orders, and reads off claims and run folders what became of them.
+"""Bring jobs to their end: give orders, and read from run folders and answers what became of them.
 
-Any number of these loops, on any hosts, may share a store. A loop keeps nothing that matters: killed, it is started
+Any number of schedulers, on any hosts, may share a store. A scheduler keeps nothing that matters: killed, it is started
 again.
 """
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any, Literal
 
 from dupl.errors import UserError
-from dupl.execute.eta import iteration_now
 from dupl.execute.executor import Executor, Handle
 from dupl.execute.job import Job
-from dupl.execute.worker import HANG, Order, place_of, stop_file
+from dupl.execute.order import HANG, End, Order, stop_file
+from dupl.execute.progress import SETTLED, JobState, Progress
+from dupl.execute.run_folder import folder_of
+from dupl.execute.signals import Signals
+from dupl.lock import BEATS, TTL, Sight, Watch
 from dupl.runs.files import CorruptFile
-from dupl.runs.lease import TTL, Claim, Leases
-from dupl.runs.lock import Watch
 from dupl.runs.process import at_work
 from dupl.runs.status import ACTIVE
 from dupl.runs.stored_run import StoredRun, open_run
-
-JobState = Literal["waiting", "queued", "running", "elsewhere", "finished", "failed", "interrupted"]
-SETTLED = ("finished", "failed", "interrupted")
-
-
-@dataclass
-class Progress:
-    """How a job stands.
-
-    Attributes:
-        job: Which.
-        state: waiting (to be started by this loop), queued (ordered, not begun), running (by this loop's order),
-            elsewhere (by somebody else's, or by hand), finished, failed (more often than it may), or interrupted (by
-            the loop's end).
-        folder: Of the run.
-        errors: Why attempts failed since the loop began, everybody's.
-        where: Who else is at work on it, in words.
-        begun: Whether anything had to be done since the loop began.
-        run: As last read, None before it is created.
-        over: Digest of the claim that was found stale; "" where none was.
-    """
-
-    job: Job
-    state: JobState = "waiting"
-    folder: Path = Path()
-    errors: list[str] = field(default_factory=list)
-    where: str = ""
-    begun: bool = False
-    run: StoredRun | None = None
-    over: str = ""
-
-    @property
-    def settled(self) -> bool:
-        """Whether the job has ended, one way or another."""
-        return self.state in SETTLED
-
-    @property
-    def iterations(self) -> str:
-        """How far the run is, as "120/420"; "" before it is created."""
-        return f"{iteration_now(self.run)}/{self.run.status.iterations or '?'}" if self.run is not None else ""
-
-    @property
-    def note(self) -> str:
-        """Where somebody else's run is executed, or why the last attempt failed; "" where there is nothing to say."""
-        if self.state == "elsewhere":
-            return self.where
-        failed = self.state != "finished" and self.errors
-        return f"attempt {len(self.errors)} failed: {self.errors[-1]}" if failed else ""
 
 
 @dataclass(frozen=True)
@@ -84,9 +33,9 @@ class Rules:
     Attributes:
         retries: Attempts after the first that failed.
         max_failed: Share of the jobs, 0 to 1, that may fail; with more the loop ends.
-        ttl: Seconds after which the lease of a dead worker ends.
+        ttl: Seconds without a renewal of its lock after which a run's process counts as dead.
         grace: Seconds that a run has to save a checkpoint when it is told to stop.
-        hang: Seconds without a sign of life after which a run is killed, with the stacks of its threads in its log.
+        hang: Seconds without a heartbeat after which a run is killed, with the stacks of its threads in its log.
         poll: Seconds between looks.
     """
 
@@ -98,8 +47,8 @@ class Rules:
     poll: float = 1.0
 
 
-class Schedule:
-    """Jobs on their way.
+class Scheduler:
+    """Jobs on their way to their end.
 
     Args:
         jobs: Of one store, each fingerprint once.
@@ -117,18 +66,17 @@ class Schedule:
     ) -> None:
         self.executor, self.rules, self.show = executor, rules or Rules(), show
         self.progress = [Progress(job) for job in jobs]
-        self.leases = {job.root: Leases(job.root) for job in jobs}
-        self.first = {job.fingerprint: len(self.leases[job.root].claims(job.fingerprint)) for job in jobs}
         self.handles: dict[str, tuple[str, Handle]] = {}
-        self.broken: dict[str, list[str]] = {}
-        self.by_hand = Watch()
+        self.killed: dict[str, End] = {}
+        self.done: dict[str, float] = {}
+        self.watch = Watch(self.rules.ttl)
         self.stopping: str | None = None
 
     def run(self) -> str | None:
-        """Works until every job is finished or has failed.
+        """Work until every job is finished or has failed.
 
-        The first SIGINT or SIGTERM asks the runs of this loop to save a checkpoint and stop, and waits for them; the
-        second kills them.
+        The first SIGINT or SIGTERM asks the runs of this scheduler to save a checkpoint and stop, and waits for them;
+        the second kills them.
 
         Returns:
             Why it ended before that: "interrupted", or a line on how many failed. None where it did not.
@@ -155,7 +103,7 @@ class Schedule:
         return not self.handles and (self.stopping is not None or all(p.state in SETTLED for p in self.progress))
 
     def stop(self, why: str) -> None:
-        """Starts nothing more, and asks what was started to stop; what still waits in a queue is taken out of it."""
+        """Start nothing more, and ask what was started to stop; take what still waits in a queue out of it."""
         if self.stopping is not None:
             return
         self.stopping = why
@@ -170,7 +118,7 @@ class Schedule:
                 handle.kill()
 
     def kill(self) -> None:
-        """Kills what was started."""
+        """Kill what was started."""
         for _, handle in self.handles.values():
             handle.kill()
 
@@ -183,92 +131,89 @@ class Schedule:
                 self._start(p)
 
     def _judge(self, p: Progress) -> None:
-        """Reads off the files how a job stands."""
-        job, leases = p.job, self.leases[p.job.root]
-        ended = self._bury(job)  # before the claims are read, among which its own then is
-        claims = leases.claims(job.fingerprint)
-        last = claims[-1] if claims else None
-        stale = last is not None and last.held and leases.stale(job.fingerprint, last)
-        if ended and ended[1] and self.stopping is None and all(claim.ticket != ended[0] for claim in claims):
-            self.broken.setdefault(job.fingerprint, []).append(ended[1])
-        ticket, handle = self.handles.get(job.fingerprint, (None, None))
-        p.folder, p.where = place_of(job, last), f"on {last.host}" if last and last.host else ""
-        p.over = last.digest if last is not None and stale else ""
+        """Read from the files, and from the answer of an order that ended, how a job stands."""
+        job, first = p.job, p.folder == Path()
+        end = self._collect(job)
+        p.folder = folder_of(job)
         try:
             p.run = open_run(p.folder)
-            done = job.todo(p.folder) is None
+            todo = job.todo(p.folder)
         except CorruptFile:
-            p.run, done = None, False  # the command mends it, or says why it cannot
+            p.run, todo = None, job.steps[0]  # the command repairs it, or says why it cannot
         except UserError as error:
-            p.state, p.errors = "failed", [str(error)]
+            p.state, p.ends = "failed", [End("failed", str(error))]
             return
-        p.errors, hopeless = self._failures(job, claims, stale)
-        if done:
+        self._record(p, end, first)
+        sight = self.watch(p.folder)
+        ticket, handle = self.handles.get(job.fingerprint, ("", None))
+        if handle is not None:
+            self._prove_alive(p, ticket, handle, sight, todo is None)
+            training = sight is not None and sight.holder is not None and sight.holder.mark == ticket
+            evaluating = todo is not None and todo.protocol != "train" and not self.executor.queues
+            p.state = "finished" if todo is None else "running" if training or evaluating else "queued"
+        elif todo is None:
             p.state = "finished"
-        elif last is not None and last.held and not stale:
-            p.state = "running" if last.ticket == ticket else "elsewhere"
-        elif handle is not None:
-            p.state = "queued"
-            if stale and last is not None and last.ticket == ticket:  # its worker hangs
-                handle.kill()
-        elif not stale and (who := self.by_hand(p.folder) or named(p.run)):
-            p.state, p.where = "elsewhere", f"is being trained by {who}"
-        elif hopeless or len(p.errors) > self.rules.retries:
-            p.state = "failed"
         else:
-            p.state = "interrupted" if self.stopping is not None and p.begun else "waiting"
+            p.state = self._without_order(p, sight)
         p.begun = p.begun or p.state not in ("waiting", "finished")
 
-    def _bury(self, job: Job) -> tuple[str, str | None] | None:
-        """Forgets an order that ended; its ticket, and what broke its worker. None where none did."""
-        ticket, handle = self.handles.get(job.fingerprint, (None, None))
-        if ticket is None or handle is None or not handle.ended():
+    def _without_order(self, p: Progress, sight: Sight | None) -> JobState:
+        """Return the state of a job that is not done, and that this scheduler has not ordered."""
+        p.over = sight.token if sight is not None and sight.stalled else ""
+        who = (sight if sight is not None and not sight.stalled else None) or (None if p.over else named(p.run))
+        if who is not None:
+            p.where = f"is being trained by {who}"
+            return "elsewhere"
+        if p.pause > time.monotonic() and self.stopping is None:
+            p.where = "is being trained by another process"
+            return "elsewhere"
+        if p.hopeless or len(p.errors) > self.rules.retries:
+            return "failed"
+        return "interrupted" if self.stopping is not None and p.begun else "waiting"
+
+    def _collect(self, job: Job) -> End | None:
+        """Forget an order that ended, and return how; None where none did."""
+        ticket, handle = self.handles.get(job.fingerprint, ("", None))
+        if handle is None or not handle.ended():
             return None
         del self.handles[job.fingerprint]
         stop_file(job, ticket).unlink(missing_ok=True)
-        return ticket, handle.error()
+        return self.killed.pop(job.fingerprint, None) or handle.end()
 
-    def _failures(self, job: Job, claims: list[Claim], stale: bool) -> tuple[list[str], bool]:
-        """Why attempts failed since the loop began, and whether another one is hopeless."""
-        errors, hopeless = list(self.broken.get(job.fingerprint, ())), False
-        for claim in claims[self.first[job.fingerprint] :]:
-            if claim.held and (stale or claim.number < len(claims)):
-                errors.append(f"its worker on {claim.host or 'some host'} vanished")
-            elif claim.error:
-                errors.append(claim.error)
-            hopeless = hopeless or claim.hopeless
-        return errors, hopeless
+    def _record(self, p: Progress, end: End | None, first: bool) -> None:
+        """Note how an attempt ended: this scheduler's own, or one that failed elsewhere."""
+        failure = p.run.status.ended if p.run is not None and p.run.state == "failed" else None
+        if end is not None:
+            p.ends.append(End("interrupted") if end.broken and self.stopping is not None else end)
+            p.pause = time.monotonic() + self.rules.ttl / BEATS if end.outcome == "held" else 0.0
+        elif (
+            not first
+            and p.run is not None
+            and failure not in (None, p.failure)
+            and not self.handles.get(p.job.fingerprint)
+        ):
+            p.ends.append(End("failed", p.run.status.error or "it failed elsewhere"))
+        p.failure = failure
+
+    def _prove_alive(self, p: Progress, ticket: str, handle: Handle, sight: Sight | None, done: bool) -> None:
+        """Kill an order whose training stands still, or whose worker does not end though all is done."""
+        name, now = p.job.fingerprint, time.monotonic()
+        if sight is not None and sight.stalled and sight.holder is not None and sight.holder.mark == ticket:
+            self.killed[name] = End("failed", f"{sight} stood still for {self.rules.ttl:.3g} s and was killed")
+            handle.kill()
+        if done and now - self.done.setdefault(ticket, now) > self.rules.ttl:
+            self.killed[name] = End("finished")
+            handle.kill()
 
     def _start(self, p: Progress) -> None:
-        """Orders a job that nobody has."""
+        """Order a job that nobody has."""
         order = Order(uuid.uuid4().hex, ttl=self.rules.ttl, over=p.over, grace=self.rules.grace, hang=self.rules.hang)
         self.handles[p.job.fingerprint] = order.ticket, self.executor.submit(p.job, order)
         p.state, p.begun = "queued", True
 
 
 def named(run: StoredRun | None) -> str | None:
-    """The process of this host that is at work on a run by its status; None where there is none."""
+    """Name the process of this host that works on a run by its status; None where there is none."""
     if run is None or run.state not in ACTIVE or at_work(run.status, run.written) is not True:
         return None
     return f"process {run.status.pid} on {run.status.host}"
-
-
-class Signals:
-    """Counts SIGINT and SIGTERM instead of dying of them; in the main thread only."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> Signals:
-        def note(number: int, _: FrameType | None) -> None:
-            self.count += 1
-
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self.before[number] = signal.signal(number, note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)

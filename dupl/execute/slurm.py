@@ -1,4 +1,4 @@
-"""Runs jobs as Slurm jobs, by submitit."""
+"""Run jobs as Slurm jobs, by submitit."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from dupl.errors import UserError
 from dupl.execute.job import Job
-from dupl.execute.worker import Order, work
+from dupl.execute.order import End, Order
+from dupl.execute.worker import work
 
 FOLDER = ".slurm"  # of a store: what submitit keeps of its jobs
 DEFAULTS: dict[str, Any] = {"nodes": 1, "tasks_per_node": 1, "timeout_min": 24 * 60, "slurm_signal_delay_s": 120}
 
 
 class SlurmExecutor:
-    """One Slurm job per run. They outlive the process that submitted them, and hold the leases of their runs.
+    """One Slurm job per run. They outlive the process that submitted them.
 
     Before the time limit Slurm has the run save a checkpoint; it is submitted again and goes on from there.
 
@@ -60,7 +61,7 @@ class SlurmExecutor:
             raise UserError("--executor slurm: this machine has no srun; try --cluster local, or --executor local")
 
     def submit(self, job: Job, order: Order) -> SlurmHandle:
-        """Puts the job into the queue.
+        """Put the job into the queue.
 
         Raises:
             UserError: Slurm refuses.
@@ -76,7 +77,7 @@ class SlurmExecutor:
             ) from None
 
     def close(self) -> None:
-        """Jobs that are at work stay so."""
+        """Do nothing: jobs that are at work stay so."""
 
 
 class SlurmHandle:
@@ -86,18 +87,18 @@ class SlurmHandle:
         self.job = job
 
     def ended(self) -> bool:
-        """Whether the job is over."""
+        """Tell whether the job is over."""
         return bool(self.job.done())
 
-    def error(self) -> str | None:
-        """What broke it."""
+    def end(self) -> End:
+        """Return how it ended."""
         try:
-            self.job.result()
+            return cast(End, self.job.result())
         except Exception as error:  # of submitit, or of the worker
-            return f"{str(error).strip().splitlines()[-1]} (see {self.job.paths.stderr})"
-        return None
+            why = f"{str(error).strip().splitlines()[-1]} (see {self.job.paths.stderr})"
+            return End("failed", why, broken=True)
 
     def kill(self) -> None:
-        """Cancels the job."""
+        """Cancel the job."""
         with suppress(Exception):  # it may be over
             self.job.cancel()

@@ -1,7 +1,7 @@
-"""Brings the trials of a study to their end, as runs of the store.
+"""Bring the trials of a study to their end, as runs of the store.
 
-A trial is claimed by a lease beside those of runs, whatever the study's storage is: of several workers, on any hosts
-that share the store, one has it, and when that one dies another goes on with the same trial. What was decided stands
+Who works on a trial holds its lock beside the studies, whatever the study's storage is: of several workers, on any
+hosts that share the store, one has the trial, and when that one dies another goes on with it. What was decided stands
 in the study, what was trained in the run's folder; a worker keeps nothing that matters.
 """
 
@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dupl.errors import RunError, UserError
+from dupl.errors import Held, RunError, UserError
 from dupl.execute.executor import Executor
 from dupl.execute.job import Job, plan_jobs, write_configs
-from dupl.execute.scheduler import Rules, Schedule, Signals
-from dupl.execute.trial import Attempt, News
+from dupl.execute.scheduler import Rules
+from dupl.execute.signals import Signals
+from dupl.execute.trial import Attempt, Bench, News
+from dupl.lock import hold
 from dupl.plans.plan import PlannedRun
 from dupl.plans.space import grid
-from dupl.plans.study import STATES, open_study
+from dupl.plans.study import FOLDER, STATES, open_study
 from dupl.plans.sweep import Sweep
-from dupl.runs.lease import Lease, Leases
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -34,51 +35,54 @@ if TYPE_CHECKING:
 Plan = Callable[[PlannedRun, Path | None], Job]
 
 
-def lease_name(study: str, number: int) -> str:
-    """Under which a trial is claimed."""
-    return f"{study}-{number:05d}"
+@contextmanager
+def hold_trial(root: str | Path, study: str, number: int | None, ttl: float) -> Iterator[None]:
+    """Keep other workers from a trial meanwhile; from the whole study where the number is None.
+
+    Raises:
+        Held: Another one is at work on it.
+    """
+    name, what = (f".{study}.lock", "this study") if number is None else (f".{study}-{number:05d}.lock", "this trial")
+    with hold(Path(root) / FOLDER, lambda _: None, ttl, name=name, what=what):
+        yield
 
 
 def prepare(sweep: Sweep, study: Study, root: str | Path, count: int, ttl: float) -> None:
-    """Puts as many trials into the study as there are to be, the points to start from first.
+    """Put as many trials into the study as there are to be, the points to start from first.
 
-    One caller at a time does so, and one that was killed in the middle is made good by the next.
+    One caller at a time does so, and the next repairs what one that was killed in the middle left.
 
     Args:
         sweep: Of which.
         study: Its study.
         root: The store.
         count: Trials in all; those that broke a constraint do not count.
-        ttl: Seconds after which another caller is taken for dead.
+        ttl: Seconds after which another caller counts as dead.
     """
-    leases = Leases(root)
-    while (lease := _take(leases, study.study_name, ttl)) is None:
-        time.sleep(0.1)
-    try:
-        have = study.get_trials(deepcopy=False)
-        drawn = sum("again" not in trial.user_attrs for trial in have)  # not in another's place
-        broke = sum(trial.state.is_finished() and any(trial.user_attrs.get("violation", ())) for trial in have)
-        points = list(sweep.start_from)
-        if sweep.sampler["type"] == "grid":
-            points += [p for p in grid(sweep.space, sweep.sampler["points"]) if p not in points]
-            more = min(count, len(points)) - drawn
-        else:
-            more = count - (len(have) - broke)
-        for i in range(drawn, drawn + more):
-            study.enqueue_trial(points[i] if i < len(points) else {})
-    finally:
-        lease.end("finished")
+    while True:
+        try:
+            with hold_trial(root, study.study_name, None, ttl):
+                return _enqueue(sweep, study, count)
+        except Held:
+            time.sleep(0.1)
 
 
-def _take(leases: Leases, name: str, ttl: float) -> Lease | None:
-    """A lease that nobody holds, or whose holder is dead."""
-    last = leases.last(name)
-    over = last.digest if last is not None and last.held and leases.stale(name, last) else ""
-    return leases.take(name, uuid.uuid4().hex, "", ttl, over)
+def _enqueue(sweep: Sweep, study: Study, count: int) -> None:
+    have = study.get_trials(deepcopy=False)
+    drawn = sum("again" not in trial.user_attrs for trial in have)  # not in another's place
+    broke = sum(trial.state.is_finished() and any(trial.user_attrs.get("violation", ())) for trial in have)
+    points = list(sweep.start_from)
+    if sweep.sampler["type"] == "grid":
+        points += [p for p in grid(sweep.space, sweep.sampler["points"]) if p not in points]
+        more = min(count, len(points)) - drawn
+    else:
+        more = count - (len(have) - broke)
+    for i in range(drawn, drawn + more):
+        study.enqueue_trial(points[i] if i < len(points) else {})
 
 
 class Worker:
-    """Takes one trial after another, until the study has none left or it is told to halt.
+    """Take one trial after another, until the study has none left or the worker is told to halt.
 
     Args:
         sweep: Of which.
@@ -102,52 +106,43 @@ class Worker:
         tell: Callable[[News], None] = lambda _: None,
         plan: Plan | None = None,
     ) -> None:
-        self.sweep, self.storage, self.root, self.executor = sweep, storage, Path(root), executor
-        self.rules = replace(rules, max_failed=1.0)
-        self.halt, self.tell, self.plan = halt, tell, plan or self._plan
-        self.study = open_study(sweep, storage)
-        self.leases = Leases(root)
-        self.schedule: Schedule | None = None
+        study, rules = open_study(sweep, storage), replace(rules, max_failed=1.0)
+        self.bench = Bench(sweep, study, storage, Path(root), executor, rules, halt, tell, plan or self._plan)
 
     def _plan(self, run: PlannedRun, found: Path | None) -> Job:
-        write_configs([run], self.root)
+        bench = self.bench
+        write_configs([run], bench.root)
         places = {run.fingerprint: found} if found is not None else None
-        job = plan_jobs([run], self.root, processes=max(1, self.executor.gpus), found=places)[0]
-        return replace(job, env={"DUPL_PLAN": self.sweep.study, "DUPL_ROW": run.row})
+        job = plan_jobs([run], bench.root, processes=max(1, bench.executor.gpus), found=places)[0]
+        return replace(job, env={"DUPL_PLAN": bench.sweep.study, "DUPL_ROW": run.row})
 
     def run(self) -> None:
-        """Works. Trials that others have are waited for, as they may be left behind."""
-        while not self.halt.is_set():
-            open_ones = self._open()
-            if not open_ones:
-                return
-            for trial in open_ones:
-                if self.halt.is_set():
+        """Work. Trials that others have are waited for, as they may be left behind."""
+        halt, rules = self.bench.halt, self.bench.rules
+        while not halt.is_set() and (unfinished := self._unfinished()):
+            for trial in unfinished:
+                if halt.is_set():
                     return
-                if (
-                    lease := _take(self.leases, lease_name(self.study.study_name, trial.number), self.rules.ttl)
-                ) is None:
+                try:
+                    with hold_trial(self.bench.root, self.bench.study.study_name, trial.number, rules.ttl):
+                        Attempt(self.bench, trial.number).run()
+                        break
+                except Held:
                     continue
-                self._carry_out(trial.number, lease)
-                break
             else:
-                self.halt.wait(self.rules.poll)
+                halt.wait(rules.poll)
 
-    def _open(self) -> list[FrozenTrial]:
-        """Trials that have not ended, those begun first."""
+    def _unfinished(self) -> list[FrozenTrial]:
+        """Return the trials that have not ended, those begun first."""
         from optuna.trial import TrialState
 
-        found = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING))
+        found = self.bench.study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING))
         return sorted(found, key=lambda trial: (trial.state != TrialState.RUNNING, trial.number))
 
-    def _carry_out(self, number: int, lease: Lease) -> None:
-        """Brings one trial to its end under its lease."""
-        try:
-            ended = Attempt(self, number, lease).run()
-            lease.end("finished" if ended else "interrupted")
-        except BaseException:
-            lease.end("interrupted")
-            raise
+    def kill(self) -> None:
+        """Kill the run at work."""
+        if (scheduler := self.bench.scheduler) is not None:
+            scheduler.kill()
 
 
 def carry_out(
@@ -160,7 +155,7 @@ def carry_out(
     plan: Plan | None = None,
     max_failed: int | None = None,
 ) -> str | None:
-    """Works on a study that is prepared, with one worker for each executor, until all its trials have ended.
+    """Work on a study that is prepared, with one worker for each executor, until all its trials have ended.
 
     The first SIGINT or SIGTERM saves what runs, the second kills it; either way the trials can be gone on with.
 
@@ -207,8 +202,7 @@ def carry_out(
                 halt.set()
             if signals.count > 1:
                 for worker in workers:
-                    if worker.schedule is not None:
-                        worker.schedule.kill()
+                    worker.kill()
             time.sleep(min(0.2, rules.poll))
         stopped = signals.count > 0
     for error in errors:
@@ -221,6 +215,6 @@ def carry_out(
 
 
 def counts(study: Study) -> dict[str, int]:
-    """How many trials are in which state."""
+    """Count the trials in each state."""
     states = [STATES[trial.state.name] for trial in study.get_trials(deepcopy=False)]
     return {state: states.count(state) for state in STATES.values() if state in states}

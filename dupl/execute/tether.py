@@ -1,6 +1,6 @@
-"""``python -IS tether.py COMMAND ...``: becomes the command, and is killed when its parent dies.
+"""Become a command, and be killed when the parent dies: ``python -IS tether.py COMMAND ...``.
 
-So no training outlives the worker that renews its lease. On Linux; elsewhere it only becomes the command.
+So no training outlives the worker that looks after it. On Linux; elsewhere it only becomes the command.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Runs the command line's command in this process."""
+    """Run the command of the command line in this process."""
     parent = os.getppid()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
+        if os.getppid() != parent:  # it died before it could be asked
             sys.exit(1)
     try:
         os.execvp(sys.argv[1], sys.argv[1:])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from dupl.execute.eta import Course
-from dupl.execute.scheduler import Progress
+from dupl.execute.progress import Progress
 
 EVERY = 5.0  # seconds between two estimates
 ORDER = ("running", "queued", "elsewhere", "failed", "interrupted", "waiting", "finished")  # as they are shown

@@ -1,29 +1,32 @@
-"""One trial, from its point to its end: a run of the store whose evaluations are told to the study."""
+"""Bring one trial from its point to its end: a run of the store whose evaluations are told to the study."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl.errors import UserError
-from dupl.execute.scheduler import Progress, Schedule
+from dupl.execute.executor import Executor
+from dupl.execute.job import Job
+from dupl.execute.progress import Progress
+from dupl.execute.scheduler import Rules, Scheduler
 from dupl.plans.plan import PlannedRun
 from dupl.plans.samplers import make_sampler
 from dupl.plans.space import Params, suggest
-from dupl.plans.sweep import HOURS
+from dupl.plans.sweep import HOURS, Sweep
 from dupl.plans.wilcoxon import AT
 from dupl.runs.evaluation import trained_evaluations
-from dupl.runs.lease import Lease
 from dupl.runs.run import Run
 from dupl.runs.store import RunStore
 
 if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial, Trial
-
-    from dupl.execute.sweep import Worker
 
 REDRAWS = 50  # of a point that breaks a constraint
 
@@ -47,26 +50,57 @@ class News:
         return f"trial {self.number} {self.what}" + (f": {self.text}" if self.text else "")
 
 
-class Attempt:
-    """One worker's work on one trial."""
+@dataclass
+class Bench:
+    """What a worker on a study has at hand for each of its trials.
 
-    def __init__(self, worker: Worker, number: int, lease: Lease) -> None:
-        self.worker, self.number, self.lease = worker, number, lease
-        self.sweep, self.study, self.storage = worker.sweep, worker.study, worker.storage
+    Attributes:
+        sweep, study, storage: Of which.
+        root: The store.
+        executor: A place for one run at a time.
+        rules: Of its runs.
+        halt: Set, the worker saves what runs and ends.
+        tell: Called with everything that happens.
+        plan: The job of a run, given the folder it has in the store, if any.
+        scheduler: Of the run at work; None between two.
+    """
+
+    sweep: Sweep
+    study: Study
+    storage: BaseStorage
+    root: Path
+    executor: Executor
+    rules: Rules
+    halt: threading.Event
+    tell: Callable[[News], None]
+    plan: Callable[[PlannedRun, Path | None], Job]
+    scheduler: Scheduler | None = None
+
+
+class Attempt:
+    """The work on one trial, whose lock the caller holds.
+
+    Args:
+        bench: Of the worker.
+        number: Of the trial.
+    """
+
+    def __init__(self, bench: Bench, number: int) -> None:
+        self.bench, self.number = bench, number
+        self.sweep, self.study, self.storage = bench.sweep, bench.study, bench.storage
         study_id = self.storage.get_study_id_from_name(self.study.study_name)
         self.id = self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
-        self.schedule: Schedule | None = None
         self.drawn: Trial | None = None
         self.reported: set[int] = set()
         self.fresh = False  # whether there is an evaluation that the pruner has not seen
         self.why = ""  # the run is to stop
 
     def run(self) -> bool:
-        """Whether the trial has ended."""
+        """Work on the trial; return whether it has ended."""
         from optuna.trial import TrialState
 
         trial = self.trial()
-        if trial.state.is_finished():  # between the look and the lease
+        if trial.state.is_finished():  # between the look and the lock
             return True
         if trial.state == TrialState.WAITING:
             self.storage.set_trial_state_values(self.id, TrialState.RUNNING)
@@ -86,7 +120,7 @@ class Attempt:
         return self._train(planned, resumed="run" in trial.user_attrs)
 
     def trial(self) -> FrozenTrial:
-        """As it stands in the study."""
+        """Return the trial as it stands in the study."""
         return self.storage.get_trial(self.id)
 
     def _draw(self) -> Params:
@@ -101,7 +135,7 @@ class Attempt:
             self.storage.set_trial_user_attr(self.id, key, value)
 
     def _refuse(self, planned: PlannedRun, broken: Sequence[float]) -> bool:
-        """Ends a trial that breaks a constraint, and has another one drawn in its place."""
+        """End a trial that breaks a constraint, and have another one drawn in its place."""
         facts = self.trial().user_attrs
         again = facts.get("again", [])
         self._note(violation=list(broken), run=planned.fingerprint)
@@ -113,22 +147,20 @@ class Attempt:
         return self._end("pruned", f"not run: it breaks {', '.join(texts)}")
 
     def _train(self, planned: PlannedRun, resumed: bool) -> bool:
-        stored = RunStore(self.worker.root).find(planned.fingerprint)
-        job = self.worker.plan(planned, stored.path if stored is not None else None)
+        stored = RunStore(self.bench.root).find(planned.fingerprint)
+        job = self.bench.plan(planned, stored.path if stored is not None else None)
         cached = stored is not None and job.todo(stored.path) is None
         facts: dict[str, Any] = {"run": planned.fingerprint, "folder": job.folder}
         self._note(**facts, **({"cached": True} if cached and not resumed else {}))
         what = "resumed" if resumed or (stored is not None and not cached) else "started"
         self._say(what, planned.row + (", trained before" if cached else ""))
-        self.schedule = Schedule([job], self.worker.executor, self.worker.rules, self._look)
-        self.worker.schedule = self.schedule
+        scheduler = Scheduler([job], self.bench.executor, self.bench.rules, self._look)
+        self.bench.scheduler = scheduler
         try:
-            self.schedule.run()
+            scheduler.run()
         finally:
-            self.worker.schedule = None
-        progress = self.schedule.progress[0]
-        if self.why == "lost" or not self.lease.keep():
-            return False
+            self.bench.scheduler = None
+        progress = scheduler.progress[0]
         if progress.state == "finished":
             return self._complete(progress)
         if progress.state == "failed":
@@ -139,24 +171,22 @@ class Attempt:
         return False
 
     def _look(self, progress: list[Progress]) -> None:
-        """What is done at every look at the run: the lease is kept, evaluations are reported, and it may be stopped."""
+        """Report evaluations at every look at the run, and stop it where that is due."""
         (p,) = progress
-        assert self.schedule is not None
+        assert self.bench.scheduler is not None
         if self.why:
             return
-        if not self.lease.keep():
-            self.why = "lost"
-        elif self.worker.halt.is_set():
+        if self.bench.halt.is_set():
             self.why = "interrupted"
         elif self._poor(p):
             self.why = "pruned"
             step = max(self.reported)
             self._note(reason=f"pruned at evaluation {step} of {self.sweep.evaluations}", prune=True)
         if self.why:
-            self.schedule.stop(self.why)
+            self.bench.scheduler.stop(self.why)
 
     def _poor(self, p: Progress) -> bool:
-        """Reports what is new, and asks the pruner once the run is in this worker's hands."""
+        """Report what is new, and ask the pruner once the run is in this worker's hands."""
         self.fresh = self._report(p.folder) or self.fresh
         if not self.fresh or p.state != "running":
             return False
@@ -166,7 +196,7 @@ class Attempt:
         return self.study.pruner.prune(self.study, self.trial())
 
     def _report(self, folder: Path) -> bool:
-        """Tells the study of evaluations that are new; whether there was one."""
+        """Tell the study of evaluations that are new; return whether there was one."""
         if len(self.sweep.goal) > 1:
             return False
         metric, new = self.sweep.goal[0][0], False
@@ -184,13 +214,13 @@ class Attempt:
         return new
 
     def _complete(self, progress: Progress) -> bool:
-        """Tells the study the goal of a finished run."""
+        """Tell the study the goal of a finished run."""
         from optuna.trial import TrialState
 
         self._report(progress.folder)
         found = trained_evaluations(progress.folder)
         last = found[-1].metrics if found else {}
-        hours = Run(progress.folder).status.seconds / 3600 * max(1, self.worker.executor.gpus)
+        hours = Run(progress.folder).status.seconds / 3600 * max(1, self.bench.executor.gpus)
         values = [hours if metric == HOURS else last.get(metric) for metric, _ in self.sweep.goal]
         for (metric, _), value in zip(self.sweep.goal, values, strict=True):
             if value is None:
@@ -206,7 +236,7 @@ class Attempt:
         return True
 
     def _end(self, state: str, reason: str, progress: Progress | None = None) -> bool:
-        """Tells the study that the trial has no value."""
+        """Tell the study that the trial has no value."""
         from optuna.trial import TrialState
 
         self._note(reason=reason)
@@ -224,4 +254,4 @@ class Attempt:
             self._note(folder=str(progress.folder), iteration=status.iteration, seconds=status.seconds)
 
     def _say(self, what: str, text: str = "") -> None:
-        self.worker.tell(News(self.number, what, text))
+        self.bench.tell(News(self.number, what, text))

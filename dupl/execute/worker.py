@@ -1,4 +1,8 @@
-"""Carries out a job under a lease, in whatever process an executor gives it."""
+"""Carry out one order: run the commands of a job, in whatever process an executor provides.
+
+The worker holds nothing. The training that it starts holds the run (`dupl.lock`); where another process holds it, the
+training ends with the exit code of `Held`, and the worker says so.
+"""
 
 from __future__ import annotations
 
@@ -10,63 +14,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from dupl import process
 from dupl.atomic import utf8
-from dupl.errors import UserError
+from dupl.errors import Held, UserError
+from dupl.execute.hang import Hung, Pulse, dump_stacks
 from dupl.execute.heartbeat import VARIABLE
 from dupl.execute.job import PLACE, TETHER, Job, Step
+from dupl.execute.order import End, Order, decode, stop_file
+from dupl.execute.outcome import COMMAND, iteration_of, settle, what_happened
+from dupl.execute.run_folder import take_folder
+from dupl.lock import LEASE, MARK, Watch, kill_stalled
 from dupl.runs import layout
-from dupl.runs.files import CorruptFile
-from dupl.runs.lease import FOLDER, TTL, Claim, Lease, Leases, Outcome
-from dupl.runs.lock import BUSY
-from dupl.runs.run import Run
 
-TICKET = "DUPL_TICKET"  # environment variable by which the processes of an order are known
-TICK = 0.25  # seconds between looks at the command, the lease and the wish to stop
-HANG = 1800.0  # seconds without a sign of life after which a command hangs
-DUMP = 10.0  # seconds that it then has to write the stacks of its threads
-BAD_INPUT = 2  # exit code of `dupl` where the user has to mend something
-
-
-@dataclass(frozen=True)
-class Order:
-    """One attempt at a job.
-
-    Attributes:
-        ticket: Its id.
-        ttl: Of its lease, in seconds.
-        over: Digest of a stale claim that it may take over.
-        parent: Process with which it ends, because nobody would look after it any more; 0 where there is none.
-        cores: That it may use; all where empty.
-        env: Environment variables for the commands.
-        grace: Seconds that a command has to stop when asked to.
-        hang: Seconds without a sign of life after which a command is killed.
-    """
-
-    ticket: str
-    ttl: float = TTL
-    over: str = ""
-    parent: int = 0
-    cores: tuple[int, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    grace: float = 600.0
-    hang: float = HANG
-
-
-@dataclass(frozen=True)
-class End:
-    """How an attempt ended."""
-
-    outcome: Outcome
-    error: str | None = None
-    hopeless: bool = False
+TICK = 0.25  # seconds between looks at the command and at the wish to stop
 
 
 class Stop:
@@ -80,11 +47,11 @@ class Stop:
         self.before: dict[int, Any] = {}
 
     def __call__(self) -> bool:
-        """Whether it is."""
+        """Tell whether it is to be stopped."""
         return self.received is not None or self.asked()
 
     def asked(self) -> bool:
-        """Whether by those who gave the order, who will know when to go on."""
+        """Tell whether those who gave the order want it, who will know when to go on."""
         return self.file.exists() or (self.parent != 0 and os.getppid() != self.parent)
 
     def __enter__(self) -> Stop:
@@ -102,89 +69,59 @@ class Stop:
         self.file.unlink(missing_ok=True)
 
 
-def stop_file(job: Job, ticket: str) -> Path:
-    """The file whose being there asks the holder of a ticket to stop."""
-    return Path(job.root) / FOLDER / job.fingerprint / f"{ticket}.stop"
-
-
-def work(job: Job, order: Order) -> None:
-    """Takes the run and brings it as far as it goes; what came of it stands in the claim and in the run's folder.
-
-    It does nothing where somebody else has the run.
-    """
+def work(job: Job, order: Order) -> End:
+    """Bring a run as far as it goes, and return how that ended; the rest stands in the run's folder."""
     with Stop(job, order) as stop:
-        leases = Leases(job.root)
-        before = leases.last(job.fingerprint)
-        folder = place_of(job, before)
-        if stop() or (lease := leases.take(job.fingerprint, order.ticket, folder, order.ttl, order.over)) is None:
-            return
-        if before is not None and before.held:
-            kill_marked(before.ticket)
-        end = End("failed", "its worker broke")
+        if stop():
+            return End("interrupted")
         try:
-            end = _bring_on(job, order, folder, lease, stop)
+            folder = take_folder(job)
+            if order.over and (killed := kill_stalled(folder, order.over)) is not None:
+                kill_marked(killed.mark)
+            return _bring_on(job, order, folder, stop)
         except (OSError, UserError) as error:
-            end = End("failed", str(error))
-        finally:
-            lease.end(end.outcome, end.error, end.hopeless)
+            return End("failed", str(error))
 
 
-def place_of(job: Job, claim: Claim | None) -> Path:
-    """The run's folder: that of the last claim, which another plan may have made, if a run is there; or a finished one.
-
-    A claim of a store that was copied or moved names a folder of the old place, which is left alone.
-    """
-    there = Path(claim.folder) if claim is not None and claim.folder else None
-    own = Path(job.folder)
-    if there and Run(there).exists() and there.resolve().is_relative_to(Path(job.root).resolve()):
-        return own if _trained(own) and not _trained(there) else there
-    return own
-
-
-def _trained(folder: Path) -> bool:
-    run = Run(folder)
-    with suppress(UserError):
-        return run.exists() and run.status.state == "finished"
-    return False
-
-
-def _bring_on(job: Job, order: Order, folder: Path, lease: Lease, stop: Stop) -> End:
-    """Carries out the steps that are not done, one after the other."""
+def _bring_on(job: Job, order: Order, folder: Path, stop: Stop) -> End:
+    """Carry out the steps that are not done, one after the other."""
     began = iteration_of(folder)
     while (step := job.todo(folder)) is not None:
         before = _bytes(folder / layout.STATUS)
         try:
-            code = _execute(step, job, order, folder, lease, stop)
+            code = _execute(step, job, order, folder, stop)
         except Hung as hung:
-            _settle(folder, "failed", str(hung))
+            settle(folder, "failed", str(hung))
             return End("failed", str(hung))
-        if code is None or not lease.keep():
-            return End("interrupted")  # the run is somebody else's now, who may be writing its status
-        if code == BAD_INPUT and any(BUSY in line for line in _said(folder)):
-            return End("interrupted")  # somebody trains it by hand, which is no failure
         if job.todo(folder) != step:
             continue
-        state, error = _what_happened(folder, step, code, spoke=_bytes(folder / layout.STATUS) != before)
+        if code == Held.code or (code != 0 and Watch()(folder) is not None):  # torchrun has no exit code of ours
+            return End("held")
+        state, error = what_happened(folder, step, code, spoke=_bytes(folder / layout.STATUS) != before)
         if stop() or state == "interrupted":
-            _settle(folder, "interrupted")
+            settle(folder, "interrupted")
             idle = not stop.asked() and iteration_of(folder) <= began
             return End("interrupted", "stopped by a signal before it got any further" if idle else None)
-        _settle(folder, "failed", error)
-        return End("failed", error, hopeless=code == BAD_INPUT)
+        settle(folder, "failed", error)
+        return End("failed", error, hopeless=code == UserError.code)
     return End("finished")
 
 
-def _execute(step: Step, job: Job, order: Order, folder: Path, lease: Lease, stop: Stop) -> int | None:
-    """Runs one command to its end, its output to the run's log; None where the lease was lost, and it was killed."""
+def _execute(step: Step, job: Job, order: Order, folder: Path, stop: Stop) -> int:
+    """Run one command to its end, its output to the run's log, and return its exit code.
+
+    Raises:
+        Hung: It gave no heartbeat for too long, and was killed.
+    """
     words = [word.replace(PLACE, str(folder)) for word in step.command]
-    env = {**os.environ, **job.env, **order.env, TICKET: order.ticket}
+    env = {**os.environ, **job.env, **order.env, MARK: order.ticket, LEASE: str(order.ttl)}
     told = None
     (folder / layout.LOG).parent.mkdir(parents=True, exist_ok=True)
-    with open(folder / layout.LOG, "ab") as log, tempfile.NamedTemporaryFile(prefix="dupl-signs-") as signs:
-        env[VARIABLE] = signs.name
-        watched = [Path(signs.name), *(folder / name for name in (layout.LOG, layout.SCALARS, layout.STATUS))]
+    with open(folder / layout.LOG, "ab") as log, tempfile.NamedTemporaryFile(prefix="dupl-heartbeat-") as heartbeat:
+        env[VARIABLE] = heartbeat.name
+        watched = [Path(heartbeat.name), *(folder / name for name in (layout.LOG, layout.SCALARS, layout.STATUS))]
         pulse = Pulse(watched, order.hang)
-        log.write(utf8(f"== {datetime.now(timezone.utc).isoformat(timespec='seconds')} {shlex.join(words)}\n"))
+        log.write(utf8(f"{COMMAND}{datetime.now(timezone.utc).isoformat(timespec='seconds')} {shlex.join(words)}\n"))
         log.flush()
         child = subprocess.Popen(
             [*TETHER, *words],
@@ -196,21 +133,20 @@ def _execute(step: Step, job: Job, order: Order, folder: Path, lease: Lease, sto
             start_new_session=True,
         )
         try:
-            while lease.keep():
+            while True:
                 if stop() and told is None:
                     child.terminate()
-                    told = lease.clock()
-                if told is not None and lease.clock() - told > order.grace:
+                    told = time.monotonic()
+                if told is not None and time.monotonic() - told > order.grace:
                     child.kill()
                 if pulse.stopped():
-                    _dump(order.ticket, folder / layout.LOG)
+                    dump_stacks(order.ticket, folder / layout.LOG)
                     raise Hung(
-                        f"no sign of life for {order.hang / 60:.3g} min: killed at iteration {iteration_of(folder)}; "
+                        f"no heartbeat for {order.hang / 60:.3g} min: killed at iteration {iteration_of(folder)}; "
                         f"{layout.LOG} has the stacks of its threads"
                     )
                 with suppress(subprocess.TimeoutExpired):
                     return child.wait(TICK)
-            return None
         finally:
             if child.poll() is None:
                 child.kill()
@@ -218,96 +154,11 @@ def _execute(step: Step, job: Job, order: Order, folder: Path, lease: Lease, sto
             kill_marked(order.ticket)
 
 
-class Hung(Exception):
-    """A command gave no sign of life for too long."""
-
-
-class Pulse:
-    """Whether a command still gets on: whether one of some files still changes.
-
-    Args:
-        files: Which; they need not be there.
-        limit: Seconds without a change that are too many; 0 is no limit.
-        clock: In seconds.
-    """
-
-    def __init__(self, files: Sequence[Path], limit: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.files, self.limit, self.clock = files, limit, clock
-        self.every = min(5.0, limit / 10)
-        self.seen, self.looked, self.age = self._look(), clock(), 0.0
-
-    def stopped(self) -> bool:
-        """Whether it does not. Time between two looks counts as a little at most, lest a machine that slept kills."""
-        now = self.clock()
-        if self.limit <= 0 or now - self.looked < self.every:
-            return False
-        found = self._look()
-        self.age = self.age + min(now - self.looked, 4 * self.every) if found == self.seen else 0.0
-        self.seen, self.looked = found, now
-        return self.age >= self.limit
-
-    def _look(self) -> list[tuple[int, int]]:
-        found = []
-        for file in self.files:
-            with suppress(OSError):
-                stat = file.stat()
-                found.append((stat.st_mtime_ns, stat.st_size))
-        return found
-
-
-def _dump(ticket: str, log: Path) -> None:
-    """Has the processes of an order write the stacks of their threads, as far as they listen to SIGUSR1."""
-    with suppress(OSError):
-        begun = size = log.stat().st_size
-        asked = [pid for pid in marked(ticket) if _catches(pid, signal.SIGUSR1)]
-        for pid in asked:
-            os.kill(pid, signal.SIGUSR1)
-        end, still = time.monotonic() + DUMP, 0
-        while asked and time.monotonic() < end and (still < 4 or size == begun):
-            time.sleep(TICK)
-            before, size = size, log.stat().st_size
-            still = still + 1 if before == size else 0
-
-
-def _catches(pid: int, number: int) -> bool:
-    """Whether a process has a handler for a signal, that would end it else."""
-    with suppress(OSError, ValueError, StopIteration):
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        caught = next(line.split()[1] for line in lines if line.startswith("SigCgt:"))
-        return bool(int(caught, 16) >> (number - 1) & 1)
-    return False
-
-
-def marked(ticket: str) -> Iterator[int]:
-    """The processes of an order on this host, where /proc tells which they are."""
-    mark = f"{TICKET}={ticket}".encode()
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):
-            if ticket and mark in environment.read_bytes().split(b"\0"):
-                yield int(environment.parent.name)
-
-
 def kill_marked(ticket: str) -> None:
-    """Kills what is left on this host of the processes of an order."""
-    for pid in marked(ticket):
+    """Kill what is left on this host of the processes of an order."""
+    for pid in process.marked(MARK, ticket):
         with suppress(OSError):
             os.kill(pid, signal.SIGKILL)
-
-
-def iteration_of(folder: Path) -> int:
-    """Iterations that a run has behind it and would not repeat."""
-    run = Run(folder)
-    with suppress(CorruptFile):
-        return run.status.iteration if run.exists() else 0
-    return 0
-
-
-def _settle(folder: Path, state: str, error: str | None = None) -> None:
-    """Says in the status what became of a run whose process could not say so itself."""
-    run = Run(folder)
-    with suppress(CorruptFile):
-        if run.exists() and run.status.state in ("created", "running"):
-            run.update(state=state, error=error)
 
 
 def _bytes(file: Path) -> bytes | None:
@@ -316,49 +167,12 @@ def _bytes(file: Path) -> bytes | None:
     return None
 
 
-def _what_happened(folder: Path, step: Step, code: int, spoke: bool) -> tuple[str, str]:
-    """The state of a run whose command left its step undone, and why it did, in one line.
-
-    Args:
-        folder: Of the run.
-        step: What was undone.
-        code: The command's.
-        spoke: Whether it changed the status, which else is that of an attempt before.
-    """
-    run, status = Run(folder), None
-    with suppress(CorruptFile):
-        status = run.status if spoke and run.exists() else None
-    state = status.state if status else "created"
-    if status and state == "failed" and status.error:
-        return state, status.error
-    if code == 0:
-        lacking = "no finished run" if step.protocol == "train" else f"no {', '.join(step.metrics)} ({step.protocol})"
-        return state, f"the command ended without an error, but left {lacking}"
-    if code < 0:
-        name = signal.Signals(-code).name
-        return state, f"killed by {name}" + (": out of memory?" if name == "SIGKILL" else "")
-    said = _said(folder)[-1:] or ["nothing said"]
-    return state, f"{said[0].removeprefix('dupl: ')} (exit code {code})"
-
-
-def _said(folder: Path) -> list[str]:
-    """The last lines that the last command wrote to the run's log."""
-    lines = (folder / layout.LOG).read_text(errors="replace").splitlines()[-50:]
-    begun = max((i for i, line in enumerate(lines) if line.startswith("== ")), default=-1)
-    return [line.strip() for line in lines[begun + 1 :] if line.strip()]
-
-
-def encode(job: Job, order: Order) -> str:
-    """Job and order as one word of a command line."""
-    return json.dumps([asdict(job), asdict(order)])
-
-
 def main() -> None:
-    """``python -m dupl.execute.worker ORDER``."""
-    job, order = json.loads(sys.argv[1])
-    if order["cores"] and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, order["cores"])
-    work(Job.of(job), Order(**order))
+    """Carry out ``python -m dupl.execute.worker ORDER``, and print how it ended."""
+    job, order = decode(sys.argv[1])
+    if order.cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, order.cores)
+    print(json.dumps(asdict(work(job, order))), flush=True)
 
 
 if __name__ == "__main__":

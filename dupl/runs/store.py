@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl.errors import UserError
+from dupl.lock import Watch, hold
 from dupl.runs import frames, layout, ledger
 from dupl.runs.evaluation import Skipped
-from dupl.runs.lease import FOLDER, TTL, Leases
-from dupl.runs.lock import Watch, hold
-from dupl.runs.process import at_work, exists
+from dupl.runs.process import at_work
 from dupl.runs.status import ACTIVE
 from dupl.runs.stored_run import StoredRun, open_run
 
@@ -186,14 +184,10 @@ class RunStore:
             return f"process {now.status.pid} is at work on it"
         if who := Watch()(path):
             return f"{who} holds it"
-        leases = _leases(path)
-        claim = leases.last(stored.fingerprint) if leases is not None else None
-        if claim is not None and claim.held and (claim.host != socket.gethostname() or exists(claim.pid)):
-            return f"a worker on {claim.host or 'some host'} holds it"
         return None
 
     def remove(self, stored: StoredRun) -> None:
-        """Remove the folder of a run that no process is at work on, under its lease where the store has leases.
+        """Remove the folder of a run that no process is at work on, under its lock.
 
         The folder is first moved as a whole, so that an interrupted removal leaves no half of a run; what it leaves is
         deleted by the next one.
@@ -206,28 +200,11 @@ class RunStore:
             raise UserError(f"{stored.path} is kept: {reason}")
         trash = self.root / TRASH
         gone = trash / f"{stored.path.name}-{uuid.uuid4().hex}"
-        lease, leases = None, _leases(stored.path)
-        if leases is not None:
-            last = leases.last(stored.fingerprint)
-            over = last.digest if last is not None and last.held else ""
-            lease = leases.take(stored.fingerprint, uuid.uuid4().hex, stored.path.resolve(), TTL, over)
-            if lease is None:
-                raise UserError(f"{stored.path} is kept: a worker just took it")
-        try:
-            with hold(stored.path):
-                trash.mkdir(exist_ok=True)
-                os.rename(stored.path, gone)
-        finally:
-            if lease is not None:
-                lease.end("interrupted")
+        with hold(stored.path):
+            trash.mkdir(exist_ok=True)
+            os.rename(stored.path, gone)
         shutil.rmtree(gone)
         shutil.rmtree(trash, ignore_errors=True)
-
-
-def _leases(path: Path) -> Leases | None:
-    """Return the leases on the runs of the store that a folder lies in; None where there were never any."""
-    root = next((parent for parent in path.resolve().parents if (parent / FOLDER).is_dir()), None)
-    return None if root is None else Leases(root)
 
 
 def _folders(folder: str, skipped: dict[Path, str], seen: set[str]) -> Iterator[str]:

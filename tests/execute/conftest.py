@@ -11,10 +11,11 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+import psutil
 import pytest
 
 from dupl.execute.job import Job, Step, config_file
-from dupl.runs.lease import Leases
+from dupl.lock import Watch
 from dupl.runs.run import Run
 
 HERE = Path(__file__).parent
@@ -25,7 +26,6 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root, self.journal = root, root / ".plans" / "journal"
-        self.leases = Leases(root)
         self.started: list[subprocess.Popen] = []
 
     def job(self, name: str, evaluate: bool = False, **settings) -> Job:
@@ -48,8 +48,14 @@ class Store:
     def status(self, name: str):
         return Run(self.root / f"toy-{name}").status
 
-    def outcomes(self, name: str) -> list:
-        return [claim.outcome for claim in self.leases.claims(name)]
+    def holder(self, name: str):
+        """The process that trains a run now; None where none does."""
+        sight = Watch()(self.root / f"toy-{name}")
+        return sight.holder if sight is not None else None
+
+    def worker(self, name: str) -> int:
+        """The worker that looks after the training of a run."""
+        return psutil.Process(self.holder(name).pid).ppid()
 
     def start(self, jobs: list[Job], kind: str = "local", **rules) -> subprocess.Popen:
         """A scheduler at work on jobs, in a process of its own."""

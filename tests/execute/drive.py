@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dupl.execute.job import Job
-from dupl.execute.scheduler import Rules, Schedule
+from dupl.execute.scheduler import Rules, Scheduler
 
 
 def executor(kind: str, root: Path):
@@ -27,8 +27,10 @@ if __name__ == "__main__":
     file, kind = Path(sys.argv[1]), sys.argv[2]
     jobs = [Job.of(values) for values in json.loads(file.read_text())]
     rules = replace(Rules(poll=0.1, grace=20.0), **json.loads(sys.argv[3] if len(sys.argv) > 3 else "{}"))
-    schedule = Schedule(jobs, executor(kind, file.parent), rules)
+    scheduler = Scheduler(jobs, executor(kind, file.parent), rules)
     print("ready", flush=True)
-    why = schedule.run()
-    states = {p.job.fingerprint: [p.state, p.begun, p.errors] for p in schedule.progress}
+    why = scheduler.run()
+    states = {
+        p.job.fingerprint: [p.state, p.begun, p.errors, [end.outcome for end in p.ends]] for p in scheduler.progress
+    }
     print(json.dumps({"why": why, "states": states}))

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from dupl.errors import UserError
-from dupl.execute.worker import Order
+from dupl.execute.order import Order
 
 pytest.importorskip("submitit", reason='submitit is not installed: pip install ".[slurm]"')
 
@@ -19,14 +19,14 @@ class TestSubmitit:
             store.job("c", crash_at=1, crashes=9),
         ]
         said = helpers["told"](store.start(jobs, "slurm", retries=1, max_failed=0.5), timeout=120)
-        assert {name: state for name, (state, _, _) in said["states"].items()} == {
+        assert {name: state for name, (state, *_) in said["states"].items()} == {
             "a": "finished",
             "b": "finished",
             "c": "failed",
         }
         assert said["states"]["c"][2] == ["said before it died (exit code 1)"] * 2
         assert store.times()["a eval"] == store.times()["b crash"] == 1
-        assert store.outcomes("b") == ["failed", "finished"]
+        assert said["states"]["b"][3] == ["failed", "finished"]
         assert (store.root / ".slurm").is_dir()
 
     @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
@@ -37,9 +37,8 @@ class TestSubmitit:
         loop.kill()
         loop.wait()
         said = helpers["told"](store.start(jobs), timeout=120)
-        assert {state for state, _, _ in said["states"].values()} == {"finished"}
+        assert {state for state, *_ in said["states"].values()} == {"finished"}
         assert store.times() == {f"{name} {i}": 1 for name in "ab" for i in range(1, 61)}
-        helpers["until"](lambda: store.outcomes("a") == ["finished"])  # which its worker notes after the run's end
 
     @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
     def test_ctrl_c(self, store, helpers):
@@ -47,8 +46,9 @@ class TestSubmitit:
         loop = store.start([job], "slurm")
         helpers["until"](lambda: "a 2" in store.lines(), timeout=60)
         loop.terminate()
-        assert helpers["told"](loop)["why"] == "interrupted"
-        assert (store.status("a").state, store.outcomes("a")) == ("interrupted", ["interrupted"])
+        said = helpers["told"](loop)
+        assert said["why"] == "interrupted"
+        assert (store.status("a").state, said["states"]["a"][3]) == ("interrupted", ["interrupted"])
         time.sleep(0.3)
         assert len(store.lines()) == store.status("a").iteration
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from dupl.execute.job import TETHER, Step, train_command
-from dupl.execute.worker import Order, encode, kill_marked, stop_file, work
+from dupl.execute.order import End, Order, encode, stop_file
+from dupl.execute.worker import kill_marked, work
+from dupl.lock import Watch, hold
 from dupl.runs.layout import LOG
 from dupl.runs.run import Run
 
@@ -20,15 +22,22 @@ needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and
 def start(job, **order) -> subprocess.Popen:
     """A worker in a process of its own."""
     words = [sys.executable, "-m", "dupl.execute.worker", encode(job, Order(**{"ticket": "t", **order}))]
-    return subprocess.Popen(words, start_new_session=True)
+    return subprocess.Popen(words, start_new_session=True, stdout=subprocess.PIPE, text=True)
+
+
+def answer(worker: subprocess.Popen) -> End:
+    """What a worker says at its end."""
+    said = worker.communicate(timeout=20)[0]
+    assert worker.returncode == 0
+    return End(**json.loads(said))
 
 
 class TestWork:
     def test_a_job_is_brought_to_its_end(self, store):
         job = store.job("a", evaluate=True)
-        work(job, Order("t"))
+        end = work(job, Order("t"))
         assert store.lines() == ["a 1", "a 2", "a 3", "a eval"]
-        assert (store.status("a").state, store.outcomes("a")) == ("finished", ["finished"])
+        assert (store.status("a").state, end) == ("finished", End("finished"))
         assert job.todo(Path(job.folder)) is None
         log = (store.root / "toy-a" / LOG).read_text()
         assert log.count("== 2") == 2
@@ -53,12 +62,12 @@ class TestWork:
 
     def test_a_held_run_is_left_alone(self, store):
         job = store.job("a")
-        store.leases.take("a", "somebody", "f", 60)
-        work(job, Order("t"))
+        with hold(job.folder):
+            assert work(job, Order("t")) == End("held")
         assert store.lines() == []
-        assert store.outcomes("a") == [None]
+        assert not Run(job.folder).exists()
 
-    def test_it_goes_where_the_last_claim_says_that_the_run_is(self, store):
+    def test_it_goes_where_the_run_is_whatever_a_plan_calls_it(self, store):
         job = store.job("a", crash_at=2, crashes=1)
         work(job, Order("t"))
         elsewhere = replace(job, folder=str(store.root / "another-plans-name-for-it"))
@@ -75,16 +84,12 @@ class TestWork:
 
 
 class TestFailing:
-    def claim(self, store, job):
-        work(job, Order("t"))
-        return store.leases.last(job.fingerprint)
-
     def test_a_run_that_says_why(self, store):
         script = "from dupl.runs.run import Run; import sys; r = Run.create(sys.argv[1], '', 'a', [], 0)"
         fail = f"{script}; r.update(state='failed', error='RunError: L_seg is NaN'); sys.exit(1)"
         job = replace(store.job("a"), steps=(Step((sys.executable, "-c", fail, "{folder}")),))
-        claim = self.claim(store, job)
-        assert (claim.outcome, claim.error, claim.hopeless) == ("failed", "RunError: L_seg is NaN", False)
+        end = work(job, Order("t"))
+        assert (end.outcome, end.error, end.hopeless) == ("failed", "RunError: L_seg is NaN", False)
 
     @pytest.mark.parametrize(
         ("before", "code"), [(dict(state="interrupted"), 2), (dict(state="failed", error="L_seg is NaN"), 1)]
@@ -93,21 +98,21 @@ class TestFailing:
         job = store.job("a")
         Run.create(job.folder, "", "a", [], 0).update(**before)
         say = f"import sys; print('dupl: no folder /data'); sys.exit({code})"
-        claim = self.claim(store, replace(job, steps=(Step((sys.executable, "-c", say)),)))
-        assert (claim.outcome, claim.error) == ("failed", f"no folder /data (exit code {code})")
-        assert claim.hopeless == (code == 2)
+        end = work(replace(job, steps=(Step((sys.executable, "-c", say)),)), Order("t"))
+        assert (end.outcome, end.error) == ("failed", f"no folder /data (exit code {code})")
+        assert end.hopeless == (code == 2)
 
     @pytest.mark.parametrize(("code", "hopeless"), [(1, False), (2, True)])
     def test_one_that_says_it_on_its_last_line(self, store, code, hopeless):
-        claim = self.claim(store, store.job("a", crash_at=2, crashes=1, code=code))
+        end = work(store.job("a", crash_at=2, crashes=1, code=code), Order("t"))
         said = f"said before it died (exit code {code})"
-        assert (claim.outcome, claim.error, claim.hopeless) == ("failed", said, hopeless)
+        assert (end.outcome, end.error, end.hopeless) == ("failed", said, hopeless)
         assert (store.status("a").state, store.status("a").error) == ("failed", said)
 
     def test_one_that_is_killed(self, store):
-        claim = self.claim(store, store.job("a", crash_at=2, crashes=1, kill=True))
-        assert claim.error == "killed by SIGKILL: out of memory?"
-        assert (store.status("a").state, store.status("a").error) == ("failed", claim.error)
+        end = work(store.job("a", crash_at=2, crashes=1, kill=True), Order("t"))
+        assert end.error == "killed by SIGKILL: out of memory?"
+        assert (store.status("a").state, store.status("a").error) == ("failed", end.error)
 
     @pytest.mark.parametrize(
         ("words", "error"),
@@ -118,18 +123,18 @@ class TestFailing:
     )
     def test_one_that_leaves_nothing(self, store, words, error):
         job = replace(store.job("a"), steps=(Step((sys.executable, *words)),))
-        assert self.claim(store, job).error == error
+        assert work(job, Order("t")).error == error
 
     def test_an_evaluation_without_the_metric_of_the_plan(self, store):
         job = store.job("a", evaluate=True)
         job = replace(job, steps=(job.steps[0], replace(job.steps[1], metrics=("seg/best/mIoU", "cam/best/mIoU"))))
         error = "the command ended without an error, but left no seg/best/mIoU, cam/best/mIoU (final)"
-        assert self.claim(store, job).error == error
+        assert work(job, Order("t")).error == error
         assert store.status("a").state == "finished"
 
     def test_a_command_that_is_not_there(self, store):
         job = replace(store.job("a"), steps=(Step(("/no/such/program",)),))
-        assert self.claim(store, job).error == "/no/such/program: No such file or directory (exit code 1)"
+        assert work(job, Order("t")).error == "/no/such/program: No such file or directory (exit code 1)"
 
 
 @needs_proc
@@ -142,7 +147,6 @@ class TestStopping:
         status = store.status("a")
         assert status.state == "interrupted"
         assert 2 <= status.iteration < 400
-        assert store.outcomes("a") == ["interrupted"]
         before = len(store.lines())
         assert before == status.iteration
         config = Path(job.steps[0].command[2])
@@ -155,25 +159,22 @@ class TestStopping:
         worker = start(job)
         self.begun(store, helpers)
         stop_file(job, "t").touch()
-        assert worker.wait(20) == 0
+        assert answer(worker) == End("interrupted")
         assert not stop_file(job, "t").exists()
-        assert store.leases.last("a").error is None
         self.proves_resumable(store, job)
 
     def test_before_it_begins(self, store):
         job = store.job("a")
-        stop_file(job, "t").parent.mkdir(parents=True)
         stop_file(job, "t").touch()
         work(job, Order("t"))
-        assert (store.lines(), store.outcomes("a")) == ([], [])
+        assert (store.lines(), Path(job.folder).exists()) == ([], False)
 
     def test_by_a_signal(self, store, helpers):
         job = store.job("a", iterations=400, pace=0.05)
         worker = start(job)
         self.begun(store, helpers)
         worker.send_signal(signal.SIGUSR2)
-        assert worker.wait(20) == 0
-        assert store.leases.last("a").error is None
+        assert answer(worker) == End("interrupted")
         self.proves_resumable(store, job)
 
     def test_a_signal_before_the_first_iteration_counts_as_a_failure(self, store, helpers):
@@ -181,9 +182,7 @@ class TestStopping:
         worker = start(job, grace=0.1)
         helpers["until"](lambda: Run(job.folder).exists())
         worker.send_signal(signal.SIGTERM)
-        worker.wait(20)
-        claim = store.leases.last("a")
-        assert (claim.outcome, claim.error) == ("interrupted", "stopped by a signal before it got any further")
+        assert answer(worker) == End("interrupted", "stopped by a signal before it got any further")
 
     def test_when_its_parent_dies(self, store, helpers):
         job = store.job("a", iterations=400, pace=0.05)
@@ -199,7 +198,7 @@ class TestStopping:
         self.begun(store, helpers)
         parent.kill()
         parent.communicate()
-        helpers["until"](lambda: store.outcomes("a") == ["interrupted"])
+        helpers["until"](lambda: store.status("a").state == "interrupted")
         self.proves_resumable(store, job)
 
     def test_one_that_does_not_stop_in_time_is_killed(self, store, helpers):
@@ -208,8 +207,7 @@ class TestStopping:
         worker = start(job, grace=0.5)
         helpers["until"](lambda: "deaf\n" in Path(job.folder, LOG).read_text() if Path(job.folder, LOG).exists() else 0)
         stop_file(job, "t").touch()
-        worker.wait(20)
-        assert store.outcomes("a") == ["interrupted"]
+        assert answer(worker).outcome == "interrupted"
         assert helpers["marked"]("t") == []
 
 
@@ -232,11 +230,13 @@ class TestDying:
         for pid in left:  # the machine sleeps, so to say
             os.kill(pid, signal.SIGSTOP)
         before = len(store.lines())
-        work(job, Order("second", over=store.leases.last("a").digest))
+        sight = Watch()(job.folder)
+        assert sight.holder.mark == "t"
+        assert work(job, Order("first")) == End("held"), "nobody said that it stands still"
+        assert work(job, Order("second", over=sight.token)) == End("finished")
         assert helpers["marked"]("t") == []
         os.kill(worker.pid, signal.SIGCONT)
-        assert worker.wait(20) == 0
-        assert store.outcomes("a") == [None, "finished"]
+        assert answer(worker) == End("finished"), "which it finds done"
         lines = store.lines()
         assert lines[before - 1 :][-1] == "a 8"
         assert max(store.times().values()) <= 2  # the one that had been begun

@@ -1,5 +1,6 @@
 """A trainer in twenty lines: it writes a run folder, and fails, dies, hangs or dawdles as its config tells it."""
 
+import atexit
 import faulthandler
 import os
 import runpy
@@ -8,7 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from dupl.execute.heartbeat import sign
+from dupl.errors import Held
+from dupl.execute.heartbeat import beat
+from dupl.lock import hold
 from dupl.runs.run import Run
 
 faulthandler.register(signal.SIGUSR1)
@@ -24,6 +27,13 @@ want = {
 } | runpy.run_path(config)
 want.setdefault("journal", str(config.parent / "journal"))
 journal = os.open(want["journal"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+holding = hold(run.path)
+try:
+    holding.__enter__()
+except Held as held:
+    print(f"dupl: {held}", flush=True)
+    sys.exit(held.code)
+atexit.register(holding.__exit__, None, None, None)
 if not run.exists():
     Run.create(run.path, config.read_text(), config.stem, sys.argv, seed=0)
 signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
@@ -40,7 +50,7 @@ for iteration in range(
     if iteration == want["hang_at"] and f"{config.stem} hang\n" not in Path(want["journal"]).read_text():
         os.write(journal, f"{config.stem} hang\n".encode())
         time.sleep(600)
-    sign()
+    beat()
     run.append_scalars({"iter": iteration, "L_seg": 1 / iteration})
     run.update(iteration=iteration, seconds=iteration * want["pace"])
     if asked:

@@ -6,8 +6,8 @@ import pytest
 
 from dupl.cli import main
 from dupl.errors import UserError
+from dupl.lock import hold
 from dupl.runs.files import CorruptFile
-from dupl.runs.lock import hold
 from dupl.runs.run import Run
 from dupl.runs.status import LAYOUT
 from dupl.runs.store import RunStore

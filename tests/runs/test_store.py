@@ -13,11 +13,12 @@ import time
 import numpy as np
 import pytest
 
+from dupl import process
 from dupl.config import catalogue
 from dupl.errors import UserError
-from dupl.runs import ledger, process, workload
+from dupl.lock import FILE, hold
+from dupl.runs import ledger, workload
 from dupl.runs.frames import mixed
-from dupl.runs.lease import TTL, Leases
 from dupl.runs.run import Run
 from dupl.runs.store import TRASH, RunStore
 
@@ -581,20 +582,18 @@ class TestRemoval:
         assert not run.path.exists()
 
     @pytest.mark.parametrize("root", [".", "sub"])
-    def test_not_one_that_a_worker_holds(self, tmp_path, root):
+    def test_not_one_that_a_training_holds(self, tmp_path, root):
         run = make(tmp_path, "sub/a", state="interrupted")
-        lease = Leases(tmp_path).take("print-sub/a", "ticket", run.path, TTL)
-        assert "holds it" in self.refused(RunStore(tmp_path / root))
-        lease.end("finished")
+        with hold(run.path):
+            assert "holds it" in self.refused(RunStore(tmp_path / root))
         store = RunStore(tmp_path / root)
         store.remove(*store.runs())
         assert not run.path.exists()
-        assert not Leases(tmp_path).last("print-sub/a").held
 
-    def test_a_dead_workers_run_may_go(self, tmp_path):
+    def test_a_dead_trainings_run_may_go(self, tmp_path):
         run = make(tmp_path, state="interrupted")
-        lease = Leases(tmp_path).take("print-a", "ticket", run.path, TTL)
-        lease.path.write_text(json.dumps({**json.loads(lease.path.read_text()), "pid": NOBODY}))
+        note = {"host": process.host(), "pid": NOBODY, "since": "", "beat": 3}
+        (run.path / FILE).write_text(json.dumps(note))
         store = RunStore(tmp_path)
         store.remove(*store.runs())
         assert not run.path.exists()

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dupl.data.prepare.archives import Archive
 from dupl.data.prepare.checksums import verify
-from dupl.data.prepare.disk import amount, free, writing
+from dupl.data.prepare.disk import amount, free
 from dupl.data.prepare.download import Tick, address, download
 from dupl.data.prepare.unpack import unpack
 from dupl.errors import UserError
+from dupl.lock import hold
 
 ARCHIVES = "archives"  # folder of the downloads, below the root
+LOCK = ".prepare.lock"  # below the root
 
 
 @dataclass(frozen=True)
@@ -111,23 +111,10 @@ def run(root: Path, steps: Sequence[Step], say: Callable[[str], None]) -> None:
     """Do what is not done yet.
 
     Raises:
-        UserError: A step fails, or another process is preparing the same root.
+        Held: Another process is preparing the same root.
+        UserError: A step fails.
     """
-    with _alone(root):
+    with hold(root, say, name=LOCK, what="this data set (dupl data prepare)"):
         for step in steps:
             said = "done already" if step.done() else step.run()
             say(f"{step.name}: {said}")
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Keep other processes from the same root meanwhile; the lock goes with the process."""
-    with writing(root, "the data set", lambda: 0):
-        root.mkdir(parents=True, exist_ok=True)
-        file = open(root / ".prepare.lock", "w")  # noqa: SIM115  (held to the end)
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"another `dupl data prepare` works in {root}; wait for it or end it") from None
-        yield

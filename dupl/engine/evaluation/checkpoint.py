@@ -23,6 +23,7 @@ from dupl.engine.evaluation.protocols import Cam, Protocol, Squashed, Who
 from dupl.engine.restore import Restored
 from dupl.engine.training.label_quality import spread
 from dupl.errors import UserError
+from dupl.lock import hold
 from dupl.report.figures.confusion import confusion_picture
 from dupl.report.figures.over_activation import overactivation_bars
 from dupl.report.figures.picture_page import picture_page
@@ -129,6 +130,7 @@ def assess(
         progress: Called with images done and in all.
 
     Raises:
+        Held: Another process makes the same evaluation.
         UserError: As the protocol and the data set have it.
     """
     config = restored.config
@@ -156,7 +158,9 @@ def assess(
         note = place / layout.LOGITS_NOTE
         if choice.keep_logits or Kept.fits(place, logits_of, note):
             protocol.logits, protocol.keep_logits = KeptLogits(place, logits_of, note), choice.keep_logits
-    found = evaluate_by(protocol, model, source, settings, workers=config.runtime.workers, progress=progress)
+    lock = f".{label}_{next(iter(protocol.parts))}_{restored.name}.lock"
+    with hold(parent, name=lock, what="this evaluation"):
+        found = evaluate_by(protocol, model, source, settings, workers=config.runtime.workers, progress=progress)
     written = []
     for name, part in protocol.parts.items():
         facts = {"protocol": part.title, "name": name, "students": list(choice.students) or "all", **part.facts}

@@ -16,7 +16,7 @@ from dupl.data.base import ImageSet
 from dupl.engine.error_explanations import plain_errors
 from dupl.engine.evaluation.protocols import Labelled, Protocol, Squashed, Who
 from dupl.errors import UserError
-from dupl.execute.heartbeat import sign
+from dupl.execute.heartbeat import beat
 from dupl.method.dupl import DuPL
 from dupl.runs.evaluation_files import ClassRow, class_rows, write_evaluation
 from dupl.runs.metrics import summarise, tag_scores
@@ -149,7 +149,7 @@ def evaluate_by(
     model.eval()
     with plain_errors(protocol.smaller, workers):
         for done, found in enumerate(protocol.stream(model, source, mine, workers), 1):
-            sign()
+            beat()
             for name, labels in found.labels.items() if found.mask is not None else ():
                 _count(tallies[name], found, labels, source)
             if found.scores is not None:

@@ -21,7 +21,7 @@ from dupl.engine.evaluation.evaluate import Progress
 from dupl.engine.evaluation.final import Final
 from dupl.engine.restore import Restored
 from dupl.errors import UserError
-from dupl.execute.heartbeat import sign
+from dupl.execute.heartbeat import beat
 
 LAYOUT = Path("results/VOC2012/Segmentation/comp6_test_cls")  # comp6: trained on more than VOC's own images
 ARCHIVE = "results.tgz"
@@ -65,7 +65,7 @@ def submit(
     workers = restored.config.runtime.workers
     with plain_errors(protocol.smaller, workers):
         for done, _ in enumerate(protocol.stream(model, source, range(len(source)), workers), 1):
-            sign()
+            beat()
             if progress is not None:
                 progress(done, len(source))
     check(out, source)

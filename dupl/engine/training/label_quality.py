@@ -18,7 +18,7 @@ from dupl.data.base import ImageSet
 from dupl.data.views import EvalView
 from dupl.engine.training.label_counts import LabelCounts, Quality
 from dupl.errors import UserError
-from dupl.execute.heartbeat import sign
+from dupl.execute.heartbeat import beat
 from dupl.method.cam import Present
 from dupl.method.dupl import DuPL
 from dupl.report.figures.class_grid import class_grid
@@ -54,7 +54,7 @@ def judge(model: DuPL, source: ImageSet, indices: Sequence[int], size: int, cloc
     model.eval()
     found = Quality([], np.zeros(2, np.int64))
     for i in indices:
-        sign()
+        beat()
         sample = view[i]
         if sample["mask"] is None:
             continue

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from dupl.engine.error_explanations import workers_of
 from dupl.errors import RunError
-from dupl.execute.heartbeat import sign
+from dupl.execute.heartbeat import beat
 from dupl.structures import Clock
 
 ADVICE = (
@@ -102,7 +102,7 @@ class TrainLoop(BaseLoop):
                 self.begun = time.monotonic()
                 self.run_iter(next(batches))
                 self.spent = self.seconds()
-                sign()
+                beat()
                 runner.call_hook("after_iteration")
         runner.call_hook("after_train_epoch")
         runner.call_hook("after_train")

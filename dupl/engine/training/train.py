@@ -44,11 +44,11 @@ from dupl.engine.training.scalar_hook import ScalarHook
 from dupl.engine.training.stop_hook import StopHook
 from dupl.engine.training.tracking import TrackHook
 from dupl.errors import RunError, UserError
+from dupl.lock import hold
 from dupl.registry import prove_registered
 from dupl.report.figures.start_markers import start_markers, starts
 from dupl.runs import ids, layout
 from dupl.runs.files import CorruptFile
-from dupl.runs.lock import hold
 from dupl.runs.run import Run
 from dupl.runs.status import Status
 

@@ -16,7 +16,7 @@ from dupl.data.files import read_mask
 from dupl.data.prepare import coco
 from dupl.data.prepare.sbd import read_mat
 from dupl.data.prepare.steps import Place, Step, run
-from dupl.errors import UserError
+from dupl.errors import Held, UserError
 from dupl.structures import IGNORE
 
 
@@ -232,7 +232,7 @@ def test_coco_needs_pycocotools_before_the_download(host, coco_archives, tmp_pat
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
     def second() -> str:
-        with pytest.raises(UserError, match="another `dupl data prepare` works in"):
+        with pytest.raises(Held, match="is at work on this data set"):
             run(tmp_path, [], print)
         return ""
 

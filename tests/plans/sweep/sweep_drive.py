@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dupl.execute import job
 from dupl.execute.local import LocalExecutor
+from dupl.execute.order import End
 from dupl.execute.scheduler import Rules
 from dupl.execute.sweep import carry_out, prepare
 from dupl.execute.worker import work
@@ -33,14 +34,18 @@ class Threads:
 
 class Handle:
     def __init__(self, job, order):
-        self.thread = threading.Thread(target=work, args=(job, order), daemon=True)
+        self.answer = End("failed", "its worker broke")
+        self.thread = threading.Thread(target=self.work, args=(job, order), daemon=True)
         self.thread.start()
+
+    def work(self, job, order):
+        self.answer = work(job, order)
 
     def ended(self):
         return not self.thread.is_alive()
 
-    def error(self):
-        return None
+    def end(self):
+        return self.answer
 
     def kill(self):
         self.thread.join()

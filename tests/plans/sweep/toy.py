@@ -1,5 +1,6 @@
 """A trainer in twenty lines: its metric is a function of its config; it leaves the files of a run."""
 
+import atexit
 import os
 import runpy
 import signal
@@ -7,11 +8,19 @@ import sys
 import time
 from pathlib import Path
 
+from dupl.errors import Held
+from dupl.lock import hold
 from dupl.runs.run import Run
 
 config, run, asked = Path(sys.argv[1]), Run(sys.argv[2]), []
 c = runpy.run_path(config)
 journal = os.open(c["toy"]["journal"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+holding = hold(run.path)
+try:
+    holding.__enter__()
+except Held as held:
+    sys.exit(held.code)
+atexit.register(holding.__exit__, None, None, None)
 if not run.exists():
     Run.create(run.path, config.read_text(), config.stem, sys.argv, seed=0)
 signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
