@@ -8,6 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from dupl.errors import UserError
+
 
 class ImageSet(ABC):
     """A list of named images with tags; a subclass sets the attributes and reads image, tags and mask i.
@@ -51,8 +53,14 @@ class ImageSet(ABC):
         return self.names[i]
 
     def _tag_vector(self, present: Iterable[str]) -> NDArray[np.float32]:
-        """Turn names of foreground classes into a 0/1 vector (K,)."""
+        """Turn names of foreground classes into a 0/1 vector (K,).
+
+        Raises:
+            UserError: A name is no foreground class, such as "background", which every image has.
+        """
         vector = np.zeros(self.K, np.float32)
         for name in present:
+            if name not in self.classes[1:]:
+                raise UserError(f"'{name}' is no foreground class; there are {', '.join(self.classes[1:])}")
             vector[self.classes.index(name) - 1] = 1
         return vector

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dupl.cells import read
 from dupl.data.files import read_text, without_suffix
+from dupl.data.found_classes import BACKGROUND, FoundClasses
 from dupl.errors import UserError
 
 _YES, _NO = {"1", "1.0", "true", "yes"}, {"", "0", "0.0", "false", "no"}
@@ -21,7 +22,8 @@ class TagTable:
 
     Attributes:
         path: The file.
-        classes: Foreground classes: as given, or the columns of a one-hot table, or all tags, sorted.
+        classes: Foreground classes: as given, or the columns of a one-hot table, or all tags, sorted (numbers by
+            their value).
         tags: Tags of each image by its name without extension, in the order of the rows.
         files: The name of each image as it stands in the file.
         splits: The split of each image; empty where the table has no such column.
@@ -39,14 +41,16 @@ def read_tag_table(path: str | Path, classes: Sequence[str] | None = None) -> Ta
 
     Tags in one cell are separated by spaces, commas or semicolons. A class name that contains spaces
     needs `classes`, and commas or semicolons between the tags. A column `split` may follow. The columns
-    themselves are separated by comma, semicolon or tab. An empty cell means: background only.
+    themselves are separated by comma, semicolon or tab. An empty cell means: background only, and
+    "background" itself is no tag. `dupl.data.found_classes` says what is refused where `classes` is None.
 
     Args:
         path: The CSV file, UTF-8.
         classes: The foreground classes allowed; None allows those that the table names.
 
     Raises:
-        UserError: The file or its column `image` is missing, an image has two lines, a class is not allowed.
+        UserError: The file or its column `image` is missing, an image has two lines, a class is not allowed, or
+            the classes that the table names are ambiguous.
     """
     path = Path(path)
     columns, rows = _read_rows(path)
@@ -57,6 +61,9 @@ def read_tag_table(path: str | Path, classes: Sequence[str] | None = None) -> Ta
     if one_hot and not names:
         raise UserError(f"{path}: there is neither a column 'tags' nor one per class; name the columns image,tags")
 
+    if one_hot and any(name.casefold() == BACKGROUND for name in names):
+        raise UserError(f"{path}: there is a column 'background', which every image has; remove the column")
+    found = FoundClasses()
     table = TagTable(path, (), {}, {}, {})
     for line, cells in rows:
         where = f"{path}, line {line}"
@@ -64,6 +71,10 @@ def read_tag_table(path: str | Path, classes: Sequence[str] | None = None) -> Ta
         if name in table.tags:
             raise UserError(f"{where}: there is already a line for {cells['image']}; keep one of them")
         present = _positive_columns(cells, names, where) if one_hot else _split_tags(cells["tags"], classes)
+        if any(tag.casefold() == BACKGROUND for tag in present):
+            raise UserError(f"{where}: '{BACKGROUND}' is no tag, because every image has it; remove it")
+        if classes is None and not one_hot:
+            found.add(cells["tags"], present, where)
         if classes is not None and (unknown := [tag for tag in present if tag not in classes]):
             raise UserError(f"{where}: unknown class '{unknown[0]}'; the classes are {', '.join(classes)}")
         table.tags[name], table.files[name] = present, cells["image"]
@@ -71,8 +82,11 @@ def read_tag_table(path: str | Path, classes: Sequence[str] | None = None) -> Ta
             table.splits[name] = cells["split"]
     if not table.tags:
         raise UserError(f"{path}: there are no images in it; add one line per image")
-    found = names if one_hot else sorted({tag for present in table.tags.values() for tag in present})
-    return TagTable(path, tuple(found if classes is None else classes), table.tags, table.files, table.splits)
+    if classes is None and one_hot:
+        for name in names:
+            found.add(name, (name,), f"{path}, line 1")
+    known = tuple(classes) if classes is not None else found.ordered(path, given=names if one_hot else None)
+    return TagTable(path, known, table.tags, table.files, table.splits)
 
 
 def _read_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:

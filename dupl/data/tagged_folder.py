@@ -60,6 +60,7 @@ class TaggedFolder(ImageSet):
         self._images = self.root / images
         if not self._images.is_dir():
             raise UserError(f"folder of images not found: {self._images}; set the data set's root or images")
+        split = None if split is None else str(split)  # split=0 on the command line is the text 0 of the table
         if classes is not None:
             classes = _foreground(classes)
         self._table = read_tag_table(self.root / tags, classes)
@@ -137,6 +138,8 @@ class TaggedFolder(ImageSet):
 
 def _foreground(classes: Sequence[str]) -> tuple[str, ...]:
     """Return the foreground classes, without a leading background; refuse repeats."""
+    if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
+        raise UserError(f"classes is {classes!r}; give a list of names, such as ['cat', 'dog']; numbers too in quotes")
     names = tuple(classes[1:] if classes and classes[0] == "background" else classes)
     if len(set(names)) < len(names) or "background" in names:
         raise UserError(f"classes has a name twice, or background late: {', '.join(classes)}; name each once")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
 from xml.parsers import expat
 
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 
 from dupl.data.base import ImageSet
 from dupl.data.classes import VOC_CLASSES
-from dupl.data.files import read_image, read_mask, read_text
+from dupl.data.files import read_image, read_mask, read_text, without_suffix
 from dupl.data.tag_table import TagTable, read_tag_table
 from dupl.errors import UserError
 from dupl.registry import DATASETS
+
+_SECOND_PATH = re.compile(r"\s+(?=\S*/)")  # what separates the path of a photo from that of its mask
 
 
 @DATASETS.register_module()
@@ -139,7 +142,9 @@ def objects_in_xml(path: Path) -> set[str]:
 
 
 def read_ids(path: Path) -> list[str]:
-    """Return the ids of a list of images; a line may also be the path of a photo followed by that of its mask.
+    """Return the ids of a list of images, one per line; an id may contain spaces.
+
+    A line may also be the path of a photo, followed by that of its mask; the id is then the photo's name.
 
     Raises:
         UserError: The file is missing or empty.
@@ -147,7 +152,7 @@ def read_ids(path: Path) -> list[str]:
     if not path.is_file():
         others = ", ".join(sorted(other.stem for other in path.parent.glob("*.txt"))) or "none"
         raise UserError(f"list of images not found: {path}; lists there: {others}")
-    lines = [line.split()[0] for line in read_text(path, "list of images").splitlines() if line.strip()]
+    lines = [line.strip() for line in read_text(path, "list of images").splitlines() if line.strip()]
     if not lines:
         raise UserError(f"list of images is empty: {path}; write one id per line")
-    return [PurePosixPath(line).stem if "/" in line else line for line in lines]
+    return [without_suffix(PurePosixPath(_SECOND_PATH.split(line)[0]).name) if "/" in line else line for line in lines]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,40 @@ def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
 def test_sixteen_bit_grey_keeps_its_upper_bits(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 256, 32768, 65535]], np.uint16)).save(tmp_path / "deep.png")
     assert read_image(tmp_path / "deep.png")[0, :, 1].tolist() == [0, 1, 128, 255]
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_few_bits_in_sixteen_are_refused(tmp_path: Path, bits: int) -> None:
+    values = np.zeros((8, 8), np.uint16)
+    values[0, 0] = 2**bits - 1
+    Image.fromarray(values).save(tmp_path / "few.png")
+    with pytest.raises(UserError, match=rf"few\.png \(its brightest value takes {bits} of 16 bits.*scale it to 8"):
+        read_image(tmp_path / "few.png")
+    values[0, 0] = 2**14
+    Image.fromarray(values).save(tmp_path / "many.tif")
+    assert read_image(tmp_path / "many.tif").max() == 64
+    Image.fromarray(np.zeros((8, 8), np.uint16)).save(tmp_path / "black.png")
+    assert not read_image(tmp_path / "black.png").any()
+
+
+@pytest.mark.parametrize(("bits", "read"), [(12, False), (16, True)])
+def test_sixteen_bit_colours(tmp_path: Path, bits: int, read: bool) -> None:
+    rows = b"".join(b"\0" + (2**bits - 1).to_bytes(2, "big") * 3 * 4 for _ in range(4))
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    (tmp_path / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    if read:
+        assert read_image(tmp_path / "deep.png").tolist() == np.full((4, 4, 3), 255).tolist()
+    else:
+        with pytest.raises(UserError, match="12 of 16 bits"):
+            read_image(tmp_path / "deep.png")
+
+
+@pytest.mark.parametrize("form", ["JPEG", "JPEG2000"])
+def test_lossy_masks_are_refused(tmp_path: Path, form: str) -> None:
+    Image.fromarray(np.eye(16, dtype=np.uint8)).save(tmp_path / "mask.png", form)
+    with pytest.raises(UserError, match=rf"mask\.png \(it is a {form} file, which changes label ids; .*PNG"):
+        read_mask(tmp_path / "mask.png")
 
 
 def test_palette_with_transparency(tmp_path: Path) -> None:
