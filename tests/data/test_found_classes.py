@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from dupl.data import VOC, TaggedFolder
 from dupl.data.tag_table import read_tag_table
