@@ -31,9 +31,9 @@ def add_ablate(commands: Any) -> None:
         "  dupl ablate table4_components --executor slurm --slurm slurm_partition=gpu timeout_min=600\n",
     )
     parser.add_argument("plan", help="a plan that `dupl show --plan` lists, or a file")
-    parser.add_argument("--rows", nargs="+", metavar="KEY", help="which rows; all by default")
-    parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="which seeds; the plan's by default")
-    parser.add_argument("--root", type=Path, default=Path("runs"), help="the store; runs by default")
+    parser.add_argument("--rows", nargs="+", metavar="KEY", help="keys of the rows to run; default: all")
+    parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds to run; default: the plan's")
+    parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of the store; default: runs")
     parser.add_argument("--dry-run", action="store_true", help="print every run and the time remaining; run nothing")
     recipe_options(parser)
     wandb_option(parser, "track the runs, and log the finished table on wandb; by default")

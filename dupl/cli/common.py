@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 RECIPE = "a name that `dupl show` lists, or a file"
 RUN_OR_RECIPE = "a run's folder, or a recipe (with --checkpoint)"
-SET_HELP = "replace values of the recipe: path=value, for example model.noise_filter.gamma=0.95"
+SET_HELP = "replace values of the recipe by path, for example model.noise_filter.gamma=0.95"
 
 
 def command(
@@ -41,8 +41,7 @@ def wandb_option(parser: argparse._ActionsContainer, what: str = "track the run;
     parser.add_argument(
         "--wandb",
         choices=["off", "offline", "online"],
-        help=f"{what} as WANDB_MODE says, else online where an account is set up, else offline; off where wandb is not "
-        "installed",
+        help=f"{what} as WANDB_MODE says, otherwise online where an account is set up, otherwise offline",
     )
 
 
@@ -51,15 +50,16 @@ def crf_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--crf",
         action=argparse.BooleanOptionalAction,
-        help="the dense CRF of the final protocol; its label maps are cached, and a repeated command continues with "
-        "them",
+        help="apply the dense CRF of the final protocol (default); a repeated command continues from cached label maps",
     )
     parser.add_argument(
         "--crf-backend",
         choices=["torch", "pydensecrf"],
-        help='torch (by default), or pydensecrf, the reference, which needs pip install ".[crf]"',
+        help='torch (default), or pydensecrf, the reference implementation, which needs pip install ".[crf]"',
     )
-    parser.add_argument("--present-only", action="store_true", help="let the CRF choose among the image's tags only")
+    parser.add_argument(
+        "--present-only", action="store_true", help="restrict the CRF to the classes of the image's tags"
+    )
 
 
 def stderr() -> Console:

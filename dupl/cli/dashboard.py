@@ -24,18 +24,18 @@ def add_dashboard(commands: Any) -> None:
         "  dupl dashboard --plan table4_components         a workspace of a plan's runs, grouped by row\n"
         "  dupl dashboard --spec workspace.json            what would be sent to wandb, and nothing is\n",
     )
-    parser.add_argument("runs", nargs="*", type=Path, help="run folders for the page; the newest by default")
-    parser.add_argument("--local", action="store_true", help="write the page, also where an account is set up")
-    parser.add_argument("--root", type=Path, default=Path("runs"), help="the store; runs by default")
-    parser.add_argument("--out", type=Path, help="the page's file; dashboard.html in the store by default")
-    parser.add_argument("--entity", help="of the workspace: a user or a team; the account's own by default")
-    parser.add_argument("--project", help="of the workspace; WANDB_PROJECT or dupl by default")
+    parser.add_argument("runs", nargs="*", type=Path, help="folders of the runs for the page; default: the newest")
+    parser.add_argument("--local", action="store_true", help="write the page even where an account is set up")
+    parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of the store; default: runs")
+    parser.add_argument("--out", type=Path, help="file of the page; default: dashboard.html in the store")
+    parser.add_argument("--entity", help="user or team of the workspace; default: that of the account")
+    parser.add_argument("--project", help="project of the workspace; default: WANDB_PROJECT or dupl")
     parser.add_argument(
         "--plan", help="show this plan's runs: in the workspace grouped by row, on the page named by row"
     )
-    parser.add_argument("--rows", nargs="+", metavar="KEY", help="of the plan, on the page; all by default")
+    parser.add_argument("--rows", nargs="+", metavar="KEY", help="keys of the plan's rows on the page; default: all")
     parser.add_argument(
-        "--seeds", nargs="+", type=int, metavar="N", help="of the plan, on the page; its own by default"
+        "--seeds", nargs="+", type=int, metavar="N", help="seeds of the plan on the page; default: its own"
     )
     recipe_options(parser)
     parser.add_argument("--spec", type=Path, metavar="FILE", help="write the workspace as JSON instead of sending it")

@@ -23,7 +23,9 @@ def add_data(commands: Any) -> None:
         "  dupl data check voc/dupl --set data.train.root=/data/VOC2012 data.val.root=/data/VOC2012\n",
     )
     check.add_argument("recipe", help=RECIPE)
-    check.add_argument("--limit", type=int, default=50, help="most problems to print; 50 by default")
+    check.add_argument(
+        "--limit", type=int, default=50, help="maximum number of problems to print of each kind; default: 50"
+    )
     recipe_options(check)
     prepare = command(
         actions,
@@ -36,11 +38,19 @@ def add_data(commands: Any) -> None:
         "  dupl data prepare coco --root data/coco14      COCO 2014: photos, tags, masks\n"
         "  dupl data prepare coco --root data/coco14 --from ~/downloads\n",
     )
-    prepare.add_argument("dataset", choices=["voc", "sbd", "coco"], help="which one; sbd goes into voc's root")
-    prepare.add_argument("--root", type=Path, required=True, help="folder of the set; downloads go to its archives/")
-    prepare.add_argument("--from", type=Path, dest="source", metavar="DIR", help="folder that has the archives already")
-    prepare.add_argument("--mirror", metavar="URL", help="web folder with the archives, instead of their owners'")
-    prepare.add_argument("--dry-run", action="store_true", help="list the steps, their sizes and the free disk")
+    prepare.add_argument(
+        "dataset", choices=["voc", "sbd", "coco"], help="which data set; sbd goes into the folder of voc"
+    )
+    prepare.add_argument(
+        "--root", type=Path, required=True, help="folder of the data set; downloads go to archives/ in it"
+    )
+    prepare.add_argument("--from", type=Path, dest="source", metavar="DIR", help="folder that already has the archives")
+    prepare.add_argument(
+        "--mirror", metavar="URL", help="web folder with the archives, instead of the original addresses"
+    )
+    prepare.add_argument(
+        "--dry-run", action="store_true", help="list the steps, their sizes and the free disk space; do nothing"
+    )
 
 
 def run_data_check(arguments: argparse.Namespace) -> int:

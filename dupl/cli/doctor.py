@@ -25,8 +25,8 @@ def add_doctor(commands: Any) -> None:
         "  dupl doctor voc/dupl           and what the recipe needs: data, weights, room\n"
         "  dupl doctor --json             for scripts; exit code 1 where something needed fails\n",
     )
-    parser.add_argument("recipe", nargs="?", help="a recipe; without one, its part is left out")
-    parser.add_argument("--root", type=Path, default=Path("runs"), help="where runs go; runs by default")
+    parser.add_argument("recipe", nargs="?", help="a recipe whose needs are checked too")
+    parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of the store; default: runs")
     parser.add_argument("--json", action="store_true", help="a list of findings: name, state, found, fix")
     recipe_options(parser)
 

@@ -29,31 +29,34 @@ def add_eval(commands: Any) -> None:
     parser.add_argument("run_or_recipe", help=RUN_OR_RECIPE)
     parser.add_argument(
         "--checkpoint",
-        help="best, last, one of the run by its name without the ending, or a file; best by default",
+        help="best (default), last, another checkpoint of the run by its name without the ending, or a file",
     )
-    parser.add_argument("--split", default="val", help="entry of the recipe's data section; val by default")
+    parser.add_argument("--split", default="val", help="entry of the recipe's data section; default: val")
     parser.add_argument(
         "--protocol",
         choices=["train", "final", "cam"],
         default="train",
-        help="train: of training time, the paper's Tables 1 and 4; final: of its Tables 2, 5 and 6; cam: CAMs alone",
+        help="train (default): as during training, for the paper's Tables 1 and 4; final: for its Tables 2, 5 and 6; "
+        "cam: CAMs alone",
     )
     parser.add_argument(
         "--student",
         action="append",
         default=[],
         metavar="WHO",
-        help="1, 2, best (the better one, per metric) or mean (averaged probabilities), repeatable; all by default",
+        help="1, 2, best (the better one, per metric) or mean (averaged probabilities); may be repeated; default: all",
     )
-    parser.add_argument("--threshold", type=float, help="on CAMs; the recipe's cam_threshold by default")
+    parser.add_argument(
+        "--threshold", type=float, help="threshold on CAMs, 0 to 1; default: the recipe's cam_threshold"
+    )
     crf_options(parser)
     parser.add_argument(
         "--keep-logits",
         action="store_true",
-        help="final: cache the students' logits at patch size (4 bytes per class, patch and scale); while they are "
-        "there, another CRF, backend or choice of students needs no pass through the network",
+        help="final: cache the students' logits at patch size (4 bytes per class, patch and scale); while they "
+        "exist, another CRF, backend or choice of students needs no pass through the network",
     )
-    parser.add_argument("--out", type=Path, help="where the folder of results goes; inside the run by default")
+    parser.add_argument("--out", type=Path, help="parent of the folder of results; default: inside the run")
     wandb_option(parser, "log it on the run's wandb run too; by default where the run was tracked, and then")
     recipe_options(parser)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dupl.api import Resources, Rules
 
 GPUS_PER_RUN = (
-    "GPUs of one run, trained by torchrun; by default as many as schedule.per_gpu makes the recipe's batch of, or 1"
+    "GPUs of one run, trained by torchrun; default: as many as schedule.per_gpu needs for the batch size, or 1"
 )
 LEAST = {"trials": 1, "jobs": 1, "confirm": 1, "gpus_per_run": 0, "cpus_per_run": 1, "retries": 0, "max_failed": 0}
 CLUSTERS = {"address": "ray", "cluster": "slurm", "slurm": "slurm"}  # options by the executor that they belong to
@@ -23,38 +23,57 @@ def resource_options(parser: argparse.ArgumentParser, clusters: bool = False) ->
     """Add where runs are executed; ``clusters`` adds Ray and Slurm."""
     place = parser.add_argument_group("where")
     if clusters:
-        place.add_argument("--executor", choices=["local", "ray", "slurm"], default="local", help="local by default")
-    place.add_argument("--jobs", type=int, metavar="N", help="runs at once; one per GPU (group) or machine by default")
-    place.add_argument("--gpus", nargs="+", metavar="ID", help="which GPUs, or none; all that are visible by default")
+        place.add_argument(
+            "--executor",
+            choices=["local", "ray", "slurm"],
+            default="local",
+            help="where to run: on this machine (default), on Ray or on Slurm",
+        )
+    place.add_argument(
+        "--jobs", type=int, metavar="N", help="number of runs at once; default: one per GPU or group of GPUs"
+    )
+    place.add_argument("--gpus", nargs="+", metavar="ID", help="ids of GPUs to use, or none; default: all visible ones")
     place.add_argument("--gpus-per-run", type=int, metavar="N", help=GPUS_PER_RUN)
     if clusters:
-        place.add_argument("--cpus-per-run", type=int, metavar="N", help="cores of one run on Ray (1) or Slurm (4)")
-        place.add_argument("--address", help="of a Ray cluster; RAY_ADDRESS or this machine by default")
+        place.add_argument(
+            "--cpus-per-run", type=int, metavar="N", help="CPU cores of one run; default: 1 on Ray, 4 on Slurm"
+        )
+        place.add_argument("--address", help="address of the Ray cluster; default: RAY_ADDRESS or this machine")
         place.add_argument(
             "--cluster", choices=["slurm", "local"], help="which of submitit's; what it finds by default"
         )
-        place.add_argument("--slurm", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="for submitit")
+        place.add_argument(
+            "--slurm", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="settings for submitit"
+        )
 
 
 def failure_options(parser: argparse.ArgumentParser) -> None:
     """Add what happens when a run fails or hangs."""
     failing = parser.add_argument_group("when something fails")
     failing.add_argument(
-        "--retries", type=int, default=2, metavar="N", help="further attempts of a run that failed; 2 by default"
+        "--retries", type=int, default=2, metavar="N", help="further attempts for a run that failed; default: 2"
     )
     failing.add_argument(
-        "--max-failed", type=float, default=0.3, metavar="SHARE", help="stop when more have failed; 0.3 by default"
+        "--max-failed",
+        type=float,
+        default=0.3,
+        metavar="SHARE",
+        help="stop when a larger share of the runs has failed; default: 0.3",
     )
     failing.add_argument(
-        "--lease", type=float, default=60.0, metavar="SECONDS", help="until a dead worker's run is taken over; 60"
+        "--lease",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="time until the run of a dead worker is taken over; default: 60",
     )
     failing.add_argument(
         "--hang-after",
         type=float,
         default=30.0,
         metavar="MINUTES",
-        help="kill a run without a heartbeat for so long, with the stacks of its threads in its log; 30 by default, 0: "
-        "never",
+        help="kill a run that gave no heartbeat for this long, with the stacks of its threads in its log; default: 30; "
+        "0 disables it",
     )
 
 

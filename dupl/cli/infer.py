@@ -29,11 +29,11 @@ def add_infer(commands: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for masks/, overlays/, cams/ and tags.csv")
     parser.add_argument(
         "--tags",
-        help="class names for all images, or a CSV with columns image,tags; predicted by default. "
-        "They choose the CAMs; masks do not depend on them",
+        help="class names for all images, or a CSV file with the columns image and tags; default: predicted. "
+        "CAMs are made of these classes; masks do not depend on them",
     )
-    parser.add_argument("--student", default="mean", help="1, 2 or mean of both; mean by default")
-    parser.add_argument("--checkpoint", help="best, last or a file; best by default")
+    parser.add_argument("--student", default="mean", help="1, 2 or mean (default)")
+    parser.add_argument("--checkpoint", help="best (default), last or a file")
     server = parser.add_argument_group("PASCAL VOC test server")
 
     class Submission(argparse.Action):
@@ -49,8 +49,8 @@ def add_infer(commands: Any) -> None:
         default=False,
         help="label a list of VOC by the final protocol, and pack results.tgz in --out; repeated, it continues",
     )
-    server.add_argument("--root", type=Path, help="VOC's folder: JPEGImages and ImageSets")
-    server.add_argument("--split", default="test", help="the list of ids; test by default")
+    server.add_argument("--root", type=Path, help="folder of VOC, with JPEGImages and ImageSets")
+    server.add_argument("--split", default="test", help="list of image ids; default: test")
     crf_options(server)
     recipe_options(parser)
 

@@ -32,19 +32,27 @@ def add_report(commands: Any) -> None:
         "  dupl report demo --out sweep.html                     of a sweep: md or html\n",
     )
     parser.add_argument("what", metavar="PLAN|RUN|SWEEP", help="a plan, a sweep, a file of one, or a run's folder")
-    parser.add_argument("--format", choices=FORMATS, help="of a plan or a sweep; by --out's ending, else md")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="instead of standard output")
-    parser.add_argument("--pages", action="store_true", help="with HTML: first write the page of every run, to link it")
-    parser.add_argument("--root", type=Path, default=Path("runs"), help="the store; runs by default")
-    parser.add_argument("--rows", nargs="+", metavar="KEY", help="which rows; all by default")
-    parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="which seeds; the plan's by default")
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="format of the report of a plan or a sweep; default: by the ending of --out, otherwise md",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write into this file instead of standard output")
+    parser.add_argument(
+        "--pages", action="store_true", help="with HTML: write the page of every run first, and link it"
+    )
+    parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of the store; default: runs")
+    parser.add_argument("--rows", nargs="+", metavar="KEY", help="keys of rows; default: all")
+    parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds; default: the plan's")
     recipe_options(parser)
     parser.add_argument("--wandb", choices=["offline", "online"], help="log the table of a plan on wandb too")
     sweep = parser.add_argument_group("of a sweep")
     sweep.add_argument(
-        "--storage", metavar="URL", help="of the study, as for dupl sweep; SQLite in the store by default"
+        "--storage", metavar="URL", help="storage of the study, as for dupl sweep; default: SQLite in the store"
     )
-    sweep.add_argument("--bootstraps", type=int, default=50, metavar="N", help="behind importances; 50 by default")
+    sweep.add_argument(
+        "--bootstraps", type=int, default=50, metavar="N", help="bootstrap samples behind the importances; default: 50"
+    )
 
 
 def run_report(arguments: argparse.Namespace) -> int:

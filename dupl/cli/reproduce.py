@@ -32,8 +32,10 @@ def add_reproduce(commands: Any) -> None:
         "  dupl reproduce runs/RUN --set data.train.root=/data/VOC2012 data.val.root=/data/VOC2012\n",
     )
     parser.add_argument("folder", metavar="RUN", type=Path, help="the run's folder")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="train it again in this folder; repeated, it continues")
-    parser.add_argument("--check", action="store_true", help="only say what differs")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="train it again in this folder; a repeated command continues"
+    )
+    parser.add_argument("--check", action="store_true", help="only print what differs; exit code 1 where anything does")
     recipe_options(parser)
 
 

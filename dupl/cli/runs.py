@@ -38,25 +38,30 @@ def add_runs(commands: Any) -> None:
         "  dupl runs 50499104abe8 runs/demo-toy-a9260e40f12f\n"
         "  dupl runs --state failed --older 2w --rm      shows what would go, and asks\n",
     )
-    parser.add_argument("which", nargs="*", metavar="RUN", help="fingerprints or folders; all runs by default")
-    parser.add_argument("--root", type=Path, default=Path("runs"), help="the store: a folder; runs by default")
-    parser.add_argument("--plan", metavar="PLAN", help="only runs of a plan , of any seed")
+    parser.add_argument("which", nargs="*", metavar="RUN", help="fingerprints or folders of runs; default: all")
+    parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of the store; default: runs")
+    parser.add_argument("--plan", metavar="PLAN", help="only runs of this plan, with any seed")
     parser.add_argument(
         "--set",
         nargs="+",
         action="extend",
         default=[],
         metavar="PATH=VALUE",
-        help="of the plan, as for dupl ablate",
+        help="values with which the runs of the plan were trained, as for dupl ablate",
     )
-    parser.add_argument("--state", nargs="+", choices=states, metavar="STATE", help=f"of {', '.join(states)}")
     parser.add_argument(
-        "--older", type=age, metavar="AGE", help="ended (or begun, if not ended) before: 30m, 12h, 7d, 2w"
+        "--state", nargs="+", choices=states, metavar="STATE", help=f"only runs in these states: {', '.join(states)}"
     )
-    parser.add_argument("--newer", type=age, metavar="AGE", help="the same, after")
-    parser.add_argument("--json", action="store_true", help="everything known, as JSON")
-    parser.add_argument("--rm", action="store_true", help="remove these runs for good; never one that is training")
-    parser.add_argument("--yes", action="store_true", help="with --rm: do not ask")
+    parser.add_argument(
+        "--older",
+        type=age,
+        metavar="AGE",
+        help="only runs that ended longer ago than 30m, 12h, 7d, 2w; one that has not ended counts from its last sign",
+    )
+    parser.add_argument("--newer", type=age, metavar="AGE", help="only runs that ended at most so long ago")
+    parser.add_argument("--json", action="store_true", help="print everything known as JSON")
+    parser.add_argument("--rm", action="store_true", help="delete these runs; one that is training is kept")
+    parser.add_argument("--yes", action="store_true", help="with --rm: do not ask for confirmation")
 
 
 def age(text: str) -> timedelta:

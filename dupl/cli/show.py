@@ -32,9 +32,9 @@ def add_show(commands: Any) -> None:
         "  dupl show --schema noise_filter         one section, slot or component of it\n",
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("recipe", nargs="?", help="a recipe, or a run's folder; nothing lists the recipes")
-    what.add_argument("--plan", nargs="?", const="", metavar="PLAN", help="a plan; nothing lists the plans")
-    what.add_argument("--sweep", nargs="?", const="", metavar="SWEEP", help="a sweep; nothing lists the sweeps")
+    what.add_argument("recipe", nargs="?", help="a recipe, or a run's folder; omit it to list the recipes")
+    what.add_argument("--plan", nargs="?", const="", metavar="PLAN", help="show a plan; without a name, list the plans")
+    what.add_argument("--sweep", nargs="?", const="", metavar="SWEEP", help="show a sweep; without a name, list the sweeps")
     what.add_argument("--schema", nargs="?", const="", metavar="PART", help="what a recipe may hold; nothing is all")
     parser.add_argument("--no-exec", action="store_true", help=argparse.SUPPRESS)
     recipe_options(parser)

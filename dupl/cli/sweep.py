@@ -32,17 +32,24 @@ def add_sweep(commands: Any) -> None:
         "  dupl sweep demo --confirm 3 --seeds 0 1 2    the best points and the paper's, on the report split\n",
     )
     parser.add_argument("sweep", help="a sweep that `dupl show --sweep` lists, or a file")
-    parser.add_argument("--trials", type=int, metavar="N", help="trials in all; as the file says by default")
-    parser.add_argument("--storage", metavar="URL", help=f"of the study; SQLite in the store by default. {STORAGES}")
-    parser.add_argument("--continue", dest="resume", action="store_true", help="continue a study, or join it")
-    parser.add_argument("--root", type=Path, default=Path("runs"), help="the store; runs by default")
+    parser.add_argument("--trials", type=int, metavar="N", help="total number of trials; default: that of the sweep")
+    parser.add_argument(
+        "--storage", metavar="URL", help=f"storage of the study: {STORAGES}; default: SQLite in the store"
+    )
+    parser.add_argument(
+        "--continue",
+        dest="resume",
+        action="store_true",
+        help="continue a study that has trials, or join another process at it",
+    )
+    parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of the store; default: runs")
     parser.add_argument("--dry-run", action="store_true", help="print what would be done; do nothing")
     recipe_options(parser)
-    confirm = parser.add_argument_group("in the end, once")
+    confirm = parser.add_argument_group("after the search, once")
     confirm.add_argument(
         "--confirm", type=int, metavar="K", help="train the best K points and the paper's, on the report split"
     )
-    confirm.add_argument("--seeds", nargs="+", type=int, metavar="N", help="of the confirmation; 0 1 2 by default")
+    confirm.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds of the confirmation; default: 0 1 2")
     resource_options(parser)
     failure_options(parser)
 

@@ -21,8 +21,8 @@ def add_sync(commands: Any) -> None:
         "  dupl sync runs/RUN               one run\n"
         "  dupl sync --dry-run              only list what there is\n",
     )
-    parser.add_argument("folders", nargs="*", type=Path, help="runs, or folders that hold runs; runs by default")
-    parser.add_argument("--dry-run", action="store_true", help="list what would be uploaded")
+    parser.add_argument("folders", nargs="*", type=Path, help="runs, or folders that hold runs; default: runs")
+    parser.add_argument("--dry-run", action="store_true", help="list what would be uploaded; upload nothing")
 
 
 def run_sync(arguments: argparse.Namespace) -> int:

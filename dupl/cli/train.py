@@ -23,7 +23,7 @@ def add_demo(commands: Any) -> None:
         "train, evaluate and look, on synthetic scenes, with all five components on",
         "  dupl demo\n  dupl demo --work-dir my-demo\n  dupl demo --resume            continue after an interruption\n",
     )
-    parser.add_argument("--work-dir", type=Path, help="the run's folder; runs/demo-toy-FINGERPRINT by default")
+    parser.add_argument("--work-dir", type=Path, help="folder of the run; default: runs/demo-toy-FINGERPRINT")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted demo")
     wandb_option(parser)
     recipe_options(parser)
@@ -56,13 +56,17 @@ def add_train(commands: Any) -> None:
         "  torchrun --nproc-per-node 2 -m dupl train voc/dupl --launcher pytorch\n",
     )
     parser.add_argument("recipe", help=RECIPE)
-    parser.add_argument("--work-dir", type=Path, help="the run's folder; runs/RECIPE-FINGERPRINT by default")
-    parser.add_argument("--resume", action="store_true", help="continue from the newest checkpoint, exactly")
+    parser.add_argument("--work-dir", type=Path, help="folder of the run; default: runs/RECIPE-FINGERPRINT")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue from the newest valid checkpoint, with the same numbers as without the interruption",
+    )
     parser.add_argument(
         "--launcher",
         choices=["none", "pytorch", "slurm", "mpi"],
         default="none",
-        help="what started the processes, where there are several",
+        help="what started the processes of a distributed training; default: none",
     )
     wandb_option(parser)
     recipe_options(parser)
