@@ -34,8 +34,12 @@ def add_show(commands: Any) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("recipe", nargs="?", help="a recipe, or a run's folder; omit it to list the recipes")
     what.add_argument("--plan", nargs="?", const="", metavar="PLAN", help="show a plan; without a name, list the plans")
-    what.add_argument("--sweep", nargs="?", const="", metavar="SWEEP", help="show a sweep; without a name, list the sweeps")
-    what.add_argument("--schema", nargs="?", const="", metavar="PART", help="what a recipe may hold; nothing is all")
+    what.add_argument(
+        "--sweep", nargs="?", const="", metavar="SWEEP", help="show a sweep; without a name, list the sweeps"
+    )
+    what.add_argument(
+        "--schema", nargs="?", const="", metavar="PART", help="show what a recipe may contain: all of it, or one part"
+    )
     parser.add_argument("--no-exec", action="store_true", help=argparse.SUPPRESS)
     recipe_options(parser)
 
@@ -52,7 +56,7 @@ def run_show(arguments: argparse.Namespace) -> int:
 
 
 def print_schema(part: str) -> None:
-    """Print a part of the schema, in 160 columns where nobody says how many there are."""
+    """Print a part of the schema; 160 columns wide where there is no terminal."""
     from rich.console import Console
 
     console = Console(highlight=False)
