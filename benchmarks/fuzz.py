@@ -47,7 +47,7 @@ from dupl.engine.checkpoints import load
 from dupl.engine.evaluation.cache import Kept, KeptLabels, KeptLogits
 from dupl.engine.weights import load_weights
 from dupl.errors import RunError, UserError
-from dupl.method.backbone import load_weights as load_backbone
+from dupl.method.timm_vit import load_weights as load_backbone
 from dupl.plans import plan, sweep
 from dupl.report.pages.run import write
 from dupl.report.pages.run_files import read_run

@@ -27,12 +27,15 @@ from dupl.data.voc import VOC
 from dupl.engine.build import build_model
 from dupl.engine.evaluation.evaluate import evaluate
 from dupl.engine.memory import keep_memory
+from dupl.engine.preprocess import to_device
+from dupl.engine.training.finite_guard import FiniteGuard
 from dupl.engine.training.loop import PositionSampler
 from dupl.engine.training.optimizer import build_optimizer
+from dupl.engine.training.step import train_step
 from dupl.engine.weights import convert
 from dupl.method.cam import Present
-from dupl.method.own_view import Sight
 from dupl.method.pixels import denormalise, normalise
+from dupl.method.view import View
 from dupl.runs import provenance
 from dupl.structures import IGNORE, Clock
 
@@ -41,14 +44,14 @@ LAST = 14000  # an iteration of the last phase
 # What a breakdown of the step times: attributes of the model, by what it prints.
 PARTS = {
     "forward of both students": "forward_students",
-    "CAM passes": "activate",
-    "refinement, pseudo-labels": "label",
+    "CAM passes": "compute_cams",
+    "refinement, pseudo-labels": "make_labels",
     "noise filter (ANF)": "noise_filter",
-    "strong view and its forward": "look_again",
+    "strong view and its forward": "strong_forward",
     "L_cls": "classification",
     "L_ptc": "patch_contrast",
     "L_dis": "discrepancy",
-    "logits to pixels": "to_pixels",
+    "logits to pixels": "log_probabilities",
     "L_seg": "segmentation",
     "L_reg": "consistency",
 }
@@ -117,6 +120,7 @@ class Ours(Side):
         # Rate 0: the optimiser does all its arithmetic, and every repetition starts from the same weights.
         schedule = {**self.config.schedule, "lr": 0.0}
         self.optimizer = build_optimizer(self.model, schedule, 1)
+        self.guard = FiniteGuard()
         self.ops = self.model.perturb.ops
         self.batch = self._batch()
         self._teach_heads()
@@ -171,17 +175,17 @@ class Ours(Side):
         With random logits no pixel is sure, L_reg is empty, and the released step leaves out its backward pass.
         """
         model, clock = self.model, Clock(LAST, T)
-        batch = model.data_preprocessor({**self.batch, "clock": clock}, True)
+        batch = to_device({**self.batch, "clock": clock}, torch.device(self.device))
         images, tags, present = (batch[k] for k in ("images", "tags", "present"))
-        sights, views = [Sight(images, batch["boxes"])] * len(model.students), model.forward_students(images)
-        maps = model.activate(sights, present, views, clock)
-        labels = model.label(sights, maps, present, model.threshold(clock, tags), clock)
-        lessons = model.students.exchange([y.y for y in labels])
-        for net, view, lesson in zip(model.students, views, lessons, strict=True):
-            hidden = view.features
+        views, outputs = [View(images, batch["boxes"])] * len(model.students), model.forward_students(images)
+        cams = model.compute_cams(views, present, outputs, clock)
+        labels = model.make_labels(views, cams, present, model.threshold(clock, tags), clock)
+        targets = model.students.exchange([label.y for label in labels])
+        for net, output, target in zip(model.students, outputs, targets, strict=True):
+            hidden = output.features
             for layer in list(net.head)[:-1]:
                 hidden = layer(hidden)  # (B, C, h, w)
-            small = F.interpolate(lesson[:, None].float(), size=hidden.shape[2:], mode="nearest").long().flatten()
+            small = F.interpolate(target[:, None].float(), size=hidden.shape[2:], mode="nearest").long().flatten()
             rows = hidden.permute(0, 2, 3, 1).flatten(0, 2)[small != IGNORE].double()
             wanted = F.one_hot(small[small != IGNORE], self.case.classes).double()
             square = rows.T @ rows
@@ -211,7 +215,7 @@ class Ours(Side):
         """
         self.model.amp = amp
         self.model.perturb.ops = 0 if same_strong else self.ops
-        terms = self.model.train_step({**self.batch, "clock": Clock(t, T)}, optim_wrapper=self.optimizer)
+        terms = train_step(self.model, {**self.batch, "clock": Clock(t, T)}, self.optimizer, self.guard)
         return {k: float(v) for k, v in terms.items() if k == "loss" or k.startswith("L_")}
 
     def flops(self) -> float:
@@ -239,7 +243,7 @@ class Ours(Side):
         torch.cuda.set_sync_debug_mode("warn")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            self.model.train_step({**self.batch, "clock": Clock(LAST, T)}, optim_wrapper=self.optimizer)
+            train_step(self.model, {**self.batch, "clock": Clock(LAST, T)}, self.optimizer, self.guard)
         torch.cuda.set_sync_debug_mode("default")
         return sum("synchroniz" in str(w.message) for w in caught)
 
@@ -293,8 +297,8 @@ class Ours(Side):
         self.boxes, self.tau_h = self.batch["box"].to(self.device), model.threshold(clock, tags)
         with torch.no_grad():
             model.amp = "off"
-            self.sights = [Sight(images, self.boxes)] * len(model.students)
-            self.maps = model.activate(self.sights, self.present, model.forward_students(images), clock)
+            self.views = [View(images, self.boxes)] * len(model.students)
+            self.maps = model.compute_cams(self.views, self.present, model.forward_students(images), clock)
         own = [self._losses(images.shape[-1]) for _ in model.students]
         self.logits, self.own = [p for p, _ in own], [y for _, y in own]
         self.log_P = [p.log_softmax(1) for p in self.logits]  # as the step has them for L_seg already
@@ -332,7 +336,7 @@ class Ours(Side):
     def refine(self) -> None:
         """Refine a batch of both students with both thresholds."""
         clock = Clock(LAST, T)
-        self.refined = self.model.label(self.sights, self.maps, self.present, self.tau_h, clock)
+        self.refined = self.model.make_labels(self.views, self.maps, self.present, self.tau_h, clock)
 
     def labels(self) -> list[NDArray[np.int64]]:
         """What ``refine`` made."""

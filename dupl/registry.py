@@ -1,4 +1,4 @@
-"""Where components and data sets are looked up by name; a user's own class joins with a decorator.
+"""The registries of components and data sets. A class of your own joins by a decorator.
 
 @COMPONENTS.register_module()
 class MyFilter: ...
@@ -14,38 +14,38 @@ from mmengine.registry import Registry
 from dupl.errors import UserError
 
 
-class Names(Registry):
-    """A registry of what was registered, and of nothing else.
+class StrictRegistry(Registry):
+    """A registry that builds only what was registered with it.
 
-    mmengine's own imports whatever a name with dots points to, so that a recipe of literals could run any function.
+    The base class imports the module that a name with dots points to, so that a recipe could run any function.
     """
 
     def get(self, key: str) -> Any:
-        """What was registered by this name; None where nothing was."""
+        """Return the class that was registered by this name, or None."""
         self.import_from_location()
         return self.module_dict.get(key)
 
     def build(self, cfg: Any, *args: Any, **kwargs: Any) -> Any:
-        """What a dict with a ``type`` describes.
+        """Build the object that a dict with a ``type`` describes.
 
         Raises:
-            KeyError: Nothing is registered by that name; or it names a scope, whose module mmengine would import.
+            KeyError: Nothing is registered by that name, or the dict has a ``_scope_``, which mmengine would import.
         """
         if isinstance(cfg, Mapping) and "_scope_" in cfg:
-            raise KeyError("_scope_ means nothing here: take it out")
+            raise KeyError("_scope_ has no meaning in a recipe: remove it")
         return super().build(cfg, *args, **kwargs)
 
 
-def prove_registered(entries: Any, registry: Registry, where: str) -> None:
-    """Know that mmengine will build what was registered with it, and import nothing for that.
+def validate_registered(entries: Any, registry: Registry, where: str) -> None:
+    """Check that mmengine can build all entries from what is registered, without importing anything for them.
 
     Args:
         entries: Dicts with a ``type``, as a recipe lists them.
-        registry: Of mmengine.
-        where: The place in the recipe.
+        registry: The registry of mmengine that will build them.
+        where: Dotted path of the entries in the recipe, for the message.
 
     Raises:
-        UserError: One has another type, or a scope.
+        UserError: An entry is not a dict, has an unknown ``type``, or has a ``_scope_``.
     """
     registry.import_from_location()
     for entry in entries:
@@ -54,5 +54,5 @@ def prove_registered(entries: Any, registry: Registry, where: str) -> None:
             raise UserError(f"{where}: no {registry.name} is registered as {kind!r}")
 
 
-COMPONENTS = Names("component", scope="dupl", locations=["dupl.method"])
-DATASETS = Names("data set", scope="dupl", locations=["dupl.data"])
+COMPONENTS = StrictRegistry("component", scope="dupl", locations=["dupl.method"])
+DATASETS = StrictRegistry("data set", scope="dupl", locations=["dupl.data"])

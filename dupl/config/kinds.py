@@ -53,15 +53,30 @@ class In:
 
 @dataclass(frozen=True)
 class Slot:
-    """Marker: a dict describes a component by its ``type`` and its arguments.
+    """A place in a config for a component: a dict with the ``type`` of a registered class and its arguments.
+
+    In an annotation it marks such a dict. A method lists the slots of its components in ``SLOTS``, and whatever names
+    components reads their names from there.
 
     Attributes:
-        name: Which components fit, such as "noise_filter". An empty name is for what mmengine registers.
+        name: Key in the config, and which components fit, such as "noise_filter". Empty for what mmengine registers.
         default: The type where a config states none; empty where it must.
+        mark: Name in figures, tables and trackers, such as "ANF" or "L_seg"; empty for parts that are not named there.
+        null: Type of the null partner, which stands for the component switched off; empty where there is none.
+        of_paper: Whether the component is a contribution of the paper, which lists of switches name.
+        starts: Whether the component acts from an iteration on that its ``start`` gives.
+        optional: Whether a config may leave the slot out, which is then filled by the null partner.
+        doc: What the component does.
     """
 
     name: str
     default: str = ""
+    mark: str = ""
+    null: str = ""
+    of_paper: bool = False
+    starts: bool = False
+    optional: bool = False
+    doc: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from dupl.config.text import plain
 from dupl.data.base import ImageSet
 from dupl.engine.memory import keep_memory
 from dupl.errors import UserError
-from dupl.method.dupl import DuPL
+from dupl.method.base import Method
 from dupl.registry import COMPONENTS, DATASETS
 
 
@@ -56,7 +56,7 @@ def build_dataset(config: Config, split: str) -> ImageSet:
     return built
 
 
-def build_model(config: Config, classes: int, device: torch.device, pretrained: bool = True) -> DuPL:
+def build_model(config: Config, classes: int, device: torch.device, pretrained: bool = True) -> Method:
     """The model, with random parts seeded by ``runtime.seed``.
 
     Args:
@@ -74,13 +74,13 @@ def build_model(config: Config, classes: int, device: torch.device, pretrained: 
     if not pretrained:
         model["network"]["backbone"].update(pretrained=False, weights=None)
     model.update(num_classes=classes, amp=precision(config.runtime.amp, device))
-    built: DuPL = _build(COMPONENTS, model, "model")
+    built: Method = _build(COMPONENTS, model, "model")
     if backend := config.runtime.get("compile"):
         compile_blocks(built, backend)
     return built.to(device)
 
 
-def compile_blocks(model: DuPL, backend: str) -> None:
+def compile_blocks(model: Method, backend: str) -> None:
     """Have torch compile the transformer blocks of all networks when they first run; weights keep their names.
 
     The sums are the same in another order: results differ by rounding, as between devices.

@@ -24,8 +24,8 @@ from dupl.data.files import IMAGE_SUFFIXES, read_image, without_suffix
 from dupl.data.tag_table import read_tag_table
 from dupl.data.views import normalize
 from dupl.errors import UserError
+from dupl.method.base import Method
 from dupl.method.cam import Present
-from dupl.method.dupl import DuPL
 from dupl.report.figures.paint import heatmap, overlay
 from dupl.report.figures.picture_files import save_palette_png
 
@@ -57,7 +57,7 @@ class Prediction:
 
 
 def infer_image(
-    model: DuPL,
+    model: Method,
     image: NDArray[np.uint8],
     classes: Sequence[str],
     size: int,
@@ -178,7 +178,7 @@ def check_tags(tags: Sequence[str], classes: Sequence[str]) -> None:
         raise UserError(f"--tags: no class {unknown[0]!r}; there are {', '.join(classes[1:])}")
 
 
-def check_student(student: str, model: DuPL) -> None:
+def check_student(student: str, model: Method) -> None:
     """Refuse the name of a student that a model does not have.
 
     Raises:
@@ -207,7 +207,7 @@ def claim(out: Path, facts: Mapping[str, Any]) -> None:
 
 
 def infer(
-    model: DuPL,
+    model: Method,
     files: Sequence[Path],
     classes: Sequence[str],
     size: int,

@@ -19,8 +19,8 @@ from dupl.engine.checkpoints import newest_valid
 from dupl.engine.evaluation.evaluate import PROTOCOL
 from dupl.engine.training.label_quality import quality_curves
 from dupl.engine.weights import load_weights
+from dupl.method.base import Method
 from dupl.method.cam import Present, label_by_threshold
-from dupl.method.dupl import DuPL
 from dupl.report.figures.image_row import ImageRow
 from dupl.report.figures.picture_page import picture_page
 from dupl.report.figures.start_markers import start_markers
@@ -36,7 +36,7 @@ def choose(source: ImageSet, count: int) -> list[int]:
 
 
 def look(
-    model: DuPL, source: ImageSet, indices: Sequence[int], size: int, threshold: float, clock: Clock
+    model: Method, source: ImageSet, indices: Sequence[int], size: int, threshold: float, clock: Clock
 ) -> list[ImageRow]:
     """One panel per image: the training step's view of the squashed image, at the image's own size.
 
@@ -56,7 +56,7 @@ def look(
         tags = sample["tags"][None]
         present, box = Present.of(tags).to(device), torch.tensor([[0, size, 0, size]], device=device)
         images = sample["image"][None].to(device)
-        cams, labels, noisy, P = model.inspect(images, tags.to(device), present, box, clock)
+        made = model.inspect(images, tags.to(device), present, box, clock)
         photo = source.image(i)
         shape = photo.shape[:2]
         panels.append(
@@ -64,11 +64,11 @@ def look(
                 name=sample["name"],
                 image=photo,
                 truth=None if sample["mask"] is None else sample["mask"].numpy(),
-                cams=[_smooth(m.main.amax(1, keepdim=True), shape) for m in cams],
-                cam_labels=[_nearest(label_by_threshold(m.main, present, threshold), shape) for m in cams],
-                pseudo=[_nearest(y.y, shape) for y in labels],
-                noisy=[_nearest(n, shape).astype(bool) for n in noisy],
-                prediction=[_nearest(p.argmax(1), shape) for p in P],
+                cams=[_smooth(m.main.amax(1, keepdim=True), shape) for m in made.cams or ()],
+                cam_labels=[_nearest(label_by_threshold(m.main, present, threshold), shape) for m in made.cams or ()],
+                pseudo=[_nearest(y.y, shape) for y in made.labels or ()],
+                noisy=[_nearest(n, shape).astype(bool) for n in made.noisy or ()],
+                prediction=[_nearest(p.argmax(1), shape) for p in made.log_P],
                 tags=tuple(c for c, on in zip(source.classes[1:], tags[0].tolist(), strict=True) if on),
             )
         )

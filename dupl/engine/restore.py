@@ -16,7 +16,7 @@ from dupl.engine import build
 from dupl.engine.checkpoints import iteration_of, newest_valid
 from dupl.engine.weights import load_weights
 from dupl.errors import UserError
-from dupl.method.dupl import DuPL
+from dupl.method.base import Method
 from dupl.registry import DATASETS
 from dupl.runs import layout
 from dupl.runs.run import Run
@@ -53,7 +53,7 @@ class Restored:
         """Return the class names, background first, see `class_names`."""
         return class_names(self.config)
 
-    def model(self, classes: Sequence[str]) -> DuPL:
+    def model(self, classes: Sequence[str]) -> Method:
         """Build the model with its weights, on its device, in evaluation mode."""
         device = build.choose_device(self.config.runtime.device)
         model = build.build_model(self.config, len(classes), device, pretrained=False)

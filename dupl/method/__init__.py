@@ -1,4 +1,4 @@
-"""The method, torch only: reads like section 3 of the paper. Importing it registers every component."""
+"""The methods and their components, as in section 3 of the paper. Importing this package registers them by name."""
 
 from dupl.method import (
     consistency,

@@ -1,33 +1,38 @@
-"""Vision transformers of timm as feature extractors: build, load weights, read two blocks."""
+"""A vision transformer of timm that gives the patch tokens of two blocks."""
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 import torch.nn.functional as F
-from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from dupl.errors import UserError
+from dupl.method.timm_vit import build_vit, load_weights
 
 
 class Backbone(nn.Module):
-    """A timm ViT that returns the patch tokens of its last and of one earlier block.
+    """A ViT of timm that returns the patch tokens of its last and of one earlier block.
+
+    Released code: the position embedding is frozen.
 
     Args:
-        name: timm's name, with its tag where the tag matters ("deit_base_patch16_224.fb_in1k").
-        pretrained: Fetch timm's weights from its hub.
-        weights: A local .safetensors or .pth file in timm's layout, instead of the hub.
+        name: Name of the model in timm, with the tag of its weights, such as "deit_base_patch16_224.fb_in1k".
+        pretrained: Whether to download the weights of that tag.
+        weights: A local .safetensors or .pth file with the keys of timm, used instead of a download.
         aux_block: Block of the auxiliary features, negative from the end. Released code: -3, without the final norm.
-        options: Passed on to timm (img_size, patch_size, embed_dim, depth, num_heads, ...).
+        options: Further arguments for timm: img_size, patch_size, embed_dim, depth, num_heads and others.
+
+    Attributes:
+        dim: Channels of the features, D.
+        patch: Side of a patch, in pixels.
 
     Raises:
-        UserError: No such model, no weights, or a model without patch tokens.
+        UserError: timm has no such model or no weights of it, the file does not fit, or the model has no patch tokens.
     """
 
     def __init__(
@@ -39,15 +44,15 @@ class Backbone(nn.Module):
         options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.vit: Any = _build(name, pretrained and not weights, dict(options or {}))  # any of timm's ViTs
+        self.vit: Any = build_vit(name, pretrained and not weights, dict(options or {}))
         if weights:
             load_weights(self.vit, Path(weights))
         depth = len(self.vit.blocks)
         if not -depth <= aux_block < depth:
-            raise UserError(f"backbone {name} has {depth} blocks, network.backbone.aux_block is {aux_block}")
+            raise UserError(f"model.network.backbone.aux_block is {aux_block}, but {name} has {depth} blocks")
         self.blocks_read = [aux_block % depth]
         self.dim: int = self.vit.embed_dim
-        self.patch: int = self.vit.patch_embed.feat_ratio()  # pixels, a convolutional stem included
+        self.patch: int = self.vit.patch_embed.feat_ratio()  # a convolutional stem included
         if isinstance(self.vit, VisionTransformer) and self.vit.pos_embed is not None:
             self.vit.pos_embed.requires_grad_(False)  # Released code: frozen
             self.vit._pos_embed = partial(_add_positions, self.vit)  # type: ignore[method-assign]
@@ -56,102 +61,46 @@ class Backbone(nn.Module):
                 module.__class__ = PointwiseLinear  # the same parameters under the same names
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Final-norm patch tokens and the auxiliary block's, each (B, D, h, w), for images (B, 3, H, W)."""
+        """Compute patch tokens of images (B, 3, H, W).
+
+        Args:
+            images: Normalised; H and W are multiples of the patch size.
+
+        Returns:
+            Tokens after the final norm, and tokens of the auxiliary block, each (B, D, h, w).
+        """
         tokens, (aux,) = self.vit.forward_intermediates(images, indices=self.blocks_read)
         final = tokens[:, self.vit.num_prefix_tokens :]  # (B, h w, D)
         return final.transpose(1, 2).reshape(aux.shape), aux
 
     def fit(self, size: int) -> int:
-        """The multiple of the patch size nearest to ``size`` pixels, at least one patch."""
+        """Round a side in pixels to the nearest multiple of the patch size, at least one patch."""
         return max(1, round(size / self.patch)) * self.patch
 
 
 class PointwiseLinear(nn.Linear):
-    """A linear layer that a CPU computes in float32 as a 1x1 convolution.
+    """A linear layer that is computed as a 1x1 convolution on a CPU in float32.
 
-    The same sums: convolutions go to oneDNN, whose matrix products are up to 1.3x as fast as those of the BLAS that
-    linear layers go to (benchmarks/README.md).
+    The result is the same up to rounding. Convolutions use oneDNN, whose matrix products are up to 1.3 times as fast as
+    those of the BLAS that linear layers use (benchmarks/README.md).
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, N, D) -> (B, N, D'); any leading axes."""
+        """Map (B, N, D) to (B, N, D'), with any number of leading axes."""
         if x.device.type != "cpu" or x.dtype != torch.float32 or x.dim() != 3 or torch.is_autocast_enabled("cpu"):
             return super().forward(x)
         columns = x.transpose(1, 2).unsqueeze(2)  # (B, D, 1, N), channels last in memory
         return F.conv2d(columns, self.weight[:, :, None, None], self.bias).squeeze(2).transpose(1, 2)
 
 
-def _build(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
-    if not timm.is_model(name):
-        close = get_close_matches(name.split(".")[0], timm.list_models(), 5)
-        hint = f"; close: {', '.join(close)}" if close else ""
-        raise UserError(f"model.network.backbone.name: timm has no model {name!r}{hint}")
-    if files := {"checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay"} & options.keys():
-        raise UserError(f"backbone.options has {min(files)}: weights are given by backbone.weights")
-    arguments = dict(num_classes=0, dynamic_img_size=True, **options)
-    try:
-        vit = timm.create_model(name, pretrained=pretrained, **arguments)
-    except TypeError as error:
-        raise UserError(f"backbone {name} takes no such option: {error}; it must be a ViT of timm") from error
-    except Exception as error:
-        if "Invalid pretrained tag" in str(error):
-            tags = ", ".join(timm.list_models(f"{name.split('.')[0]}.*", pretrained=True))
-            raise UserError(f"model.network.backbone.name: {error} timm has {tags or 'no weights of it'}") from error
-        if not pretrained:
-            raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"no weights for backbone {name} ({reason}): give a local file by "
-            "--set model.network.backbone.weights=FILE.safetensors, or start from random by "
-            "--set model.network.backbone.pretrained=False"
-        ) from error
-    if not hasattr(vit, "forward_intermediates") or not hasattr(vit, "blocks"):
-        raise UserError(f"backbone {name} is no ViT: it has no blocks of patch tokens")
-    return vit
-
-
-def load_weights(vit: Any, file: Path) -> None:
-    """Load timm weights from a local file; the classification head of the file is left out.
-
-    Raises:
-        UserError: No such file, not a state dict, or keys that do not fit.
-    """
-    if not file.is_file():
-        raise UserError(f"model.network.backbone.weights: no file {file}")
-    try:
-        if file.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(str(file))
-        else:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-            state = state.get("model", state.get("state_dict", state))
-        state = {k: v.float() for k, v in state.items()}
-    except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{file} is not a readable weights file: {reason}") from error
-    try:
-        state = checkpoint_filter_fn(state, vit)
-        wrong = vit.load_state_dict(
-            {k: v for k, v in state.items() if not k.startswith(("head.", "head_dist.", "fc_norm."))},
-            strict=False,
-        )
-    except RuntimeError as error:  # shapes of another model
-        told = " ".join(str(error).split())[:300]
-        raise UserError(f"{file} does not fit the backbone: {told}") from error
-    if wrong.missing_keys or wrong.unexpected_keys:
-        told = f"missing {wrong.missing_keys[:5]}, unexpected {wrong.unexpected_keys[:5]}"
-        raise UserError(f"{file} does not fit the backbone: {told}")
-
-
 def _add_positions(vit: Any, tokens: Tensor) -> Tensor:
-    """Prefix tokens and position embedding, resized to the image's grid by plain bicubic as in the released code.
+    """Add the position embedding, resized to the grid of the image, and prepend the prefix tokens.
 
-    timm's own resizing smooths first when the grid shrinks.
+    Released code: plain bicubic interpolation; timm smooths first when the grid becomes smaller.
 
     Args:
         vit: The model.
-        tokens: Patch embedding, (B, h, w, D).
+        tokens: Patch embeddings, (B, h, w, D).
 
     Returns:
         (B, prefix + h w, D).

@@ -1,25 +1,195 @@
-"""What every switchable component of the method shares: the iteration it starts at."""
+"""The contract of a method: what training and evaluation call, and the slots that its components fill."""
 
 from __future__ import annotations
 
-from dupl.config.kinds import Start
-from dupl.structures import Clock
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dupl.config.kinds import GIVEN, Positive, Slot
+from dupl.errors import UserError
+from dupl.method.cam import Maps, Present, multi_scale_cam
+from dupl.method.network import StudentOutput
+from dupl.method.pseudo_labels import PseudoLabels
+from dupl.method.students import Students
+from dupl.registry import COMPONENTS
 
 
-class Component:
-    """A part of the method that may start late.
+class Prediction(NamedTuple):
+    """What one student predicts for B images.
 
-    Args:
-        start: First iteration at which it acts.
+    Attributes:
+        scores: Class scores before the sigmoid, float32 (B, K).
+        logits: Segmentation logits, float32 (B, K + 1, h, w), background first.
+        cams: CAMs of the classes asked for; None where none were.
     """
 
-    null = False  # True for the partner that a switched-off component is replaced by
+    scores: Tensor
+    logits: Tensor
+    cams: Maps | None
 
-    def __init__(self, start: Start = 0) -> None:
-        if start < 0:
-            raise ValueError(f"{type(self).__name__}.start is {start}: an iteration is at least 0")
-        self.start = start
 
-    def active(self, clock: Clock) -> bool:
-        """Whether it acts at this iteration."""
-        return not self.null and clock.t >= self.start
+@dataclass(frozen=True)
+class Inspection:
+    """What the training step makes of a batch, one entry for each student; None before training makes it.
+
+    Attributes:
+        cams: CAMs.
+        labels: Pseudo-labels before the noise filter.
+        noisy: Pixels that the noise filter discards, bool (B, H, W).
+        log_P: Log-probabilities of the segmentation, (B, K + 1, H, W).
+    """
+
+    cams: list[Maps] | None
+    labels: list[PseudoLabels] | None
+    noisy: list[Tensor] | None
+    log_P: list[Tensor]
+
+
+class Method(nn.Module, ABC):
+    """A method of weakly supervised segmentation with one or more students.
+
+    A subclass lists the ``SLOTS`` of its components and writes its training step. The component in a slot becomes the
+    attribute of that name.
+
+    Args:
+        num_classes: Classes with background, K + 1.
+        network: Arguments of ``SubNet``, one sub-net.
+        cam_scales: Scales of the CAMs, factors on the sides of the image.
+        amp: "off" (float32), "cam" (bfloat16 in the passes without gradients) or "bf16" (everywhere but in the losses).
+        components: For each slot, a dict with the type of its component and the arguments.
+
+    Raises:
+        UserError: A slot is empty or unknown, or ``amp`` is none of the three.
+    """
+
+    SLOTS: ClassVar[tuple[Slot, ...]]
+    learns_from_masks: ClassVar[bool] = False  # training reads image-level tags only
+    students: Students
+
+    def __init__(
+        self,
+        num_classes: Annotated[int, GIVEN],
+        network: Annotated[dict[str, Any], Slot("network", default="SubNet")],
+        cam_scales: Sequence[Positive] = (1.0, 0.5, 1.5),
+        amp: Annotated[str, GIVEN] = "off",
+        **components: dict[str, Any] | None,
+    ) -> None:
+        super().__init__()
+        if amp not in ("off", "cam", "bf16"):
+            raise UserError(f'model.amp is {amp!r}: choose "off", "cam" or "bf16"')
+        self.cam_scales, self.amp = tuple(cam_scales), amp
+        configs = fill(self.SLOTS, components)
+        configs["students"] |= {"network": network, "num_classes": num_classes}
+        for name, config in configs.items():
+            setattr(self, name, COMPONENTS.build(config))
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # the components
+
+    def forward(self, mode: str = "loss", **batch: Any) -> Any:
+        """Call ``loss`` or ``predict``: the entry that a distributed wrapper needs."""
+        return self.loss(**batch) if mode == "loss" else self.predict(**batch)
+
+    @abstractmethod
+    def loss(self, *args: Any, **batch: Any) -> dict[str, Tensor]:
+        """Compute the training step.
+
+        Args:
+            args: None; the batch is given by names.
+            batch: images, normalised (B, 3, H, W); tags (B, K) of 0/1; present, the same as ``Present``; boxes of the
+                photo in each crop, y0, y1, x0, x1, int64 (B, 4); seeds, one for each image; clock; and, where the
+                method ``learns_from_masks``, masks, int64 (B, H, W), 255 = none.
+
+        Returns:
+            Scalars: "loss", the value to minimise, its terms "L_..." and what else is logged.
+        """
+
+    @abstractmethod
+    def inspect(self, images: Tensor, tags: Tensor, present: Present, boxes: Tensor, clock: Any) -> Inspection:
+        """Return what the training step makes of a batch, without training; arguments as for ``loss``."""
+
+    @torch.no_grad()
+    def predict(self, images: Tensor, present: Present | None = None, cams: bool = True) -> list[Prediction]:
+        """Predict class scores, segmentation logits and CAMs by every student.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            present: The classes to map. None: those with a positive score, in the order of ``Present.of(scores > 0)``.
+            cams: Whether to compute CAMs.
+        """
+        predictions = []
+        for net, output in zip(self.students, self.forward_students(images), strict=True):
+            classes = present if present is not None else Present.of((output.scores > 0).float())
+            with self.autocast("cam"):
+                maps = multi_scale_cam(net, images, classes, self.cam_scales, output) if cams else None
+            predictions.append(Prediction(output.scores.float(), output.logits.float(), maps))
+        return predictions
+
+    def forward_students(self, images: Tensor | Sequence[Tensor]) -> list[StudentOutput]:
+        """Compute psi_i(X) of every student in the training precision, for shared images or those of each student."""
+        with self.autocast("bf16"):
+            outputs: list[StudentOutput] = self.students(images)
+        return outputs
+
+    def autocast(self, least: str) -> torch.autocast:
+        """Return the context of a forward pass: bfloat16 if ``amp`` is "bf16" or ``least``, "cam" or "bf16"."""
+        device = next(self.parameters()).device.type
+        return torch.autocast(device, torch.bfloat16, enabled=self.amp in ("bf16", least))
+
+    @staticmethod
+    def log_probabilities(logits: Tensor, size: Sequence[int]) -> Tensor:
+        """Return log-probabilities (B, K + 1, H, W) in pixels from logits (B, K + 1, h, w) in patches.
+
+        Args:
+            logits: In any precision and memory format.
+            size: H and W.
+        """
+        logits = logits.float().contiguous()  # convolutions leave channels last, which makes what follows slower
+        return F.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False).log_softmax(1)
+
+    @staticmethod
+    def classification(outputs: Sequence[StudentOutput], tags: Tensor) -> Tensor:
+        """Compute L_cls of Eq. 9, the multi-label soft margin of both classifiers of every student (released code).
+
+        Args:
+            outputs: What each student gave.
+            tags: (B, K) of 0/1.
+        """
+        scores = [s.float() for output in outputs for s in (output.scores, output.aux_scores)]
+        return torch.stack([F.multilabel_soft_margin_loss(s, tags) for s in scores]).sum()
+
+
+def fill(slots: Sequence[Slot], given: Mapping[str, dict[str, Any] | None]) -> dict[str, dict[str, Any]]:
+    """Return the config of the component in each slot; an optional slot that is left out gets its null partner.
+
+    Raises:
+        UserError: A slot is empty, or there is no slot of a name.
+    """
+    names = [slot.name for slot in slots]
+    if unknown := [name for name in given if name not in names]:
+        raise UserError(f"model has no {unknown[0]!r}: its components are {', '.join(names)}")
+    configs = {}
+    for slot in slots:
+        config = given.get(slot.name) or ({"type": slot.null} if slot.optional else None)
+        if config is None:
+            raise UserError(f"model.{slot.name} is missing: write dict(type=...)")
+        configs[slot.name] = dict(config)
+    return configs
+
+
+def complete_weights(given: Mapping[str, float] | None, default: Mapping[str, float]) -> dict[str, float]:
+    """Return the weight of every loss term: the given one, or the default.
+
+    Raises:
+        UserError: A weight is given for an unknown term.
+    """
+    if unknown := sorted((given or {}).keys() - default.keys()):
+        raise UserError(f"model.weights has no term {unknown[0]!r}: choose from {', '.join(default)}")
+    return {**default, **(given or {})}

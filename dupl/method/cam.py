@@ -1,4 +1,4 @@
-"""Multi-scale, flipped class activation maps of the classes an image has (Eq. 1)."""
+"""Multi-scale class activation maps (CAMs) of the classes that an image has (Eq. 1)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dupl.method.equations import max_min_norm
-from dupl.method.network import SubNet
-from dupl.structures import View
+from dupl.method.network import StudentOutput, SubNet
 
 
 @dataclass(frozen=True)
 class Present:
-    """The foreground classes of each of B images, padded to the most classes of one, M.
+    """The foreground classes that each of B images has, in M slots, where M is the largest number of one image.
 
     Attributes:
-        index: Class of each slot, 0-based among foreground classes, int64 (B, M).
+        index: Class of each slot, int64 (B, M), counted from 0 without background; any class in an unfilled slot.
         valid: Whether the slot is filled, bool (B, M).
     """
 
@@ -28,31 +27,34 @@ class Present:
 
     @classmethod
     def of(cls, tags: Tensor) -> Present:
-        """From tags (B, K) of 0/1; M is at least 1. Call it where the tags are on the CPU: it reads them."""
+        """Collect the classes of tags (B, K) of 0/1; M is at least 1.
+
+        Call it while the tags are on the CPU: M depends on their values, so that a GPU would have to wait.
+        """
         slots = max(1, int((tags > 0).sum(1).max()))
         valid, index = (tags > 0).to(torch.uint8).sort(dim=1, descending=True, stable=True)
         return cls(index[:, :slots], valid[:, :slots].bool())
 
     def to(self, device: torch.device) -> Present:
-        """On another device."""
+        """Copy both tensors to a device."""
         return Present(self.index.to(device, non_blocking=True), self.valid.to(device, non_blocking=True))
 
     def pick(self, maps: Tensor) -> Tensor:
-        """The slots' maps (B, M, h, w) out of all classes' (B, K, h, w)."""
+        """Select the maps of the slots, (B, M, h, w), from those of all classes, (B, K, h, w)."""
         return maps.gather(1, self.index[..., None, None].expand(-1, -1, *maps.shape[2:]))
 
     def label(self, winner: Tensor) -> Tensor:
-        """Label ids (1-based) of winning slots, both int64 (B, H, W)."""
+        """Convert slots to labels, 1 for the first foreground class; both int64 (B, H, W)."""
         return self.index.gather(1, winner.flatten(1)).view_as(winner) + 1
 
 
 @dataclass(frozen=True)
 class Maps:
-    """Normalised maps of one student, 0 in unfilled slots.
+    """The normalised CAMs of one student, 0 in unfilled slots.
 
     Attributes:
-        main: From the last block, (B, M, H, W), in [0, 1).
-        aux: From the auxiliary block, (B, M, H, W), in [0, 1).
+        main: From the last block, (B, M, H, W) in [0, 1).
+        aux: From the auxiliary block, (B, M, H, W) in [0, 1).
     """
 
     main: Tensor
@@ -61,28 +63,32 @@ class Maps:
 
 @torch.no_grad()
 def multi_scale_cam(
-    net: SubNet, images: Tensor, present: Present, scales: Sequence[float], view: View | None = None
+    net: SubNet, images: Tensor, present: Present, scales: Sequence[float], output: StudentOutput | None = None
 ) -> Maps:
-    """Maps over scales, each with its flip: max over flip, ReLU, sum over scales, max-min norm.
+    """Compute CAMs at several scales, each with its mirror image.
 
-    Source: released code (the paper's Eq. 1 has one scale).
+    The maximum of an image and its mirror image, ReLU, the sum over scales, max-min normalisation. Released code; Eq. 1
+    of the paper has one scale.
 
     Args:
         net: The student.
         images: (B, 3, H, W), normalised.
-        present: Which classes to map.
-        scales: Of the image side; each scaled side is rounded to whole patches.
-        view: The student's forward of these images, reused at scale 1 where given.
+        present: The classes to map.
+        scales: Factors on the sides of the images; a scaled side is rounded to whole patches.
+        output: What the student gave for these images; used at scale 1 instead of another forward pass.
+
+    Returns:
+        The maps at the size of the images.
     """
     size = images.shape[-2:]
     sums: list[Tensor] = []
     for scale in scales:
         scaled = _resize(images, [net.backbone.fit(int(scale * side)) for side in size])
-        if view is not None and scaled is images:
-            straight = net.evidence(view.features, view.aux_features)
-            mirrored = net.evidence(*net.backbone(scaled.flip(-1)))
+        if output is not None and scaled is images:
+            straight = net.class_evidence(output.features, output.aux_features)
+            mirrored = net.class_evidence(*net.backbone(scaled.flip(-1)))
         else:
-            both = net.evidence(*net.backbone(torch.cat([scaled, scaled.flip(-1)])))
+            both = net.class_evidence(*net.backbone(torch.cat([scaled, scaled.flip(-1)])))
             straight, mirrored = zip(*(maps.chunk(2) for maps in both), strict=True)
         at_scale = [
             torch.maximum(_enlarge(present.pick(a), size), _enlarge(present.pick(b), size).flip(-1)).relu_()
@@ -104,12 +110,12 @@ def _enlarge(maps: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def label_by_threshold(maps: Tensor, present: Present, threshold: float) -> Tensor:
-    """The CAM as a segmentation: its strongest class where that exceeds ``threshold``, else background.
+    """Turn CAMs into a segmentation: the strongest class where it exceeds the threshold, elsewhere background.
 
     Args:
-        maps: (B, M, H, W).
-        present: The slots' classes.
-        threshold: In [0, 1].
+        maps: CAMs, (B, M, H, W).
+        present: The classes of the slots.
+        threshold: Score above which a pixel is foreground, in [0, 1].
 
     Returns:
         Labels, int64 (B, H, W).

@@ -1,4 +1,4 @@
-"""[L_dis] Keeps the two students' features apart (Sec. 3.2)."""
+"""[L_dis] Discrepancy loss: keeps the features of the two students apart (Sec. 3.2)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,16 @@ from torch import Tensor
 
 from dupl.config.kinds import Start
 from dupl.method import equations
-from dupl.method.base import Component
+from dupl.method.component import Component
+from dupl.method.network import StudentOutput
 from dupl.registry import COMPONENTS
-from dupl.structures import Clock, View
-
-
-def _flat(features: Tensor, over: str) -> Tensor:
-    """(B, D, h, w) -> (B, D h w) for the image's whole map, or (B, D, h w) for each channel's."""
-    return features.flatten(1) if over == "image" else features.flatten(2)
-
+from dupl.structures import Clock
 
 Over = Literal["image", "channel"]
 
 
 class _Discrepancy(Component):
-    """Args: over: "image" or "channel", what the cosine is taken over; start: first iteration."""
+    """Args: over: "image" or "channel", what the cosine is taken over; start: first iteration at which it acts."""
 
     def __init__(self, over: Over, start: Start = 0) -> None:
         super().__init__(start)
@@ -32,26 +27,34 @@ class _Discrepancy(Component):
             raise ValueError(f'discrepancy.over is {over!r}: choose "image" or "channel"')
         self.over = over
 
-    def __call__(self, views: Sequence[View], clock: Clock) -> Tensor:
-        """L_dis of two views, a scalar; 0 before ``start``."""
+    def __call__(self, outputs: Sequence[StudentOutput], clock: Clock) -> Tensor:
+        """Compute L_dis of two students, a scalar; 0 before ``start``."""
         if not self.active(clock):
-            return views[0].features.new_zeros((), dtype=torch.float32)
-        f_1, f_2 = (_flat(view.features.float(), self.over) for view in views)
+            return outputs[0].features.new_zeros((), dtype=torch.float32)
+        f_1, f_2 = (_flat(output.features.float(), self.over) for output in outputs)
         return equations.symmetric(self.one_way, f_1, f_2)
 
     @staticmethod
     def one_way(f_1: Tensor, f_2: Tensor) -> Tensor:
-        """One direction of Eq. 3."""
+        """Compute one direction of Eq. 3 over the last axis."""
         raise NotImplementedError
+
+
+def _flat(features: Tensor, over: Over) -> Tensor:
+    """Flatten (B, D, h, w) to (B, D h w), the whole image, or to (B, D, h w), each channel."""
+    return features.flatten(1) if over == "image" else features.flatten(2)
 
 
 @COMPONENTS.register_module()
 class LogCosineDiscrepancy(_Discrepancy):
-    """Eq. 2-3: -log(1 - cos), over the image's whole feature map.
+    """Eq. 2-3: -log(1 - cos), over the whole feature map of an image.
 
     Args:
         over: "image" (paper) or "channel".
         start: First iteration at which it acts.
+
+    Raises:
+        ValueError: ``over`` is neither of the two.
     """
 
     def __init__(self, over: Over = "image", start: Start = 0) -> None:
@@ -62,11 +65,14 @@ class LogCosineDiscrepancy(_Discrepancy):
 
 @COMPONENTS.register_module()
 class OnePlusCosine(_Discrepancy):
-    """Released code: 1 + cos, per channel over the flattened spatial axis, mean over batch and channels.
+    """Released code: 1 + cos, per channel over the flattened spatial axes, mean over batch and channels.
 
     Args:
         over: "channel" (released) or "image".
         start: First iteration at which it acts.
+
+    Raises:
+        ValueError: ``over`` is neither of the two.
     """
 
     def __init__(self, over: Over = "channel", start: Start = 0) -> None:
@@ -81,6 +87,6 @@ class NoDiscrepancy(Component):
 
     null = True
 
-    def __call__(self, views: Sequence[View], clock: Clock) -> Tensor:
-        """A scalar 0."""
-        return views[0].features.new_zeros(())
+    def __call__(self, outputs: Sequence[StudentOutput], clock: Clock) -> Tensor:
+        """Return a scalar 0."""
+        return outputs[0].features.new_zeros(())

@@ -1,14 +1,15 @@
-r"""Equations 1 to 9 of the paper, in its order, as pure functions.
+r"""Equations 1 to 9 of the paper as pure functions, in its order.
 
     X   image (B, 3, H, W)              psi   sub-net (student)          c   class
     F   feature map (B, D, h, w)        W     classifier weight (K, D)   K   foreground classes
-    M   class activation maps in [0,1]  Y     pseudo-label, 255 = none   P   segmentation logits (B, K + 1, H, W)
+    M   class activation maps in [0,1]  Y     pseudo-label, 255 = none   P   segmentation: class probabilities
     f   features of one student         tau   thresholds on M            t,T iteration, iterations
     l   cross-entropy of one pixel      mu_c, mu_n, var_c, var_n, w_c, w_n   clean and noisy component
     rho_n  posterior of noise           gamma its threshold              eta  least distance of the means
     phi  strong augmentation            lambda_1, lambda_2, lambda_3     weights of L_dis, L_seg, L_reg
 
-Labels are class indices with 0 = background. Every mean over a set of pixels is 0, not NaN, where the set is empty.
+Functions take the logarithm ``log_P`` of P, (B, K + 1, H, W), or logits where they say so. Labels are class indices
+with 0 = background. Every mean over a set of pixels is 0, not NaN, where the set is empty.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dupl.structures import IGNORE, Clock
 
 
 def class_evidence(features: Tensor, weight: Tensor) -> Tensor:
-    """The sum inside Eq. 1: sum_i W_{c,i} F_i.
+    """Compute the sum inside Eq. 1: sum_i W_{c,i} F_i.
 
     Args:
         features: F, (B, D, h, w).
@@ -37,15 +38,15 @@ def class_evidence(features: Tensor, weight: Tensor) -> Tensor:
 
 
 def cam(features: Tensor, weight: Tensor) -> Tensor:
-    """Eq. 1: M(c) = ReLU(sum_i W_{c,i} F_i), (B, K, h, w), before normalisation."""
+    """Compute Eq. 1, M(c) = ReLU(sum_i W_{c,i} F_i), (B, K, h, w), before normalisation."""
     return class_evidence(features, weight).relu()
 
 
 def max_min_norm(maps: Tensor, eps: float = 1e-5) -> Tensor:
-    """Max-min normalisation of each map (Sec. 3.1): (M - min) / (max - min + eps), in [0, 1).
+    """Normalise each map by its minimum and maximum (Sec. 3.1): (M - min) / (max - min + eps), in [0, 1).
 
     Args:
-        maps: (..., H, W), each map normalised on its own.
+        maps: (..., H, W).
         eps: Keeps a constant map at 0. Released code: 1e-5.
     """
     maps = maps - maps.amin((-2, -1), keepdim=True)
@@ -53,14 +54,14 @@ def max_min_norm(maps: Tensor, eps: float = 1e-5) -> Tensor:
 
 
 def discrepancy(f_1: Tensor, f_2: Tensor, eps: float = 1e-6) -> Tensor:
-    """Eq. 2: D(f_1, f_2) = -log(1 - cos(f_1, f_2)) over the last axis.
+    """Compute Eq. 2, D(f_1, f_2) = -log(1 - cos(f_1, f_2)), over the last axis.
 
-    Differs from the paper: ``eps`` is added to 1 - cos, which is 0 for the two students' first features.
+    Differs from the paper: ``eps`` is added to 1 - cos, which is 0 while the features of the two students are equal.
 
     Args:
         f_1: Features, (..., N).
         f_2: Features, (..., N).
-        eps: Bounds the value by -log(eps).
+        eps: Bounds the value from above by -log(eps).
 
     Returns:
         (...), in [-log 2, -log eps].
@@ -69,12 +70,12 @@ def discrepancy(f_1: Tensor, f_2: Tensor, eps: float = 1e-6) -> Tensor:
 
 
 def discrepancy_one_plus(f_1: Tensor, f_2: Tensor) -> Tensor:
-    """Released code in the place of Eq. 2: 1 + cos(f_1, f_2) over the last axis, in [0, 2]."""
+    """Compute 1 + cos(f_1, f_2) over the last axis, in [0, 2], as the released code does instead of Eq. 2."""
     return 1 + F.cosine_similarity(f_1, f_2, dim=-1, eps=1e-6)
 
 
 def symmetric(one_way: Callable[[Tensor, Tensor], Tensor], f_1: Tensor, f_2: Tensor) -> Tensor:
-    """Eq. 3: L_dis = D(f_1, sg(f_2)) + D(f_2, sg(f_1)), the mean over everything but the last axis.
+    """Compute Eq. 3, L_dis = D(f_1, sg(f_2)) + D(f_2, sg(f_1)), averaged over all axes but the last.
 
     Args:
         one_way: D, either form of Eq. 2.
@@ -84,38 +85,40 @@ def symmetric(one_way: Callable[[Tensor, Tensor], Tensor], f_1: Tensor, f_2: Ten
     return (one_way(f_1, f_2.detach()) + one_way(f_2, f_1.detach())).mean()
 
 
-def cross_entropy(P: Tensor, Y: Tensor) -> Tensor:
-    """CE of Eq. 4: mean over the labelled pixels; 0 where there is none.
+def cross_entropy(log_P: Tensor, Y: Tensor) -> Tensor:
+    """Compute CE of Eq. 4, the mean over the labelled pixels; 0 if there is none.
 
     Args:
-        P: Log-probabilities, (B, K + 1, H, W).
-        Y: Labels, int64 (B, H, W).
+        log_P: Log-probabilities, (B, K + 1, H, W).
+        Y: Labels, int64 (B, H, W), 255 = none.
     """
-    pixels = F.nll_loss(P, Y, ignore_index=IGNORE, reduction="sum")
+    pixels = F.nll_loss(log_P, Y, ignore_index=IGNORE, reduction="sum")
     return pixels / (Y != IGNORE).sum().clamp(min=1)
 
 
-def balanced_cross_entropy(P: Tensor, Y: Tensor) -> Tensor:
-    """Released code in the place of CE in Eq. 4: half the mean over background pixels, half over foreground pixels.
+def balanced_cross_entropy(log_P: Tensor, Y: Tensor) -> Tensor:
+    """Compute half the mean over background pixels plus half the mean over foreground pixels.
+
+    Released code: instead of CE in Eq. 4.
 
     Args:
-        P: Log-probabilities, (B, K + 1, H, W).
-        Y: Labels, int64 (B, H, W).
+        log_P: Log-probabilities, (B, K + 1, H, W).
+        Y: Labels, int64 (B, H, W), 255 = none.
     """
-    pixels = F.nll_loss(P, Y, ignore_index=IGNORE, reduction="none")
+    pixels = F.nll_loss(log_P, Y, ignore_index=IGNORE, reduction="none")
     return 0.5 * (masked_mean(pixels, Y == 0) + masked_mean(pixels, (Y != 0) & (Y != IGNORE)))
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of ``values`` where ``mask``; 0 where it holds nowhere."""
+    """Return the mean of the values in the mask, of the same shape; 0 if the mask is empty."""
     return (values * mask).sum() / mask.sum().clamp(min=1)
 
 
 def tau_h(clock: Clock, start: float, end: float) -> float:
-    """The high threshold of Eq. 5: a cosine over the run from its start to its end.
+    """Compute the high threshold of Eq. 5: a cosine from ``start`` to ``end`` over the run.
 
     Args:
-        clock: t and T; t beyond T stays at the end.
+        clock: t and T; after T the threshold stays at ``end``.
         start: tau_h(0).
         end: tau_h(T).
     """
@@ -124,7 +127,7 @@ def tau_h(clock: Clock, start: float, end: float) -> float:
 
 
 def noise_log_odds(loss: Tensor, weight: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-    """Eq. 6 solved for the posterior: log(rho_n / (1 - rho_n)) of each pixel, a quadratic in its loss.
+    """Compute log(rho_n / (1 - rho_n)), rho_n the posterior of noise in Eq. 6: a quadratic in the loss of each pixel.
 
     Args:
         loss: l, (B, N).
@@ -144,12 +147,12 @@ def noise_log_odds(loss: Tensor, weight: Tensor, mean: Tensor, variance: Tensor)
 
 
 def noisy_pixels(log_odds: Tensor, mean: Tensor, gamma: float, eta: float) -> Tensor:
-    """Eq. 7: X_n = {x | rho_n(l^x) > gamma, mu_n - mu_c > eta}.
+    """Return the noisy pixels of Eq. 7, X_n = {x | rho_n(l^x) > gamma, mu_n - mu_c > eta}.
 
-    Differs from the paper: Eq. 7 prints mu_c - mu_n; its text, and its sense, is mu_n - mu_c.
+    Differs from the paper: Eq. 7 prints mu_c - mu_n; its text, and its meaning, is mu_n - mu_c.
 
     Args:
-        log_odds: Of ``noise_log_odds``, (B, N).
+        log_odds: Result of ``noise_log_odds``, (B, N).
         mean: (mu_c, mu_n), (B, 2).
         gamma: In (0, 1).
         eta: At least 0, in units of loss.
@@ -161,30 +164,30 @@ def noisy_pixels(log_odds: Tensor, mean: Tensor, gamma: float, eta: float) -> Te
     return (log_odds > math.log(gamma / (1 - gamma))) & apart[:, None]
 
 
-def consistency(P_strong: Tensor, Y: Tensor, mask: Tensor) -> Tensor:
-    """Eq. 8: L_reg_i = 1 / |M_i| sum_x CE[P~_i(phi(x)), phi'(Y_i(x))] M_i, both in the coordinates of the weak view.
+def consistency(strong_logits: Tensor, Y: Tensor, mask: Tensor) -> Tensor:
+    """Compute Eq. 8, L_reg_i = 1 / |M_i| sum_x CE[P~_i(phi(x)), phi'(Y_i(x))] M_i, in the coordinates of the weak view.
 
     Args:
-        P_strong: Prediction on phi(X), undone by the inverse of phi's geometry, (B, K + 1, H, W).
-        Y: Labels, int64 (B, H, W).
+        strong_logits: Logits of P~_i on phi(X), after the inverse of phi's geometry, (B, K + 1, H, W).
+        Y: Labels, int64 (B, H, W), 255 = none.
         mask: M_i, bool (B, H, W).
 
     Returns:
-        The mean over the masked pixels; 0 where there is none.
+        The mean over the masked pixels that have a label; 0 if there is none.
     """
-    pixels = F.cross_entropy(P_strong, Y.masked_fill(~mask, IGNORE), ignore_index=IGNORE, reduction="sum")
+    pixels = F.cross_entropy(strong_logits, Y.masked_fill(~mask, IGNORE), ignore_index=IGNORE, reduction="sum")
     return pixels / (mask & (Y != IGNORE)).sum().clamp(min=1)
 
 
 def total(terms: dict[str, Tensor], weights: dict[str, float]) -> dict[str, Tensor]:
-    """Eq. 9: L = L_cls + lambda_1 L_dis + lambda_2 L_seg + lambda_3 L_reg, and the baseline's L_ptc likewise.
+    """Compute Eq. 9, L = L_cls + lambda_1 L_dis + lambda_2 L_seg + lambda_3 L_reg, plus the weighted L_ptc.
 
     Args:
-        terms: L_cls, L_ptc, L_dis, L_seg, L_reg, each a scalar.
-        weights: Of each term but L_cls, whose weight is 1; keys without the "L_".
+        terms: L_cls and the other terms, each a scalar.
+        weights: Weight of each term but L_cls, whose weight is 1, by its name without "L_".
 
     Returns:
-        ``{"loss": L, "L_cls": ..., ...}``: the only key with "loss" in it is the one to minimise.
+        ``{"loss": L, "L_cls": ..., ...}``: "loss" is the value to minimise, the terms are detached.
     """
     value = terms["L_cls"]
     for name, weight in weights.items():

@@ -1,7 +1,8 @@
-"""One sub-net psi: a ViT, a classifier on its last block, one on an earlier block, and a dilated segmentation head."""
+"""One sub-net psi: a ViT with two classifiers, on its last and on an earlier block, and a segmentation head."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
@@ -9,20 +10,40 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dupl.config.kinds import GIVEN, ArgumentsOf, Count
+from dupl.method import equations
 from dupl.method.backbone import Backbone
-from dupl.method.equations import class_evidence
 from dupl.registry import COMPONENTS
-from dupl.structures import View
+
+
+@dataclass(frozen=True)
+class StudentOutput:
+    """What one student gives for B images: h x w patches, D channels, K foreground classes.
+
+    Attributes:
+        features: Final patch tokens (B, D, h, w), the f_i of Eq. 2.
+        aux_features: Patch tokens of an earlier block (B, D, h, w).
+        scores: Class scores before the sigmoid (B, K).
+        aux_scores: Scores of the auxiliary classifier (B, K).
+        logits: Segmentation logits of P_i (B, K + 1, h, w), background first.
+    """
+
+    features: Tensor
+    aux_features: Tensor
+    scores: Tensor
+    aux_scores: Tensor
+    logits: Tensor
 
 
 class DilatedHead(nn.Sequential):
-    """Two 3x3 convolutions of dilation 5 and one 1x1 (Sec. 4.1); released code: 512 channels, no bias, no norm, ReLU.
+    """Segmentation head: two 3x3 convolutions of dilation 5 and one 1x1 (Sec. 4.1).
+
+    Released code: 512 channels, no bias, no norm, ReLU.
 
     Args:
         dim: Channels of the features, D.
         classes: Classes with background, K + 1.
-        channels: Of the hidden layers.
-        dilation: In patches.
+        channels: Channels of the hidden layers.
+        dilation: Dilation of the 3x3 convolutions, in patches.
     """
 
     def __init__(
@@ -39,19 +60,25 @@ class DilatedHead(nn.Sequential):
             nn.ReLU(inplace=True),
             nn.Conv2d(channels, classes, 1, bias=False),
         )
-        self.to(memory_format=torch.channels_last)  # as its input is, and so its gradients
+        self.to(memory_format=torch.channels_last)  # the format of its input and of its gradients
 
 
 @COMPONENTS.register_module()
 class SubNet(nn.Module):
-    """psi of Sec. 3.2: backbone psi^f, classifier psi^c (and the baseline's auxiliary one), segmentation head psi^s.
+    """Sub-net psi of Sec. 3.2: backbone psi^f, classifier psi^c, segmentation head psi^s.
+
+    The auxiliary classifier on an earlier block comes with the baseline.
 
     Args:
         num_classes: Classes with background, K + 1.
         backbone: Arguments of ``Backbone``.
-        pooling: "max" or "avg" over patches before the classifier. Released code, and the baseline the paper builds
-            on: "max"; Sec. 3.1 reviews CAM with "avg".
+        pooling: "max" or "avg" over patches before the classifier. Released code, and the baseline of the paper:
+            "max"; Sec. 3.1 reviews CAM with "avg".
         head: Arguments of ``DilatedHead``.
+
+    Raises:
+        ValueError: ``pooling`` is neither of the two.
+        UserError: The backbone cannot be built.
     """
 
     def __init__(
@@ -69,14 +96,14 @@ class SubNet(nn.Module):
         dim = self.backbone.dim
         self.classifier = nn.Linear(dim, num_classes - 1, bias=False)
         self.aux_classifier = nn.Linear(dim, num_classes - 1, bias=False)
-        for linear in (self.classifier, self.aux_classifier):  # as a 1x1 convolution starts
+        for linear in (self.classifier, self.aux_classifier):  # the initialisation of a 1x1 convolution
             nn.init.kaiming_uniform_(linear.weight, a=5**0.5)
         self.head = DilatedHead(dim, num_classes, **(head or {}))
 
-    def forward(self, images: Tensor) -> View:
-        """Everything that training asks of images (B, 3, H, W)."""
+    def forward(self, images: Tensor) -> StudentOutput:
+        """Compute everything that training needs of images (B, 3, H, W)."""
         features, aux = self.backbone(images)
-        return View(
+        return StudentOutput(
             features=features,
             aux_features=aux,
             scores=self.classifier(self.pool(features, 1).flatten(1)),
@@ -85,14 +112,19 @@ class SubNet(nn.Module):
         )
 
     def segment(self, images: Tensor) -> Tensor:
-        """Only the segmentation logits, (B, K + 1, h, w)."""
+        """Compute only the segmentation logits, (B, K + 1, h, w), of images (B, 3, H, W)."""
         logits: Tensor = self.head(self.backbone(images)[0])
         return logits
 
-    def evidence(self, features: Tensor, aux_features: Tensor) -> tuple[Tensor, Tensor]:
-        """The sums inside Eq. 1 of both classifiers, each (B, K, h, w), in float32."""
+    def class_evidence(self, features: Tensor, aux_features: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the sums inside Eq. 1 for both classifiers, each (B, K, h, w), in float32.
+
+        Args:
+            features: Final patch tokens, (B, D, h, w).
+            aux_features: Patch tokens of the auxiliary block, (B, D, h, w).
+        """
         with torch.autocast(features.device.type, enabled=False):
             return (
-                class_evidence(features.float(), self.classifier.weight),
-                class_evidence(aux_features.float(), self.aux_classifier.weight),
+                equations.class_evidence(features.float(), self.classifier.weight),
+                equations.class_evidence(aux_features.float(), self.aux_classifier.weight),
             )

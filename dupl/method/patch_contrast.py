@@ -1,4 +1,4 @@
-"""The baseline's patch token contrast: patches of one class alike, of two classes unlike (Sec. 4.1; released code)."""
+"""[L_ptc] Patch token contrast of the baseline: similar features within a class (Sec. 4.1; released code)."""
 
 from __future__ import annotations
 
@@ -10,22 +10,26 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dupl.config.kinds import Start
-from dupl.method.base import Component
+from dupl.method.boxes import inside
 from dupl.method.cam import Maps, Present
-from dupl.method.refine import inside
+from dupl.method.component import Component
+from dupl.method.network import StudentOutput
 from dupl.registry import COMPONENTS
-from dupl.structures import IGNORE, Clock, View
+from dupl.structures import IGNORE, Clock
 
 
 def contrast(features: Tensor, labels: Tensor) -> Tensor:
-    """0.5 (1 - mean |cos| over pairs of one label) + 0.5 mean |cos| over pairs of two labels.
+    """Compute 0.5 (1 - mean |cos| over pairs of one label) + 0.5 mean |cos| over pairs of two labels.
 
-    Pairs of a patch with itself or with an unlabelled one do not count; each mean is over one pair more than there
-    is, as in the released code.
+    Pairs of a patch with itself or with an unlabelled patch do not count. Released code: each mean divides by the
+    number of pairs plus one.
 
     Args:
-        features: (B, D, h, w).
-        labels: Patch labels, int64 (B, h, w), 255 = none.
+        features: Patch tokens, (B, D, h, w).
+        labels: Labels of the patches, int64 (B, h, w), 255 = none.
+
+    Returns:
+        A scalar in [0, 1].
     """
     unit = F.normalize(features.float().flatten(2), dim=1, eps=1e-8)  # (B, D, N)
     likeness = (unit.transpose(1, 2) @ unit).abs()  # (B, N, N)
@@ -42,14 +46,17 @@ def contrast(features: Tensor, labels: Tensor) -> Tensor:
 
 
 def patch_labels(aux: Tensor, present: Present, boxes: Tensor, tau_l: float, tau_h: Tensor) -> Tensor:
-    """Labels of the auxiliary CAM on the patch grid.
+    """Label patches by the auxiliary CAM.
 
     Args:
-        aux: Maps on the patch grid, (B, M, h, w).
-        present: The slots' classes.
-        boxes: The photo in patches, y0, y1, x0, x1, int64 (B, 4).
-        tau_l: At or below it: background.
-        tau_h: Above it, (B,): the strongest class; between: 255.
+        aux: CAMs on the patch grid, (B, M, h, w).
+        present: The classes of the slots.
+        boxes: y0, y1, x0, x1 of the photo in patches, int64 (B, 4).
+        tau_l: A patch at or below it is background, in [0, 1].
+        tau_h: A patch above it has the strongest class, one in between is 255; (B,) in [0, 1].
+
+    Returns:
+        Int64 (B, h, w).
     """
     value, winner = aux.max(1)
     labels = present.label(winner)
@@ -63,8 +70,11 @@ class PatchTokenContrast(Component):
 
     Args:
         start: First iteration at which it acts. Released code: 0.
-        box: Unit in which the photo's box cuts the patch grid: "patches", or "pixels" as in the released code, whose
-            pixel box drops whole images that are padded at the top or left by more pixels than the grid has patches.
+        box: Unit of the photo's box on the patch grid: "patches", or "pixels" as in the released code, where an image
+            that is padded at the top or left by more pixels than the grid has patches is left out.
+
+    Raises:
+        ValueError: ``box`` is neither of the two.
     """
 
     def __init__(self, start: Start = 0, box: Literal["patches", "pixels"] = "patches") -> None:
@@ -75,25 +85,35 @@ class PatchTokenContrast(Component):
 
     def __call__(
         self,
-        views: Sequence[View],
-        maps: Sequence[Maps],
+        outputs: Sequence[StudentOutput],
+        cams: Sequence[Maps] | None,
         present: Present,
         boxes: Tensor,
         tau_l: float,
         tau_h: Tensor,
         clock: Clock,
     ) -> Tensor:
-        """L_ptc, a scalar: the sum over students; 0 before ``start``."""
-        value = views[0].features.new_zeros((), dtype=torch.float32)
-        if not self.active(clock):
+        """Compute L_ptc of students that share a view, a scalar: the sum over them; 0 before ``start``.
+
+        Args:
+            outputs: What each student gave.
+            cams: CAMs of each student; None before any loss needs them.
+            present: The classes of the slots.
+            boxes: y0, y1, x0, x1 of the photo in pixels, int64 (B, 4).
+            tau_l: Low threshold.
+            tau_h: High threshold of each image, (B,).
+            clock: t and T.
+        """
+        value = outputs[0].features.new_zeros((), dtype=torch.float32)
+        if cams is None or not self.active(clock):
             return value
-        grid = views[0].features.shape[-2:]
+        grid = outputs[0].features.shape[-2:]
         if self.box == "patches":
-            patch = torch.tensor([a // b for a, b in zip(maps[0].aux.shape[-2:], grid, strict=True)])
+            patch = torch.tensor([a // b for a, b in zip(cams[0].aux.shape[-2:], grid, strict=True)])
             boxes = boxes // patch.repeat_interleave(2).to(boxes, non_blocking=True)
-        for view, m in zip(views, maps, strict=True):
-            aux = F.interpolate(m.aux, size=grid, mode="bilinear", align_corners=False)
-            value = value + contrast(view.features, patch_labels(aux, present, boxes, tau_l, tau_h))
+        for output, maps in zip(outputs, cams, strict=True):
+            aux = F.interpolate(maps.aux, size=grid, mode="bilinear", align_corners=False)
+            value = value + contrast(output.features, patch_labels(aux, present, boxes, tau_l, tau_h))
         return value
 
 
@@ -103,6 +123,6 @@ class NoPatchContrast(Component):
 
     null = True
 
-    def __call__(self, views: Sequence[View], *_: object) -> Tensor:
-        """A scalar 0."""
-        return views[0].features.new_zeros((), dtype=torch.float32)
+    def __call__(self, outputs: Sequence[StudentOutput], *_: object) -> Tensor:
+        """Return a scalar 0."""
+        return outputs[0].features.new_zeros((), dtype=torch.float32)

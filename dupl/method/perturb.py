@@ -1,4 +1,4 @@
-"""phi: the strong augmentation of Sec. 3.3 and the inverse of its geometry for predictions."""
+"""phi: the strong augmentation of Sec. 3.3, and the inverse of its geometry for predictions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional as tv
 from dupl.config.kinds import In, Share
 from dupl.registry import COMPONENTS
 
-# RandAugment's colour operations with their strength at magnitude 0 and 30.
+# The colour operations of RandAugment, each with its strength at magnitude 0 and at magnitude 30.
 COLOUR: dict[str, tuple[Callable[[Tensor, float], Tensor], float, float]] = {
     "AutoContrast": (lambda x, _: tv.autocontrast(x), 0.0, 1.0),
     "Equalize": (lambda x, _: tv.equalize(x), 0.0, 1.0),
@@ -29,11 +29,11 @@ COLOUR: dict[str, tuple[Callable[[Tensor, float], Tensor], float, float]] = {
 
 @dataclass(frozen=True)
 class Perturbed:
-    """phi(X) and what its geometry did.
+    """Strongly augmented images phi(X), and which of them are mirrored.
 
     Attributes:
         images: (B, 3, H', W') in [0, 1].
-        flipped: Which images are mirrored, bool (B,).
+        flipped: Whether each image is mirrored, bool (B,).
     """
 
     images: Tensor
@@ -42,13 +42,16 @@ class Perturbed:
 
 @COMPONENTS.register_module()
 class StrongPerturbation:
-    """RandAugment on colour, a horizontal flip and a smaller scale.
+    """RandAugment on colours, a horizontal flip and a smaller scale.
 
     Args:
-        ops: Colour operations drawn per image, with replacement, of the seven. Released code: 5.
-        magnitude: Of RandAugment, 0 to 30. Released code: 10.
+        ops: Number of colour operations for each image, drawn from seven with replacement. Released code: 5.
+        magnitude: Magnitude of RandAugment, in [0, 30]. Released code: 10.
         flip: Probability of the flip. Released code: 1.
-        scale: Of the image side. Released code: 0.75, fixed.
+        scale: Factor on the sides of the image, in (0, 2]. Released code: 0.75.
+
+    Raises:
+        ValueError: A value lies outside its range.
     """
 
     def __init__(
@@ -59,16 +62,19 @@ class StrongPerturbation:
         scale: Annotated[float, In("(0, 2]")] = 0.75,
     ) -> None:
         if not 0 <= magnitude <= 30 or not 0 <= flip <= 1 or not 0 < scale <= 2 or ops < 0:
-            raise ValueError("perturbation: 0 <= magnitude <= 30, 0 <= flip <= 1, 0 < scale <= 2, ops >= 0")
+            raise ValueError(
+                f"perturb has ops={ops}, magnitude={magnitude}, flip={flip}, scale={scale}: they must lie in [0, inf), "
+                "[0, 30], [0, 1] and (0, 2]"
+            )
         self.ops, self.magnitude, self.flip, self.scale = ops, magnitude, flip, scale
 
     def __call__(self, images: Tensor, seeds: Sequence[int], fit: Callable[[int], int] = int) -> Perturbed:
-        """phi(X), the same for the same seeds.
+        """Compute phi(X), the same for the same seeds.
 
         Args:
-            images: (B, 3, H, W) in [0, 1].
-            seeds: One per image.
-            fit: Rounds a scaled side, to whole patches.
+            images: X, (B, 3, H, W) in [0, 1].
+            seeds: One for each image.
+            fit: Rounds a scaled side to whole patches.
         """
         pixels = (images * 255).round().to(torch.uint8)
         draws = [np.random.default_rng([int(seed), 1]) for seed in seeds]
@@ -79,18 +85,18 @@ class StrongPerturbation:
         return Perturbed(F.interpolate(strong, size=size, mode="bilinear", align_corners=False), flipped)
 
     def colour(self, image: Tensor, rng: np.random.Generator) -> Tensor:
-        """The colour operations on one uint8 image (3, H, W)."""
+        """Apply random colour operations to a uint8 image (3, H, W)."""
         for name in rng.choice(list(COLOUR), size=self.ops):
             operation, low, high = COLOUR[name]
             image = operation(image, low + (high - low) * self.magnitude / 30)
         return image
 
     def undo(self, logits: Tensor, flipped: Tensor, size: Sequence[int]) -> Tensor:
-        """A prediction on phi(X), (B, C, h, w), in the coordinates of X at ``size``."""
+        """Return a prediction on phi(X), (B, C, h, w), in the coordinates of X, at ``size``."""
         return F.interpolate(_mirror(logits, flipped), size=tuple(size), mode="bilinear", align_corners=False)
 
     def twin(self, labels: Tensor, flipped: Tensor, size: Sequence[int]) -> Tensor:
-        """phi': the same geometry for labels (B, H, W), nearest neighbour, at ``size``."""
+        """Apply phi', the same geometry, to labels (B, H, W), nearest neighbour, at ``size``."""
         moved = _mirror(labels[:, None].float(), flipped)
         return F.interpolate(moved, size=tuple(size), mode="nearest")[:, 0].to(labels.dtype)
 

@@ -1,4 +1,4 @@
-"""[L_seg] Each student learns from the other's pseudo-labels (Eq. 4)."""
+"""[L_seg] Segmentation loss: each student learns from the pseudo-labels of the other (Eq. 4)."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ import torch
 from torch import Tensor
 
 from dupl.method import equations
-from dupl.method.base import Component
+from dupl.method.component import Component
 from dupl.registry import COMPONENTS
 
 
 class _SegmentationLoss(Component):
-    def __call__(self, P: Sequence[Tensor], lessons: Sequence[Tensor]) -> Tensor:
-        """L_seg, a scalar: the sum over students of their loss on their lesson; 0 before any lesson.
+    def __call__(self, log_P: Sequence[Tensor] | None, targets: Sequence[Tensor] | None) -> Tensor:
+        """Compute L_seg, a scalar: the sum over students; 0 before it starts, when there are no targets.
 
         Args:
-            P: Logits or log-probabilities of each student, (B, K + 1, H, W).
-            lessons: Labels that teach each student, int64 (B, H, W), 255 = none.
+            log_P: Log-probabilities of each student, (B, K + 1, H, W).
+            targets: Labels that each student learns from, int64 (B, H, W), 255 = none.
         """
-        return sum((self.one(p, y) for p, y in zip(P, lessons, strict=True)), start=torch.zeros(()))
+        losses = [self.one(p, y) for p, y in zip(log_P or (), targets or (), strict=True)]
+        return sum(losses, start=torch.zeros(()))
 
     @staticmethod
-    def one(P: Tensor, Y: Tensor) -> Tensor:
-        """The loss of one student."""
+    def one(log_P: Tensor, Y: Tensor) -> Tensor:
+        """Compute the loss of one student."""
         raise NotImplementedError
 
 

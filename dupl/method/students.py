@@ -1,24 +1,28 @@
-"""[DS] Two sub-nets that teach each other, or one that teaches itself (Sec. 3.2)."""
+"""[DS] Dual student: two sub-nets that teach each other, or one that teaches itself (Sec. 3.2)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
 
 from dupl.config.kinds import GIVEN
-from dupl.method.network import SubNet
+from dupl.method.network import StudentOutput, SubNet
 from dupl.registry import COMPONENTS
-from dupl.structures import View
 
 T = TypeVar("T")
 
 
-class _Students(nn.Module):
-    """Sub-nets of the same architecture; ``teacher_of[i]`` is the student whose labels teach student i."""
+class Students(nn.Module):
+    """Sub-nets of the same architecture.
 
-    teacher_of: tuple[int, ...]
+    Attributes:
+        teacher_of: For each student, the index of the one whose labels it learns from.
+    """
+
+    null: ClassVar[bool] = False
+    teacher_of: ClassVar[tuple[int, ...]]
 
     def __init__(self, network: Annotated[dict[str, Any], GIVEN], num_classes: Annotated[int, GIVEN]) -> None:
         super().__init__()
@@ -34,39 +38,57 @@ class _Students(nn.Module):
     def __getitem__(self, index: int) -> SubNet:
         return self.nets[index]  # type: ignore[return-value]
 
-    def forward(self, images: Tensor | Sequence[Tensor]) -> list[View]:
-        """psi_i(X) of every student for images (B, 3, H, W), or for as many batches as there are students."""
-        own = [images] * len(self) if isinstance(images, Tensor) else images
-        return [net(x) for net, x in zip(self.nets, own, strict=True)]
+    def forward(self, images: Tensor | Sequence[Tensor]) -> list[StudentOutput]:
+        """Compute psi_i(X) of every student.
 
-    def segment(self, images: Tensor, who: slice = slice(None)) -> list[Tensor]:
-        """Segmentation logits (B, K + 1, h, w) of every student, or of those in ``who``."""
-        return [net.segment(images) for net in list(self)[who]]
+        Args:
+            images: (B, 3, H, W), the same for all students, or a batch for each.
+        """
+        batches = [images] * len(self) if isinstance(images, Tensor) else images
+        return [net(x) for net, x in zip(self.nets, batches, strict=True)]
 
-    def exchange(self, labels: Sequence[T]) -> list[T]:
-        """What teaches each student, from what each student made; nothing where nothing was made."""
-        return [labels[teacher] for teacher in self.teacher_of] if labels else []
+    def segment(self, images: Tensor, which: slice = slice(None)) -> list[Tensor]:
+        """Compute the segmentation logits (B, K + 1, h, w) of every student, or of some, for images (B, 3, H, W)."""
+        return [net.segment(images) for net in list(self)[which]]
+
+    def exchange(self, made: Sequence[T] | None) -> list[T] | None:
+        """Give each student what its teacher made; None where nothing is made yet."""
+        return None if made is None else [made[teacher] for teacher in self.teacher_of]
+
+
+def per_student(function: Callable[..., T], *values: Sequence[Any] | None) -> list[T] | None:
+    """Call a function with the values of each student in turn; None if one of them is not there yet.
+
+    Args:
+        function: Takes one value of each kind.
+        values: For each kind, one value per student, or None before training makes it.
+    """
+    there = [of_all for of_all in values if of_all is not None]
+    if len(there) < len(values):
+        return None
+    return [function(*of_one) for of_one in zip(*there, strict=True)]
 
 
 @COMPONENTS.register_module()
-class DualStudent(_Students):
-    """Two students, each taught by the other's pseudo-labels.
+class DualStudent(Students):
+    """Two students, each taught by the pseudo-labels of the other.
 
     Args:
         network: Arguments of ``SubNet``.
-        num_classes: Classes with background.
+        num_classes: Classes with background, K + 1.
     """
 
     teacher_of = (1, 0)
 
 
 @COMPONENTS.register_module()
-class SingleStudent(_Students):
+class SingleStudent(Students):
     """DS switched off: one student, taught by its own pseudo-labels.
 
     Args:
         network: Arguments of ``SubNet``.
-        num_classes: Classes with background.
+        num_classes: Classes with background, K + 1.
     """
 
+    null = True
     teacher_of = (0,)

@@ -1,4 +1,4 @@
-"""[DTA] The high threshold tau_h over training: pixels above it are foreground (Sec. 3.3)."""
+"""[DTA] Dynamic threshold adjustment: the high threshold tau_h over training (Sec. 3.3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dupl.config.kinds import Share, Start
 from dupl.method import equations
-from dupl.method.base import Component
+from dupl.method.component import Component
 from dupl.registry import COMPONENTS
 from dupl.structures import Clock
 
@@ -28,6 +28,9 @@ class CosineDescent(Component):
     Args:
         initial: tau_h(0), in [0, 1].
         final: tau_h(T), in [0, 1].
+
+    Raises:
+        ValueError: A threshold lies outside its range.
     """
 
     def __init__(self, initial: Share = 0.7, final: Share = 0.55) -> None:
@@ -36,18 +39,22 @@ class CosineDescent(Component):
         self.initial, self.final = initial, final
 
     def __call__(self, clock: Clock, tags: Tensor) -> Tensor:
-        """tau_h of each image, (B,), for tags (B, K)."""
+        """Return tau_h of each image, (B,), for tags (B, K)."""
         return tags.new_full((len(tags),), equations.tau_h(clock, self.initial, self.final))
 
 
 @COMPONENTS.register_module()
 class PerClassCosineDescent(Component):
-    """Released code: a target for each class, descent from ``start``; an image takes the highest tau_h of its classes.
+    """Released code: a final value for each class; an image takes the highest tau_h of its classes.
 
     Args:
         initial: tau_h(0), in [0, 1].
-        final: Target of each foreground class, or one for all, in [0, 1].
-        start: First iteration of the descent. The step is divided by (T - start) - 1, as in the released code.
+        final: tau_h(T) of each foreground class, or one for all, in [0, 1].
+        start: First iteration of the descent. Released code: the step is divided by (T - start) - 1, so that the last
+            iteration has the final values.
+
+    Raises:
+        ValueError: A threshold lies outside its range.
     """
 
     def __init__(self, initial: Share = 0.7, final: Share | Sequence[Share] = 0.55, start: Start = 2000) -> None:
@@ -57,9 +64,13 @@ class PerClassCosineDescent(Component):
         self.initial, self.final = initial, targets
 
     def __call__(self, clock: Clock, tags: Tensor) -> Tensor:
-        """tau_h of each image, (B,), for tags (B, K); ``initial`` for an image without tags."""
+        """Return tau_h of each image, (B,), for tags (B, K); ``initial`` for an image without tags.
+
+        Raises:
+            ValueError: ``final`` has neither one value nor one for each class.
+        """
         if len(self.final) not in (1, tags.shape[1]):
-            raise ValueError(f"threshold.final has {len(self.final)} targets for {tags.shape[1]} classes")
+            raise ValueError(f"threshold.final has {len(self.final)} values for {tags.shape[1]} classes")
         step, steps = clock.t - self.start, clock.T - self.start
         progress = 0.0 if step < 0 else 1.0 if step >= steps else step / max(steps - 1, 1)
         descent = (1 - math.cos(math.pi * progress)) / 2
@@ -71,10 +82,13 @@ class PerClassCosineDescent(Component):
 
 @COMPONENTS.register_module()
 class FixedThreshold(Component):
-    """DTA switched off: tau_h stays where it is.
+    """DTA switched off: tau_h is constant.
 
     Args:
         value: tau_h, in [0, 1].
+
+    Raises:
+        ValueError: ``value`` lies outside its range.
     """
 
     null = True
@@ -85,5 +99,5 @@ class FixedThreshold(Component):
         self.value = value
 
     def __call__(self, clock: Clock, tags: Tensor) -> Tensor:
-        """tau_h of each image, (B,)."""
+        """Return tau_h of each image, (B,)."""
         return tags.new_full((len(tags),), self.value)

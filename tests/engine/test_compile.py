@@ -6,6 +6,7 @@ import torch
 from dupl.config import catalogue, overrides
 from dupl.config.fingerprint import fingerprint
 from dupl.engine.build import build_dataset, build_model
+from dupl.engine.preprocess import to_device
 from dupl.errors import UserError
 from dupl.structures import Clock
 
@@ -24,7 +25,7 @@ def step(model, classes):
         "name": ["a", "b"],
         "clock": Clock(10, 24),
     }
-    terms = model.loss(**model.data_preprocessor(batch, True))
+    terms = model.loss(**to_device(batch, torch.device("cpu")))
     terms["loss"].backward()
     return terms, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 

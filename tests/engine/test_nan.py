@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from dupl.cli import main
+from dupl.engine.training import loop
+from dupl.engine.training.finite_guard import FiniteGuard
 from dupl.engine.training.loop import TrainLoop
 from dupl.errors import RunError
 from dupl.method import dupl, segmentation
@@ -22,9 +24,9 @@ def poisoned(monkeypatch):
     def poison(first: int, value: float) -> None:
         calls, forward = [0], segmentation.BalancedCrossEntropy.__call__
 
-        def call(self, P, lessons):
+        def call(self, log_P, targets):
             calls[0] += 1
-            return forward(self, P, lessons) * (1 if calls[0] <= first else value)
+            return forward(self, log_P, targets) * (1 if calls[0] <= first else value)
 
         monkeypatch.setattr(segmentation.BalancedCrossEntropy, "__call__", call)
 
@@ -89,19 +91,21 @@ def test_weights_that_a_gradient_spoilt_are_neither_kept_nor_judged(tiny, tmp_pa
 
 
 @pytest.mark.parametrize(("cuda", "part", "iteration"), [(False, 0, 7), (False, 1, 7), (True, 0, 6), (True, 1, 7)])
-def test_the_iteration_is_that_of_the_term(cuda, part, iteration):
+def test_the_iteration_is_that_of_the_term(monkeypatch, cuda, part, iteration):
     """On a GPU a micro-batch's terms are read during the next."""
     steps = iter([dict(loss=torch.ones(()))] * part)
 
-    def train_step(data, optim_wrapper):
+    def train_step(model, data, optimizer, guard):
         for log in steps:
             return log
         raise FloatingPointError("L_seg is nan")
 
-    model = SimpleNamespace(train_step=train_step, parameters=lambda: iter([SimpleNamespace(is_cuda=cuda)]))
+    monkeypatch.setattr(loop, "train_step", train_step)
+    model = SimpleNamespace(parameters=lambda: iter([SimpleNamespace(is_cuda=cuda)]))
     training = TrainLoop.__new__(TrainLoop)
     training._runner = SimpleNamespace(model=model, optim_wrapper=None, call_hook=lambda *_, **__: None)
     training._iter, training._max_iters, training.accumulate = 7, 10, 2
+    training.guard = None
     with pytest.raises(RunError, match=f"^iteration {iteration}: L_seg is nan"):
         training.run_iter({"name": ["a", "b"]})
 
@@ -113,7 +117,7 @@ def test_a_term_that_a_gpu_has_yet_to_tell_is_awaited():
         def synchronize(self):
             self.waited = True
 
-    guard, done = dupl.FiniteGuard(), Done()
+    guard, done = FiniteGuard(), Done()
     guard.pending = (["L_cls", "L_seg"], torch.tensor([1.0, math.nan]), done)
     with pytest.raises(FloatingPointError, match=r"^L_seg is nan$"):
         guard.settle()

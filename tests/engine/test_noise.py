@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from dupl.engine.training.noise_statistics import NoiseHook, noise_hook
-from dupl.method.noise_filter import Mixture, MixtureFilter, TrustAll
+from dupl.method.mixture import Mixture
+from dupl.method.noise_filter import MixtureFilter, TrustAll
 from dupl.runs.run import Run
 
 

@@ -95,11 +95,11 @@ def test_against_a_plain_loop(trained):
         sample = EvalView(source, 32)[i]
         tags = sample["tags"][None]
         box = torch.tensor([[0, 32, 0, 32]])
-        _, labels, noisy, _ = model.inspect(sample["image"][None], tags, Present.of(tags), box, clock)
+        made = model.inspect(sample["image"][None], tags, Present.of(tags), box, clock)
         maps = []
         for s in (0, 1):
             at = lambda x: F.interpolate(x[:, None].float(), sample["mask"].shape)[0, 0]  # noqa: B023, E731
-            y, n = at(labels[s].y), at(noisy[s])
+            y, n = at(made.labels[s].y), at(made.noisy[s])
             maps.append((y, n))
             for t, a, b in zip(sample["mask"].flatten(), y.flatten(), n.flatten(), strict=True):
                 if t != 255:

@@ -219,9 +219,11 @@ def test_unreadable_files_are_one_line(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_says_which_are_close() -> None:
-    with pytest.raises(UserError, match="no model 'vit_tinny_patch16_224'; close: vit_tiny_patch16_224"):
+    with pytest.raises(UserError, match="no model 'vit_tinny_patch16_224'; similar names: vit_tiny_patch16_224"):
         Backbone("vit_tinny_patch16_224")
-    with pytest.raises(UserError, match="no model 'deit_base_patch16_225.fb_in1k'; close: deit_base_patch16_224"):
+    with pytest.raises(
+        UserError, match="no model 'deit_base_patch16_225.fb_in1k'; similar names: deit_base_patch16_224"
+    ):
         Backbone("deit_base_patch16_225.fb_in1k")
     with pytest.raises(UserError, match="no model 'x'$"):
         Backbone("x")
@@ -235,14 +237,14 @@ def test_an_unknown_tag_says_which_there_are(pretrained: bool) -> None:
 
 @pytest.mark.parametrize("name", ["resnet18", "swin_tiny_patch4_window7_224"])
 def test_what_is_no_vit_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match=f"backbone {name} .*ViT"):
+    with pytest.raises(UserError, match=f"model.network.backbone.*{name} .*ViT"):
         Backbone(name)
 
 
 def test_wrong_options_and_blocks_are_one_line() -> None:
-    with pytest.raises(UserError, match="takes no such option.*colour"):
+    with pytest.raises(UserError, match="does not accept them .*colour"):
         Backbone("vit_tiny_patch16_224", options=dict(colour=3))
-    with pytest.raises(UserError, match="has 3 blocks, network.backbone.aux_block is -4"):
+    with pytest.raises(UserError, match="network.backbone.aux_block is -4, but vit_tiny_patch16_224 has 3 blocks"):
         Backbone("vit_tiny_patch16_224", aux_block=-4, options=TINY)
 
 

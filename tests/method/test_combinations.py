@@ -14,6 +14,8 @@ from mmengine.optim import OptimWrapper
 
 from dupl.config import catalogue, overrides
 from dupl.engine.build import build_model
+from dupl.engine.training.finite_guard import FiniteGuard
+from dupl.engine.training.step import train_step
 from dupl.errors import UserError
 from dupl.method.dupl import DuPL
 from dupl.structures import Clock
@@ -87,7 +89,8 @@ def step(model: DuPL) -> dict[str, float]:
     )
     before = [net.head[0].weight.detach().clone() for net in model.students]
     optimizer = OptimWrapper(torch.optim.AdamW(model.parameters(), lr=1e-3))
-    first, second = model.train_step(data, optimizer), model.train_step(data, optimizer)
+    guard = FiniteGuard()
+    first, second = train_step(model, data, optimizer, guard), train_step(model, data, optimizer, guard)
     assert all(value.isfinite() for logs in (first, second) for value in logs.values())
     assert all(not torch.equal(b, net.head[0].weight) for b, net in zip(before, model.students, strict=True))
     return {name: float(value) for name, value in first.items()}

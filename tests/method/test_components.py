@@ -19,10 +19,10 @@ from torchvision.transforms.v2 import functional as tv
 
 from dupl.method import equations
 from dupl.method.backbone import Backbone, PointwiseLinear
-from dupl.method.base import Component
-from dupl.method.consistency import ConfidentConsistency, Evidence, FilteredConsistency, NoConsistency
+from dupl.method.component import Component
+from dupl.method.consistency import ConfidentConsistency, ConsistencyInputs, FilteredConsistency, NoConsistency
 from dupl.method.discrepancy import LogCosineDiscrepancy, NoDiscrepancy, OnePlusCosine
-from dupl.method.network import DilatedHead, SubNet
+from dupl.method.network import DilatedHead, StudentOutput, SubNet
 from dupl.method.own_view import OwnView
 from dupl.method.pixels import denormalise, normalise
 from dupl.method.segmentation import BalancedCrossEntropy, CrossEntropy
@@ -30,7 +30,7 @@ from dupl.method.students import DualStudent, SingleStudent
 from dupl.method.supervised import Supervised
 from dupl.method.threshold import CosineDescent, FixedThreshold, PerClassCosineDescent
 from dupl.registry import COMPONENTS
-from dupl.structures import IGNORE, Clock, View
+from dupl.structures import IGNORE, Clock
 
 # The released targets of the 20 classes.
 TARGETS = [0.7, 0.7, 0.7, 0.7, 0.55, 0.55, 0.55, 0.55, 0.7] + [0.55] * 9 + [0.7, 0.55]
@@ -110,7 +110,7 @@ def test_wrong_thresholds_are_named(kind: type, wrong: dict[str, Any], named: st
 
 
 def test_targets_must_be_as_many_as_classes() -> None:
-    with pytest.raises(ValueError, match="2 targets for 3 classes"):
+    with pytest.raises(ValueError, match="2 values for 3 classes"):
         PerClassCosineDescent(final=[0.5, 0.6])(Clock(0, 1), torch.ones(1, 3))
 
 
@@ -121,8 +121,8 @@ def test_who_teaches_whom(network: dict[str, Any]) -> None:
     torch.manual_seed(0)
     two, one = (kind(network, num_classes=4) for kind in (DualStudent, SingleStudent))
     assert len(two) == 2 and len(one) == 1 and two[1] is list(two)[1]
-    assert two.exchange(["of 1", "of 2"]) == ["of 2", "of 1"] and two.exchange([]) == []
-    assert one.exchange(["of 1"]) == ["of 1"] and one.exchange([]) == []
+    assert two.exchange(["of 1", "of 2"]) == ["of 2", "of 1"] and two.exchange(None) is None
+    assert one.exchange(["of 1"]) == ["of 1"] and one.exchange(None) is None
     first, second = (dict(net.named_parameters()) for net in two)
     assert first.keys() == second.keys()
     assert not torch.equal(first["head.0.weight"], second["head.0.weight"]), "the heads start apart"
@@ -150,7 +150,7 @@ def test_each_student_may_see_its_own_images(network: dict[str, Any]) -> None:
 def test_pooling_by_mean_makes_scores_the_mean_of_the_evidence(network: dict[str, Any]) -> None:
     net = SubNet(4, **network, pooling="avg")
     view = net(torch.randn(2, 3, 32, 32))
-    main, aux = net.evidence(view.features, view.aux_features)
+    main, aux = net.class_evidence(view.features, view.aux_features)
     assert torch.allclose(view.scores, main.mean((2, 3)), atol=1e-5)
     assert torch.allclose(view.aux_scores, aux.mean((2, 3)), atol=1e-5)
     with pytest.raises(ValueError, match="network.pooling is 'sum'"):
@@ -160,8 +160,8 @@ def test_pooling_by_mean_makes_scores_the_mean_of_the_evidence(network: dict[str
 # L_dis
 
 
-def views_of(*features: Tensor) -> list[View]:
-    return [View(f, f, *[torch.zeros(1)] * 3) for f in features]
+def views_of(*features: Tensor) -> list[StudentOutput]:
+    return [StudentOutput(f, f, *[torch.zeros(1)] * 3) for f in features]
 
 
 def test_discrepancy_over_image_or_channel() -> None:
@@ -227,7 +227,9 @@ def test_filtered_consistency_targets_the_discarded_pixels() -> None:
     own = torch.tensor([[[1, 2, 0, 0, IGNORE]]])  # undecided pixels decided; the last lies outside the photo
     trusted = torch.tensor([[[1, IGNORE, 0, IGNORE, IGNORE]]])
     nothing = torch.zeros(1, 3, 1, 5)
-    target, mask = FilteredConsistency(start=0).target(Evidence(nothing, nothing, own, trusted, lesson=own * 0))
+    target, mask = FilteredConsistency(start=0).target(
+        ConsistencyInputs(nothing, nothing, own, trusted, target=own * 0)
+    )
     assert torch.equal(target, own) and mask.tolist() == [[[False, True, False, True, False]]]
 
 
@@ -235,13 +237,13 @@ def test_confident_consistency_targets_the_own_prediction_where_it_is_sure() -> 
     P = torch.zeros(1, 3, 1, 4)
     P[0, 2, 0, :3] = torch.tensor([10.0, math.log(18.1), math.log(17.9)])  # 0.9 is log 18
     P = P.log_softmax(1)
-    lesson = torch.tensor([[[IGNORE, IGNORE, IGNORE, 1]]])
-    own = lesson.flip(2)  # what it believes itself does not matter
-    evidence = Evidence(P.requires_grad_(), P, own, own, lesson)
-    target, mask = ConfidentConsistency(start=0).target(evidence)
+    taught = torch.tensor([[[IGNORE, IGNORE, IGNORE, 1]]])
+    own = taught.flip(2)  # what it believes itself does not matter
+    inputs = ConsistencyInputs(P.requires_grad_(), P, own, own, taught)
+    target, mask = ConfidentConsistency(start=0).target(inputs)
     assert target.tolist() == [[[2, 2, 2, 0]]] and mask.tolist() == [[[True, True, False, False]]]
     assert not target.requires_grad
-    _, mask = ConfidentConsistency(confidence=0.3, start=0).target(evidence)
+    _, mask = ConfidentConsistency(confidence=0.3, start=0).target(inputs)
     assert mask.tolist() == [[[True, True, True, False]]], "a labelled pixel never counts"
 
 
@@ -254,12 +256,12 @@ def test_consistency_sums_over_students_and_pulls_the_strong_view_only(part: Com
         gone = torch.rand(2, 4, 4, generator=generator) < 0.4
         label = own.masked_fill(gone, IGNORE)
         weak, strong = (torch.randn(2, 3, 4, 4, generator=generator).requires_grad_() for _ in range(2))
-        students.append(Evidence(weak, strong, own, label, label))
+        students.append(ConsistencyInputs(weak, strong, own, label, label))
     value = part(students)
-    each = [equations.consistency(s.P_strong, *part.target(s)) for s in students]
+    each = [equations.consistency(s.strong_logits, *part.target(s)) for s in students]
     assert value.item() == pytest.approx(sum(e.item() for e in each))
     value.backward()
-    assert all(s.P_strong.grad.any() and s.P.grad is None for s in students)
+    assert all(s.strong_logits.grad.any() and s.log_P.grad is None for s in students)
     assert float(part([])) == 0 and float(NoConsistency()(students)) == 0
     assert isinstance(part([]), Tensor)
 
@@ -299,7 +301,7 @@ def test_limits_are_allowed() -> None:
 def test_a_pixel_as_sure_as_the_confidence_is_not_surer() -> None:
     P = torch.tensor([0.0, -math.inf, -math.inf]).view(1, 3, 1, 1)
     label = torch.full((1, 1, 1), IGNORE)
-    _, mask = ConfidentConsistency(confidence=1).target(Evidence(P, P, label, label, label))
+    _, mask = ConfidentConsistency(confidence=1).target(ConsistencyInputs(P, P, label, label, label))
     assert not mask.any()
 
 
@@ -333,25 +335,25 @@ def test_own_views_are_drawn_alike_in_every_version() -> None:
     """Of numpy's generator for (seed, 2, student): flip, scale, place; jitter, its order, its factors, hue."""
     part, size = OwnView(), (16, 24)
     seeds, images = range(7, 13), torch.rand(6, 3, *size, generator=torch.Generator().manual_seed(0))
-    sights = part(normalise(images), torch.tensor([[0, 16, 0, 24]] * 6), seeds, 2)
+    views = part(normalise(images), torch.tensor([[0, 16, 0, 24]] * 6), seeds, 2)
     jitters = set()
-    for student, sight in enumerate(sights):
+    for student, view in enumerate(views):
         for i, seed in enumerate(seeds):
             rng = np.random.default_rng([seed, 2, student])
             sign = np.array([1.0, -1.0 if rng.random() < 0.5 else 1.0])
             scale = rng.uniform(0.75, 1.25)
             place = rng.random(2) * (1 - scale) * size
             start = np.array([0, 0 if sign[1] > 0 else 24])
-            assert sight.warp.gain[i].tolist() == pytest.approx((sign / scale).tolist())
-            assert sight.warp.shift[i].tolist() == pytest.approx((start - sign * place / scale).tolist())
+            assert view.warp.gain[i].tolist() == pytest.approx((sign / scale).tolist())
+            assert view.warp.shift[i].tolist() == pytest.approx((start - sign * place / scale).tolist())
             picture = (images[i] * 255).round().to(torch.uint8)
             jittered, order = rng.random() < 0.8, rng.permutation(4)
             factors = [*(1 + rng.uniform(-1, 1, 3) * [0.4, 0.4, 0.2]).tolist(), rng.uniform(-0.1, 0.1)]
             steps = (tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation, tv.adjust_hue)
             for step in order if jittered else ():
                 picture = steps[step](picture, factors[step])
-            seen = sight.warp.images(picture[None].repeat(6, 1, 1, 1).float())[i].round() / 255
-            assert torch.allclose(denormalise(sight.images[i]), seen, atol=1e-6)
+            seen = view.warp.images(picture[None].repeat(6, 1, 1, 1).float())[i].round() / 255
+            assert torch.allclose(denormalise(view.images[i]), seen, atol=1e-6)
             jitters.add(bool(jittered))
     assert jitters == {True, False}
 
@@ -371,15 +373,13 @@ def test_what_the_counterpart_shows(network: dict[str, Any], batch: Callable[...
         refine="NoRefinement",
         perturb="StrongPerturbation",
     )
-    model = Supervised(4, network=network, **{part: dict(type=kind) for part, kind in kinds.items()}).eval()
+    model = Supervised(num_classes=4, network=network, **{part: dict(type=kind) for part, kind in kinds.items()}).eval()
     samples = batch([[0, 2], [1]], 0)
-    cams, labels, noisy, P = model.inspect(
-        **{key: samples[key] for key in ("images", "tags", "present", "boxes", "clock")}
-    )
+    made = model.inspect(**{key: samples[key] for key in ("images", "tags", "present", "boxes", "clock")})
     ((_, logits, maps),) = model.predict(samples["images"], samples["present"])
-    assert torch.equal(cams[0].main, maps.main) and len(cams) == 1 and labels == noisy == []
+    assert torch.equal(made.cams[0].main, maps.main) and len(made.cams) == 1 and made.labels is made.noisy is None
     pixels = F.interpolate(logits, size=(32, 32), mode="bilinear", align_corners=False).log_softmax(1)
-    assert len(P) == 1 and torch.allclose(P[0], pixels, atol=1e-6)
+    assert len(made.log_P) == 1 and torch.allclose(made.log_P[0], pixels, atol=1e-6)
 
 
 def test_what_only_a_classifier_has_is_left_out_of_weights(tmp_path: Path) -> None:

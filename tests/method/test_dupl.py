@@ -10,8 +10,12 @@ import torch.nn.functional as F
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
+from dupl.engine.preprocess import to_device
+from dupl.engine.training.finite_guard import FiniteGuard
+from dupl.engine.training.step import train_step
 from dupl.errors import UserError
-from dupl.method.dupl import DuPL, FiniteGuard, denormalise, normalise
+from dupl.method.dupl import DuPL
+from dupl.method.pixels import denormalise, normalise
 from dupl.method.segmentation import BalancedCrossEntropy
 from dupl.registry import COMPONENTS
 from dupl.structures import IGNORE, Clock
@@ -27,13 +31,23 @@ Build, Batch = Callable[..., DuPL], Callable[..., dict[str, Any]]
 def step(model: DuPL, batch: dict[str, Any]) -> dict[str, Tensor]:
     """Forward and backward; all that comes out is finite."""
     model.zero_grad()
-    losses = model.loss(**batch)
-    loss, logs = model.parse_losses(losses)
-    loss.backward()
+    logs = model.loss(**batch)
+    logs["loss"].backward()
     assert all(value.isfinite() for value in logs.values()), logs
     for name, parameter in model.named_parameters():
         assert parameter.grad is None or parameter.grad.isfinite().all(), name
     return logs
+
+
+def terms_of(model: DuPL, batch: dict[str, Any]) -> dict[str, Tensor]:
+    """The terms of the loss, without what is only logged."""
+    return {name: value for name, value in model.loss(**batch).items() if name.startswith("L_")}
+
+
+def inspected(model: DuPL, samples: dict[str, Any]) -> tuple[Any, Any, list[Tensor]]:
+    """Pseudo-labels, noisy pixels and log-probabilities of every student."""
+    made = model.inspect(**{k: v for k, v in samples.items() if k != "seeds"})
+    return made.labels, made.noisy, made.log_P
 
 
 def grown(model: nn.Module) -> bool:
@@ -159,14 +173,14 @@ def reached(loss: Tensor, net: nn.Module) -> set[str]:
 @pytest.mark.parametrize("form", ["paper", "released"])
 def test_students_teach_each_other_by_labels_alone(form: str, build: Build, batch: Batch) -> None:
     model, samples = build(form), batch([[0, 2], [1]], ALL)
-    P, lessons = seen(model, "segmentation", samples)
-    _, labels, noisy, weak = model.inspect(**{k: v for k, v in samples.items() if k != "seeds"})
+    log_P, targets = seen(model, "segmentation", samples)
+    labels, noisy, weak = inspected(model, samples)
     trusted = [y.y.masked_fill(n, IGNORE) for y, n in zip(labels, noisy, strict=True)]
-    assert torch.equal(lessons[0], trusted[1]) and torch.equal(lessons[1], trusted[0])
-    assert not torch.equal(lessons[0], lessons[1]) and noisy[0].any() and noisy[1].any()
-    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(P, weak, strict=True))
+    assert torch.equal(targets[0], trusted[1]) and torch.equal(targets[1], trusted[0])
+    assert not torch.equal(targets[0], targets[1]) and noisy[0].any() and noisy[1].any()
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(log_P, weak, strict=True))
     for own, other in ((0, 1), (1, 0)):
-        loss = model.segmentation.one(P[own], lessons[own])
+        loss = model.segmentation.one(log_P[own], targets[own])
         assert not reached(loss, model.students[other])
         names = reached(loss, model.students[own])
         assert "head.4.weight" in names and "backbone.vit.blocks.0.attn.qkv.weight" in names
@@ -175,32 +189,32 @@ def test_students_teach_each_other_by_labels_alone(form: str, build: Build, batc
 
 def test_one_student_teaches_itself(build: Build, batch: Batch) -> None:
     model, samples = build(off=("DS", "L_dis")), batch([[0, 2], [1]], ALL)
-    _, lessons = seen(model, "segmentation", samples)
-    _, labels, noisy, _ = model.inspect(**{k: v for k, v in samples.items() if k != "seeds"})
-    assert len(lessons) == 1 and torch.equal(lessons[0], labels[0].y.masked_fill(noisy[0], IGNORE))
+    _, targets = seen(model, "segmentation", samples)
+    labels, noisy, _ = inspected(model, samples)
+    assert len(targets) == 1 and torch.equal(targets[0], labels[0].y.masked_fill(noisy[0], IGNORE))
 
 
 @pytest.mark.parametrize("form", ["paper", "released"])
 def test_the_target_of_l_reg_has_no_gradient(form: str, build: Build, batch: Batch) -> None:
     model, samples = build(form), batch([[0, 2], [1]], ALL)
-    (evidence,) = seen(model, "consistency", samples)
-    loss = model.consistency(evidence)
-    weak = torch.autograd.grad(loss, [e.P for e in evidence], retain_graph=True, allow_unused=True)
-    strong = torch.autograd.grad(loss, [e.P_strong for e in evidence], retain_graph=True)
+    (inputs,) = seen(model, "consistency", samples)
+    loss = model.consistency(inputs)
+    weak = torch.autograd.grad(loss, [e.log_P for e in inputs], retain_graph=True, allow_unused=True)
+    strong = torch.autograd.grad(loss, [e.strong_logits for e in inputs], retain_graph=True)
     assert weak == (None, None) and all(g.any() for g in strong)
-    alone = model.consistency(evidence[:1])
+    alone = model.consistency(inputs[:1])
     assert not reached(alone, model.students[1]) and "head.0.weight" in reached(alone, model.students[0])
 
 
 @pytest.mark.parametrize("form", ["paper", "released"])
-def test_what_l_reg_is_told(form: str, build: Build, batch: Batch) -> None:
+def test_the_inputs_of_l_reg(form: str, build: Build, batch: Batch) -> None:
     model, samples = build(form), batch([[0, 2], [1]], ALL, boxes=[[0, 32, 0, 28], [3, 29, 0, 32]])
-    (evidence,) = seen(model, "consistency", samples)
-    _, labels, noisy, P = model.inspect(**{k: v for k, v in samples.items() if k != "seeds"})
+    (inputs,) = seen(model, "consistency", samples)
+    labels, noisy, log_P = inspected(model, samples)
     trusted = [y.y.masked_fill(n, IGNORE) for y, n in zip(labels, noisy, strict=True)]
-    for i, e in enumerate(evidence):
-        assert torch.allclose(e.P, P[i], atol=1e-6) and torch.equal(e.own, labels[i].hard)
-        assert torch.equal(e.trusted, trusted[i]) and torch.equal(e.lesson, trusted[1 - i])
+    for i, e in enumerate(inputs):
+        assert torch.allclose(e.log_P, log_P[i], atol=1e-6) and torch.equal(e.own, labels[i].hard)
+        assert torch.equal(e.trusted, trusted[i]) and torch.equal(e.target, trusted[1 - i])
         assert not torch.equal(trusted[i], labels[i].y), "some labels are noise"
 
 
@@ -209,12 +223,12 @@ def test_the_strong_view_is_brought_back(build: Build, batch: Batch) -> None:
     model = build(perturb=dict(type="StrongPerturbation", ops=0, scale=0.75)).eval()
     levels = torch.randint(0, 256, (2, 3, 32, 32), generator=torch.Generator().manual_seed(0))
     samples = batch([[0, 2], [1]], ALL) | dict(images=normalise(levels / 255))
-    (evidence,) = seen(model, "consistency", samples)
-    for net, e in zip(model.students, evidence, strict=True):
+    (inputs,) = seen(model, "consistency", samples)
+    for net, e in zip(model.students, inputs, strict=True):
         small = F.interpolate(samples["images"].flip(-1), size=(24, 24), mode="bilinear", align_corners=False)
         logits = net.segment(small).flip(-1)
         back = F.interpolate(logits, size=(32, 32), mode="bilinear", align_corners=False)
-        assert torch.allclose(e.P_strong, back, atol=1e-3)
+        assert torch.allclose(e.strong_logits, back, atol=1e-3)
 
 
 def test_the_discrepancy_pulls_at_both_backbones_and_nothing_else(build: Build, batch: Batch) -> None:
@@ -336,33 +350,33 @@ def test_a_training_step_moves_every_student(build: Build, batch: Batch) -> None
         name=["a", "b"],
         clock=Clock(30, 40),
     )
-    logs = model.train_step(data, OptimWrapper(torch.optim.AdamW(model.parameters(), lr=1e-3)))
+    optimizer = OptimWrapper(torch.optim.AdamW(model.parameters(), lr=1e-3))
+    logs = train_step(model, data, optimizer, FiniteGuard())
     assert set(TERMS) | {"loss", "tau_h"} <= logs.keys() and not any(v.requires_grad for v in logs.values())
     after = model.state_dict()
     still = {name for name in after if torch.equal(after[name], before[name])}
     assert still == {f"students.nets.{i}.backbone.vit.pos_embed" for i in (0, 1)}, "the positions are frozen"
 
 
-def test_the_batch_goes_in_whole(build: Build, batch: Batch) -> None:
+def test_the_batch_goes_in_whole(batch: Batch) -> None:
     samples = batch([[0, 2], []], ALL)
     data = dict(image=samples["images"], tags=samples["tags"], box=samples["boxes"], seed=torch.tensor([3, 2**62]))
-    made = build().data_preprocessor(data | dict(clock=Clock(1, 2), name=["a", "b"]), training=True)
+    made = to_device(data | dict(clock=Clock(1, 2), name=["a", "b"]), torch.device("cpu"))
     assert made["seeds"] == [3, 2**62] and made["clock"] == Clock(1, 2)
     assert torch.equal(made["present"].index, samples["present"].index) and torch.equal(made["boxes"], samples["boxes"])
     assert set(made) == set(samples)
+    masks = torch.zeros(2, 32, 32, dtype=torch.int64)
+    assert to_device(data | dict(clock=Clock(1, 2), mask=masks), torch.device("cpu"))["masks"] is masks
 
 
 def test_the_guard_names_the_term(build: Build, batch: Batch) -> None:
-    model = build()
-    losses = model.loss(**batch([[0], [1]], BEFORE_ANF))
-    loss, logs = model.parse_losses(losses)
-    assert loss is losses["loss"] and loss.requires_grad and not logs["loss"].requires_grad
+    guard, terms = FiniteGuard(), terms_of(build(), batch([[0], [1]], BEFORE_ANF))
     with pytest.raises(FloatingPointError, match="^L_seg is nan$"):
-        model.parse_losses(losses | dict(L_seg=torch.tensor(torch.nan)))
+        guard(terms | dict(L_seg=torch.tensor(torch.nan)))
     with pytest.raises(FloatingPointError, match="^L_dis is inf, L_reg is nan$"):
-        model.parse_losses(losses | dict(L_dis=torch.tensor(torch.inf), L_reg=torch.tensor(torch.nan)))
-    model.parse_losses(losses)
-    FiniteGuard()({"L_cls": torch.tensor(1.0), "L_dis": torch.tensor(-3.0, dtype=torch.bfloat16)})
+        guard(terms | dict(L_dis=torch.tensor(torch.inf), L_reg=torch.tensor(torch.nan)))
+    guard(terms)
+    guard({"L_cls": torch.tensor(1.0), "L_dis": torch.tensor(-3.0, dtype=torch.bfloat16)})
 
 
 @pytest.mark.parametrize("term", ["L_dis", "L_seg"])
@@ -372,7 +386,7 @@ def test_weights_that_broke_are_told_by_the_first_term_they_reach(term: str, bui
     with torch.no_grad():
         broken.weight[(0,) * broken.weight.dim()] = torch.nan
     with pytest.raises(FloatingPointError, match=term):
-        model.parse_losses(model.loss(**batch([[0], [1]], BEFORE_ANF)))
+        FiniteGuard()(terms_of(model, batch([[0], [1]], BEFORE_ANF)))
 
 
 # Inference

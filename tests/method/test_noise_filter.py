@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from dupl.data import VOC, Toy
 from dupl.data.views import EvalView
 from dupl.method.backbone import Backbone
+from dupl.method.mixture import fit_mixture
 from dupl.method.network import DilatedHead
-from dupl.method.noise_filter import MixtureFilter, TrustAll, fit_mixture
+from dupl.method.noise_filter import MixtureFilter, TrustAll
 from dupl.structures import IGNORE, Clock
 
 Losses, Labels, Mask = NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]

@@ -10,13 +10,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from dupl.engine.training.finite_guard import FiniteGuard
 from dupl.method.cam import Maps, Present, label_by_threshold
 from dupl.method.dupl import DuPL, pixel_shares
-from dupl.method.noise_filter import MixtureFilter, fit_mixture
-from dupl.method.own_view import Sight
+from dupl.method.mixture import fit_mixture
+from dupl.method.network import StudentOutput
+from dupl.method.noise_filter import MixtureFilter
 from dupl.method.patch_contrast import PatchTokenContrast
-from dupl.method.refine import PixelAdaptiveRefinement, pseudo_labels
+from dupl.method.pseudo_labels import PseudoLabels, pseudo_labels
+from dupl.method.refine import PixelAdaptiveRefinement
 from dupl.method.supervised import Supervised
+from dupl.method.view import View
 from dupl.structures import IGNORE, Clock
 
 Build = Callable[..., DuPL]
@@ -27,11 +31,16 @@ both = pytest.mark.parametrize("form", ["paper", "released"])
 TERMS = {"L_cls", "L_ptc", "L_dis", "L_seg", "L_reg"}
 
 
+def terms_of(model: DuPL, batch: dict[str, Any]) -> dict[str, Tensor]:
+    """The terms of the loss, without what is only logged."""
+    return {name: value for name, value in model.loss(**batch).items() if name.startswith("L_")}
+
+
 def step(model: DuPL, batch: dict[str, Any]) -> dict[str, float]:
     """Terms of a training step, after its backward pass; all numbers and gradients are finite."""
-    loss, log = model.parse_losses(model.loss(**batch))
-    loss.backward()
-    told = {name: float(value) for name, value in log.items()}
+    losses = model.loss(**batch)
+    losses["loss"].backward()
+    told = {name: float(value) for name, value in losses.items()}
     assert all(map(math.isfinite, told.values())), told
     for name, weight in model.named_parameters():
         assert weight.grad is None or weight.grad.isfinite().all(), name
@@ -105,8 +114,8 @@ def test_cams_that_are_zero_everywhere(build: Build, batch: Batch, form: str) ->
     told = step(model, data)
     assert told["L_cls"] == pytest.approx(4 * math.log(2)), "scores of 0: even odds, four classifiers"
     assert told["pixels/undecided"] == pytest.approx(0, abs=1e-6)
-    _, labels, *_ = model.inspect(data["images"], data["tags"], data["present"], data["boxes"], data["clock"])
-    assert not any(one.y.any() or one.hard.any() for one in labels)
+    made = model.inspect(data["images"], data["tags"], data["present"], data["boxes"], data["clock"])
+    assert made.labels and not any(one.y.any() or one.hard.any() for one in made.labels)
 
 
 def test_a_constant_cam_says_background() -> None:
@@ -203,7 +212,7 @@ def test_an_overflow_is_stopped_by_name(build: Build, batch: Batch, form: str, a
             net.backbone.vit.norm.weight.mul_(1e3)
     for t in (10, EVERYTHING):
         with pytest.raises(FloatingPointError, match=rf"{term} is (nan|-?inf)"):
-            model.parse_losses(model.loss(**batch([[0], [1, 2]], t=t)))
+            FiniteGuard()(terms_of(model, batch([[0], [1, 2]], t=t)))
 
 
 @both
@@ -250,8 +259,8 @@ def test_masks_of_void_of_one_pixel_and_without_what_the_tags_say(
     pixel = void.clone()
     pixel[0, 3, 4] = 1
     supervised.zero_grad()
-    (view,) = supervised.forward_students(data["images"])
-    expected = float(-supervised.to_pixels(view.logits, data["images"])[0, 1, 3, 4])
+    (output,) = supervised.forward_students(data["images"])
+    expected = float(-supervised.log_probabilities(output.logits, (SIDE, SIDE))[0, 1, 3, 4])
     share = 0.5 if kind == "BalancedCrossEntropy" else 1.0
     assert step(supervised, {**data, "masks": pixel})["L_seg"] == pytest.approx(share * expected, rel=1e-4)
     empty = torch.zeros_like(void)  # tagged, and no pixel of it
@@ -259,11 +268,9 @@ def test_masks_of_void_of_one_pixel_and_without_what_the_tags_say(
 
 
 def test_shares_of_photos_without_a_pixel() -> None:
-    from dupl.method.refine import PseudoLabels
-
     y = torch.full((1, 4, 4), IGNORE)
-    sight = Sight(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, dtype=torch.int64))
-    shares = pixel_shares([sight], [PseudoLabels(y, y)], [y == 0], torch.tensor([0.7]))
+    view = View(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, dtype=torch.int64))
+    shares = pixel_shares([view], [PseudoLabels(y, y)], [y == 0], torch.tensor([0.7]))
     assert {name: float(value) for name, value in shares.items() if name != "tau_h"} == {
         "pixels/supervised": 0.0,
         "pixels/filtered": 0.0,
@@ -272,13 +279,11 @@ def test_shares_of_photos_without_a_pixel() -> None:
 
 
 def test_patch_contrast_of_a_photo_smaller_than_a_patch() -> None:
-    from dupl.structures import View
-
     features = torch.randn(1, 4, 4, 4, requires_grad=True)
-    view = View(features, features, *[torch.zeros(1, 1)] * 3)
+    output = StudentOutput(features, features, *[torch.zeros(1, 1)] * 3)
     maps = Maps(torch.zeros(1, 1, SIDE, SIDE), torch.rand(1, 1, SIDE, SIDE))
     boxes = torch.tensor([[9, 10, 9, 10]])
     present = Present.of(torch.ones(1, 1))
-    value: Tensor = PatchTokenContrast()([view], [maps], present, boxes, 0.25, torch.tensor([0.7]), Clock(0, 1))
+    value: Tensor = PatchTokenContrast()([output], [maps], present, boxes, 0.25, torch.tensor([0.7]), Clock(0, 1))
     value.backward()
     assert value.item() == 0.5 and not features.grad.any(), "no patch has a label"

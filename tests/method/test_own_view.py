@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dupl.errors import UserError
+from dupl.method.boxes import inside
 from dupl.method.dupl import DuPL
-from dupl.method.own_view import OwnSight, OwnView, SameView, Sight, Warp, shared
+from dupl.method.own_view import OwnView, SameView
 from dupl.method.pixels import denormalise, normalise
-from dupl.method.refine import inside
+from dupl.method.view import View, Warp, WarpedView, shared
 from dupl.structures import IGNORE
 
 Build, Batch = Callable[..., DuPL], Callable[..., dict[str, Any]]
@@ -134,11 +135,11 @@ def test_views_fill_the_crop_or_lie_in_it() -> None:
         assert ends[0].std(0).min() > 1, "the place is drawn"
 
 
-# Sights
+# Views
 
 
-def sights(view: OwnView, samples: dict[str, Any], students: int = 2) -> list[OwnSight]:
-    return view(samples["images"], samples["boxes"], samples["seeds"], students)  # type: ignore[return-value]
+def views_of(part: OwnView, samples: dict[str, Any], students: int = 2) -> list[WarpedView]:
+    return part(samples["images"], samples["boxes"], samples["seeds"], students)  # type: ignore[return-value]
 
 
 def test_the_same_view_is_the_loaders_own(batch: Batch) -> None:
@@ -146,12 +147,12 @@ def test_the_same_view_is_the_loaders_own(batch: Batch) -> None:
     one, other = SameView()(samples["images"], samples["boxes"], samples["seeds"], 2)
     assert one is other and one.images is samples["images"] and one.boxes is samples["boxes"]
     assert [(s, w) for s, w in shared([one, other])] == [(one, slice(0, 2))]
-    labels = [torch.zeros(2, 32, 32)] * 2
-    assert SameView().carry(labels, [other, one], [one, other]) is labels
+    labels = torch.zeros(2, 32, 32)
+    assert SameView().carry(labels, other, one) is labels
 
 
 def test_students_that_share_a_sight_are_found() -> None:
-    a, b = Sight(torch.zeros(1), torch.zeros(1)), Sight(torch.zeros(1), torch.zeros(1))
+    a, b = View(torch.zeros(1), torch.zeros(1)), View(torch.zeros(1), torch.zeros(1))
     assert [who for _, who in shared([a, a, b, a])] == [slice(0, 2), slice(2, 3), slice(3, 4)]
     assert list(shared([])) == []
 
@@ -159,27 +160,27 @@ def test_students_that_share_a_sight_are_found() -> None:
 def test_an_own_view_without_a_change_shows_the_image(batch: Batch) -> None:
     samples = batch([[0], [1]], boxes=[[0, 32, 0, 28], [3, 29, 0, 32]])
     samples["images"] = normalise(denormalise(samples["images"]))
-    for sight in sights(OwnView(**STILL), samples):
+    for sight in views_of(OwnView(**STILL), samples):
         assert torch.allclose(sight.images, samples["images"], atol=1e-5)
         assert torch.equal(sight.boxes, samples["boxes"])
 
 
 def test_the_same_seed_the_same_view_and_each_student_its_own(batch: Batch) -> None:
     samples, view = batch([[0], [1], [2]]), OwnView()
-    first, again = sights(view, samples), sights(view, samples)
+    first, again = views_of(view, samples), views_of(view, samples)
     for a, b in zip(first, again, strict=True):
         assert torch.equal(a.images, b.images) and torch.equal(a.boxes, b.boxes)
     assert not torch.equal(first[0].images, first[1].images) and not torch.equal(first[0].warp.gain, first[1].warp.gain)
     alone = {k: samples[k][1:2] for k in ("images", "boxes", "seeds")}
-    for a, b in zip(first, sights(view, alone), strict=True):
+    for a, b in zip(first, views_of(view, alone), strict=True):
         assert torch.equal(a.images[1:2], b.images), "whatever else is in the batch"
-    other = sights(view, samples | dict(seeds=[7, 8, 9]))
+    other = views_of(view, samples | dict(seeds=[7, 8, 9]))
     assert not torch.equal(first[0].images, other[0].images)
 
 
 def test_beyond_the_image_a_view_is_black(batch: Batch) -> None:
     samples = batch([[0], [1]])
-    (sight, _) = sights(OwnView(flip=0, scale=(0.5, 0.5), jitter=0), samples)
+    (sight, _) = views_of(OwnView(flip=0, scale=(0.5, 0.5), jitter=0), samples)
     outside = ~inside(sight.boxes, (32, 32))
     assert outside.float().mean() == pytest.approx(0.75, abs=0.05)
     black = normalise(torch.zeros(1, 3, 1, 1))
@@ -189,11 +190,13 @@ def test_beyond_the_image_a_view_is_black(batch: Batch) -> None:
 
 def test_colours_change_and_geometry_does_not_ask_for_them(batch: Batch) -> None:
     samples = batch([[0], [1]])
-    plain, coloured = (sights(OwnView(jitter=jitter), samples) for jitter in (0.0, 1.0))
+    plain, coloured = (views_of(OwnView(jitter=jitter), samples) for jitter in (0.0, 1.0))
     for a, b in zip(plain, coloured, strict=True):
         assert torch.equal(a.warp.gain, b.warp.gain) and torch.equal(a.warp.shift, b.warp.shift)
         assert (denormalise(a.images) - denormalise(b.images)).abs().mean() > 0.02
-    assert all(torch.equal(a.images, b.images) for a, b in zip(plain, sights(OwnView(jitter=0), samples), strict=True))
+    assert all(
+        torch.equal(a.images, b.images) for a, b in zip(plain, views_of(OwnView(jitter=0), samples), strict=True)
+    )
 
 
 # Labels from view to view
@@ -203,11 +206,10 @@ def test_labels_carried_by_hand() -> None:
     """The teacher sees the image mirrored, the pupil one column further left; both see three of its four columns."""
     y = same([[1, 2, 3, 255]] * 4)  # the teacher's view of columns 3, 2, 1 and 0, the last outside its photo
     box = torch.tensor([[0, 4, 0, 4]])
-    teacher = OwnSight(torch.zeros(1), box, warp(((1, 0), (-1, 4))))
-    pupil = OwnSight(torch.zeros(1), torch.tensor([[0, 3, 0, 3]]), warp(((1, 0), (1, 1))))
-    (carried,) = OwnView().carry([y], [teacher], [pupil])
+    teacher = WarpedView(torch.zeros(1), box, warp(((1, 0), (-1, 4))))
+    pupil = WarpedView(torch.zeros(1), torch.tensor([[0, 3, 0, 3]]), warp(((1, 0), (1, 1))))
+    carried = OwnView().carry(y, teacher, pupil)
     assert carried.tolist() == [[[3, 2, 1, 255]] * 3 + [[255] * 4]]
-    assert OwnView().carry([], [teacher], [pupil]) == []
 
 
 def test_there_and_back_where_pixels_stay_pixels() -> None:
@@ -217,12 +219,12 @@ def test_there_and_back_where_pixels_stay_pixels() -> None:
     whole = [
         warp(((1, dy), (sign, dx + (8 if sign < 0 else 0)))) for dy in (-2, 0) for dx in (0, 3) for sign in (1, -1)
     ]
-    places = [OwnSight(torch.zeros(1), w.boxes(box, (8, 8)), w) for w in whole]
+    places = [WarpedView(torch.zeros(1), w.boxes(box, (8, 8)), w) for w in whole]
     for one in places:
         for other in places:
             start = one.warp.labels(labels)
-            (there,) = OwnView().carry([start], [one], [other])
-            (back,) = OwnView().carry([there], [other], [one])
+            there = OwnView().carry(start, one, other)
+            back = OwnView().carry(there, other, one)
             expected = other.warp.labels(labels)
             seen = there != IGNORE
             assert torch.equal(there[seen], expected[seen]), "what is carried is what the pupil would have seen"
@@ -237,11 +239,11 @@ def test_drawn_labels_stay_on_their_place(seed: int) -> None:
     side, box = 24, torch.tensor([[2, 24, 0, 20]])
     view = OwnView(scale=(0.75, 1.25))
     image = dict(images=torch.zeros(1, 3, side, side), boxes=box, seeds=[seed])
-    teacher, pupil = sights(view, image)
+    teacher, pupil = views_of(view, image)
     for axis in (0, 1):
         place = torch.arange(side).view((1, -1, 1) if axis == 0 else (1, 1, -1)).expand(1, side, side)
         made = teacher.warp.labels(place).masked_fill(~inside(teacher.boxes, (side, side)), IGNORE)
-        (carried,) = view.carry([made], [teacher], [pupil])
+        carried = view.carry(made, teacher, pupil)
         seen = carried != IGNORE
         true = pupil.warp.sources((side, side))[axis] - 0.5
         true = (true[:, :, None] if axis == 0 else true[:, None]).expand(1, side, side)
@@ -286,26 +288,26 @@ class Told:
 
 
 def test_a_student_works_on_what_it_sees(build: Build, batch: Batch) -> None:
-    """Labels, lessons and the strong view of each student, made by hand from its sight."""
+    """Labels, targets and the strong forward of each student, computed by hand from its view."""
     model = build("paper", own_view=dict(type="OwnView"), perturb=dict(type="StrongPerturbation", ops=0)).eval()
     samples = batch([[0, 2], [1]], 30, boxes=[[0, 32, 0, 28], [3, 29, 0, 32]])
-    looks = sights(model.own_view, samples)
+    views = views_of(model.own_view, samples)
     expected = []
-    for sight in looks:
-        seen = {k: v for k, v in samples.items() if k != "seeds"} | dict(images=sight.images, boxes=sight.boxes)
+    for view in views:
+        seen = {k: v for k, v in samples.items() if k != "seeds"} | dict(images=view.images, boxes=view.boxes)
         expected.append(model.inspect(**seen))
-    evidence: list[Any] = []
-    model.consistency = Told(model.consistency, evidence)
+    asked: list[Any] = []
+    model.consistency = Told(model.consistency, asked)
     model.loss(**samples)
-    (found,) = evidence
+    (found,) = asked
     for i, e in enumerate(found):
-        _, labels, noisy, P = expected[i]
-        assert torch.allclose(e.P, P[i], atol=1e-5) and torch.equal(e.own, labels[i].hard)
-        trusted = labels[i].y.masked_fill(noisy[i], IGNORE)
-        assert torch.equal(e.trusted, trusted) and trusted[~inside(looks[i].boxes, (32, 32))].eq(IGNORE).all()
-        (lesson,) = model.own_view.carry([trusted], [looks[i]], [looks[1 - i]])
-        assert torch.equal(found[1 - i].lesson, lesson) and not torch.equal(lesson, trusted)
-        assert e.P_strong.shape == P[i].shape
+        made = expected[i]
+        assert torch.allclose(e.log_P, made.log_P[i], atol=1e-5) and torch.equal(e.own, made.labels[i].hard)
+        trusted = made.labels[i].y.masked_fill(made.noisy[i], IGNORE)
+        assert torch.equal(e.trusted, trusted) and trusted[~inside(views[i].boxes, (32, 32))].eq(IGNORE).all()
+        target = model.own_view.carry(trusted, views[i], views[1 - i])
+        assert torch.equal(found[1 - i].target, target) and not torch.equal(target, trusted)
+        assert e.strong_logits.shape == made.log_P[i].shape
 
 
 @pytest.mark.parametrize("form", ["paper", "released"])

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dupl.method.cam import Maps, Present
+from dupl.method.network import StudentOutput
 from dupl.method.patch_contrast import NoPatchContrast, PatchTokenContrast, contrast, patch_labels
-from dupl.structures import IGNORE, Clock, View
+from dupl.structures import IGNORE, Clock
 
 NOW = Clock(0, 10)
 
@@ -78,11 +79,11 @@ def test_patch_labels_by_hand() -> None:
     assert labels[1, 0].tolist() == [IGNORE, 0, 1, 1, 1, IGNORE]
 
 
-def student(seed: int, patch: int = 8, grid: int = 4) -> tuple[View, Maps]:
+def student(seed: int, patch: int = 8, grid: int = 4) -> tuple[StudentOutput, Maps]:
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(1, 6, grid, grid, generator=generator)
     aux = torch.rand(1, 1, patch * grid, patch * grid, generator=generator)
-    return View(features, features, *[torch.zeros(1, 1)] * 3), Maps(torch.zeros_like(aux), aux)
+    return StudentOutput(features, features, *[torch.zeros(1, 1)] * 3), Maps(torch.zeros_like(aux), aux)
 
 
 def value_of(box: list[int], kind: str, students: int = 1) -> float:
@@ -128,7 +129,7 @@ def test_start_null_partner_and_wrong_box() -> None:
     assert float(late(*given_, Clock(4, 10))) == 0 and float(late(*given_, Clock(5, 10))) > 0
     assert float(PatchTokenContrast(start=1)([view], [], *given_[2:], NOW)) == 0, "no maps are needed before the start"
     assert NoPatchContrast().null and float(NoPatchContrast()(*given_, NOW)) == 0
-    half = View(*[part.bfloat16() for part in (view.features, view.aux_features)], *[torch.zeros(1, 1)] * 3)
+    half = StudentOutput(*[part.bfloat16() for part in (view.features, view.aux_features)], *[torch.zeros(1, 1)] * 3)
     for part in (PatchTokenContrast(start=5), NoPatchContrast()):
         assert part([half], [], *given_[2:], NOW).dtype == torch.float32
     with pytest.raises(ValueError, match="zip"):

@@ -146,7 +146,7 @@ def test_the_label_twin_has_the_geometry_of_the_image() -> None:
 
 @pytest.mark.parametrize("wrong", [dict(magnitude=31), dict(flip=1.5), dict(scale=0), dict(ops=-1)])
 def test_wrong_settings_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="perturbation"):
+    with pytest.raises(ValueError, match="they must lie in"):
         StrongPerturbation(**wrong)
 
 
@@ -156,7 +156,7 @@ def test_what_is_not_set_is_as_released_and_the_limits_are_allowed() -> None:
     StrongPerturbation(ops=0, magnitude=0, flip=0, scale=2)
     StrongPerturbation(magnitude=30, flip=1, scale=0.1)
     for wrong in (dict(magnitude=-1), dict(flip=-0.1), dict(scale=2.1)):
-        with pytest.raises(ValueError, match="perturbation"):
+        with pytest.raises(ValueError, match="they must lie in"):
             StrongPerturbation(**wrong)
 
 

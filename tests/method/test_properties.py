@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dupl.method import equations
+from dupl.method.boxes import inside
 from dupl.method.cam import Present, label_by_threshold
 from dupl.method.patch_contrast import patch_labels
 from dupl.method.perturb import StrongPerturbation
 from dupl.method.pixels import denormalise, normalise
-from dupl.method.refine import PixelAdaptiveRefinement, inside
+from dupl.method.refine import PixelAdaptiveRefinement
 from dupl.structures import IGNORE
 
 SEED = st.integers(0, 10**6)

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from dupl.method.boxes import inside
 from dupl.method.cam import Present
-from dupl.method.refine import NoRefinement, PixelAdaptiveRefinement, PseudoLabels, inside, pseudo_labels
+from dupl.method.pseudo_labels import PseudoLabels, pseudo_labels
+from dupl.method.refine import NoRefinement, PixelAdaptiveRefinement
 from dupl.structures import IGNORE
 
 TAU_L = 0.25

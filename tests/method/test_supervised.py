@@ -19,6 +19,8 @@ from dupl.data.base import ImageSet
 from dupl.data.transforms import WeakAugment
 from dupl.data.views import TrainView
 from dupl.engine.build import learns_from_masks
+from dupl.engine.training.finite_guard import FiniteGuard
+from dupl.engine.training.step import train_step
 from dupl.errors import UserError
 from dupl.method.supervised import Supervised
 from dupl.runs.run import Run
@@ -162,7 +164,8 @@ def test_it_learns_the_masks(supervised: Callable[..., Supervised], batch: Calla
         mask=masks,
         clock=Clock(0, 40),
     )
-    logs = [model.train_step(data, optimizer) for _ in range(40)]
+    guard = FiniteGuard()
+    logs = [train_step(model, data, optimizer, guard) for _ in range(40)]
     assert set(logs[0]) == {"loss", "L_cls", "L_seg"}
     assert float(logs[-1]["L_seg"]) < 0.3 * float(logs[0]["L_seg"])
     ((_, logits, maps),) = model.eval().predict(samples["images"], samples["present"])
@@ -174,9 +177,15 @@ def test_it_learns_the_masks(supervised: Callable[..., Supervised], batch: Calla
     ("changes", "told"),
     [
         (dict(students=dict(type="DualStudent")), "one network: set model.students.type=SingleStudent"),
-        (dict(noise_filter=dict(type="MixtureFilter")), "model.noise_filter=MixtureFilter means nothing"),
-        (dict(threshold=dict(type="CosineDescent")), "model.threshold=CosineDescent means nothing"),
-        (dict(consistency=dict(type="FilteredConsistency")), "model.consistency=FilteredConsistency means nothing"),
+        (
+            dict(noise_filter=dict(type="MixtureFilter")),
+            "cannot use model.noise_filter=MixtureFilter: set model.noise_filter.type=TrustAll",
+        ),
+        (
+            dict(threshold=dict(type="CosineDescent")),
+            "cannot use model.threshold=CosineDescent: set model.threshold.type=FixedThreshold",
+        ),
+        (dict(consistency=dict(type="FilteredConsistency")), "cannot use model.consistency=FilteredConsistency: set"),
         (dict(patch_contrast=dict(type="PatchTokenContrast")), "model.patch_contrast=PatchTokenContrast"),
         (dict(segmentation=dict(type="CrossEntropy", start=5)), "set model.segmentation.start=0"),
     ],

@@ -17,7 +17,7 @@ from dupl.engine.error_explanations import plain_errors
 from dupl.engine.evaluation.protocols import Labelled, Protocol, Squashed, Who
 from dupl.errors import UserError
 from dupl.execute.heartbeat import beat
-from dupl.method.dupl import DuPL
+from dupl.method.base import Method
 from dupl.runs.evaluation_files import ClassRow, class_rows, write_evaluation
 from dupl.runs.metrics import summarise, tag_scores
 from dupl.runs.tallies import Tally
@@ -89,7 +89,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: DuPL,
+    model: Method,
     source: ImageSet,
     settings: dict[str, Any],
     *,
@@ -117,7 +117,7 @@ def evaluate(
 
 def evaluate_by(
     protocol: Protocol,
-    model: DuPL,
+    model: Method,
     source: ImageSet,
     settings: dict[str, Any],
     *,

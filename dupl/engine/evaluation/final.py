@@ -23,7 +23,7 @@ from dupl.engine.evaluation.crf import dense_crf
 from dupl.engine.evaluation.protocols import Labelled, Labels, Part, Protocol, Who, resize
 from dupl.engine.memory import keep_memory, require
 from dupl.errors import RunError, UserError
-from dupl.method.dupl import DuPL
+from dupl.method.base import Method
 from dupl.method.network import SubNet
 
 
@@ -85,7 +85,7 @@ class Final(Protocol):
                 f"{how}, dense CRF{among} ({backend}{dense_crf.suffix(refine).replace('-', ', ')})", facts
             )
 
-    def stream(self, model: DuPL, source: ImageSet, indices: Sequence[int], workers: int) -> Iterator[Labelled]:
+    def stream(self, model: Method, source: ImageSet, indices: Sequence[int], workers: int) -> Iterator[Labelled]:
         """As the base says; label maps that are kept come first."""
         todo = []
         for i in indices:
@@ -108,7 +108,7 @@ class Final(Protocol):
             self.keep(found, source, self.name, list(maps))
             yield found
 
-    def side_by_side(self, model: DuPL, source: ImageSet, indices: Sequence[int]) -> Iterator[Labelled]:
+    def side_by_side(self, model: Method, source: ImageSet, indices: Sequence[int]) -> Iterator[Labelled]:
         """Label photos on the CPU, one per core at a time.
 
         Raises:
@@ -125,7 +125,7 @@ class Final(Protocol):
                 "(OMP_NUM_THREADS=1 works in one process)"
             ) from error
 
-    def answer(self, model: DuPL, source: ImageSet, sample: PhotoSample) -> tuple[Labelled, dense_crf.Job]:
+    def answer(self, model: Method, source: ImageSet, sample: PhotoSample) -> tuple[Labelled, dense_crf.Job]:
         """Labels before the CRF, and what the CRF needs."""
         name = source.names[sample["index"]]
         if next(model.parameters()).device.type == "cpu":  # a GPU tells by itself
@@ -140,7 +140,7 @@ class Final(Protocol):
         return found, dense_crf.Job(sample["image"], torch.stack(maps).cpu().numpy(), classes)
 
     @torch.inference_mode()
-    def probabilities(self, model: DuPL, image: NDArray[np.uint8], name: str | None = None) -> list[Tensor]:
+    def probabilities(self, model: Method, image: NDArray[np.uint8], name: str | None = None) -> list[Tensor]:
         """Class probabilities (C, H, W) by everyone asked for.
 
         Args:
@@ -157,7 +157,7 @@ class Final(Protocol):
         return [*maps, torch.stack(list(single.values())).mean(0)] if self.who.mean else maps
 
     def scaled_logits(
-        self, model: DuPL, student: int, image: NDArray[np.uint8], name: str | None = None
+        self, model: Method, student: int, image: NDArray[np.uint8], name: str | None = None
     ) -> list[Tensor]:
         """A student's logits of every scale, (1, C, h, w): those that are kept, or the network's."""
         device = next(model.parameters()).device
@@ -186,7 +186,7 @@ class Final(Protocol):
 class Work(Dataset[Labelled]):
     """Photos of a data set, each labelled from start to end by a protocol."""
 
-    def __init__(self, protocol: Final, model: DuPL, source: ImageSet) -> None:
+    def __init__(self, protocol: Final, model: Method, source: ImageSet) -> None:
         self.protocol, self.model, self.source = protocol, model, source
         self.photos = PhotoView(source, tags=protocol.present_only)
 

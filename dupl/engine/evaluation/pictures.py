@@ -11,12 +11,12 @@ from dupl.data.base import ImageSet
 from dupl.data.views import EvalView
 from dupl.engine.evaluation.final import Final
 from dupl.engine.evaluation.protocols import Protocol, Squashed, Who
+from dupl.method.base import Method
 from dupl.method.cam import Present
-from dupl.method.dupl import DuPL
 from dupl.report.figures.image_row import ImageRow
 
 
-def panels(protocol: Protocol, part: str, model: DuPL, source: ImageSet, indices: Sequence[int]) -> list[ImageRow]:
+def panels(protocol: Protocol, part: str, model: Method, source: ImageSet, indices: Sequence[int]) -> list[ImageRow]:
     """One row per image for a part of a protocol; empty where it keeps nothing to show.
 
     Args:
@@ -57,7 +57,7 @@ def labelled(protocol: Final, part: str, source: ImageSet, i: int) -> ImageRow |
 
 
 @torch.inference_mode()
-def squashed(protocol: Squashed, model: DuPL, source: ImageSet, i: int) -> ImageRow:
+def squashed(protocol: Squashed, model: Method, source: ImageSet, i: int) -> ImageRow:
     """An image with its CAMs and, where the protocol has them, its segmentations, at its own size."""
     sample, photo, device = EvalView(source, protocol.size)[i], source.image(i), next(model.parameters()).device
     tags = sample["tags"][None]

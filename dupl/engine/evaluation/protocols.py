@@ -19,8 +19,8 @@ from dupl.data.views import EvalView
 from dupl.engine import build
 from dupl.engine.memory import require
 from dupl.errors import UserError
+from dupl.method.base import Method
 from dupl.method.cam import Maps, Present, label_by_threshold
-from dupl.method.dupl import DuPL
 from dupl.runs.tallies import ThresholdTally
 
 Labels = NDArray[np.uint8]
@@ -108,7 +108,7 @@ class Protocol(ABC):
     smaller: str = ""
 
     @abstractmethod
-    def stream(self, model: DuPL, source: ImageSet, indices: Sequence[int], workers: int) -> Iterator[Labelled]:
+    def stream(self, model: Method, source: ImageSet, indices: Sequence[int], workers: int) -> Iterator[Labelled]:
         """Label images one after the other, in any order, with bounded memory.
 
         Args:
@@ -151,7 +151,7 @@ class Squashed(Protocol):
         logits = "Seg of one scale, " if "seg" in self.kinds else ""
         self.parts = {self.name: Part(f"squashed to {self.size} px, no CRF; {logits}{cams}", facts)}
 
-    def stream(self, model: DuPL, source: ImageSet, indices: Sequence[int], workers: int) -> Iterator[Labelled]:
+    def stream(self, model: Method, source: ImageSet, indices: Sequence[int], workers: int) -> Iterator[Labelled]:
         """As the base says."""
         loader = DataLoader(
             Subset(EvalView(source, self.size), indices),

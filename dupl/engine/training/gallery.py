@@ -14,8 +14,8 @@ from torch import Tensor
 from dupl.atomic import atomic_write
 from dupl.data.base import ImageSet
 from dupl.engine.pictures import choose, look
-from dupl.method.dupl import DuPL
-from dupl.method.noise_filter import Mixture
+from dupl.method.base import Method
+from dupl.method.mixture import Mixture
 from dupl.report.figures.contact_sheet import contact_sheet
 from dupl.report.figures.image_row import ImageRow
 from dupl.runs import layout
@@ -34,7 +34,7 @@ class Viewer:
         settings: The recipe's ``evaluation``; of it size and cam_threshold.
     """
 
-    def __init__(self, model: DuPL, source: ImageSet, settings: Any) -> None:
+    def __init__(self, model: Method, source: ImageSet, settings: Any) -> None:
         self.model, self.source, self.settings = model, source, settings
         self.done = -1
         self.seen: dict[int, tuple[ImageRow, list[dict[str, Any]]]] = {}
@@ -99,7 +99,7 @@ class GalleryHook(Hook):
 
 
 @contextmanager
-def watched(model: DuPL) -> Iterator[list[dict[str, Any]]]:
+def watched(model: Method) -> Iterator[list[dict[str, Any]]]:
     """Collect what the noise filter sees, image by image and student by student; empty where it does not act.
 
     Every entry holds the histogram of the losses that were fitted (``low``, ``high``, ``counts``), the mixture

@@ -19,8 +19,8 @@ from dupl.data.views import EvalView
 from dupl.engine.training.label_counts import LabelCounts, Quality
 from dupl.errors import UserError
 from dupl.execute.heartbeat import beat
+from dupl.method.base import Method
 from dupl.method.cam import Present
-from dupl.method.dupl import DuPL
 from dupl.report.figures.class_grid import class_grid
 from dupl.report.figures.training_curves_file import curve
 from dupl.runs import layout
@@ -40,7 +40,7 @@ REMEDY = "; try dupl data check"
 
 
 @torch.no_grad()
-def judge(model: DuPL, source: ImageSet, indices: Sequence[int], size: int, clock: Clock) -> Quality:
+def judge(model: Method, source: ImageSet, indices: Sequence[int], size: int, clock: Clock) -> Quality:
     """Make pseudo-labels of whole images, squashed to a square, as the training step at ``clock`` does; count.
 
     Args:
@@ -61,8 +61,9 @@ def judge(model: DuPL, source: ImageSet, indices: Sequence[int], size: int, cloc
         truth, tags = sample["mask"].numpy(), sample["tags"][None]
         box = torch.tensor([[0, size, 0, size]], device=device)
         image, present = sample["image"][None].to(device), Present.of(tags).to(device)
-        _, labels, noisy, _ = model.inspect(image, tags.to(device), present, box, clock)
-        maps = [(_at(truth, y.y), _at(truth, n).astype(bool)) for y, n in zip(labels, noisy, strict=False)]
+        made = model.inspect(image, tags.to(device), present, box, clock)
+        pairs = zip(made.labels or (), made.noisy or (), strict=True)
+        maps = [(_at(truth, y.y), _at(truth, n).astype(bool)) for y, n in pairs]
         found.students += [LabelCounts(len(source.classes)) for _ in maps[len(found.students) :]]
         for counts, (label, out) in zip(found.students, maps, strict=True):
             counts.add(truth, label, out)
@@ -115,7 +116,7 @@ class QualityHook(Hook):
         self.run.write_csv(f"{layout.evaluation(done)}/{layout.QUALITY}", columns, rows)
 
 
-def quality_hook(run: Run, config: Config, model: DuPL, source: ImageSet, place: tuple[int, int]) -> QualityHook:
+def quality_hook(run: Run, config: Config, model: Method, source: ImageSet, place: tuple[int, int]) -> QualityHook:
     """The hook for ``evaluation.quality`` training images, shared by all processes."""
     settings = config.evaluation
     mine = spread(settings.quality, len(source))[place[0] :: place[1]]

@@ -13,6 +13,8 @@ from mmengine.runner import BaseLoop
 from torch.utils.data import DataLoader, Sampler
 
 from dupl.engine.error_explanations import workers_of
+from dupl.engine.training.finite_guard import FiniteGuard
+from dupl.engine.training.step import train_step
 from dupl.errors import RunError
 from dupl.execute.heartbeat import beat
 from dupl.structures import Clock
@@ -79,6 +81,7 @@ class TrainLoop(BaseLoop):
         self._max_iters, self._iter, self._epoch, self._max_epochs = max_iters, 0, 0, 1
         self.accumulate, self.seed = accumulate, seed
         self.stop_training = False
+        self.guard = FiniteGuard()
         self.spent, self.begun = 0.0, time.monotonic()
 
     iter = property(lambda self: self._iter)
@@ -115,15 +118,13 @@ class TrainLoop(BaseLoop):
     def run_iter(self, batch: dict[str, Any]) -> None:
         """One optimiser step on a batch, in ``accumulate`` parts."""
         self.runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=batch)
-        clock = Clock(self._iter, self._max_iters)
-        logs = []
+        model, clock = self.runner.model, Clock(self._iter, self._max_iters)
+        logs: list[dict[str, Any]] = []
         for part in split(batch, self.accumulate):
             try:
-                logs.append(
-                    self.runner.model.train_step({**part, "clock": clock}, optim_wrapper=self.runner.optim_wrapper)
-                )
+                logs.append(train_step(model, {**part, "clock": clock}, self.runner.optim_wrapper, self.guard))
             except FloatingPointError as error:
-                late = next(self.runner.model.parameters()).is_cuda and not logs  # a GPU tells it one step later
+                late = next(model.parameters()).is_cuda and not logs  # a GPU tells it one step later
                 raise RunError(f"iteration {self._iter - late}: {error}; {ADVICE}") from error
         outputs = {
             name: sum(torch.as_tensor(log[name]).float() for log in logs) / len(logs)
@@ -139,12 +140,11 @@ class TrainLoop(BaseLoop):
         Raises:
             RunError: A loss term that a GPU had not told yet, or a gradient beside finite terms.
         """
-        model = getattr(self.runner.model, "module", self.runner.model)
         try:
-            model.guard.settle()
+            self.guard.settle()
         except FloatingPointError as error:
             raise RunError(f"iteration {self._iter - 1}: {error}; {ADVICE}") from error
-        if not torch.stack([p.isfinite().all() for p in model.parameters()]).all():
+        if not torch.stack([p.isfinite().all() for p in self.runner.model.parameters()]).all():
             raise RunError(f"iteration {self._iter - 1}: a gradient made weights nan or inf; {ADVICE}")
 
 

@@ -8,8 +8,9 @@ import torch
 from mmengine.hooks import Hook
 from torch import Tensor
 
-from dupl.method.dupl import DuPL
-from dupl.method.noise_filter import Mixture, MixtureFilter
+from dupl.method.base import Method
+from dupl.method.mixture import Mixture
+from dupl.method.noise_filter import MixtureFilter
 from dupl.runs.run import Run
 
 
@@ -30,7 +31,7 @@ class NoiseHook(Hook):
 
     priority = "NORMAL"
 
-    def __init__(self, run: Run, interval: int, model: DuPL) -> None:
+    def __init__(self, run: Run, interval: int, model: Method) -> None:
         self.run, self.interval, self.students = run, interval, len(model.students)
         self.filter = model.noise_filter
         self.seen: list[Mixture] = []
@@ -79,6 +80,6 @@ class NoiseHook(Hook):
         return torch.where(fitted[:, None], torch.stack(columns, 1), 0).sum(0)
 
 
-def noise_hook(run: Run, interval: int, model: DuPL) -> NoiseHook | None:
+def noise_hook(run: Run, interval: int, model: Method) -> NoiseHook | None:
     """The hook, where the model has a filter that fits mixtures."""
     return NoiseHook(run, interval, model) if isinstance(model.noise_filter, MixtureFilter) else None

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from dupl.engine.checkpoints import newest_valid
 from dupl.engine.training.gallery import Viewer
-from dupl.method.dupl import DuPL
+from dupl.method.base import Method
 from dupl.report.figures.image_row import ImageRow, row_picture
 from dupl.runs import layout
 from dupl.runs.run import Run
@@ -27,7 +27,7 @@ NOISE = 254  # label of pixels filtered as noise in the pictures' label maps
 PARTS = {"L_dis": "discrepancy", "DTA": "threshold", "ANF": "noise_filter", "L_reg": "consistency"}
 
 
-def components(model: DuPL) -> list[str]:
+def components(model: Method) -> list[str]:
     """Names of the components that are on."""
     on = ["DS"] if len(model.students) > 1 else []
     on += [name for name, key in PARTS.items() if not getattr(model, key).null]
@@ -69,7 +69,7 @@ class TrackHook(Hook):
 
     priority = "VERY_LOW"  # after whatever writes scalars and evaluations
 
-    def __init__(self, run: Run, config: Config, model: DuPL, viewer: Viewer, mode: str, console: Console) -> None:
+    def __init__(self, run: Run, config: Config, model: Method, viewer: Viewer, mode: str, console: Console) -> None:
         self.run, self.config, self.model, self.viewer, self.mode = run, config, model, viewer, mode
         self.console, self.rows = console, Rows()
         self.tracker: Tracker | None = None

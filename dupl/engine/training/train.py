@@ -41,11 +41,12 @@ from dupl.engine.training.noise_statistics import noise_hook
 from dupl.engine.training.optimizer import WarmupPoly, build_optimizer
 from dupl.engine.training.progress_hook import ProgressHook
 from dupl.engine.training.scalar_hook import ScalarHook
+from dupl.engine.training.step import train_step
 from dupl.engine.training.stop_hook import StopHook
 from dupl.engine.training.tracking import TrackHook
 from dupl.errors import RunError, UserError
 from dupl.lock import hold
-from dupl.registry import prove_registered
+from dupl.registry import validate_registered
 from dupl.report.figures.start_markers import start_markers, starts
 from dupl.runs import ids, layout
 from dupl.runs.files import CorruptFile
@@ -106,8 +107,8 @@ def check_config(config: Config) -> None:
         if not isinstance(fault, UnknownKey):
             raise fault
     build.import_custom(config)
-    prove_registered(config.get("hooks", []), HOOKS, "hooks")
-    prove_registered(config.runtime.vis_backends, VISBACKENDS, "runtime.vis_backends")
+    validate_registered(config.get("hooks", []), HOOKS, "hooks")
+    validate_registered(config.runtime.vis_backends, VISBACKENDS, "runtime.vis_backends")
 
 
 class Trainer(Runner):
@@ -130,6 +131,7 @@ class Trainer(Runner):
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
         """Keep the model where it was put, unless it is to be distributed."""
+        model.train_step = train_step  # type: ignore[assignment]  # the Runner asks for one, though the loop calls the function itself
         return super().wrap_model(self.wrapper, model) if self.distributed else model
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:

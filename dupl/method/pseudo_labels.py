@@ -1,0 +1,90 @@
+"""Pseudo-labels from CAMs by two thresholds (Sec. 3.1; released code)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dupl.method.boxes import inside
+from dupl.method.cam import Present
+from dupl.method.refine import PixelAdaptiveRefinement
+from dupl.structures import IGNORE
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """The pseudo-labels that one student makes of B images.
+
+    Attributes:
+        y: Labels, int64 (B, H, W); 255 where the CAM lies between tau_l and tau_h, and outside the photo.
+        hard: The same with the undecided pixels decided by a vote of both thresholds; 255 outside the photo.
+    """
+
+    y: Tensor
+    hard: Tensor
+
+
+@torch.no_grad()
+def pseudo_labels(
+    refine: PixelAdaptiveRefinement,
+    images: Tensor,
+    maps: Sequence[Tensor],
+    present: Present,
+    boxes: Tensor,
+    tau_l: float,
+    tau_h: Tensor,
+) -> list[PseudoLabels]:
+    """Make the labels of every student from CAMs that are refined with tau_h and with tau_l as the background's score.
+
+    A pixel is foreground where its label with tau_h is foreground, background where both labels are background, else
+    255. The affinities are computed once per image, and the score of the background is what the refined foreground
+    maps leave (refinement is linear and keeps the sum over classes up to a constant gain).
+
+    Args:
+        refine: The refinement.
+        images: (B, 3, H, W) in [0, 1].
+        maps: CAMs of each student, (B, M, H, W).
+        present: The classes of the slots.
+        boxes: y0, y1, x0, x1 of the photo in each crop, int64 (B, 4).
+        tau_l: Low threshold, in [0, 1].
+        tau_h: High threshold of each image, (B,) in [0, 1].
+    """
+    size = images.shape[-2:]
+    small = [side // refine.downscale for side in size]
+
+    def reduce(x: Tensor) -> Tensor:
+        return x if list(x.shape[-2:]) == small else _bilinear(x, small)
+
+    batch, slots = present.valid.shape
+    stacked = torch.stack([reduce(m) for m in maps], 1)  # (B, S, M, h, w)
+    stacked = stacked.masked_fill(~present.valid[:, None, :, None, None], -torch.inf)
+    scores = []
+    for tau in (tau_h, torch.full_like(tau_h, tau_l)):
+        background = tau[:, None, None, None, None].expand(-1, len(maps), 1, *small)
+        scores.append(torch.cat([background, stacked], 2).softmax(2)[:, :, 1:])
+    foreground = torch.stack(scores, 2)  # (B, S, 2, M, h, w), the second axis of two: tau_h, tau_l
+    refined = refine.spread(refine.affinity(reduce(images)), foreground.flatten(1, 3))
+    refined = _bilinear(refined, size).view(batch, len(maps), 2, slots, *size)
+    outside = ~inside(boxes, size)
+    return [_combine(refined[:, s], present, outside, refine.gain) for s in range(len(maps))]
+
+
+def _combine(scores: Tensor, present: Present, outside: Tensor, gain: float) -> PseudoLabels:
+    """Turn scores (B, 2, M, H, W) of the slots, refined with tau_h and with tau_l, into labels."""
+    value, winner = scores.max(2)  # (B, 2, H, W)
+    is_foreground = value > gain - scores.sum(2)
+    high = present.label(winner[:, 0])
+    y = torch.where(is_foreground[:, 0], high, torch.where(is_foreground[:, 1], IGNORE, 0))
+    both = scores.sum(1)  # both thresholds vote
+    best, slot = both.max(1)
+    voted = torch.where(best > 2 * gain - both.sum(1), present.label(slot), 0)
+    hard = torch.where(y == IGNORE, voted, y)
+    return PseudoLabels(y.masked_fill(outside, IGNORE), hard.masked_fill(outside, IGNORE))
+
+
+def _bilinear(x: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
