@@ -164,7 +164,7 @@ class Final(Protocol):
         if self.logits is not None and name is not None and (kept := self.logits.read(name, student)) is not None:
             return [torch.from_numpy(scale)[None].to(device) for scale in kept]
         base = image.shape[:2] if self.size is None else (self.size, self.size)
-        with model.precision("cam"):
+        with model.autocast("cam"):
             scales = patch_logits(model.students[student], normalize(image)[None].to(device), base, self.scales)
         if self.logits is not None and name is not None and self.keep_logits:
             self.logits.write(name, student, [scale[0].cpu().numpy() for scale in scales])
