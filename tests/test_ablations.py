@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from dupl.api import components
 from dupl.cli import build_parser, main
 from dupl.config import catalogue, overrides
 from dupl.config.fingerprint import fingerprint
+from dupl.config.slots import switches
 from dupl.engine import build
 from dupl.engine.evaluation.evaluate import metric_names
 from dupl.errors import UserError
@@ -99,7 +99,7 @@ def test_check_marks_are_the_components_that_are_on(plan):
     marks = [key for key in COMPONENTS if key in plan.factors]
     runs = first_seed(plan.name)
     for row in plan.rows:
-        on = [name for name, state, _ in components(runs[row.key].config.model) if state]
+        on = [part.slot.mark for part in switches(runs[row.key].config.model) if part.on]
         assert [key for key in marks if key in row.has] == [key for key in on if key in marks]
 
 
@@ -161,7 +161,7 @@ def test_low_fixed_threshold_and_nothing_but_the_two_students():
     for key, on in (("baseline", set()), ("dual", {"DS", "L_dis"})):
         model = runs[key].config.model
         assert model.threshold.to_dict() == {"type": "FixedThreshold", "value": 0.5}
-        assert {name for name, state, _ in components(model) if state} == on
+        assert {part.slot.mark for part in switches(model) if part.on} == on
     again = first_seed("fig2_confirmation_bias")
     assert {run.fingerprint for run in again.values()} == {run.fingerprint for run in runs.values()}
 

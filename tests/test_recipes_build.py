@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from dupl.api import components
 from dupl.cli import build_parser
 from dupl.config import catalogue, overrides
 from dupl.config.fingerprint import fingerprint
+from dupl.config.slots import switches
 from dupl.data.transforms import WeakAugment
 from dupl.engine.evaluation.evaluate import metric_names
 from dupl.engine.training.optimizer import param_groups
@@ -91,7 +91,7 @@ def test_the_model_builds_in_four_groups(recipe):
     assert [g["name"] for g in groups] == ["backbone", "norm", "classifier", "segmentation"]
     grouped = sum(len(g["params"]) for g in groups)
     assert grouped == sum(p.requires_grad for p in model.parameters())
-    on = {name for name, state, _ in components(config.model) if state}
+    on = {part.slot.mark for part in switches(config.model) if part.on}
     full = config.model.type == "DuPL"
     assert on == ({"DS", "L_dis", "DTA", "ANF", "L_reg"} if full else set())
     assert len(model.students) == 1 + full

@@ -29,7 +29,7 @@ def catalogue() -> dict[str, Any]:
     """Return the registered classes of this package as plain data."""
     found = {"WeakAugment": Component(describe(WeakAugment), "")}
     for name, kind in COMPONENTS.module_dict.items():
-        found[name] = Component(describe(kind), slot_of(kind), is_null(kind))
+        found[name] = Component(describe(kind), slot_of(kind), getattr(kind, "null", False), getattr(kind, "SLOTS", ()))
     for name, kind in DATASETS.module_dict.items():
         found[name] = Component(describe(kind), "data set")
     ours = {"WeakAugment": WeakAugment, **COMPONENTS.module_dict, **DATASETS.module_dict}
@@ -39,11 +39,6 @@ def catalogue() -> dict[str, Any]:
 def slot_of(kind: Any) -> str:
     """Return the slot of a component: the module that it is in; whole models share one."""
     return "model" if hasattr(kind, "loss") else str(kind.__module__.rpartition(".")[2])
-
-
-def is_null(kind: Any) -> bool:
-    """Whether a component stands for one that is switched off."""
-    return bool(getattr(kind, "null", False)) or kind.__name__ == "SingleStudent"
 
 
 def catalogue_text() -> str:

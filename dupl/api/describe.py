@@ -10,18 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dupl.api.inference import is_run
 from dupl.api.recipes import Overrides, recipe_values
 from dupl.api.sweeps import AnySweep, load_sweep
-from dupl.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from dupl.runs.status import Status
 
-PLACES = {"DS": "students", "L_dis": "discrepancy", "DTA": "threshold", "ANF": "noise_filter", "L_reg": "consistency"}
-
 
 class Component(NamedTuple):
-    """One of the five components of a recipe.
+    """A component of the paper in a recipe.
 
     Attributes:
         name: As the paper calls it.
@@ -42,7 +39,7 @@ class Description:
         doc: What the recipe says of itself; "" of a run.
         status: Of the run; None of a recipe.
         fingerprint: Id of the resolved recipe.
-        components: The five components.
+        components: The components of the paper.
         text: The resolved recipe as a file.
     """
 
@@ -80,25 +77,21 @@ def describe(recipe_or_run: str | Path, overrides: Overrides = None) -> Descript
 
 
 def components(model: Mapping[str, Any]) -> list[Component]:
-    """Return the five components of a recipe's ``model``.
+    """Return the components of the paper in a recipe's ``model``.
 
     Raises:
         UserError: A component is missing.
 
     Example:
         >>> [one.name for one in dupl.api.components(dupl.load_recipe("demo/toy").model)]
-        ['DS', 'L_dis', 'DTA', 'ANF', 'L_reg']
+        ['DS', 'L_dis', 'DTA', 'ANF', 'L_reg', 'Diff. Aug']
     """
-    from dupl.config.components import find
+    from dupl.config.slots import switches
 
     rows = []
-    for name, key in PLACES.items():
-        if not isinstance(model.get(key), dict) or "type" not in model[key]:
-            raise UserError(f"model.{key} is missing: write dict(type=...)")
-        arguments = ", ".join(f"{k}={v!r}" for k, v in model[key].items() if k != "type")
-        component = find(str(model[key]["type"]))
-        on = None if component is None else not component.null
-        rows.append(Component(name, on, f"{model[key]['type']}({arguments})"))
+    for part in switches(model):
+        arguments = ", ".join(f"{name}={value!r}" for name, value in part.arguments.items())
+        rows.append(Component(part.slot.mark, part.on, f"{part.type}({arguments})"))
     return rows
 
 

@@ -11,7 +11,7 @@ from dupl.errors import UserError
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-    from dupl.method.dupl import DuPL
+    from dupl.method.base import Method
 
 Overrides = Mapping[str, Any] | Sequence[str] | None  # values by path, or texts such as "schedule.lr=1e-4"
 Recipe = Union[str, Path, "Config"]  # a name, a file, or what `load_recipe` returned
@@ -150,7 +150,7 @@ def check_wandb(wandb: Wandb) -> str:
     return choose(wandb).mode
 
 
-def build_model(recipe: Recipe, overrides: Overrides = None, *, pretrained: bool = True) -> DuPL:
+def build_model(recipe: Recipe, overrides: Overrides = None, *, pretrained: bool = True) -> Method:
     """Build the model of a recipe on the recipe's device, with random parts seeded by ``runtime.seed``.
 
     Args:

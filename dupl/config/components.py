@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from dupl.config.describe import REQUIRED, Field, Section, describe
-from dupl.config.kinds import Kind, Kinds
+from dupl.config.kinds import Kind, Kinds, Slot
 
 FILE = Path(__file__).with_suffix(".json")
 
@@ -29,18 +29,25 @@ class Component:
         slot: Where in a model it fits; "data set", "model", or empty where it is for another class's arguments. None
             where that is unknown: a class of your own.
         null: Whether it stands for a component that is switched off.
+        slots: The slots of its components, if it is a method.
     """
 
     section: Section
     slot: str | None = None
     null: bool = False
+    slots: tuple[Slot, ...] = ()
 
 
 @lru_cache(maxsize=1)
 def shipped() -> dict[str, Component]:
     """Return the components and data sets of this package by name."""
     return {
-        name: Component(section_from(entry["section"]), entry["slot"], entry["null"])
+        name: Component(
+            section_from(entry["section"]),
+            entry["slot"],
+            entry["null"],
+            tuple(Slot(**slot) for slot in entry.get("slots", ())),
+        )
         for name, entry in json.loads(FILE.read_text(encoding="utf-8")).items()
     }
 
@@ -56,7 +63,7 @@ def find(name: str) -> Component | None:
     registry = sys.modules.get("dupl.registry")  # not imported for this: a process without it registered nothing
     for registered in (registry.COMPONENTS, registry.DATASETS) if registry else ():
         if (kind := registered.module_dict.get(name)) is not None:
-            return Component(describe(kind), None, bool(getattr(kind, "null", False)))
+            return Component(describe(kind), None, bool(getattr(kind, "null", False)), getattr(kind, "SLOTS", ()))
     return None
 
 
@@ -74,7 +81,14 @@ def arguments_of(kind: Kind) -> Section:
 
 def component_data(component: Component) -> dict[str, Any]:
     """Turn a component into plain data for JSON."""
-    return {"slot": component.slot, "null": component.null, "section": _section_data(component.section)}
+    slots = {"slots": [_slot_data(slot) for slot in component.slots]} if component.slots else {}
+    return {"slot": component.slot, "null": component.null, **slots, "section": _section_data(component.section)}
+
+
+def _slot_data(slot: Slot) -> dict[str, Any]:
+    """Return the facts of a slot that are not the default."""
+    defaults = {field.name: field.default for field in fields(Slot) if field.default is not MISSING}
+    return {name: value for name, value in asdict(slot).items() if value != defaults.get(name, MISSING)}
 
 
 def _section_data(section: Section) -> dict[str, Any]:

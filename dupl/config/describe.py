@@ -11,7 +11,7 @@ from dataclasses import MISSING, dataclass
 from functools import cache
 from typing import Any
 
-from dupl.config.kinds import FURTHER, GIVEN, Kind, Kinds, kinds_of
+from dupl.config.kinds import FURTHER, GIVEN, Kind, Kinds, Slot, kinds_of
 
 
 class _Required:
@@ -62,8 +62,8 @@ def describe(target: Any) -> Section:
     """Return the fields that a class or a function takes as arguments.
 
     The kinds come from the annotations, the meanings from the "Args" or "Attributes" of the docstring. Arguments
-    that a subclass passes on (``*args, **kwargs``) are those of its base. An argument without an annotation, or with
-    one that says nothing about a config, may be anything.
+    that a subclass passes on (``*args, **kwargs``) are those of its base, and the ``SLOTS`` of a method. An argument
+    without an annotation, or with one that says nothing about a config, may be anything.
 
     Args:
         target: The class or the function.
@@ -93,7 +93,15 @@ def describe(target: Any) -> Section:
             further = _kinds(annotation)[0].items
         elif GIVEN not in typing.get_args(annotation):
             fields[name] = Field(name, _kinds(annotation), default, docs.get(name, ""))
+    if slots := getattr(target, "SLOTS", ()):  # a method: what it passes on are its components
+        fields, further = {slot.name: _slot_field(slot) for slot in slots} | fields, None
     return Section(getattr(target, "__name__", ""), _headline(target), fields, further)
+
+
+def _slot_field(slot: Slot) -> Field:
+    kind = Kind("component", target=slot.name, default=slot.default)
+    kinds, default = ((kind, Kind("None")), None) if slot.optional else ((kind,), REQUIRED)
+    return Field(slot.name, kinds, default, f"[{slot.mark}] {slot.doc}" if slot.mark else slot.doc)
 
 
 def _hints(function: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from dupl.method.students import Students
 from dupl.registry import COMPONENTS
 
 
-class Prediction(NamedTuple):
+class StudentPrediction(NamedTuple):
     """What one student predicts for B images.
 
     Attributes:
@@ -116,7 +116,7 @@ class Method(nn.Module, ABC):
         """Return what the training step makes of a batch, without training; arguments as for ``loss``."""
 
     @torch.no_grad()
-    def predict(self, images: Tensor, present: Present | None = None, cams: bool = True) -> list[Prediction]:
+    def predict(self, images: Tensor, present: Present | None = None, cams: bool = True) -> list[StudentPrediction]:
         """Predict class scores, segmentation logits and CAMs by every student.
 
         Args:
@@ -129,7 +129,7 @@ class Method(nn.Module, ABC):
             classes = present if present is not None else Present.of((output.scores > 0).float())
             with self.autocast("cam"):
                 maps = multi_scale_cam(net, images, classes, self.cam_scales, output) if cams else None
-            predictions.append(Prediction(output.scores.float(), output.logits.float(), maps))
+            predictions.append(StudentPrediction(output.scores.float(), output.logits.float(), maps))
         return predictions
 
     def forward_students(self, images: Tensor | Sequence[Tensor]) -> list[StudentOutput]:

@@ -133,7 +133,7 @@ def test_types_that_are_not_known_pass_where_modules_of_your_own_are_named():
 
 
 def test_a_registered_class_of_your_own_is_checked_by_its_signature():
-    from dupl.method.base import Component
+    from dupl.method.component import Component
     from dupl.registry import COMPONENTS
 
     class Bound(Component):

@@ -13,7 +13,7 @@ from dupl.registry import COMPONENTS
 MODULE = """
 from typing import Annotated
 from dupl.config.kinds import In
-from dupl.method.base import Component
+from dupl.method.component import Component
 from dupl.registry import COMPONENTS
 
 

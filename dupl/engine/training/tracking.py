@@ -12,6 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.visualization import BaseVisBackend
 from rich.console import Console
 
+from dupl.config.slots import switches
 from dupl.engine.checkpoints import newest_valid
 from dupl.engine.training.gallery import Viewer
 from dupl.method.base import Method
@@ -24,14 +25,6 @@ from dupl.track.run_files import class_table, improve, named_best, settings
 from dupl.track.wandb_process import Files, Histogram, Picture, Tracker
 
 NOISE = 254  # label of pixels filtered as noise in the pictures' label maps
-PARTS = {"L_dis": "discrepancy", "DTA": "threshold", "ANF": "noise_filter", "L_reg": "consistency"}
-
-
-def components(model: Method) -> list[str]:
-    """Names of the components that are on."""
-    on = ["DS"] if len(model.students) > 1 else []
-    on += [name for name, key in PARTS.items() if not getattr(model, key).null]
-    return on + ([] if model.own_view.null else ["Diff. Aug"])
 
 
 class Rows(BaseVisBackend):
@@ -83,7 +76,8 @@ class TrackHook(Hook):
     def _begin(self) -> None:
         for row in self.run.scalars():
             improve(self.best, row)
-        called = names(self.run.path.name, self.run.status.seed, components(self.model))
+        switched_on = [part.slot.mark for part in switches(self.config.model) if part.on]
+        called = names(self.run.path.name, self.run.status.seed, switched_on)
         known = settings(self.run, called, self.mode)
         self.tracker = Tracker(self.run.path, known, self._tell)
         if self.best:

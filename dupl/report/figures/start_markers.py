@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-COMPONENTS = {"L_seg": "segmentation", "ANF": "noise_filter", "L_reg": "consistency"}  # name in figures: slot
+from dupl.config import slots
 
 
 def starts(model: Mapping[str, Any]) -> dict[str, int]:
     """Return the iteration at which each component starts, by its name in figures, from a recipe's ``model``."""
-    found = {name: model.get(key, {}).get("start") for name, key in COMPONENTS.items()}
-    return {f"{name} starts": int(start) for name, start in found.items() if start}
+    return {f"{mark} starts": start for mark, start in slots.starts(model).items()}
 
 
 def start_markers(config: Mapping[str, Any]) -> dict[str, int]:
