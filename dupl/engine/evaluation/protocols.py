@@ -19,8 +19,8 @@ from dupl.data.views import EvalView
 from dupl.engine import build
 from dupl.engine.memory import require
 from dupl.errors import UserError
-from dupl.method.base import Method
-from dupl.method.cam import Maps, Present, label_by_threshold
+from dupl.method.base import Method, StudentPrediction
+from dupl.method.cam import Present, label_by_threshold
 from dupl.runs.tallies import ThresholdTally
 
 Labels = NDArray[np.uint8]
@@ -175,7 +175,7 @@ class Squashed(Protocol):
                 yield found
 
     def label(
-        self, mask: Labels, tags: Tensor, answer: list[tuple[Tensor, Tensor, Maps | None]], row: int
+        self, mask: Labels, tags: Tensor, answer: Sequence[StudentPrediction], row: int
     ) -> dict[str, NDArray[Any]]:
         """Label maps of one image of a batch at the size of its mask."""
         labels: dict[str, Tensor] = {}
@@ -189,9 +189,7 @@ class Squashed(Protocol):
             labels[name] = label_by_threshold(heat, present, self.threshold)
         return {name: labels[name][0].cpu().numpy() for name in sorted(labels)}
 
-    def heat(
-        self, size: Sequence[int], answer: list[tuple[Tensor, Tensor, Maps | None]], row: int, slots: int
-    ) -> dict[str, Tensor]:
+    def heat(self, size: Sequence[int], answer: Sequence[StudentPrediction], row: int, slots: int) -> dict[str, Tensor]:
         """CAMs of one image of a batch, each (1, slots, H, W)."""
         every = [resize(size, m.main[row : row + 1, :slots]) for _, _, m in answer if m is not None]
         heat = {f"cam/{s + 1}": every[s] for s in self.who.students}
@@ -218,7 +216,7 @@ class Cam(Squashed):
         self.curves: dict[str, ThresholdTally] = {}
 
     def label(
-        self, mask: Labels, tags: Tensor, answer: list[tuple[Tensor, Tensor, Maps | None]], row: int
+        self, mask: Labels, tags: Tensor, answer: Sequence[StudentPrediction], row: int
     ) -> dict[str, NDArray[Any]]:
         """As there; the curve counts along."""
         present = Present.of(tags).to(answer[0][1].device)
