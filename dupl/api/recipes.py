@@ -172,10 +172,11 @@ def build_model(recipe: Recipe, overrides: Overrides = None, *, pretrained: bool
         (torch.Size([2, 6]), torch.Size([2, 7, 16, 16]))
     """
     from dupl.engine import build
+    from dupl.engine.device import choose_device
     from dupl.engine.restore import class_names
 
     config = load_recipe(recipe, overrides)
-    device = build.choose_device(config.runtime.device)
+    device = choose_device(config.runtime.device)
     return build.build_model(config, len(class_names(config)), device, pretrained=pretrained)
 
 

@@ -56,6 +56,7 @@ def switches(model: Mapping[str, Any]) -> list[Switch]:
 
 
 def starts(model: Mapping[str, Any]) -> dict[str, int]:
-    """Return the iteration at which each component that starts late does so, by its mark."""
+    """Return the first iteration of each component that starts late, by its mark, in their order in time."""
     found = {slot.mark: (model.get(slot.name) or {}).get("start") for slot in slots_of(model) if slot.starts}
-    return {mark: int(start) for mark, start in found.items() if start}
+    late = {mark: int(start) for mark, start in found.items() if start}
+    return dict(sorted(late.items(), key=lambda item: item[1]))

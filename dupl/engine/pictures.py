@@ -16,6 +16,7 @@ from dupl.data.base import ImageSet
 from dupl.data.views import EvalView
 from dupl.engine import build
 from dupl.engine.checkpoints import newest_valid
+from dupl.engine.device import choose_device
 from dupl.engine.evaluation.evaluate import PROTOCOL
 from dupl.engine.training.label_quality import quality_curves
 from dupl.engine.weights import load_weights
@@ -102,7 +103,7 @@ def draw(run: Run, config: Config, caption: str = "", count: int = 8) -> list[Pa
     if newest is None or not config.data.get("val"):
         return drawn
     source = build.build_dataset(config, "val")
-    model = build.build_model(config, len(source.classes), build.choose_device(config.runtime.device), pretrained=False)
+    model = build.build_model(config, len(source.classes), choose_device(config.runtime.device), pretrained=False)
     load_weights(model, newest)
     settings, T = config.evaluation, config.schedule.iterations
     panels = look(model, source, choose(source, count), settings.size, settings.cam_threshold, Clock(T - 1, T))

@@ -14,6 +14,7 @@ from dupl.config import catalogue, overrides
 from dupl.config.check import RECIPE
 from dupl.engine import build
 from dupl.engine.checkpoints import iteration_of, newest_valid
+from dupl.engine.device import choose_device
 from dupl.engine.weights import load_weights
 from dupl.errors import UserError
 from dupl.method.base import Method
@@ -55,7 +56,7 @@ class Restored:
 
     def model(self, classes: Sequence[str]) -> Method:
         """Build the model with its weights, on its device, in evaluation mode."""
-        device = build.choose_device(self.config.runtime.device)
+        device = choose_device(self.config.runtime.device)
         model = build.build_model(self.config, len(classes), device, pretrained=False)
         load_weights(model, self.checkpoint)
         model.eval()

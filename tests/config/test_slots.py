@@ -51,7 +51,7 @@ def test_a_class_that_is_not_imported_is_of_unknown_state() -> None:
 
 
 def test_starts_are_those_of_components_that_act_late() -> None:
-    assert starts(model()) == {"ANF": 8000, "L_reg": 8000, "L_seg": 2000}
+    assert list(starts(model()).items()) == [("L_seg", 2000), ("ANF", 8000), ("L_reg", 8000)]
     assert starts(model(discrepancy={"type": "LogCosineDiscrepancy", "start": 5}))["L_dis"] == 5
     assert starts({"segmentation": {"start": 4}}) == {"L_seg": 4}, "a model of unknown type"
     assert starts(model("voc/supervised")) == {}

@@ -16,6 +16,7 @@ import torch
 
 from dupl.cli import main
 from dupl.engine import build
+from dupl.engine.device import choose_device, precision
 from dupl.engine.evaluation.evaluate import evaluate, merge
 from dupl.engine.restore import restore
 from dupl.errors import UserError
@@ -152,20 +153,20 @@ class TestLaunching:
             assert told in line
 
     def test_devices(self, monkeypatch):
-        assert build.choose_device("cpu") == torch.device("cpu")
+        assert choose_device("cpu") == torch.device("cpu")
         with pytest.raises(UserError, match="choose"):
-            build.choose_device("tpu")
+            choose_device("tpu")
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-        assert build.choose_device("auto") == torch.device("cpu")
+        assert choose_device("auto") == torch.device("cpu")
         with pytest.raises(UserError, match="runtime.device=cpu"):
-            build.choose_device("cuda")
+            choose_device("cuda")
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         monkeypatch.setenv("LOCAL_RANK", "1")
-        assert build.choose_device("auto") == torch.device("cuda", 1)
+        assert choose_device("auto") == torch.device("cuda", 1)
 
     def test_precision(self):
         cpu, cuda = torch.device("cpu"), torch.device("cuda")
-        assert [build.precision("auto", d) for d in (cpu, cuda)] == ["off", "bf16"]
-        assert build.precision("cam", cpu) == "cam"
+        assert [precision("auto", d) for d in (cpu, cuda)] == ["off", "bf16"]
+        assert precision("cam", cpu) == "cam"
         with pytest.raises(UserError, match="runtime.amp"):
-            build.precision("fp16", cpu)
+            precision("fp16", cpu)

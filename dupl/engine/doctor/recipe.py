@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 
 from dupl.engine import build
+from dupl.engine.device import choose_device, precision
 from dupl.engine.doctor.finding import Finding
 from dupl.engine.doctor.machine import disk
 from dupl.errors import UserError
@@ -72,11 +73,11 @@ def examine_recipe(config: Config, root: Path) -> list[Finding]:
 def device(config: Config) -> Finding:
     """Check the device that the recipe names."""
     try:
-        chosen = build.choose_device(config.runtime.device)
+        chosen = choose_device(config.runtime.device)
     except UserError as error:
         return Finding("device", "fail", str(error), "--set runtime.device=cpu, or repair the GPU")
     words = {"off": "float32", "cam": "bfloat16 in CAM passes", "bf16": "bfloat16"}
-    return Finding("device", "ok", f"{chosen}, {words[build.precision(config.runtime.amp, chosen)]}")
+    return Finding("device", "ok", f"{chosen}, {words[precision(config.runtime.amp, chosen)]}")
 
 
 def data(config: Config, split: str) -> Finding:

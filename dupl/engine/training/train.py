@@ -30,6 +30,7 @@ from dupl.data.views import TrainView
 from dupl.engine import build
 from dupl.engine.checkpoints import load, newest_valid
 from dupl.engine.data_digest import record
+from dupl.engine.device import choose_device, machine
 from dupl.engine.error_explanations import plain_errors, without_alarm
 from dupl.engine.evaluation.evaluate import PROTOCOL, Evaluation, evaluate, merge, metric_names
 from dupl.engine.training.checkpoint_hook import CheckpointHook
@@ -171,7 +172,7 @@ def train(
     """
     check_config(config)
     console = console or Console(stderr=True, markup=False)
-    device = build.choose_device(config.runtime.device)
+    device = choose_device(config.runtime.device)
     rank, world = join(launcher, device)
     if device.type == "cuda" and world > 1:  # only now every launcher has said which is whose
         device = torch.device("cuda", torch.cuda.current_device())
@@ -206,7 +207,7 @@ def train(
         if resume and (start := find_start(run, quiet)) is not None:
             trainer._resume, trainer._load_from = True, str(start)
         if rank == 0:
-            run.update(state="running", iterations=config.schedule.iterations, machine=build.machine(device, world))
+            run.update(state="running", iterations=config.schedule.iterations, machine=machine(device, world))
         try:
             with plain_errors(smaller, config.runtime.workers):
                 trainer.train()

@@ -1,0 +1,67 @@
+"""The device of a process and the precision on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+from dupl.engine.memory import keep_memory
+from dupl.errors import UserError
+
+
+def choose_device(setting: str) -> torch.device:
+    """Return the device of this process and prepare it.
+
+    Args:
+        setting: ``runtime.device``: "cpu", "cuda" or "auto", which is the process's CUDA device if there is one.
+
+    Raises:
+        UserError: The setting is unknown, or "cuda" is asked for and torch sees no CUDA device.
+    """
+    if setting == "auto":
+        setting = "cuda" if torch.cuda.is_available() else "cpu"
+    if setting == "cuda":
+        if not torch.cuda.is_available():
+            raise UserError("runtime.device is cuda, but torch sees no CUDA device: use --set runtime.device=cpu")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    if setting != "cpu":
+        raise UserError(f'runtime.device is {setting!r}: choose "auto", "cuda" or "cpu"')
+    keep_memory()
+    return torch.device("cpu")
+
+
+def precision(setting: str, device: torch.device) -> str:
+    """Return the precision of a method, "off", "cam" or "bf16".
+
+    Args:
+        setting: ``runtime.amp``: one of the three, or "auto", which is "bf16" on CUDA devices and "off" on the CPU.
+        device: Where the method will run.
+
+    Raises:
+        UserError: The setting is unknown.
+    """
+    if setting == "auto":
+        return "bf16" if device.type == "cuda" else "off"
+    if setting not in ("off", "cam", "bf16"):
+        raise UserError(f'runtime.amp is {setting!r}: choose "auto", "off", "cam" or "bf16"')
+    return setting
+
+
+def machine(device: torch.device, world: int) -> str:
+    """Describe the hardware of a run: "2 x NVIDIA H200", or the number of cores and the name of the processor.
+
+    Args:
+        device: The device of this process.
+        world: Number of processes.
+    """
+    if device.type == "cuda":
+        name, count = torch.cuda.get_device_name(device), world
+    else:
+        info = Path("/proc/cpuinfo")
+        lines = info.read_text().splitlines() if info.exists() else []
+        found = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        name, count = f"core of {found[0] if found else platform.machine()}", os.cpu_count() or 1
+    return f"{count} x {name}"
