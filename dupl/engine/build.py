@@ -96,7 +96,7 @@ def compile_blocks(model: Method, backend: str) -> None:
     """
     if backend not in torch.compiler.list_backends(exclude_tags=()):
         known = ", ".join(torch.compiler.list_backends())
-        raise UserError(f"runtime.compile is {backend!r}: choose None, {known}")
+        raise UserError(f"runtime.compile is {backend!r}: choose None or one of {known}")
     for net in model.students:
         for block in net.backbone.vit.blocks:
             block.compile(backend=backend)

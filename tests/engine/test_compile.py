@@ -55,5 +55,5 @@ def test_it_is_the_same_run(tiny):
 
 
 def test_an_unknown_backend(tiny, classes):
-    with pytest.raises(UserError, match=r"runtime.compile is 'fast': choose None or of .*inductor"):
+    with pytest.raises(UserError, match=r"runtime.compile is 'fast': choose None or one of .*inductor"):
         build_model(config_of(tiny, "fast"), classes, torch.device("cpu"))
