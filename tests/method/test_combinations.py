@@ -83,10 +83,11 @@ def step(model: DuPL) -> dict[str, float]:
         tags=tags,
         box=torch.tensor([[0, 32, 0, 28], [3, 29, 0, 32]]),
         seed=torch.tensor([5, 2**62]),
-        mask=torch.randint(0, K + 1, (2, 32, 32), generator=generator),
         name=["a", "b"],
         clock=Clock(10000, 20000),
     )
+    if model.learns_from_masks:
+        data["mask"] = torch.randint(0, K + 1, (2, 32, 32), generator=generator)
     before = [net.head[0].weight.detach().clone() for net in model.students]
     optimizer = OptimWrapper(torch.optim.AdamW(model.parameters(), lr=1e-3))
     guard = FiniteGuard()

@@ -369,6 +369,11 @@ def test_the_batch_goes_in_whole(batch: Batch) -> None:
     assert to_device(data | dict(clock=Clock(1, 2), mask=masks), torch.device("cpu"))["masks"] is masks
 
 
+def test_masks_do_not_enter_training(build: Build, batch: Batch) -> None:
+    with pytest.raises(TypeError, match="masks"):
+        build().loss(**batch([[0], [1]]), masks=torch.zeros(2, 32, 32, dtype=torch.int64))
+
+
 def test_the_guard_names_the_term(build: Build, batch: Batch) -> None:
     guard, terms = FiniteGuard(), terms_of(build(), batch([[0], [1]], BEFORE_ANF))
     with pytest.raises(FloatingPointError, match="^L_seg is nan$"):
