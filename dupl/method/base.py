@@ -18,6 +18,7 @@ from dupl.method.network import StudentOutput
 from dupl.method.pseudo_labels import PseudoLabels
 from dupl.method.students import Students
 from dupl.registry import COMPONENTS
+from dupl.structures import Clock
 
 
 class StudentPrediction(NamedTuple):
@@ -112,7 +113,7 @@ class Method(nn.Module, ABC):
         """
 
     @abstractmethod
-    def inspect(self, images: Tensor, tags: Tensor, present: Present, boxes: Tensor, clock: Any) -> Inspection:
+    def inspect(self, images: Tensor, tags: Tensor, present: Present, boxes: Tensor, clock: Clock) -> Inspection:
         """Return what the training step makes of a batch, without training; arguments as for ``loss``."""
 
     @torch.no_grad()

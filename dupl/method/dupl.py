@@ -57,47 +57,16 @@ class DuPL(Method):
 
     SLOTS = (
         Slot("students", mark="DS", null="SingleStudent", of_paper=True, doc="The students, and who teaches whom."),
-        Slot(
-            "discrepancy",
-            mark="L_dis",
-            null="NoDiscrepancy",
-            of_paper=True,
-            starts=True,
-            doc="Discrepancy loss: keeps the features of the two students apart.",
-        ),
+        Slot("discrepancy", mark="L_dis", null="NoDiscrepancy", of_paper=True, starts=True, doc="Discrepancy loss."),
         Slot("threshold", mark="DTA", null="FixedThreshold", of_paper=True, doc="The high threshold over training."),
-        Slot(
-            "noise_filter",
-            mark="ANF",
-            null="TrustAll",
-            of_paper=True,
-            starts=True,
-            doc="Adaptive noise filter: discards pseudo-labels that are noise.",
-        ),
-        Slot(
-            "consistency",
-            mark="L_reg",
-            null="NoConsistency",
-            of_paper=True,
-            starts=True,
-            doc="Consistency under strong augmentation for the pixels without a pseudo-label.",
-        ),
-        Slot(
-            "segmentation",
-            mark="L_seg",
-            starts=True,
-            doc="Segmentation loss; pseudo-labels are made from its start on.",
-        ),
+        Slot("noise_filter", mark="ANF", null="TrustAll", of_paper=True, starts=True, doc="Filter of noisy labels."),
+        Slot("consistency", mark="L_reg", null="NoConsistency", of_paper=True, starts=True, doc="Consistency loss."),
+        Slot("segmentation", mark="L_seg", starts=True, doc="Segmentation loss; it starts the pseudo-labels."),
         Slot("patch_contrast", mark="L_ptc", null="NoPatchContrast", starts=True, doc="Patch token contrast."),
         Slot("refine", null="NoRefinement", doc="Refinement of the CAMs before the pseudo-labels."),
         Slot("perturb", doc="The strong augmentation."),
         Slot(
-            "own_view",
-            mark="Diff. Aug",
-            null="SameView",
-            of_paper=True,
-            optional=True,
-            doc="Whether each student sees its own view of an image.",
+            "own_view", mark="Diff. Aug", null="SameView", of_paper=True, optional=True, doc="What each student sees."
         ),
     )
 
