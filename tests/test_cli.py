@@ -247,7 +247,7 @@ class TestTrain:
     def test_the_same_run_is_not_begun_twice(self, capsys, tiny, trained):
         before = {f: f.stat().st_mtime_ns for f in trained.rglob("*")}
         line = told(capsys, "train", tiny, "--work-dir", trained)
-        assert "holds this very run, finished: evaluate it" in line
+        assert "holds this run, finished: evaluate it" in line
         assert told(capsys, "train", tiny, "--work-dir", trained, "--resume") == line, "nothing to resume either"
         assert {f: f.stat().st_mtime_ns for f in trained.rglob("*")} == before
 

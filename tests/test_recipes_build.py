@@ -15,8 +15,8 @@ from dupl.config.fingerprint import fingerprint
 from dupl.config.slots import switches
 from dupl.data.transforms import WeakAugment
 from dupl.engine.evaluation.evaluate import metric_names
+from dupl.engine.training.batch import plan_batch
 from dupl.engine.training.optimizer import param_groups
-from dupl.engine.training.train import plan_batch
 from dupl.method.dupl import DuPL
 from dupl.registry import COMPONENTS, DATASETS
 

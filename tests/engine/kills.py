@@ -82,7 +82,7 @@ class Ordeal:
         child = self.commands.start("train", self.recipe, "--work-dir", folder, "--resume")
         if not self.wait(child, folder, moment):
             last = (child.lines() or [""])[-1]  # the kill before may have come after the end
-            assert "dupl: " not in last or "this very run, finished" in last, child.lines()
+            assert "dupl: " not in last or "this run, finished" in last, child.lines()
             return True
         os.kill(child.pid, getattr(signal, name.partition("+")[0]))
         if "+" in name:

@@ -71,7 +71,7 @@ def test_sigterm_stops_cleanly(terminated):
     folder, code, lines = terminated
     status = Run(folder).status
     assert code == 1, lines
-    assert lines[-1] == f"dupl: stopped at iteration {status.iteration}, which is saved: go on with --resume"
+    assert lines[-1] == f"dupl: stopped at iteration {status.iteration}, which is saved: continue with --resume"
     assert not [line for line in lines if "Traceback" in line or "rror" in line]
     assert status.state == "interrupted"
     assert status.ended is not None
@@ -85,7 +85,7 @@ def test_resume_passes_over_a_truncated_checkpoint(commands, terminated, tiny, t
         file.truncate(newest.stat().st_size // 2)
     child = commands.start("train", tiny, "--work-dir", folder, "--resume")
     assert child.wait() == 0, child.lines()
-    told = [line for line in child.lines() if line.startswith("passed over: ")]
+    told = [line for line in child.lines() if line.startswith("skipped: ")]
     assert len(told) == 1
     assert newest.name in told[0]
     assert "resuming from" in child.err.read_text()

@@ -195,7 +195,7 @@ class TestStop:
         before = signal.getsignal(signal.SIGINT)
         assert main(["train", tiny, "--work-dir", str(tmp_path / "run")]) == 1
         *_, last = capsys.readouterr().err.splitlines()
-        assert last == "dupl: stopped at iteration 3, which is saved: go on with --resume"
+        assert last == "dupl: stopped at iteration 3, which is saved: continue with --resume"
         assert Run(tmp_path / "run").status.state == "interrupted"
         assert signal.getsignal(signal.SIGINT) is before
 

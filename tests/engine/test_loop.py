@@ -9,8 +9,9 @@ import torch
 
 from dupl.cli import main
 from dupl.config import catalogue, overrides
+from dupl.engine.training.batch import Batch, plan_batch
 from dupl.engine.training.loop import PositionSampler, split
-from dupl.engine.training.train import Batch, check_config, plan_batch
+from dupl.engine.training.validate import check_config
 from dupl.errors import UserError
 
 

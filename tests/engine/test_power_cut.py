@@ -37,14 +37,14 @@ def goes_on(folder: Path, tiny: str, trained: Path, helpers, capsys) -> str:
     return capsys.readouterr().err
 
 
-def test_a_checkpoint_cut_anywhere_is_passed_over(halfway):
+def test_a_checkpoint_cut_anywhere_is_skipped(halfway):
     newest = halfway / "checkpoints" / "iter_000020.pth"
     whole, chance = newest.read_bytes(), random.Random(0)
     for at in (0, 1, *(chance.randrange(len(whole)) for _ in range(30)), len(whole) - 1):
         newest.write_bytes(whole[:at])
-        file, passed = newest_valid(halfway)
+        file, skipped = newest_valid(halfway)
         assert file.name == "iter_000015.pth"
-        assert len(passed) == 1 and "iter_000020.pth cannot be loaded" in passed[0]
+        assert len(skipped) == 1 and "iter_000020.pth cannot be loaded" in skipped[0]
 
 
 def test_scalars_cut_anywhere_are_restored_from_the_checkpoint(halfway, tiny, trained, helpers, capsys):
@@ -89,7 +89,7 @@ def test_newest_checkpoint_scalars_and_status_at_once(halfway, tiny, trained, he
         cut(halfway / name, at)
     cut(halfway / "config.py", 100)
     said = goes_on(halfway, tiny, trained, helpers, capsys)
-    assert "passed over" in said and "resuming from iter_000015.pth" in said
+    assert "skipped" in said and "resuming from iter_000015.pth" in said
     assert "status.json was corrupt: restored from iter_000015.pth" in said
     assert (halfway / "config.py").read_text() == (trained / "config.py").read_text()
 
@@ -99,7 +99,7 @@ def test_without_a_checkpoint_a_damaged_status_starts_anew(halfway, tiny, traine
         file.unlink()
     cut(halfway / "status.json", 33)
     said = goes_on(halfway, tiny, trained, helpers, capsys)
-    assert "there is no checkpoint" in said and "starting anew" in said
+    assert "there is no checkpoint" in said and "starting from scratch" in said
 
 
 def test_damaged_facts_of_the_data_are_written_anew(halfway, tiny, trained, helpers, capsys):
@@ -111,7 +111,7 @@ def test_damaged_facts_of_the_data_are_written_anew(halfway, tiny, trained, help
 
 def test_a_damaged_config_is_written_anew(halfway, tiny, trained, helpers, capsys):
     cut(halfway / "config.py", 700)
-    assert "config.py was corrupt: written anew" in goes_on(halfway, tiny, trained, helpers, capsys)
+    assert "config.py was corrupt: written again" in goes_on(halfway, tiny, trained, helpers, capsys)
     assert (halfway / "config.py").read_text() == (trained / "config.py").read_text()
 
 

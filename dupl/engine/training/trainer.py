@@ -1,0 +1,198 @@
+"""Building the mmengine Runner of a run, with its loader, optimiser and hooks."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+from rich.console import Console
+from torch import nn
+from torch.utils.data import DataLoader
+
+from dupl.data.base import ImageSet
+from dupl.engine import build
+from dupl.engine.evaluation.evaluate import PROTOCOL, Evaluation, evaluate, merge
+from dupl.engine.training.batch import Batch
+from dupl.engine.training.checkpoint_hook import CheckpointHook
+from dupl.engine.training.evaluate_hook import EvaluateHook
+from dupl.engine.training.gallery import GalleryHook, Viewer
+from dupl.engine.training.label_quality import quality_hook
+from dupl.engine.training.loop import PositionSampler, TrainLoop  # noqa: F401  (the Runner finds TrainLoop by name)
+from dupl.engine.training.noise_statistics import noise_hook
+from dupl.engine.training.optimizer import WarmupPoly, build_optimizer
+from dupl.engine.training.processes import Process
+from dupl.engine.training.progress_hook import ProgressHook
+from dupl.engine.training.scalar_hook import ScalarHook
+from dupl.engine.training.step import train_step
+from dupl.engine.training.stop_hook import StopHook
+from dupl.engine.training.tracking import TrackHook
+from dupl.engine.training.validate import TrainingData
+from dupl.method.base import Method
+from dupl.runs.run import Run
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The parts of a training.
+
+    Attributes:
+        config: The resolved recipe.
+        run: The run's folder.
+        model: The model on its device.
+        data: The data sets.
+        batch: The effective batch.
+        process: This process.
+        console: Console for messages; silent in all processes but the first.
+        wandb: "off", "offline" or "online".
+    """
+
+    config: Config
+    run: Run
+    model: Method
+    data: TrainingData
+    batch: Batch
+    process: Process
+    console: Console
+    wandb: str
+
+
+class Trainer(Runner):
+    """mmengine's Runner on a chosen device, with its log in the run's folder and not on the terminal.
+
+    It does not receive the recipe, because it would write it into every checkpoint.
+    """
+
+    def __init__(self, *args: Any, device: torch.device, wrapper: dict[str, Any], **kwargs: Any) -> None:
+        self.device, self.wrapper = device, wrapper
+        super().__init__(*args, **kwargs)
+
+    def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **kwargs: Any) -> MMLogger:
+        """Build the logger, which prints only errors to the terminal."""
+        logger = super().build_logger(log_level, log_file, **kwargs)
+        for handler in logger.handlers:
+            if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+                handler.setLevel(logging.ERROR)
+        return logger
+
+    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
+        """Keep the model on its device, and wrap it only for several processes."""
+        model.train_step = train_step  # type: ignore[assignment]  # the Runner demands one, the loop calls the function
+        return super().wrap_model(self.wrapper, model) if self.distributed else model
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Load a checkpoint on the CPU; optimiser states then follow their parameters."""
+        super().resume(filename, map_location="cpu")
+
+    def resume_from(self, checkpoint: Path) -> None:
+        """Make training continue from a checkpoint."""
+        self._resume, self._load_from = True, str(checkpoint)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether training was stopped before its last iteration."""
+        return self.train_loop.stop_training and self.iter < self.max_iters
+
+    def release(self) -> None:
+        """After an error, give back terminal and signal handlers, and end the tracker."""
+        for hook in self.hooks:
+            if isinstance(hook, ProgressHook):
+                hook.close()
+            if isinstance(hook, StopHook):
+                hook.restore_handlers()
+            if isinstance(hook, TrackHook):
+                hook.close(1)
+
+
+def build_trainer(setup: Setup, launcher: str) -> Trainer:
+    """Build the Runner of a run."""
+    config, run, batch, device = setup.config, setup.run, setup.batch, setup.process.device
+    schedule, seed = config.schedule, config.runtime.seed
+    optimizer = build_optimizer(setup.model, schedule, batch.accumulate)
+    decay = WarmupPoly(optimizer, schedule.iterations, schedule.warmup, schedule.warmup_ratio, schedule.power)
+    hooks, backends = _hooks(setup)
+    wrapper = dict(type="MMDistributedDataParallel", find_unused_parameters=True, broadcast_buffers=False)
+    if device.type == "cpu":
+        wrapper["device_ids"] = None
+    trainer = Trainer(
+        model=setup.model,
+        device=device,
+        wrapper=wrapper,
+        work_dir=str(run.path / "logs"),
+        train_dataloader=_loader(setup),
+        train_cfg=dict(type="TrainLoop", max_iters=schedule.iterations, accumulate=batch.accumulate, seed=seed),
+        optim_wrapper=optimizer,
+        param_scheduler=[decay],
+        default_hooks=dict.fromkeys(("runtime_info", "timer", "sampler_seed", "logger", "checkpoint")),
+        custom_hooks=hooks + list(config.get("hooks", [])),
+        launcher=launcher,
+        visualizer=dict(type="Visualizer", vis_backends=backends, save_dir=str(run.path / "logs")),
+        randomness=dict(seed=seed),
+        experiment_name=f"{run.path.name}-{os.getpid()}",
+    )
+    trainer.visualizer.add_config(config)
+    return trainer
+
+
+def _loader(setup: Setup) -> DataLoader[Any]:
+    """Build the loader of this process's part of each batch."""
+    view, batch, process, runtime = setup.data.view, setup.batch, setup.process, setup.config.runtime
+    return DataLoader(
+        view,
+        batch_size=batch.per_gpu * batch.accumulate,
+        sampler=PositionSampler(len(view), batch.effective, runtime.seed, process.rank, process.world),
+        num_workers=runtime.workers,
+        worker_init_fn=build.worker_apart,
+        pin_memory=process.device.type == "cuda",
+    )
+
+
+def _hooks(setup: Setup) -> tuple[list[Hook], list[Any]]:
+    """Build the hooks of a run, and the backends of its visualizer."""
+    config, run, model, data, console = setup.config, setup.run, setup.model, setup.data, setup.console
+    runtime, process = config.runtime, setup.process
+    scalars = ScalarHook(run, runtime.log_interval, lambda line: console.print(line, soft_wrap=True, highlight=False))
+    hooks: list[Hook] = [StopHook(), scalars, ProgressHook(scalars, console)]
+    hooks.append(CheckpointHook(run, runtime.checkpoint_interval, runtime.keep_checkpoints))
+    if data.validation is not None:
+        hooks.append(_evaluation_hook(setup, data.validation))
+    else:
+        console.print("no evaluation: data.val has no masks", highlight=False)
+    if config.evaluation.get("quality"):
+        hooks.append(quality_hook(run, config, model, data.view.source, (process.rank, process.world)))
+    viewer = Viewer(model, data.shown, config.evaluation)
+    if config.evaluation.get("gallery"):
+        hooks.append(GalleryHook(run, config.evaluation, viewer, "train" if data.validation is None else "val"))
+    if (noise := noise_hook(run, runtime.log_interval, model)) is not None:
+        hooks.append(noise)
+    backends: list[Any] = [dict(one) for one in runtime.vis_backends]  # copies, because mmengine adds keys
+    if setup.wandb != "off" and process.is_first:
+        tracked = TrackHook(run, config, model, viewer, setup.wandb, console)
+        hooks.append(tracked)
+        backends.append(tracked.rows)
+    return hooks, backends
+
+
+def _evaluation_hook(setup: Setup, source: ImageSet) -> EvaluateHook:
+    """Build the hook that evaluates ``data.val`` on all processes, each with a share of the images."""
+    config, world = setup.config, setup.process.world
+    settings = config.evaluation.to_dict()
+
+    def work() -> Evaluation:
+        share = (setup.process.rank, world)
+        part = evaluate(setup.model, source, settings, workers=config.runtime.workers, part=share)
+        if world == 1:
+            return part
+        parts: list[Any] = [None] * world
+        torch.distributed.all_gather_object(parts, part)
+        return merge(parts, settings)
+
+    facts = {"protocol": PROTOCOL, "size": settings["size"], "data": config.data.val.to_dict()}
+    return EvaluateHook(setup.run, settings["interval"], work, settings["best"], setup.console, facts)

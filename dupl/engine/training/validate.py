@@ -1,0 +1,88 @@
+"""Validating a recipe and its data before training starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmengine.config import Config
+from mmengine.registry import HOOKS, VISBACKENDS
+
+from dupl.config import catalogue
+from dupl.config.check import RECIPE, UnknownKey
+from dupl.data.base import ImageSet
+from dupl.data.views import TrainView
+from dupl.engine import build
+from dupl.engine.evaluation.evaluate import metric_names
+from dupl.engine.training.label_quality import check_masks, check_quality
+from dupl.errors import UserError
+from dupl.registry import validate_registered
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The data of a training.
+
+    Attributes:
+        view: The training samples.
+        validation: The validation set; None where there is none with masks.
+    """
+
+    view: TrainView
+    validation: ImageSet | None
+
+    @property
+    def by_split(self) -> dict[str, ImageSet]:
+        """The data sets by the name of their split."""
+        return {"train": self.view.source} | ({} if self.validation is None else {"val": self.validation})
+
+    @property
+    def shown(self) -> ImageSet:
+        """The data set whose images are shown in pictures."""
+        return self.view.source if self.validation is None else self.validation
+
+
+def check_config(config: Config) -> None:
+    """Validate a config before training starts; unknown keys, which a stored config may have, are accepted.
+
+    Raises:
+        UserError: A value does not fit the schema; a hook or backend is not registered with mmengine, which would
+            import it.
+    """
+    for fault in RECIPE.faults(catalogue.plain(config)):
+        if not isinstance(fault, UnknownKey):
+            raise fault
+    build.import_custom(config)
+    validate_registered(config.get("hooks", []), HOOKS, "hooks")
+    validate_registered(config.runtime.vis_backends, VISBACKENDS, "runtime.vis_backends")
+
+
+def read_data(config: Config) -> TrainingData:
+    """Build the data sets of a recipe, and check what would end the first evaluation.
+
+    Raises:
+        UserError: A data set or the augmentation does not accept its settings, the classes of the two sets differ, or
+            a mask is wrong.
+    """
+    source = build.build_dataset(config, "train")
+    check_quality(config, source)
+    masks = build.learns_from_masks(config)
+    view = TrainView(source, config.data.augment.to_dict(), config.runtime.seed, masks)
+    validation = build.build_dataset(config, "val") if config.data.get("val") else None
+    if validation is not None and validation.classes != source.classes:
+        both = f"{', '.join(validation.classes)}; {', '.join(source.classes)}"
+        raise UserError(f"data.val has other classes than data.train ({both}): name the same, in the same order")
+    if validation is None or not validation.has_masks:
+        return TrainingData(view, None)
+    check_masks(validation, "data.val")
+    return TrainingData(view, validation)
+
+
+def check_evaluation(config: Config, classes: tuple[str, ...], students: int) -> None:
+    """Validate the settings that are first used at the first evaluation.
+
+    Raises:
+        UserError: ``evaluation.subset`` names an unknown class, or ``evaluation.best`` an unknown metric.
+    """
+    known = metric_names(config.evaluation.to_dict(), classes, students)
+    if config.evaluation.best not in known:
+        raise UserError(f"evaluation.best is {config.evaluation.best!r}: choose from {', '.join(sorted(known))}")
