@@ -195,7 +195,7 @@ def test_a_label_out_of_range_names_the_image(folder, tiny, tmp_path, capsys):
     sets = [*sets_of(folder), "schedule.iterations=2"]
     assert main(["train", tiny, "--work-dir", str(run), "--set", *sets]) == 2
     *_, last = capsys.readouterr().err.splitlines()
-    assert last == "dupl: data.val, mask of image c: label 9 in a mask of 3 classes; try dupl data check"
+    assert last == "dupl: data.val, mask of image c: label 9 in a mask of 3 classes; run dupl data check"
     assert not Run(run).exists(), "told before the run begins"
 
 

@@ -11,12 +11,13 @@ import torch
 from PIL import Image
 
 from dupl.cli import main
+from dupl.data.spread import spread
 from dupl.data.toy import Toy
 from dupl.engine import build
-from dupl.engine.pictures import choose, look
+from dupl.engine.inspect_images import inspect_images
 from dupl.engine.restore import restore
-from dupl.engine.training import gallery
-from dupl.engine.training.gallery import BINS, Viewer, watched
+from dupl.engine.training import viewer as viewing
+from dupl.engine.training.viewer import BINS, Viewer, recorded_losses
 from dupl.report.figures.contact_sheet import CELL, contact_sheet
 from dupl.report.figures.image_row import ImageRow
 from dupl.structures import Clock
@@ -59,10 +60,10 @@ def test_losses_are_those_that_the_filter_fitted(trained):
     model, clock = restored.model(source.classes), Clock(23, 24)
     seen = []
     model.noise_filter.watch = lambda *found: seen.append(found)
-    look(model, source, [2], 32, 0.5, clock)
+    inspect_images(model, source, [2], 32, 0.5, clock)
     before = model.noise_filter.watch
-    with watched(model) as found:
-        look(model, source, [2], 32, 0.5, clock)
+    with recorded_losses(model) as found:
+        inspect_images(model, source, [2], 32, 0.5, clock)
     assert model.noise_filter.watch is before
     assert len(found) == len(seen) == 2
     for entry, (losses, chosen, mixture) in zip(found, seen, strict=True):
@@ -81,22 +82,22 @@ def test_what_one_has_looked_at_the_next_is_given(trained, monkeypatch):
     restored = restore(str(trained), "last", [])
     source, asked = build.build_dataset(restored.config, "val"), []
     viewer = Viewer(restored.model(source.classes), source, restored.config.evaluation)
-    monkeypatch.setattr(gallery, "look", lambda *a: asked.append(a[2]) or look(*a))
-    panels, losses = viewer.look(2, 24, 24)
-    more, all_losses = viewer.look(3, 24, 24)
-    assert asked == [choose(source, 2), [i for i in choose(source, 3) if i not in choose(source, 2)]]
+    monkeypatch.setattr(viewing, "inspect_images", lambda *a: asked.append(a[2]) or inspect_images(*a))
+    panels, losses = viewer.view(2, 24, 24)
+    more, all_losses = viewer.view(3, 24, 24)
+    assert asked == [spread(2, len(source)), [i for i in spread(3, len(source)) if i not in spread(2, len(source))]]
     assert [more[0], more[-1]] == panels and [all_losses[0], all_losses[-1]] == losses
-    assert [panel.name for panel in more] == [source.names[i] for i in choose(source, 3)]
-    viewer.look(2, 25, 25)
-    assert asked[2:] == [choose(source, 2)], "another iteration is looked at anew"
+    assert [panel.name for panel in more] == [source.names[i] for i in spread(3, len(source))]
+    viewer.view(2, 25, 25)
+    assert asked[2:] == [spread(2, len(source))], "another iteration is looked at anew"
 
 
 def test_before_the_filter_acts_there_are_no_losses(trained):
     restored = restore(str(trained), "last", [])
     source = build.build_dataset(restored.config, "val")
     model = restored.model(source.classes)
-    with watched(model) as found:
-        look(model, source, choose(source, 2), 32, 0.5, Clock(4, 24))
+    with recorded_losses(model) as found:
+        inspect_images(model, source, spread(2, len(source)), 32, 0.5, Clock(4, 24))
     assert found == []
 
 
@@ -133,7 +134,7 @@ def test_torch_state_is_left_alone(trained):
     source = build.build_dataset(restored.config, "val")
     model = restored.model(source.classes).train()
     state = torch.get_rng_state()
-    with watched(model):
-        look(model, source, [0], 32, 0.5, Clock(23, 24))
+    with recorded_losses(model):
+        inspect_images(model, source, [0], 32, 0.5, Clock(23, 24))
     assert model.training
     assert torch.equal(state, torch.get_rng_state())

@@ -176,7 +176,7 @@ class TestFinal:
     def test_a_mask_of_another_size_is_told(self, model, photos):
         root, source = photos
         Image.fromarray(np.zeros((5, 6), np.uint8)).save(root / "masks" / "p2.png")
-        with pytest.raises(UserError, match="mask of image p2: 5x6 pixels, its photo has 41x41; try dupl data check"):
+        with pytest.raises(UserError, match="mask of image p2: 5x6 pixels, its photo has 41x41; run dupl data check"):
             evaluate_by(Final({}, Who.of(["1"], 2)), model, source, SETTINGS)
 
 

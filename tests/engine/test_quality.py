@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from dupl.cli import main
+from dupl.data.spread import spread
 from dupl.data.tagged_folder import TaggedFolder
 from dupl.data.toy import Toy
 from dupl.data.views import EvalView
@@ -19,7 +20,9 @@ from dupl.engine import pictures
 from dupl.engine.pictures import draw
 from dupl.engine.restore import restore
 from dupl.engine.training.label_counts import LabelCounts, Quality
-from dupl.engine.training.label_quality import WORDS, check_masks, class_lines, judge, quality_curves, spread
+from dupl.engine.training.label_quality import measure_quality
+from dupl.engine.training.quality_curves import YLABELS, class_lines, quality_curves
+from dupl.engine.training.validate import check_masks
 from dupl.errors import UserError
 from dupl.method.cam import Present
 from dupl.report.figures.start_markers import starts
@@ -86,7 +89,7 @@ def test_against_a_plain_loop(trained):
     restored = restore(str(trained), None, [])
     source, clock = Toy("train", size=32, count=3), Clock(20, 24)
     model = restored.model(source.classes).train()
-    found = judge(model, source, [0, 2], 32, clock)
+    found = measure_quality(model, source, [0, 2], 32, clock)
     assert model.training
     model.eval()
     totals = {s: dict.fromkeys(("valid", "taught", "out", "wrong"), 0) for s in (0, 1)}
@@ -124,7 +127,7 @@ def test_against_a_plain_loop(trained):
 def test_before_pseudo_labels_there_is_nothing(trained):
     restored = restore(str(trained), None, [])
     source = Toy("train", size=32, count=2)
-    assert judge(restored.model(source.classes), source, [0, 1], 32, Clock(0, 24)).metrics() == {}
+    assert measure_quality(restored.model(source.classes), source, [0, 1], 32, Clock(0, 24)).metrics() == {}
 
 
 class TestMasks:
@@ -145,9 +148,9 @@ class TestMasks:
         [
             (
                 np.full((16, 16), 9, np.uint8),
-                "data.val, mask of image p2: label 9 in a mask of 7 classes; try dupl",
+                "data.val, mask of image p2: label 9 in a mask of 7 classes; run dupl",
             ),
-            (np.zeros((4, 5), np.uint8), "data.val, mask of image p2: 4x5 pixels, its photo has 16x16; try dupl"),
+            (np.zeros((4, 5), np.uint8), "data.val, mask of image p2: 4x5 pixels, its photo has 16x16; run dupl"),
         ],
     )
     def test_a_wrong_one_is_found(self, folder, mask, told):
@@ -186,7 +189,7 @@ def judged(tiny, tmp_path_factory):
 @pytest.mark.parametrize("pseudo", [[], [np.zeros((2, 2), np.uint8)]])
 def test_a_page_without_pseudo_labels_says_why(trained, monkeypatch, pseudo):
     drawn = []
-    monkeypatch.setattr(pictures, "look", lambda *_: [SimpleNamespace(pseudo=pseudo)])
+    monkeypatch.setattr(pictures, "inspect_images", lambda *_: [SimpleNamespace(pseudo=pseudo)])
     monkeypatch.setattr(pictures, "picture_page", lambda *_, caption, **__: drawn.append(caption))
     draw(Run(trained), restore(str(trained), None, []).config, "A caption.")
     told = "" if pseudo else " No pseudo-labels are made before iteration 3, where L_seg starts."
@@ -212,7 +215,7 @@ class TestInTraining:
         assert len(table) == 1 + 2 * len(Toy("val").classes)
         config = restore(str(judged), None, []).config
         drawn = quality_curves(config, run, starts(config.model))
-        assert {path.name for path in drawn} == {f"quality_{name}.png" for name in (*WORDS, "classes")}
+        assert {path.name for path in drawn} == {f"quality_{name}.png" for name in (*YLABELS, "classes")}
         with Image.open(drawn[0]) as picture:
             assert picture.size == (1800, 1000)
         assert quality_curves(config, Run(trained), {}) == []

@@ -19,7 +19,7 @@ from PIL import Image
 
 from dupl.cli import main
 from dupl.config import catalogue
-from dupl.engine.training import tracking
+from dupl.engine.training import tracked_pictures, tracking
 from dupl.method.dupl import DuPL
 from dupl.report.figures.image_row import ImageRow
 from dupl.runs.run import Run
@@ -301,7 +301,7 @@ class TestBest:
 
 
 def test_what_is_not_finite_is_left_out():
-    rows = tracking.Rows()
+    rows = tracking.RowBackend()
     rows.add_scalars({"a": math.nan, "b": math.inf, "c": 1})
     rows.add_scalars({"d": np.float32(2)})
     assert rows.take() == {"c": 1.0, "d": 2.0}
@@ -312,7 +312,7 @@ def test_pictures_of_one_student_without_labels():
     photo = np.zeros((4, 6, 3), np.uint8)
     labels = np.zeros((4, 6), np.uint8)
     panel = ImageRow("x", photo, None, [labels.astype(np.float32)], None, [], [], [labels], ("cat",))
-    found = tracking.pictures([panel], ["background", "cat"])
+    found = tracked_pictures.pictures([panel], ["background", "cat"])
     assert set(found) == {"pictures/cam/1", "pictures/prediction/1"}
     assert found["pictures/cam/1"][0].masks == {}
     assert set(found["pictures/prediction/1"][0].masks) == {"prediction"}

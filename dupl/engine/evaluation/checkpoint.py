@@ -13,6 +13,7 @@ from typing import Any
 from dupl.config import check
 from dupl.config.fingerprint import canonical
 from dupl.config.schema import CRF
+from dupl.data.spread import spread
 from dupl.engine import build
 from dupl.engine.evaluation.cache import Kept, KeptLabels, KeptLogits
 from dupl.engine.evaluation.crf import dense_crf
@@ -21,7 +22,6 @@ from dupl.engine.evaluation.final import Final
 from dupl.engine.evaluation.pictures import panels
 from dupl.engine.evaluation.protocols import Cam, Protocol, Squashed, Who
 from dupl.engine.restore import Restored
-from dupl.engine.training.label_quality import spread
 from dupl.errors import UserError
 from dupl.lock import hold
 from dupl.report.figures.confusion import confusion_picture

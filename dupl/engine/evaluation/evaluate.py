@@ -183,11 +183,11 @@ def _count(tallies: dict[str, Tally], found: Labelled, labels: dict[str, NDArray
         where = f"mask of image {source.names[found.index]}"
         if single.shape != found.mask.shape:
             sizes = "x".join(map(str, found.mask.shape)), "x".join(map(str, single.shape))
-            raise UserError(f"{where}: {sizes[0]} pixels, its photo has {sizes[1]}; try dupl data check")
+            raise UserError(f"{where}: {sizes[0]} pixels, its photo has {sizes[1]}; run dupl data check")
         try:
             tallies.setdefault(name, Tally(len(source.classes))).add(found.index, found.mask, single)
         except ValueError as error:
-            raise UserError(f"{where}: {error}; try dupl data check") from error
+            raise UserError(f"{where}: {error}; run dupl data check") from error
 
 
 def _sort(tallies: dict[str, Tally]) -> None:

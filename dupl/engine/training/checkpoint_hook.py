@@ -46,7 +46,7 @@ class CheckpointHook(Hook):
         """Save a checkpoint if it is due."""
         done = runner.iter
         if done % self.interval == 0 or done == runner.max_iters or runner.train_loop.stop_training:
-            runner.train_loop.prove_finite()
+            runner.train_loop.require_finite()
             self.save(runner)
 
     def save(self, runner: Any) -> None:

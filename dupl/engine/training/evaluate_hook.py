@@ -49,7 +49,7 @@ class EvaluateHook(Hook):
         done = runner.iter
         if done % self.interval and done != runner.max_iters:
             return
-        runner.train_loop.prove_finite()
+        runner.train_loop.require_finite()
         evaluation = self.evaluate()
         if runner.rank != 0:
             return

@@ -1,4 +1,4 @@
-"""The training loop: batches by position, so that any interruption resumes on the very next sample."""
+"""The training loop: batches are chosen by position, so that a resumed run continues with the next sample."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ ADVICE = (
 
 
 class PositionSampler(Sampler[tuple[int, int]]):
-    """(epoch, index) pairs of an endless shuffled stream; a global batch is cut into equal parts for the processes.
+    """Yield (epoch, index) pairs of an endless shuffled stream, for this process's equal part of each batch.
 
-    The stream is one permutation per epoch, end to end. Batch ``it`` holds the positions ``it * batch ... (it + 1) *
-    batch``; process ``rank`` takes its part of each. What a batch holds depends neither on workers nor on processes.
+    The stream is one permutation per epoch, one after the other. Batch ``it`` holds the positions ``it * batch`` to
+    ``(it + 1) * batch``. The content of a batch depends neither on the number of workers nor on that of processes.
 
     Args:
-        size: Images of the data set.
-        batch: Effective batch: all processes and micro-batches together.
-        seed: Of the permutations.
-        rank: This process.
-        world: Processes.
+        size: Number of images of the data set.
+        batch: The effective batch, over all processes and micro-batches.
+        seed: Seed of the permutations.
+        rank: Number of this process.
+        world: Number of processes.
     """
 
     def __init__(self, size: int, batch: int, seed: int, rank: int = 0, world: int = 1) -> None:
@@ -44,7 +44,7 @@ class PositionSampler(Sampler[tuple[int, int]]):
         self.start = 0
 
     def start_at(self, iteration: int) -> None:
-        """Make the next iterator begin with this iteration's batch."""
+        """Make the next iterator start with the batch of an iteration."""
         self.start = iteration
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
@@ -63,17 +63,17 @@ class PositionSampler(Sampler[tuple[int, int]]):
 
 @LOOPS.register_module()
 class TrainLoop(BaseLoop):
-    """Iterations with gradient accumulation, exact resumption and a clean stop.
+    """Run iterations with gradient accumulation, exact resumption and a clean stop.
 
-    One iteration is one optimiser step. After each, hooks get ``after_train_iter`` and then ``after_iteration``, by
-    when ``runner.iter`` counts it. Randomness is seeded anew in each iteration, so that none has a past.
+    One iteration is one optimiser step. After it, hooks get ``after_train_iter`` and then ``after_iteration``, when
+    ``runner.iter`` already counts it. Random generators are seeded in each iteration and carry no state between them.
 
     Args:
         runner: The runner.
-        dataloader: Over (epoch, index) pairs of a ``PositionSampler``.
-        max_iters: T.
+        dataloader: A loader over the pairs of a ``PositionSampler``.
+        max_iters: Number of iterations T.
         accumulate: Micro-batches of one step.
-        seed: Of whatever draws random numbers in a step.
+        seed: Seed of the random numbers that a step draws.
     """
 
     def __init__(self, runner: Any, dataloader: DataLoader, max_iters: int, accumulate: int, seed: int) -> None:
@@ -90,7 +90,7 @@ class TrainLoop(BaseLoop):
     max_epochs = property(lambda self: self._max_epochs)
 
     def run(self) -> Any:
-        """Train from where the checkpoint left off to the end, or until asked to stop."""
+        """Train from the checkpoint's iteration to the last one, or until a hook stops training."""
         runner = self.runner
         runner.call_hook("before_train")
         runner.call_hook("before_train_epoch")
@@ -112,11 +112,11 @@ class TrainLoop(BaseLoop):
         return runner.model
 
     def seconds(self) -> float:
-        """Seconds spent in iterations, loading included and evaluation left out, up to now within one."""
+        """Return the seconds spent in iterations so far, with data loading and without evaluation."""
         return self.spent + time.monotonic() - self.begun
 
     def run_iter(self, batch: dict[str, Any]) -> None:
-        """One optimiser step on a batch, in ``accumulate`` parts."""
+        """Take one optimiser step on a batch, in ``accumulate`` parts."""
         self.runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=batch)
         model, clock = self.runner.model, Clock(self._iter, self._max_iters)
         logs: list[dict[str, Any]] = []
@@ -124,7 +124,7 @@ class TrainLoop(BaseLoop):
             try:
                 logs.append(train_step(model, {**part, "clock": clock}, self.runner.optim_wrapper, self.guard))
             except FloatingPointError as error:
-                late = next(model.parameters()).is_cuda and not logs  # a GPU tells it one step later
+                late = next(model.parameters()).is_cuda and not logs  # a GPU reports it one step later
                 raise RunError(f"iteration {self._iter - late}: {error}; {ADVICE}") from error
         outputs = {
             name: sum(torch.as_tensor(log[name]).float() for log in logs) / len(logs)
@@ -134,11 +134,11 @@ class TrainLoop(BaseLoop):
         self.runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=batch, outputs=outputs)
         self._iter += 1
 
-    def prove_finite(self) -> None:
-        """For hooks that judge or keep the weights: nothing in the past iterations was nan or inf.
+    def require_finite(self) -> None:
+        """Refuse to evaluate or save weights after an iteration with nan or inf.
 
         Raises:
-            RunError: A loss term that a GPU had not told yet, or a gradient beside finite terms.
+            RunError: A loss term was not finite, which a GPU reports late, or the weights are not.
         """
         try:
             self.guard.settle()
@@ -149,7 +149,7 @@ class TrainLoop(BaseLoop):
 
 
 def split(batch: dict[str, Any], parts: int) -> list[dict[str, Any]]:
-    """A collated batch in equal consecutive parts."""
+    """Split a collated batch into equal consecutive parts."""
     if parts == 1:
         return [batch]
     size = len(batch["name"]) // parts

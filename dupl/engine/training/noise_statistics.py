@@ -1,4 +1,4 @@
-"""What the noise filter does while training: share of noise and the mixtures' means, once per logging interval."""
+"""The hook that logs the noise filter: share of noise, and the means of its mixtures."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from dupl.runs.run import Run
 
 
 class NoiseHook(Hook):
-    """Writes a row of ``noise/...`` at the last iteration of each logging interval in which the filter acts.
+    """Write a row of ``noise/...`` at the last iteration of each logging interval in which the filter acts.
 
-    ``noise/share`` is the share of labelled pixels that are filtered. Of student s, over the images with a fit:
+    ``noise/share`` is the share of labelled pixels that are filtered. For student s, over the images with a fit:
     ``noise/s/mean_clean`` and ``noise/s/mean_noisy`` of the two Gaussians, and ``noise/s/apart``, the share of these
     images whose means are more than eta apart, so that the filter acts on them.
 
-    Only that iteration is looked at, and nothing waits for the device in any other.
+    Only that iteration is recorded; no other one waits for the device.
 
     Args:
         run: The run's folder.
-        interval: In iterations.
-        model: At work.
+        interval: Length of an interval in iterations.
+        model: The model in training.
     """
 
     priority = "NORMAL"
@@ -37,16 +37,16 @@ class NoiseHook(Hook):
         self.seen: list[Mixture] = []
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        """Begin to look where the iteration ends an interval."""
+        """Record the mixtures if the iteration ends an interval."""
         done = runner.iter + 1
         if done % self.interval == 0 or done == runner.max_iters:
-            self.filter.watch = self._see
+            self.filter.watch = self._record
 
-    def _see(self, losses: Tensor, chosen: Tensor, mixture: Mixture) -> None:
+    def _record(self, losses: Tensor, chosen: Tensor, mixture: Mixture) -> None:
         self.seen.append(mixture)
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Stop looking; write what was seen, in the mean over all processes."""
+        """Stop recording, and write the means over all processes."""
         self.filter.watch = None
         seen, self.seen = self.seen, []
         if not seen:
@@ -72,7 +72,7 @@ class NoiseHook(Hook):
         runner.visualizer.add_scalars(row, step=runner.iter + 1)
 
     def _sums(self, mixtures: list[Mixture]) -> Tensor:
-        """Images with a fit, and over them the sums of both means and of whether they are apart, float64 (4,)."""
+        """Return the number of images with a fit, and the sums of both means and of those apart, float64 (4,)."""
         mean = torch.cat([m.mean for m in mixtures])  # (images, 2)
         fitted = torch.cat([m.fitted for m in mixtures])
         apart = mean[:, 1] - mean[:, 0] > self.filter.eta
@@ -81,5 +81,5 @@ class NoiseHook(Hook):
 
 
 def noise_hook(run: Run, interval: int, model: Method) -> NoiseHook | None:
-    """The hook, where the model has a filter that fits mixtures."""
+    """Return the hook if the model has a filter that fits mixtures."""
     return NoiseHook(run, interval, model) if isinstance(model.noise_filter, MixtureFilter) else None

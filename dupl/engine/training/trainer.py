@@ -23,7 +23,7 @@ from dupl.engine.evaluation.evaluate import PROTOCOL, Evaluation, evaluate, merg
 from dupl.engine.training.batch import Batch
 from dupl.engine.training.checkpoint_hook import CheckpointHook
 from dupl.engine.training.evaluate_hook import EvaluateHook
-from dupl.engine.training.gallery import GalleryHook, Viewer
+from dupl.engine.training.gallery import GalleryHook
 from dupl.engine.training.label_quality import quality_hook
 from dupl.engine.training.loop import PositionSampler, TrainLoop  # noqa: F401  (the Runner finds TrainLoop by name)
 from dupl.engine.training.noise_statistics import noise_hook
@@ -35,6 +35,7 @@ from dupl.engine.training.step import train_step
 from dupl.engine.training.stop_hook import StopHook
 from dupl.engine.training.tracking import TrackHook
 from dupl.engine.training.validate import TrainingData
+from dupl.engine.training.viewer import Viewer
 from dupl.method.base import Method
 from dupl.runs.run import Run
 

@@ -10,12 +10,13 @@ from mmengine.registry import HOOKS, VISBACKENDS
 from dupl.config import catalogue
 from dupl.config.check import RECIPE, UnknownKey
 from dupl.data.base import ImageSet
+from dupl.data.spread import spread
 from dupl.data.views import TrainView
 from dupl.engine import build
 from dupl.engine.evaluation.evaluate import metric_names
-from dupl.engine.training.label_quality import check_masks, check_quality
 from dupl.errors import UserError
 from dupl.registry import validate_registered
+from dupl.structures import IGNORE
 
 
 @dataclass(frozen=True)
@@ -86,3 +87,36 @@ def check_evaluation(config: Config, classes: tuple[str, ...], students: int) ->
     known = metric_names(config.evaluation.to_dict(), classes, students)
     if config.evaluation.best not in known:
         raise UserError(f"evaluation.best is {config.evaluation.best!r}: choose from {', '.join(sorted(known))}")
+
+
+def check_quality(config: Config, source: ImageSet) -> None:
+    """Check that there are masks to compare pseudo-labels with, if ``evaluation.quality`` is set.
+
+    Raises:
+        UserError: The training set has no masks.
+    """
+    if config.evaluation.get("quality", 0) and not source.has_masks:
+        raise UserError("evaluation.quality needs masks of data.train, which has none: set it to 0")
+
+
+def check_masks(source: ImageSet, name: str, count: int = 16) -> None:
+    """Check a few masks, evenly spread over a data set, for errors that would end the first evaluation.
+
+    Args:
+        source: The data set, which has masks.
+        name: Its name in the recipe.
+        count: Number of images to check.
+
+    Raises:
+        UserError: A mask cannot be read, has another size than its photo, or holds an unknown label.
+    """
+    for i in spread(count, len(source)):
+        mask = source.mask(i)
+        if mask is None:
+            continue
+        where = f"{name}, mask of image {source.names[i]}"
+        if mask.shape != (size := source.image(i).shape[:2]):
+            sizes = f"{mask.shape[0]}x{mask.shape[1]} pixels, its photo has {size[0]}x{size[1]}"
+            raise UserError(f"{where}: {sizes}; run dupl data check")
+        if (unknown := mask[(mask != IGNORE) & (mask > source.K)]).size:
+            raise UserError(f"{where}: label {unknown.max()} in a mask of {source.K + 1} classes; run dupl data check")
