@@ -23,12 +23,14 @@ from scipy.ndimage import gaussian_filter
 
 from dupl.config.schema import CRF
 from dupl.data.voc import VOC
-from dupl.engine.evaluation.crf.dense_crf import Job, refine
+from dupl.engine.evaluation.crf.dense_crf import RefineJob, refine
 from dupl.engine.memory import keep_memory
 from dupl.structures import IGNORE
 
+Jobs = Iterator[tuple[str, RefineJob]]
 
-def from_masks(source: VOC, indices: list[int], classes: int, size: list[int] | None) -> Iterator[tuple[str, Job]]:
+
+def from_masks(source: VOC, indices: list[int], classes: int, size: list[int] | None) -> Jobs:
     """Photos with probabilities made of their masks."""
     for i in indices:
         photo, mask = Image.fromarray(source.image(i)), Image.fromarray(source.mask(i))
@@ -43,10 +45,10 @@ def from_masks(source: VOC, indices: list[int], classes: int, size: list[int] | 
             coarse = Image.fromarray(rng.normal(0, 1.2, (labels.shape[0] // 16, labels.shape[1] // 16)))
             logits[c] = np.asarray(coarse.resize(photo.size, Image.Resampling.BILINEAR))
             logits[c] += 6 * gaussian_filter((labels == c).astype(np.float32), 8)
-        yield source.names[i], Job(np.asarray(photo), torch.from_numpy(logits).softmax(0).numpy()[None])
+        yield source.names[i], RefineJob(np.asarray(photo), torch.from_numpy(logits).softmax(0).numpy()[None])
 
 
-def from_run(run: str, source: VOC, indices: list[int]) -> Iterator[tuple[str, Job]]:
+def from_run(run: str, source: VOC, indices: list[int]) -> Jobs:
     """Photos with the probabilities of a run's first student, by the final protocol."""
     from dupl.engine.evaluation.final import Final
     from dupl.engine.evaluation.protocols import Who
@@ -57,10 +59,10 @@ def from_run(run: str, source: VOC, indices: list[int]) -> Iterator[tuple[str, J
     protocol = Final(restored.config.evaluation.to_dict().get("final", {}), Who.of(["1"], len(model.students)))
     for i in indices:
         maps = protocol.probabilities(model, source.image(i))
-        yield source.names[i], Job(source.image(i), torch.stack(maps).numpy())
+        yield source.names[i], RefineJob(source.image(i), torch.stack(maps).numpy())
 
 
-def measure(jobs: Iterator[tuple[str, Job]], repeats: int) -> list[tuple[float, ...]]:
+def measure(jobs: Jobs, repeats: int) -> list[tuple[float, ...]]:
     """Agreement, share of pixels that the CRF moved, and seconds of both: CPU, CPU, wall, wall."""
     rows = []
     for number, (name, job) in enumerate(jobs):

@@ -83,13 +83,13 @@ class Ours(FinalSide):
         """Code, versions, threads and processes."""
         import torch
 
-        from dupl.engine.evaluation.crf import dense_crf
+        from dupl.engine.evaluation.crf.pool import cores
         from dupl.runs import provenance
 
         code = provenance.code()
         versions = {k: v for k, v in provenance.versions().items() if v}
         facts = {"code": {"commit": code.commit, "dirty": code.dirty}, "versions": versions}
-        return facts | {"threads": torch.get_num_threads(), "processes": dense_crf.cores()}
+        return facts | {"threads": torch.get_num_threads(), "processes": cores()}
 
     def export(self, folder: str) -> dict[str, int]:
         """Write the weights in the released layout; the measures of the network."""

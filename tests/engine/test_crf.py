@@ -14,10 +14,12 @@ from scipy.ndimage import gaussian_filter
 
 from dupl.config.check import settings
 from dupl.config.schema import CRF
-from dupl.engine.evaluation.crf import dense_crf
-from dupl.engine.evaluation.crf.dense_crf import CLIP, Job, refine, require, stream, suffix
+from dupl.engine.evaluation.crf import pool
+from dupl.engine.evaluation.crf.dense_crf import RefineJob, refine, require
 from dupl.engine.evaluation.crf.mean_field import GaussianFilter, Kernels, bilateral_features
+from dupl.engine.evaluation.crf.parameters import BACKENDS, CLIP, suffix
 from dupl.engine.evaluation.crf.permutohedral import PermutohedralFilter, simplices
+from dupl.engine.evaluation.crf.pool import refine_stream
 from dupl.errors import RunError, UserError
 
 NARROW = CRF(bilateral_sxy=6, srgb=30)  # kernels that fit a picture of 12 x 12
@@ -31,7 +33,7 @@ def need_pydensecrf() -> None:
     pytest.importorskip("pydensecrf", reason='pydensecrf is not installed: pip install ".[crf]"')
 
 
-@pytest.fixture(params=dense_crf.BACKENDS)
+@pytest.fixture(params=BACKENDS)
 def backend(request) -> str:
     """Each backend of the CRF."""
     if request.param == "pydensecrf":
@@ -144,7 +146,7 @@ class TestField:
     def test_a_certain_map_stays(self, backend):
         truth = np.zeros((3, 12, 12), np.float32)
         truth[0, :, :6] = truth[1, :, 6:] = 1
-        labels = refine(Job(picture(), truth[None]), CRF(), backend)
+        labels = refine(RefineJob(picture(), truth[None]), CRF(), backend)
         assert np.array_equal(labels[0], truth.argmax(0))
 
     @pytest.mark.parametrize("classes", [3, 21])
@@ -160,20 +162,20 @@ class TestField:
         logits[0] += 4 * gaussian_filter(1.0 - flower, 6)
         odds = np.exp(logits - logits.max(0))
         both = np.stack([odds / odds.sum(0), odds[::-1] / odds.sum(0)]).astype(np.float32)
-        ours, reference = (refine(Job(image, both), CRF(), backend) for backend in ("torch", "pydensecrf"))
+        ours, reference = (refine(RefineJob(image, both), CRF(), backend) for backend in ("torch", "pydensecrf"))
         assert (both.argmax(1) != reference).mean() > 0.03, "there was something to refine"
         assert (ours == reference).mean() >= 0.995
 
     def test_several_maps_share_the_kernels_and_nothing_else(self):
         maps = np.stack([unsure(seed=s) for s in range(3)])
-        together = refine(Job(picture(), maps), NARROW, "torch")
-        apart = [refine(Job(picture(), maps[s : s + 1]), NARROW, "torch")[0] for s in range(3)]
+        together = refine(RefineJob(picture(), maps), NARROW, "torch")
+        apart = [refine(RefineJob(picture(), maps[s : s + 1]), NARROW, "torch")[0] for s in range(3)]
         assert np.array_equal(together, np.stack(apart))
         assert together.dtype == np.uint8
 
     def test_present_classes_only(self):
         probabilities = unsure(classes=5)
-        labels = refine(Job(picture(), probabilities[None], (0, 3)), NARROW, "torch")
+        labels = refine(RefineJob(picture(), probabilities[None], (0, 3)), NARROW, "torch")
         assert set(np.unique(labels)) <= {0, 3}
         wanted = brute_force(picture(), probabilities[[0, 3]] / probabilities[[0, 3]].sum(0), NARROW).argmax(0)
         assert (labels[0] == np.array([0, 3])[wanted]).mean() > 0.98
@@ -183,16 +185,16 @@ class TestStream:
     def jobs(self, count: int, asked: list[int]):
         for i in range(count):
             asked.append(i)
-            yield i, Job(picture(), unsure(seed=i)[None])
+            yield i, RefineJob(picture(), unsure(seed=i)[None])
 
     def test_the_pool_says_what_one_process_says(self, backend):
         asked, found, ahead = [], {}, []
-        for key, labels in stream(self.jobs(9, asked), NARROW, backend, workers=2):
+        for key, labels in refine_stream(self.jobs(9, asked), NARROW, backend, workers=2):
             found[key] = labels
             ahead.append(len(asked) - len(found))
         assert sorted(found) == list(range(9))
         assert max(ahead) <= 4, "no more jobs are asked for than two per process"
-        alone = dict(stream(self.jobs(9, []), NARROW, backend, workers=0))
+        alone = dict(refine_stream(self.jobs(9, []), NARROW, backend, workers=0))
         assert all(np.array_equal(found[key], alone[key]) for key in alone)
 
     def test_a_dead_process_is_told_with_the_remedy(self):
@@ -204,7 +206,7 @@ class TestStream:
             yield 0, Deadly()
 
         with pytest.raises(RunError, match="a process of the CRF died.*repeat the command"):
-            list(stream(jobs(), NARROW, "torch", workers=1))
+            list(refine_stream(jobs(), NARROW, "torch", workers=1))
 
 
 class TestSettings:
@@ -230,4 +232,4 @@ class TestSettings:
             require("numpy")
 
     def test_cores_are_those_that_may_be_used(self):
-        assert 1 <= dense_crf.cores() <= os.cpu_count()
+        assert 1 <= pool.cores() <= os.cpu_count()

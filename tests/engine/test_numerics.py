@@ -21,7 +21,7 @@ from dupl.config.schema import CRF
 from dupl.data.base import ImageSet
 from dupl.engine import build, infer, memory
 from dupl.engine.evaluation.cache import KeptLabels, KeptLogits
-from dupl.engine.evaluation.crf import dense_crf
+from dupl.engine.evaluation.crf import dense_crf, pool
 from dupl.engine.evaluation.evaluate import evaluate, evaluate_by
 from dupl.engine.evaluation.final import Final
 from dupl.engine.evaluation.protocols import Who
@@ -63,7 +63,7 @@ def model(tiny: str) -> DuPL:
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dense_crf, "cores", lambda: 0)
+    monkeypatch.setattr(pool, "cores", lambda: 0)
 
 
 # Masks
@@ -124,11 +124,11 @@ def test_the_crf_of_a_few_pixels_keeps_what_is_sure(size: tuple[int, int]) -> No
     image = np.zeros((*size, 3), np.uint8)
     sure = np.full((1, 3, *size), 1e-6, np.float32)
     sure[:, 2] = 1
-    assert (dense_crf.refine(dense_crf.Job(image, sure), CRF(), "torch") == 2).all()
+    assert (dense_crf.refine(dense_crf.RefineJob(image, sure), CRF(), "torch") == 2).all()
     even = np.full((1, 3, *size), 1 / 3, np.float32)
-    assert (dense_crf.refine(dense_crf.Job(image, even, (0, 2)), CRF(), "torch") < 3).all()
+    assert (dense_crf.refine(dense_crf.RefineJob(image, even, (0, 2)), CRF(), "torch") < 3).all()
     nothing = np.zeros((1, 3, *size), np.float32)  # clipped, and so even
-    assert dense_crf.refine(dense_crf.Job(image, nothing), CRF(), "torch").shape == (1, *size)
+    assert dense_crf.refine(dense_crf.RefineJob(image, nothing), CRF(), "torch").shape == (1, *size)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1)])

@@ -26,7 +26,8 @@ from dupl.engine.evaluation import checkpoint, submission
 from dupl.engine.evaluation import final as final_module
 from dupl.engine.evaluation.cache import KeptLabels
 from dupl.engine.evaluation.checkpoint import Choice
-from dupl.engine.evaluation.crf import dense_crf
+from dupl.engine.evaluation.crf import dense_crf, pool
+from dupl.engine.evaluation.crf.parameters import BACKENDS
 from dupl.engine.evaluation.evaluate import evaluate, evaluate_by
 from dupl.engine.evaluation.final import Final, over_scales, patch_logits
 from dupl.engine.evaluation.pictures import panels
@@ -41,7 +42,7 @@ SETTINGS = dict(size=32, cam_threshold=0.5, batch_size=3, subset=dict(name="", c
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
     """Starting a pool takes seconds; test_crf.py has it."""
-    monkeypatch.setattr(dense_crf, "cores", lambda: 0)
+    monkeypatch.setattr(pool, "cores", lambda: 0)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +143,7 @@ class TestFinal:
             assert all(np.array_equal(found.labels[plain.name][n], m) for n, m in before[found.index].items())
             maps = protocol.probabilities(model, source.image(found.index))
             tagged = (0, *(np.flatnonzero(source.tags(found.index)) + 1).tolist())
-            job = dense_crf.Job(source.image(found.index), torch.stack(maps).numpy(), tagged)
+            job = dense_crf.RefineJob(source.image(found.index), torch.stack(maps).numpy(), tagged)
             wanted = dense_crf.refine(job, CRF(), "torch")
             refined = found.labels[protocol.name]
             assert [n for n in refined] == ["seg/1", "seg/2", "seg/mean"]
@@ -153,7 +154,7 @@ class TestFinal:
         _, source = photos
         protocol = Final({}, Who.of(["1"], 2), CRF(iterations=2))
         alone = {f.index: f.labels for f in protocol.stream(model, source, range(4), 0)}
-        monkeypatch.setattr(dense_crf, "cores", lambda: 2)
+        monkeypatch.setattr(pool, "cores", lambda: 2)
         monkeypatch.setattr(final_module, "patch_logits", in_another_process(final_module.patch_logits))
         for found in protocol.stream(model, source, range(4), 0):
             assert np.array_equal(found.mask, source.mask(found.index))
@@ -163,12 +164,12 @@ class TestFinal:
     def test_a_mistake_in_a_process_is_one_line(self, model, photos, monkeypatch):
         root, source = photos
         (root / "images" / "p3.png").write_bytes(b"no picture")
-        monkeypatch.setattr(dense_crf, "cores", lambda: 2)
+        monkeypatch.setattr(pool, "cores", lambda: 2)
         with pytest.raises(UserError, match=r"^[^\n]*p3\.png[^\n]*$"):
             evaluate_by(Final({}, Who.of(["1"], 2)), model, source, SETTINGS)
 
     def test_a_dead_process_is_told_with_the_remedy(self, model, photos, monkeypatch):
-        monkeypatch.setattr(dense_crf, "cores", lambda: 2)
+        monkeypatch.setattr(pool, "cores", lambda: 2)
         monkeypatch.setattr(final_module, "patch_logits", lambda *_: os._exit(3))
         with pytest.raises(RunError, match="a process died.*repeat the command"):
             list(Final({}, Who.of(["1"], 2)).stream(model, photos[1], range(4), 0))
@@ -258,7 +259,7 @@ class TestNames:
         settings = [{**SETTINGS, **way} for way in ways]
         facts = {}
         for setting, who, protocol in itertools.product(settings, students, ("train", "final", "cam")):
-            backends = (None, *dense_crf.BACKENDS)
+            backends = (None, *BACKENDS)
             for refine, backend, present in itertools.product((None, True, False), backends, (True, False)):
                 try:
                     found = Choice(protocol, who, refine, backend, present).build(setting, 2)

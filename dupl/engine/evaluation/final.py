@@ -19,7 +19,8 @@ from dupl.data.samples import PhotoSample
 from dupl.data.views import PhotoView, normalize
 from dupl.engine import build
 from dupl.engine.evaluation.cache import KeptLabels, KeptLogits
-from dupl.engine.evaluation.crf import dense_crf
+from dupl.engine.evaluation.crf import dense_crf, pool
+from dupl.engine.evaluation.crf.parameters import suffix
 from dupl.engine.evaluation.protocols import Labelled, Labels, Part, Protocol, Who, resize
 from dupl.engine.memory import keep_memory, require
 from dupl.errors import RunError, UserError
@@ -78,11 +79,11 @@ class Final(Protocol):
         how = f"{where}, scales {', '.join(scales)} with flip, {self.over} over scales"
         self.name, self.parts = self.plain, {self.plain: Part(f"{how}, no CRF", {"final": chosen})}
         if refine is not None:
-            self.name += f"-crf-{backend}" + "-present" * present_only + dense_crf.suffix(refine)
+            self.name += f"-crf-{backend}" + "-present" * present_only + suffix(refine)
             among = " among the image's tags only" * present_only
             facts = {"final": chosen, "crf": asdict(refine), "backend": backend, "present_only": present_only}
             self.parts[self.name] = Part(
-                f"{how}, dense CRF{among} ({backend}{dense_crf.suffix(refine).replace('-', ', ')})", facts
+                f"{how}, dense CRF{among} ({backend}{suffix(refine).replace('-', ', ')})", facts
             )
 
     def stream(self, model: Method, source: ImageSet, indices: Sequence[int], workers: int) -> Iterator[Labelled]:
@@ -104,7 +105,7 @@ class Final(Protocol):
         if self.refine is None:
             yield from (found for found, _ in answers)
             return
-        for found, maps in dense_crf.stream(answers, self.refine, self.backend, device=str(device)):
+        for found, maps in pool.refine_stream(answers, self.refine, self.backend, device=str(device)):
             self.keep(found, source, self.name, list(maps))
             yield found
 
@@ -114,18 +115,18 @@ class Final(Protocol):
         Raises:
             RunError: A process died.
         """
-        processes = min(dense_crf.cores(), len(indices))
+        processes = min(pool.cores(), len(indices))
         try:
             yield from _loader(Work(self, model, source), indices, processes if processes > 1 else 0)
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
             raise RunError(
-                "a process died, for want of memory perhaps: repeat the command, it goes on where it stopped "
+                "a process died, perhaps for lack of memory: repeat the command, it continues where it stopped "
                 "(OMP_NUM_THREADS=1 works in one process)"
             ) from error
 
-    def answer(self, model: Method, source: ImageSet, sample: PhotoSample) -> tuple[Labelled, dense_crf.Job]:
+    def answer(self, model: Method, source: ImageSet, sample: PhotoSample) -> tuple[Labelled, dense_crf.RefineJob]:
         """Labels before the CRF, and what the CRF needs."""
         name = source.names[sample["index"]]
         if next(model.parameters()).device.type == "cpu":  # a GPU tells by itself
@@ -137,7 +138,7 @@ class Final(Protocol):
         self.keep(found, source, self.plain, [m.max(0).indices.to(torch.uint8).cpu().numpy() for m in maps])
         tags = sample["tags"]
         classes = (0, *(np.flatnonzero(tags) + 1).tolist()) if tags is not None else None
-        return found, dense_crf.Job(sample["image"], torch.stack(maps).cpu().numpy(), classes)
+        return found, dense_crf.RefineJob(sample["image"], torch.stack(maps).cpu().numpy(), classes)
 
     @torch.inference_mode()
     def probabilities(self, model: Method, image: NDArray[np.uint8], name: str | None = None) -> list[Tensor]:

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dupl.engine.evaluation.crf.dense_crf import CLIP, CRF, Labels, Probabilities
+from dupl.config.schema import CRF
+from dupl.engine.evaluation.crf.parameters import CLIP, Labels, Probabilities
 from dupl.engine.evaluation.crf.permutohedral import PermutohedralFilter
 
 
