@@ -137,7 +137,10 @@ class TestMistakes:
             ("runtime.checkpoint_interval=0", "runtime.checkpoint_interval"),
             ("runtime.workers=-1", "runtime.workers is -1: give a whole number of processes, at least 0"),
             ('runtime.vis_backends=[{"type": "os.system"}]', "no vis_backend is registered as 'os.system'"),
-            ('model.network.backbone.options={"checkpoint_path": "a.pth"}', "weights are given by backbone.weights"),
+            (
+                'model.network.backbone.options={"checkpoint_path": "a.pth"}',
+                "give weights by model.network.backbone.weights instead",
+            ),
             ("schedule.per_gpu=3", "schedule.allow_other_batch=True"),
             ("data.val.split=test", 'data.val.split is \'test\': give "train" or "val"'),
             ('evaluation.subset={"name": "mIoU-1", "classes": ["unicorn"]}', "evaluation.subset: no class 'unicorn'"),

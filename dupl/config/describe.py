@@ -94,7 +94,8 @@ def describe(target: Any) -> Section:
         elif GIVEN not in typing.get_args(annotation):
             fields[name] = Field(name, _kinds(annotation), default, docs.get(name, ""))
     if slots := getattr(target, "SLOTS", ()):  # a method: what it passes on are its components
-        fields, further = {slot.name: _slot_field(slot) for slot in slots} | fields, None
+        network = {name: field for name, field in fields.items() if field.kinds[0].name == "component"}
+        fields, further = network | {slot.name: _slot_field(slot) for slot in slots} | fields, None
     return Section(getattr(target, "__name__", ""), _headline(target), fields, further)
 
 

@@ -60,7 +60,7 @@ class Method(nn.Module, ABC):
 
     Args:
         num_classes: Classes with background, K + 1.
-        network: Arguments of ``SubNet``, one sub-net.
+        network: One sub-net: arguments of ``SubNet``.
         cam_scales: Scales of the CAMs, factors on the sides of the image.
         amp: "off" (float32), "cam" (bfloat16 in the passes without gradients) or "bf16" (everywhere but in the losses).
         components: For each slot, a dict with the type of its component and the arguments.
