@@ -37,8 +37,7 @@ OWN = {
     "network": ("components", "backbone", "cam"),
     "own_view": ("own_view", "components"),
     "pixels": ("dupl", "own_view", "components"),
-    "plan_file": ("plan",),
-    "plan_rows": ("plan",),
+    **dict.fromkeys(("checks", "factors", "plan_file", "row_configs", "rows"), ("plan",)),
     "refine": ("refine", "patch_contrast"),
     "supervised": ("supervised", "components"),
     **dict.fromkeys(

@@ -19,7 +19,7 @@ from dupl.config.slots import switches
 from dupl.engine import build
 from dupl.engine.evaluation.evaluate import metric_names
 from dupl.errors import UserError
-from dupl.plans.plan import expand, load
+from dupl.plans.plan import load
 from dupl.registry import DATASETS
 
 NAMES = catalogue.names("ablations")
@@ -43,7 +43,7 @@ def plan_named(name):
 @functools.cache
 def first_seed(name):
     """A plan's runs by row."""
-    return {run.row: run for run in expand(plan_named(name), seeds=[0])}
+    return {run.row: run for run in plan_named(name).expand(seeds=[0])}
 
 
 def rows_of(name):
@@ -59,8 +59,8 @@ def test_the_docstring_says_protocol_cost_and_command(plan):
     commands = [line.split()[1:] for line in plan.doc.splitlines() if line.startswith("    dupl ")]
     parsed = [build_parser().parse_args(command) for command in commands]
     assert parsed and all(a.command == "ablate" and a.plan == plan.name for a in parsed)
-    assert all(expand(plan, a.rows, a.seeds, overrides.parse(a.set)) for a in parsed)
-    runs = len(expand(plan))
+    assert all(plan.expand(a.rows, a.seeds, overrides.parse(a.set)) for a in parsed)
+    runs = len(plan.expand())
     seeds = f"{len(plan.rows)} rows x {len(plan.seeds)} seeds = " if len(plan.seeds) > 1 else ""
     assert re.search(rf"^Cost: {seeds}{runs} runs ", plan.doc, re.M)
 

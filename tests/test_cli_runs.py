@@ -163,7 +163,7 @@ class TestChoice:
         assert listed(capsys, *arguments).keys() == names
 
     def test_by_plan_with_seeds_beyond_the_plans(self, root, capsys):
-        runs = plan.expand(plan.load("demo_table4"), seeds=[0, 99])
+        runs = plan.load("demo_table4").expand(seeds=[0, 99])
         make(root, "of-plan", fingerprint=runs[0].fingerprint)
         make(root, "of-seed", fingerprint=runs[-1].fingerprint, seed=99)
         assert listed(capsys, "--plan", "demo_table4").keys() == {"of-plan", "of-seed"}
@@ -171,7 +171,7 @@ class TestChoice:
     def test_by_plan_with_the_overrides_it_ran_with(self, root, capsys):
         base = catalogue.load(plan.load("demo_table4").base)
         changed = f"schedule.lr={base.schedule.lr * 2}"
-        (run, *_) = plan.expand(plan.load("demo_table4"), sets={"schedule.lr": base.schedule.lr * 2})
+        (run, *_) = plan.load("demo_table4").expand(sets={"schedule.lr": base.schedule.lr * 2})
         make(root, "of-plan", fingerprint=run.fingerprint)
         assert listed(capsys, "--plan", "demo_table4") == {}
         assert listed(capsys, "--plan", "demo_table4", "--set", changed).keys() == {"of-plan"}

@@ -19,7 +19,7 @@ from dupl.config.describe import describe
 from dupl.config.reference import markdown
 from dupl.data.transforms import WeakAugment
 from dupl.plans.plan_file import PlanFile
-from dupl.plans.sweep import SweepFile
+from dupl.plans.sweep_file import SweepFile
 from dupl.registry import COMPONENTS, DATASETS
 
 PAGE = Path(__file__).parents[1] / "docs" / "config.md"

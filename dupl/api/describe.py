@@ -111,7 +111,7 @@ def describe_schema(part: str = "") -> Iterator[RenderableType]:
     """
     from dupl.config.reference import tables
     from dupl.plans.plan_file import PlanFile
-    from dupl.plans.sweep import SweepFile
+    from dupl.plans.sweep_file import SweepFile
 
     return tables(part, {"plan": PlanFile, "sweep": SweepFile})
 

@@ -14,10 +14,12 @@ from dupl.execute.executor import Executor
 from dupl.execute.job import Job
 from dupl.execute.progress import Progress
 from dupl.execute.scheduler import Rules, Scheduler
+from dupl.plans.parameter import Params
 from dupl.plans.plan import PlannedRun
 from dupl.plans.samplers import make_sampler
-from dupl.plans.space import Params, suggest
-from dupl.plans.sweep import HOURS, Sweep
+from dupl.plans.space import suggest
+from dupl.plans.sweep import Sweep
+from dupl.plans.sweep_file import HOURS
 from dupl.plans.wilcoxon import AT
 from dupl.runs.evaluation import trained_evaluations
 from dupl.runs.run import Run

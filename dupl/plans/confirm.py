@@ -9,10 +9,11 @@ from typing import Any
 from dupl.atomic import atomic_write
 from dupl.config import catalogue
 from dupl.errors import UserError
-from dupl.plans.plan_file import merge
+from dupl.plans.checks import merge
 from dupl.plans.samplers import quiet_optuna
 from dupl.plans.study import FOLDER, best_trials, open_study
-from dupl.plans.sweep import HOURS, Sweep
+from dupl.plans.sweep import Sweep
+from dupl.plans.sweep_file import HOURS
 
 PAPER = "paper"  # key of the row that the others are compared with
 

@@ -1,4 +1,4 @@
-"""Relations that every trial of a sweep keeps."""
+"""Constraints of a sweep: relations that every trial keeps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dupl.config.check import suggestion
 from dupl.config.kinds import Fault
-from dupl.plans.space import NUMBER, Parameter, at
+from dupl.plans.parameter import NUMBER, Parameter, at
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -22,7 +22,7 @@ class Constraint:
     """A relation that every config keeps, such as "model.threshold.final <= model.threshold.initial".
 
     Attributes:
-        text: As it was written.
+        text: The constraint as written.
         left, right: Paths, names of parameters, or numbers.
         relation: <=, <, >= or >.
     """
@@ -33,7 +33,7 @@ class Constraint:
     right: str
 
     def violation(self, config: Config, params: Mapping[str, Any]) -> float:
-        """By how much it is broken; 0 or less where it is kept, or where a side is not in this config."""
+        """Return by how much it is broken; 0 or less where it is kept, or where a side is not in this config."""
         left, right = _operand(self.left, config, params), _operand(self.right, config, params)
         if left is None or right is None:
             return 0.0
@@ -51,10 +51,10 @@ def _operand(text: str, config: Config, params: Mapping[str, Any]) -> float | No
 
 
 def read_constraints(texts: Sequence[Any], space: Mapping[str, Parameter], base: Config) -> tuple[Constraint, ...]:
-    """The constraints of a sweep file.
+    """Return the constraints of a sweep file.
 
     Raises:
-        UserError: One is no relation between things that are there.
+        Fault: One is not a relation between known paths, parameters or numbers.
     """
     found = []
     moved = {path for parameter in space.values() for path in parameter.paths}

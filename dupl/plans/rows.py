@@ -1,6 +1,6 @@
-"""The rows of a plan: typed in its file, or derived from its factors or values.
+"""The rows of a plan: listed in its file, or derived from its factors or values.
 
-Nothing here knows the recipe that a plan is based on; `dupl.plans.plan` applies rows to it.
+Nothing here depends on the recipe of the plan; `dupl.plans.row_configs` applies rows to it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dupl.config.kinds import Fault
-from dupl.plans.plan_file import Column, Factor, RowFacts, checked, merge, read_names, unknown
+from dupl.plans.checks import checked, merge, unknown
+from dupl.plans.factors import Column, Factor, read_names
+from dupl.plans.plan_file import RowFacts
 
 Derive = Callable[[Any, Mapping[str, Factor]], Iterator["Row"]]
 ROW_KEY = re.compile(r"[A-Za-z0-9][\w.+-]*")
@@ -20,15 +22,15 @@ ROW_KEY = re.compile(r"[A-Za-z0-9][\w.+-]*")
 
 @dataclass(frozen=True)
 class Row:
-    """A row: one config, trained once per seed.
+    """A row of a plan: one config, trained once with each seed.
 
     Attributes:
         key: Unique in the plan.
-        label: As printed.
+        label: Label in the table.
         has: Keys of the factors that are on.
-        overrides: Value by path, applied to the base in this order, after the plan's `set`.
-        paper: The paper's number, by column key.
-        note: For a footnote.
+        overrides: Changes by path, applied to the base in this order, after the plan's `set`.
+        paper: The paper's number by column key.
+        note: Text of a footnote.
         base: Recipe of this row; "" is the plan's.
         alike: Key of a row that is the same run, on purpose.
     """
@@ -44,10 +46,10 @@ class Row:
 
 
 def read_rows(values: Mapping[str, Any], columns: Sequence[Column], factors: Mapping[str, Factor]) -> tuple[Row, ...]:
-    """The rows of a plan file, typed or derived.
+    """Return the rows of a plan file, listed or derived.
 
     Raises:
-        Fault: A name is none, a key stands where it does not belong, or a factor stands without one it needs.
+        Fault: A name is unknown, a key is in the wrong place, or a factor is on without one that it needs.
     """
     kind, given = kind_of(values), values.get("rows", {})
     if kind == "rows":
@@ -71,10 +73,10 @@ def read_rows(values: Mapping[str, Any], columns: Sequence[Column], factors: Map
 
 
 def kind_of(values: Mapping[str, Any]) -> str:
-    """How a plan's rows come about: "rows" (typed), "vary", "leave_one_out" or "factorial".
+    """Return where the rows of a plan come from: "rows" (listed), "vary", "leave_one_out" or "factorial".
 
     Raises:
-        Fault: Several of them.
+        Fault: The file has several of them.
     """
     kinds = [kind for kind in DERIVED if values.get(kind) not in (None, False)]
     if len(kinds) > 1:
@@ -83,7 +85,7 @@ def kind_of(values: Mapping[str, Any]) -> str:
 
 
 def _switched(has: Sequence[str], factors: Mapping[str, Factor]) -> dict[str, Any]:
-    """The overrides of a row that has these factors and not the others.
+    """Return the changes of a row that has these factors and not the others.
 
     Raises:
         Fault: Two of them change the same value, so that one would undo the other.
@@ -99,11 +101,11 @@ def _switched(has: Sequence[str], factors: Mapping[str, Factor]) -> dict[str, An
 
 
 def _typed(rows: Mapping[str, Any], factors: Mapping[str, Factor], compare: str) -> Iterator[Row]:
-    """Rows as the file has them; a label that is not given says what came to the row before, or to `compare`."""
+    """Yield the rows of the file; a label that is missing says what was added to the row before, or to `compare`."""
     known: dict[str, tuple[str, ...]] = {}
     for key, row in rows.items():
         if factors and "has" not in row:
-            raise Fault(f"rows.{key}", f"needs has: the factors that it has, of {', '.join(factors)}")
+            raise Fault(f"rows.{key}", f"needs has: the keys of its factors, from {', '.join(factors)}")
         has = read_names(row.get("has", ()), factors, f"rows.{key}.has")
         for name in has:
             if missing := [need for need in factors[name].needs if need not in has]:
@@ -124,9 +126,9 @@ def _label(has: Sequence[str], before: Sequence[str] | None, factors: Mapping[st
 
 
 def _vary(vary: dict[str, Any], factors: Mapping[str, Factor]) -> Iterator[Row]:
-    """One row per value, which all paths take."""
+    """Yield one row per value, which all paths take."""
     if factors:
-        raise Fault("vary", "goes without factors: what all rows share is said by set = {path: value}")
+        raise Fault("vary", "cannot be combined with factors: write what all rows share as set = {path: value}")
     paths, values = vary["paths"], vary["values"]
     if not paths:
         raise Fault("vary.paths", "is []: write a list of paths, such as model.threshold.final")
@@ -139,7 +141,7 @@ def _vary(vary: dict[str, Any], factors: Mapping[str, Factor]) -> Iterator[Row]:
 
 
 def _leave_one_out(which: bool | list[str], factors: Mapping[str, Factor]) -> Iterator[Row]:
-    """The full model, then it without each factor, and without those that need it."""
+    """Yield the full model, then the model without each factor and without the factors that need it."""
     yield Row("full", "Full", tuple(factors), _switched(list(factors), factors))
     for key in _chosen(which, factors, "leave_one_out"):
         gone = {key}
@@ -151,7 +153,7 @@ def _leave_one_out(which: bool | list[str], factors: Mapping[str, Factor]) -> It
 
 
 def _factorial(which: bool | list[str], factors: Mapping[str, Factor]) -> Iterator[Row]:
-    """Every combination of the factors that means something; those not named stay on."""
+    """Yield a row for every combination of the named factors whose needs are met; the other factors stay on."""
     keys = _chosen(which, factors, "factorial")
     for switches in itertools.product((False, True), repeat=len(keys)):
         on = [key for key, switch in zip(keys, switches, strict=True) if switch]
@@ -170,7 +172,7 @@ def _chosen(which: bool | list[str], factors: Mapping[str, Factor], where: str) 
 
 
 def _with_facts(row: Row, facts: Mapping[str, Any], columns: Sequence[Column]) -> Row:
-    """A row with what the file says of it: label, the paper's numbers, a note."""
+    """Return a row with its label, the paper's numbers and its note from the file."""
     for key in facts.get("paper", {}):
         if key not in [column.key for column in columns]:
             raise unknown(f"rows.{row.key}.paper", "names no column", key, [column.key for column in columns])

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dupl.config.kinds import Fault
-from dupl.plans.plan_file import unknown
+from dupl.plans.checks import unknown
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner

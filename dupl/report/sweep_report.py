@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dupl.config import catalogue
+from dupl.plans.checks import merge
 from dupl.plans.commands import report_command
 from dupl.plans.describe import describe_spec
 from dupl.plans.plan import Plan, load
-from dupl.plans.plan_file import merge
 from dupl.plans.samplers import quiet_optuna
 from dupl.plans.study import default_url, open_study, shown
 from dupl.report.plan_report import tabulate

@@ -16,8 +16,8 @@ from dupl.config.fingerprint import fingerprint
 from dupl.config.overrides import ABSENT
 from dupl.errors import UserError
 from dupl.plans import plan as plans
-from dupl.plans.plan import Column, expand
-from dupl.plans.plan_file import merge
+from dupl.plans.checks import merge
+from dupl.plans.plan import Column
 
 load = partial(plans.load, schema=None)  # the base of these plans is a recipe of no method
 BASE = """
@@ -68,7 +68,7 @@ def refused(home: Path, text: str, columns: str = COLUMNS) -> str:
 
 
 def configs(plan, **how) -> dict[str, Config]:
-    return {run.row: run.config for run in expand(plan, seeds=[0], **how)}
+    return {run.row: run.config for run in plan.expand(seeds=[0], **how)}
 
 
 class TestTypedRows:
@@ -414,7 +414,7 @@ class TestMistakes:
                 FACTORS + "leave_one_out = True\nrows = dict(full=dict(has=[]))",
                 "rows.full.has is unknown; there are label, paper, note",
             ),
-            (FACTORS + "vary = dict(paths=['model.rate'], values=[1])", "vary goes without factors"),
+            (FACTORS + "vary = dict(paths=['model.rate'], values=[1])", "vary cannot be combined with factors"),
             ("vary = dict(paths=['model.rate'])", "vary needs values"),
             ("vary = dict(paths=[], values=[1])", "vary.paths is []"),
             ("vary = dict(paths=['model.rate'], values=[0.1, 0.1])", "vary.values names 0.1 twice"),

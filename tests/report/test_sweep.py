@@ -9,7 +9,7 @@ import pytest
 
 optuna = pytest.importorskip("optuna", reason="importances are Optuna's")
 
-from dupl.plans.space import Parameter  # noqa: E402
+from dupl.plans.parameter import Parameter  # noqa: E402
 from dupl.plans.sweep import Sweep  # noqa: E402
 from dupl.report.pages.sweep import sweep_page  # noqa: E402
 from dupl.report.sweep import charts, contour, importance, other_charts  # noqa: E402

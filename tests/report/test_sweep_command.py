@@ -12,7 +12,7 @@ from dupl.cli import main
 from dupl.config import catalogue
 from dupl.plans import plan as plans
 from dupl.plans import sweep as lab
-from dupl.plans.plan_file import merge
+from dupl.plans.checks import merge
 from dupl.plans.study import open_study
 from dupl.runs.run import Run
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from plotly.graph_objects import Figure
 
-    from dupl.plans.space import Parameter
+    from dupl.plans.parameter import Parameter
 
 TRIANGLE = {"color": NOISE, "size": 9, "symbol": "triangle-up"}
 CROSS = {"color": ORANGE, "size": 8, "symbol": "x-thin", "line": {"width": 2, "color": ORANGE}}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from plotly.graph_objects import Figure
 
-    from dupl.plans.space import Parameter
+    from dupl.plans.parameter import Parameter
 
 FINE = 60  # points of the grid in each direction
 Surface = tuple[list[float], list[float], list[list[float | None]]]  # x, y and values, (FINE, FINE)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from plotly.graph_objects import Figure
 
-    from dupl.plans.space import Parameter
+    from dupl.plans.parameter import Parameter
 
 BLUE, ORANGE = PAGE_STUDENTS[1], PAGE_STUDENTS[2]
 SCALE = "Viridis"

@@ -12,7 +12,7 @@ from dupl.report.sweep.trials import Goals, complete, front, judged, ranked
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from dupl.plans.space import Parameter
+    from dupl.plans.parameter import Parameter
     from dupl.plans.sweep import Sweep
 
 

@@ -11,7 +11,7 @@ from dupl.plans.study import STATES
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from dupl.plans.space import Parameter
+    from dupl.plans.parameter import Parameter
 
 Goals = tuple[tuple[str, str], ...]  # metric and direction, "maximize" or "minimize"
 NONE = "–"

@@ -4,7 +4,8 @@ import pytest
 from optuna.trial import FixedTrial
 
 from dupl.errors import UserError
-from dupl.plans.space import changes, grid, point, read_space, suggest
+from dupl.plans.space import changes, grid, point, suggest
+from dupl.plans.space_file import read_space
 from dupl.plans.sweep import load
 
 VAL = dict(type="Toy", split="val")  # of the recipe
