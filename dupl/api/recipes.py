@@ -136,7 +136,7 @@ def check_wandb(wandb: Wandb) -> str:
     """Return the mode of tracking on Weights & Biases: "off", "offline" or "online".
 
     Args:
-        wandb: What is asked for; None chooses by WANDB_MODE and the account.
+        wandb: What is asked for; None chooses by WANDB_MODE, and is off without it.
 
     Raises:
         UserError: "online" is asked for, and no account is set up.

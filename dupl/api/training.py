@@ -35,8 +35,8 @@ def train(
         resume: Continue from the newest valid checkpoint, with the same numbers as without the interruption; where
             there is none, begin.
         launcher: "none" for one process; "pytorch", "slurm" or "mpi" where a launcher has started several.
-        wandb: Whether to track the run on Weights & Biases: "off", "offline" or "online"; None chooses by WANDB_MODE
-            and the account, as the command line does.
+        wandb: Whether to track the run on Weights & Biases: "off", "offline" or "online"; None chooses by WANDB_MODE,
+            and is off without it, as the command line does.
         command: The command line to note in the run; by default that of this process.
         console: Where progress is shown; by default standard error.
 
@@ -59,7 +59,9 @@ def train(
 
     config = load_recipe(recipe, overrides)
     check_backends(config.runtime.vis_backends)  # before the imports: a wrong setting is told at once
-    mode = choose(wandb).mode
+    tracking = choose(wandb)
+    if tracking.hint and console is not None:
+        console.print(tracking.hint, soft_wrap=True)
 
     from dupl.engine.pictures import draw
     from dupl.engine.training.train import train as run_training
@@ -75,7 +77,7 @@ def train(
         resume=resume,
         launcher=launcher,
         command=command,
-        wandb=mode,
+        wandb=tracking.mode,
         console=console,
         at_end=pictures,
     )

@@ -41,7 +41,7 @@ def wandb_option(parser: argparse._ActionsContainer, what: str = "track the run;
     parser.add_argument(
         "--wandb",
         choices=["off", "offline", "online"],
-        help=f"{what} as WANDB_MODE says, otherwise online where an account is set up, otherwise offline",
+        help=f"{what} as WANDB_MODE says, otherwise off",
     )
 
 

@@ -135,10 +135,12 @@ class Track:
     Attributes:
         pictures: Images that are sent at each evaluation.
         checkpoints: Whether the last and the best weights are sent at the end.
+        code: Whether the package's code and ``git.diff`` are sent.
     """
 
     pictures: Images = 4
     checkpoints: bool = False
+    code: bool = False
 
 
 @dataclass(frozen=True)

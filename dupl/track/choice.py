@@ -29,16 +29,24 @@ WANDB_MODES: dict[str, Mode] = {
     "disabled": "off",
 }
 PROJECT = "dupl"
+HINT = "wandb is off; --wandb online tracks the run, --wandb offline records it for dupl sync"
 # The package of each backend, which is also the name of its extra.
 BACKENDS = {"TensorboardVisBackend": "tensorboard", "MLflowVisBackend": "mlflow", "AimVisBackend": "aim"}
 
 
 @dataclass(frozen=True)
 class TrackingChoice:
-    """A mode and the reason for it, in words."""
+    """Whether a run is tracked, and why.
+
+    Attributes:
+        mode: Of tracking.
+        why: The reason in words.
+        hint: How to switch tracking on; "" where somebody has chosen the mode.
+    """
 
     mode: Mode
     why: str
+    hint: str = ""
 
 
 def server(environ: Mapping[str, str] = os.environ) -> str:
@@ -113,7 +121,7 @@ def entity() -> str:
 
 
 def choose(flag: str | None = None, environ: Mapping[str, str] = os.environ) -> TrackingChoice:
-    """Choose the mode: the flag's, else WANDB_MODE's, else online with an account and offline without one.
+    """Choose the mode: the flag's, else WANDB_MODE's, else off.
 
     Args:
         flag: Of the command line; None where it was not given.
@@ -137,10 +145,7 @@ def choose(flag: str | None = None, environ: Mapping[str, str] = os.environ) -> 
         if mode == "online" and account(environ) is None:
             return TrackingChoice("offline", f"WANDB_MODE is {name}, but no account is set up")
         return TrackingChoice(mode, f"WANDB_MODE is {name}")
-    place = account(environ)
-    return (
-        TrackingChoice("online", f"account in {place}") if place else TrackingChoice("offline", "no account is set up")
-    )
+    return TrackingChoice("off", "not asked for", HINT)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from dupl.track.wandb_process import Picture, TrackedTable
 TEXT = ("map", "class")  # columns of text in the tables of an evaluation
 LOWER = ("loss", "L_", "seconds", "memory_GiB")  # starts of scalars that are better when lower, beside OA
 HIGHER = ("mIoU", "mAP", "F1", "precision", "recall", "coverage")  # what is better when higher is called so
-FILES = (layout.CONFIG, layout.STATUS, layout.CHANGES)  # copied with the run
+FILES = (layout.CONFIG, layout.STATUS)  # copied with the run
 
 
 def better(name: str) -> Callable[[float, float], float] | None:
@@ -73,14 +73,17 @@ def settings(run: Run, called: RunNames, mode: str) -> dict[str, Any]:
         OSError: The folder cannot be written to.
     """
     status = run.status
+    config = catalogue.plain(catalogue.read(run.config_path))
+    with_code = bool(config.get("runtime", {}).get("track", {}).get("code", False))
+    files = (*FILES, layout.CHANGES) if with_code else FILES
     facts = {"fingerprint": status.fingerprint, "folder": run.path.name, "versions": status.versions}
     return {
         **identity(run.path, status.fingerprint, called),
         "mode": mode,
-        "config": {**catalogue.plain(catalogue.read(run.config_path)), "run": {**facts, "dirty": status.dirty}},
+        "config": {**config, "run": {**facts, "dirty": status.dirty}},
         "commit": status.commit,
-        "files": [str(run.path / name) for name in FILES],
-        "code": str(Path(catalogue.PACKAGE)),
+        "files": [str(run.path / name) for name in files],
+        "code": str(Path(catalogue.PACKAGE)) if with_code else None,
     }
 
 

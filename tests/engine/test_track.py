@@ -45,9 +45,9 @@ def tracked(tiny, tmp_path_factory):
         patch.setenv("DUPL_PLAN", "table4")
         patch.setenv("DUPL_ROW", "full")
         patch.setattr(DuPL, "loss", loss)
-        assert main([*command, "--set", "runtime.track.checkpoints=True"]) == 1
+        assert main([*command, "--set", "runtime.track.checkpoints=True", "runtime.track.code=True"]) == 1
         patch.setattr(DuPL, "loss", forward)
-        assert main([*command, "--resume", "--set", "runtime.track.checkpoints=True"]) == 0
+        assert main([*command, "--resume", "--set", "runtime.track.checkpoints=True", "runtime.track.code=True"]) == 0
     return folder
 
 

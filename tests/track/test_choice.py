@@ -43,8 +43,8 @@ class TestMode:
     @pytest.mark.parametrize(
         ("flag", "variable", "account", "mode"),
         [
-            (None, None, False, "offline"),
-            (None, None, True, "online"),
+            (None, None, False, "off"),
+            (None, None, True, "off"),
             (None, "disabled", True, "off"),
             (None, "offline", True, "offline"),
             (None, "dryrun", True, "offline"),
@@ -55,10 +55,15 @@ class TestMode:
             ("online", "disabled", True, "online"),
         ],
     )
-    def test_flag_then_variable_then_account(self, nobody, flag, variable, account, mode):
+    def test_flag_then_variable_then_off(self, nobody, flag, variable, account, mode):
         environ = {**nobody, **({"WANDB_MODE": variable} if variable else {})}
         environ |= {"WANDB_API_KEY": KEY} if account else {}
         assert choice.choose(flag, environ).mode == mode
+
+    def test_a_mode_nobody_chose_says_how_to_switch_it_on(self, nobody):
+        assert "--wandb online" in choice.choose(None, nobody).hint
+        assert choice.choose("off", nobody).hint == ""
+        assert choice.choose(None, {**nobody, "WANDB_MODE": "disabled"}).hint == ""
 
     def test_what_cannot_be_is_said(self, nobody):
         with pytest.raises(UserError, match="no account is set up"):
@@ -122,6 +127,16 @@ class TestNames:
         (tmp_path / layout.TRACKER).write_text(json.dumps(record))
         found = choice.identity(tmp_path, "abc", choice.names("f", 0, [], {}))
         assert found == {"id": "x", "project": "p", "group": None, "job_type": "train", "name": "f, seed 0", "tags": []}
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_code_and_diff_are_sent_only_where_asked_for(tmp_path, asked):
+    recipe = f"runtime = dict(track=dict(code={asked}))" if asked else "runtime = dict()"
+    run = Run.create(tmp_path / "run", recipe, "abc", [], 0)
+    found = run_files.settings(run, choice.names("run", 0, [], {}), "offline")
+    assert (found["code"] is not None) == asked
+    assert (str(run.path / layout.CHANGES) in found["files"]) == asked
+    assert str(run.path / layout.CONFIG) in found["files"]
 
 
 def stretch(run, time="20260101_000000", name="abc", online=False, done=False):
@@ -412,7 +427,8 @@ class TestLater:
         assert after_training.choose_later(None, tmp_path, {**nobody, "WANDB_MODE": "online"}).mode == "off"
         assert after_training.choose_later("offline", tmp_path, nobody).mode == "offline"
         (tmp_path / layout.TRACKER).write_text("{}")
-        assert after_training.choose_later(None, tmp_path, nobody).mode == "offline"
+        assert after_training.choose_later(None, tmp_path, nobody).mode == "off"
+        assert after_training.choose_later(None, tmp_path, {**nobody, "WANDB_MODE": "offline"}).mode == "offline"
         assert after_training.choose_later(None, tmp_path, {**nobody, "WANDB_MODE": "disabled"}).mode == "off"
 
     def test_a_row_is_named_by_split_and_protocol(self, tmp_path):

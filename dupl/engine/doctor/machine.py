@@ -72,7 +72,7 @@ def wandb(environ: Mapping[str, str] = os.environ) -> Finding:
         fix = "runs are recorded offline: train with --wandb offline, and run dupl sync later"
         return Finding("tracking", "note", f"online ({chosen.why}), but no answer from {reason}", fix)
     live = chosen.mode == "offline" and choice.account(environ) is None
-    fix = "to watch runs live: wandb login; dupl sync uploads earlier runs" if live else ""
+    fix = "to watch runs live: wandb login; dupl sync uploads earlier runs" if live else chosen.hint
     return Finding("tracking", "ok", f"{chosen.mode} ({chosen.why})", fix)
 
 

@@ -103,11 +103,14 @@ class TestMachine:
 
     def test_tracking(self, tmp_path, monkeypatch):
         environ = {"HOME": str(tmp_path)}
-        assert machine.wandb(environ).found == "offline (no account is set up)"
-        assert "wandb login" in machine.wandb(environ).fix
+        assert machine.wandb(environ).found == "off (not asked for)"
+        assert "--wandb online" in machine.wandb(environ).fix
+        offline = {**environ, "WANDB_MODE": "offline"}
+        assert machine.wandb(offline).found == "offline (WANDB_MODE is offline)"
+        assert "wandb login" in machine.wandb(offline).fix
         assert machine.wandb({**environ, "WANDB_API_KEY": "k", "WANDB_MODE": "offline"}).fix == ""
         assert machine.wandb({**environ, "WANDB_MODE": "nonsense"}).state == "fail"
-        far = {**environ, "WANDB_API_KEY": "k", "WANDB_BASE_URL": "http://127.0.0.1:9"}
+        far = {**environ, "WANDB_MODE": "online", "WANDB_API_KEY": "k", "WANDB_BASE_URL": "http://127.0.0.1:9"}
         assert (machine.wandb(far).state, "dupl sync" in machine.wandb(far).fix) == ("note", True)
 
 
