@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,13 @@ class ImageSet(ABC):
         classes: Names of the classes, background first; a class's position is its label id.
         names: One unique name per image, relative to the folder of images and without extension.
         has_masks: Whether at least one image has a mask.
+        upright: Whether masks were drawn on photos turned by their EXIF orientation; None where it is not said.
     """
 
     classes: tuple[str, ...]
     names: list[str]
     has_masks: bool = False
+    upright: bool | None = None
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -51,6 +54,18 @@ class ImageSet(ABC):
     def where(self, i: int) -> str:
         """Return the origin of image i for messages: its file if it has one."""
         return self.names[i]
+
+    def photo_file(self, i: int) -> Path | None:
+        """Return the file of image i, where it should be if it is missing; None where images are made by code."""
+        return None
+
+    def mask_file(self, i: int) -> Path | None:
+        """Return the file of mask i; None where there is none, or masks are made by code."""
+        return None
+
+    def mask_hint(self) -> str:
+        """Return where a mask that is missing is expected, and a file that may be meant; empty if unknown."""
+        return ""
 
     def _tag_vector(self, present: Iterable[str]) -> NDArray[np.float32]:
         """Turn names of foreground classes into a 0/1 vector (K,).

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from dupl.data.base import ImageSet
 from dupl.data.check_report import COUNTS, Problem, Report, Severity
+from dupl.data.mask_summary import MaskSummary
+from dupl.data.quick_check import photo_identities, shared_with_train
 from dupl.errors import UserError
 from dupl.structures import IGNORE
 
@@ -37,8 +39,9 @@ def check_datasets(sources: Mapping[str, ImageSet], progress: Progress | None = 
         report.counts[split] = counts = dict.fromkeys(COUNTS, 0)
         tagged = np.zeros(source.K, np.int64)
         seen: set[str] = set()
+        summary = MaskSummary(len(source), 0)
         for i in range(len(source)):
-            found = list(_check_item(source, i, counts, tagged))
+            found = list(_check_item(source, i, counts, tagged, summary))
             if source.names[i] in seen:
                 found.append(("error", "it is listed twice in this split; remove one of the lines"))
             seen.add(source.names[i])
@@ -46,12 +49,16 @@ def check_datasets(sources: Mapping[str, ImageSet], progress: Progress | None = 
             done += 1
             if progress is not None:
                 progress(done, total)
+        if summary.masks:
+            report.masks[split] = summary.line(source.classes)
         report.class_counts[split] = dict(zip(source.classes[1:], tagged.tolist(), strict=True))
     report.problems += _check_across_splits(sources, report)
     return report
 
 
-def _check_item(source: ImageSet, i: int, counts: dict[str, int], tagged: NDArray[np.int64]) -> Iterator[Finding]:
+def _check_item(
+    source: ImageSet, i: int, counts: dict[str, int], tagged: NDArray[np.int64], summary: MaskSummary
+) -> Iterator[Finding]:
     """Check one image with its tags and its mask; add to the counts in place."""
     counts["images"] += 1
     failures: list[Finding] = []
@@ -68,6 +75,8 @@ def _check_item(source: ImageSet, i: int, counts: dict[str, int], tagged: NDArra
             yield "warning", "it has no tag: it trains as background only"
     if mask is not None:
         counts["masks"] += 1
+        summary.masks += 1
+        summary.add(mask)
         if image is not None and image.shape[:2] != mask.shape:
             sizes = [f"{width} x {height}" for height, width in (image.shape[:2], mask.shape)]
             yield "error", f"the image is {sizes[0]} pixels and its mask {sizes[1]}; make them the same size"
@@ -109,12 +118,13 @@ def _check_across_splits(sources: Mapping[str, ImageSet], report: Report) -> Ite
     train = sources.get("train")
     for split, source in sources.items():
         if not source.has_masks and split != "train":
-            yield Problem("warning", split, split, "no image has a mask: it cannot be evaluated")
+            hint = f"; {places}" if (places := source.mask_hint()) else ""
+            yield Problem("warning", split, split, f"no image has a mask: it cannot be evaluated{hint}")
         if train is None or split == "train":
             continue
         if source.classes != train.classes:
             yield Problem("error", split, split, "its classes are not those of train; use the same in both")
-        for name in sorted(set(train.names) & set(source.names)):
+        for name in shared_with_train(train, source, photo_identities(train), photo_identities(source)):
             yield Problem("error", split, name, "it is in train too, so scores are too high; remove it from one list")
     for name, number in report.class_counts.get("train", {}).items():
         if number == 0:

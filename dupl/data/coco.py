@@ -118,4 +118,8 @@ class COCO(ImageSet):
 
     def where(self, i: int) -> str:
         """Return the file of photo i."""
-        return str(self._images / self._files[self.names[i]])
+        return str(self.photo_file(i))
+
+    def photo_file(self, i: int) -> Path:
+        """Return the file of photo i."""
+        return self._images / self._files[self.names[i]]

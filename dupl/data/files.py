@@ -29,7 +29,7 @@ _UNREADABLE = (  # what Pillow raises for damaged files
 
 
 @contextmanager
-def _opened(path: Path, what: str) -> Iterator[Image.Image]:
+def opened(path: Path, what: str) -> Iterator[Image.Image]:
     """Open an image file; turn whatever goes wrong while it is read into one line."""
     try:
         with Image.open(path, formats=FORMATS) as picture:
@@ -59,7 +59,7 @@ def read_image(path: str | Path, upright: bool = False) -> NDArray[np.uint8]:
     Raises:
         UserError: The file is missing, damaged, or its range of brightness is not known (float, 12-bit data).
     """
-    with _opened(Path(path), "image") as picture:
+    with opened(Path(path), "image") as picture:
         deep = _has_16_bits(picture)
         turned = ImageOps.exif_transpose(picture) if upright else picture
         if turned.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it to white
@@ -100,7 +100,7 @@ def read_mask(path: str | Path) -> NDArray[np.uint8]:
     Raises:
         UserError: The file is missing, damaged, lossy (JPEG) or in colour, or holds ids above 255.
     """
-    with _opened(Path(path), "mask") as picture:
+    with opened(Path(path), "mask") as picture:
         if picture.format in LOSSY:
             raise ValueError(f"it is a {picture.format} file, which changes label ids; draw or export it as PNG")
         if picture.mode not in ("P", "L", "1") and not picture.mode.startswith("I"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -53,6 +54,7 @@ class Part(ImageSet):
         if not 0 < size < every:
             raise UserError(f"a part of {size} of {every} images is not possible; hold out at least one, and leave one")
         ranked = sorted(range(every), key=lambda i: hashlib.sha256(utf8(f"{seed} {self.whole.names[i]}")).digest())
+        self.upright = self.whole.upright
         self.positions = sorted(ranked[:size] if held else ranked[size:])
         self.names = [self.whole.names[i] for i in self.positions]
 
@@ -71,3 +73,15 @@ class Part(ImageSet):
     def where(self, i: int) -> str:
         """Return the origin of image i for messages."""
         return self.whole.where(self.positions[i])
+
+    def photo_file(self, i: int) -> Path | None:
+        """Return the file of image i."""
+        return self.whole.photo_file(self.positions[i])
+
+    def mask_file(self, i: int) -> Path | None:
+        """Return the file of mask i."""
+        return self.whole.mask_file(self.positions[i])
+
+    def mask_hint(self) -> str:
+        """Return where a mask is expected, and a file that may be meant."""
+        return self.whole.mask_hint()

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from dupl.data.base import ImageSet
 from dupl.data.files import IMAGE_SUFFIXES, read_image, read_mask, read_text, without_suffix
+from dupl.data.folder_index import FolderIndex, told_places
+from dupl.data.orientation import upright_mask
 from dupl.data.tag_table import TagTable, read_tag_table
 from dupl.errors import UserError
 from dupl.registry import DATASETS
@@ -50,8 +52,9 @@ class TaggedFolder(ImageSet):
                 takes the columns of a one-hot table, or all tags of the table (of every split), sorted.
             images: Folder of the images.
             masks: Folder of the masks (PNG); it may be missing. None ignores masks.
-            upright: Whether to rotate photos as their EXIF orientation says. None: yes, unless the folder of
-                masks exists, because masks are assumed to lie on the stored pixels.
+            upright: Whether masks were drawn on photos turned by their EXIF orientation. It counts only where the
+                size of a mask cannot tell, see `dupl.data.orientation`; None then refuses. Photos are always
+                turned.
 
         Raises:
             UserError: The folder, table or split is missing, an image is listed twice, or a class is unknown.
@@ -69,46 +72,67 @@ class TaggedFolder(ImageSet):
         self.classes = ("background", *_foreground(self._table.classes))
         self.names = list(self._table.tags) if split is None else self._names_of(split, self._table)
         self._masks = self.root / masks if masks is not None and (self.root / masks).is_dir() else None
-        self._upright = self._masks is None if upright is None else upright
-        self.has_masks = any(self._mask_file(name) is not None for name in self.names)
-        self._listing: dict[str, list[Path]] | None = None
+        self.upright = upright
+        self._listing = FolderIndex(self._images, IMAGE_SUFFIXES)
+        self._mask_listing = None if self._masks is None else FolderIndex(self._masks, (".png",))
+        self.has_masks = any(self.mask_file(i) is not None for i in range(len(self.names)))
 
     def image(self, i: int) -> NDArray[np.uint8]:
-        """Return image i, RGB, (H, W, 3)."""
-        return read_image(self._image_file(i), self._upright)
+        """Return image i, upright, RGB, (H, W, 3)."""
+        return read_image(self._image_file(i), upright=True)
 
     def tags(self, i: int) -> NDArray[np.float32]:
         """Return 0/1 for each foreground class of image i, (K,); all 0 means background only."""
         return self._tag_vector(self._table.tags[self.names[i]])
 
     def mask(self, i: int) -> NDArray[np.uint8] | None:
-        """Return mask i, (H, W); None where this image has none."""
-        path = self._mask_file(self.names[i])
-        return None if path is None else read_mask(path)
+        """Return mask i on the upright image, (H, W); None where this image has none.
+
+        Raises:
+            UserError: It is damaged, or may lie on either form of a turned photo.
+        """
+        path, photo = self.mask_file(i), self.photo_file(i)
+        if path is None:
+            return None
+        mask = read_mask(path)
+        return upright_mask(mask, photo, self.upright) if photo.is_file() else mask
 
     def where(self, i: int) -> str:
         """Return the file of image i, or the name in the table where there is no such file."""
-        try:
-            return str(self._image_file(i))
-        except UserError:
-            return str(self._images / self._table.files[self.names[i]])
+        return str(self.photo_file(i))
 
-    def _mask_file(self, name: str) -> Path | None:
-        path = None if self._masks is None else self._masks / f"{name}.png"
-        return path if path is not None and path.is_file() else None
+    def photo_file(self, i: int) -> Path:
+        """Return the file of image i, or the place that the table names where there is no such file."""
+        try:
+            return self._image_file(i)
+        except UserError:
+            return self._images / self._table.files[self.names[i]]
+
+    def mask_file(self, i: int) -> Path | None:
+        """Return the file of mask i, whose name may have another Unicode form; None where there is none."""
+        if self._mask_listing is None:
+            return None
+        path = self._mask_listing.folder / f"{self.names[i]}.png"
+        if path.is_file():
+            return path
+        found = self._mask_listing.find(f"{self.names[i]}.png")
+        return found[0] if len(found) == 1 else None
+
+    def mask_hint(self) -> str:
+        """Return where the first missing mask is expected, and a file that may be meant."""
+        folder = self._masks or self.root / "masks"
+        for i, name in enumerate(self.names):
+            if self.mask_file(i) is None:
+                photo = self.photo_file(i)
+                return told_places(folder / f"{name}.png", photo, (folder, photo.parent, self.root))
+        return ""
 
     def _image_file(self, i: int) -> Path:
         """Return the file of image i; the table may give its name with or without extension."""
         stated = self._images / self._table.files[self.names[i]]
         if stated.is_file():
             return stated
-        if self._listing is None:  # the folder is listed once, for all names without extension
-            self._listing = {}
-            for path in sorted(self._images.rglob("*")):
-                if path.suffix.lower() in IMAGE_SUFFIXES:
-                    name = path.relative_to(self._images).with_suffix("").as_posix()
-                    self._listing.setdefault(name, []).append(path)
-        found = self._listing.get(self._table.files[self.names[i]], [])
+        found = self._listing.find(self._table.files[self.names[i]])
         if not found:
             raise UserError(f"image not found: {stated} (named in {self._table.path}); add it or remove its line")
         if len(found) > 1:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from dupl.data.base import ImageSet
 from dupl.data.classes import VOC_CLASSES
 from dupl.data.files import read_image, read_mask, read_text, without_suffix
+from dupl.data.folder_index import FolderIndex, told_places
+from dupl.data.orientation import upright_mask
 from dupl.data.tag_table import TagTable, read_tag_table
 from dupl.errors import UserError
 from dupl.registry import DATASETS
@@ -25,23 +27,30 @@ class VOC(ImageSet):
 
     Photos are `JPEGImages/ID.jpg`; the lines of `ImageSets/Segmentation/SPLIT.txt` are the ids of a split.
     Tags come from a CSV (`tags`, or `tags.csv` in the root if it exists), else from all objects, difficult
-    ones too, of `Annotations/ID.xml`. Masks are optional: training never reads them. EXIF orientation is
-    not applied, because the published masks lie on the stored pixels.
+    ones too, of `Annotations/ID.xml`. Masks are optional: training never reads them. Photos are turned upright
+    by their EXIF orientation, and masks with them, see `dupl.data.orientation`; VOC's own photos have none.
     """
 
     classes = VOC_CLASSES
 
     def __init__(
-        self, root: str, split: str, masks: str | None = "SegmentationClassAug", tags: str | None = None
+        self,
+        root: str,
+        split: str,
+        masks: str | None = "SegmentationClassAug",
+        tags: str | None = None,
+        upright: bool | None = None,
     ) -> None:
         """Read the list of ids and the table of tags; photos, masks and annotations are read on request.
 
         Args:
             root: Folder that holds JPEGImages.
             split: Name of a list in ImageSets/Segmentation, without .txt.
-            masks: Folder of the masks in the root; SegmentationClass is used where this one is missing. None
-                ignores masks.
+            masks: Folder of the masks in the root; an image without a mask there takes that of SegmentationClass.
+                None ignores masks.
             tags: CSV of tags, relative to the root or absolute.
+            upright: Whether masks were drawn on photos turned by their EXIF orientation. It counts only where the
+                size of a mask cannot tell; None then refuses.
 
         Raises:
             UserError: The root, list or table is missing, the list is empty, or the table names an unknown class.
@@ -58,14 +67,16 @@ class VOC(ImageSet):
         self._table: TagTable | None = None
         if tags is not None or table.is_file():
             self._table = read_tag_table(table, self.classes[1:])
-        folders = [] if masks is None else [self.root / masks, self.root / "SegmentationClass"]
-        self._masks = next((folder for folder in folders if folder.is_dir()), None)
-        if self._masks is not None:  # a list such as `test` may have none at all
-            self.has_masks = any((self._masks / f"{name}.png").is_file() for name in self.names)
+        self.upright = upright
+        self._photos = FolderIndex(self.root / "JPEGImages", (".jpg",))
+        folders = [] if masks is None else list(dict.fromkeys([self.root / masks, self.root / "SegmentationClass"]))
+        self._mask_folders = [folder for folder in folders if folder.is_dir()]
+        # a list such as `test` may have none at all
+        self.has_masks = any(self.mask_file(i) is not None for i in range(len(self.names)))
 
     def image(self, i: int) -> NDArray[np.uint8]:
-        """Return photo i as stored, RGB, (H, W, 3)."""
-        return read_image(self.where(i))
+        """Return photo i, upright, RGB, (H, W, 3)."""
+        return read_image(self.photo_file(i), upright=True)
 
     def tags(self, i: int) -> NDArray[np.float32]:
         """Return 0/1 for each foreground class of photo i, (20,)."""
@@ -77,14 +88,40 @@ class VOC(ImageSet):
         return self._tag_vector(self._table.tags[name])
 
     def mask(self, i: int) -> NDArray[np.uint8] | None:
-        """Return mask i, (H, W); None where the split has no masks."""
-        if self._masks is None or not self.has_masks:
+        """Return mask i on the upright photo, (H, W); None where the split has no masks.
+
+        Raises:
+            UserError: This one is missing or damaged, or may lie on either form of a turned photo.
+        """
+        if not self.has_masks:
             return None
-        return read_mask(self._masks / f"{self.names[i]}.png")
+        mask = read_mask(self.mask_file(i) or self._mask_folders[0] / f"{self.names[i]}.png")
+        photo = self.photo_file(i)
+        return upright_mask(mask, photo, self.upright) if photo.is_file() else mask
 
     def where(self, i: int) -> str:
         """Return the file of photo i."""
-        return str(self.root / "JPEGImages" / f"{self.names[i]}.jpg")
+        return str(self.photo_file(i))
+
+    def photo_file(self, i: int) -> Path:
+        """Return the file of photo i; its name may have another Unicode form than the id, or the extension .JPG."""
+        path = self._photos.folder / f"{self.names[i]}.jpg"
+        if not path.is_file() and len(found := self._photos.find(self.names[i])) == 1:
+            return found[0]
+        return path
+
+    def mask_file(self, i: int) -> Path | None:
+        """Return the file of mask i, of the first folder that has it; None where none has."""
+        places = (folder / f"{self.names[i]}.png" for folder in self._mask_folders)
+        return next((path for path in places if path.is_file()), None)
+
+    def mask_hint(self) -> str:
+        """Return where the first missing mask is expected, and a file that may be meant."""
+        for i, name in enumerate(self.names):
+            if self.mask_file(i) is None:
+                folder = next(iter(self._mask_folders), self.root / "SegmentationClass")
+                return told_places(folder / f"{name}.png", self.photo_file(i), (folder, self._photos.folder, self.root))
+        return ""
 
     def _annotated(self, name: str) -> set[str]:
         """Return the classes of all objects in an annotation."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ from PIL import Image
 from dupl.data import VOC, TaggedFolder, Toy
 from dupl.data.check import check_dataset, check_datasets
 from dupl.data.check_report import Report
+from dupl.data.mask_summary import summarize_masks
+from dupl.data.quick_check import quick_check
+from dupl.errors import UserError
 
 
 def _check(root: Path) -> Report:
@@ -73,11 +77,87 @@ def test_leaks_and_repeats(voc_root: Path) -> None:
     assert "it is in train too" in _texts(report, "error", "2007_000003")[0]
 
 
+def test_one_photo_under_two_names_is_a_leak(voc_root: Path) -> None:
+    os.link(voc_root / "JPEGImages/2007_000001.jpg", voc_root / "JPEGImages/hard.jpg")
+    os.symlink(voc_root / "JPEGImages/2007_000002.jpg", voc_root / "JPEGImages/soft.jpg")
+    (voc_root / "ImageSets/Segmentation/val.txt").write_text("2007_000003\nhard\nsoft\n")
+    sources = {split: VOC(str(voc_root), split, masks=None) for split in ("train", "val")}
+    for name in ("hard", "soft"):
+        (voc_root / f"Annotations/{name}.xml").write_text("<annotation/>")
+        assert "it is in train too" in _texts(check_datasets(sources), "error", name)[0]
+    (line,) = quick_check(sources)
+    assert line == "val: 2 of 3 images are in train too (hard, soft), so scores are too high; remove them"
+
+
+def test_what_is_found_without_reading_photos(voc_root: Path) -> None:
+    lists = voc_root / "ImageSets/Segmentation"
+    sources = lambda: {split: VOC(str(voc_root), split) for split in ("train", "val")}  # noqa: E731
+    assert quick_check(sources()) == []
+    (lists / "train.txt").write_text("2007_000001\n2007_000003\n2007_000001\n2007_000002\n")
+    assert quick_check(sources()) == [
+        "train: 2007_000001 listed more than once, and each line counts; remove the others",
+        "val: 1 of 1 images are in train too (2007_000003), so scores are too high; remove them",
+    ]
+    (lists / "val.txt").write_text("2007_000003\n2007_000004\n2007_000005\n")
+    with pytest.raises(UserError, match=r"val: 2 of 3 photos are missing, the first is .*2007_000004\.jpg; add them"):
+        quick_check(sources())
+    assert quick_check({"train": Toy("train", count=6), "val": Toy("val", count=3)}) == []
+
+
+def _masked(root: Path, masks: dict[str, np.ndarray]) -> TaggedFolder:
+    """Make a set of the classes cat and dog, with four images and the given masks."""
+    (root / "tags.csv").write_text("image,tags\na,cat\nb,dog\nsub/c,cat\nd,dog\n")
+    for name, mask in masks.items():
+        (root / "masks" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask.astype(np.uint8)).save(root / "masks" / f"{name}.png")
+    return TaggedFolder(str(root))
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        (
+            {"a": [0, 255], "b": [0, 0]},
+            "2 of 4 images have a mask, and the mIoU is of these alone; they hold only 0 (background) and 255 (void): "
+            "the mIoU is of background alone; write the ids 1 to 2 of the classes into them",
+        ),
+        (
+            {"a": [0, 1], "b": [0, 0], "sub/c": [1, 255], "d": [0, 1]},
+            "4 of 4 images have a mask; none shows dog, so the mIoU is of 2 of 3 classes",
+        ),
+        (
+            {"a": [0, 1], "b": [0, 2], "sub/c": [1, 255], "d": [0, 1]},
+            "4 of 4 images have a mask, which show all 3 classes",
+        ),
+        ({}, "no image of 4 has a mask: there is no mIoU"),
+    ],
+)
+def test_what_masks_hold_in_one_line(folder_root: Path, values: dict[str, list[int]], line: str) -> None:
+    heights = {"a": 8, "b": 9, "sub/c": 10, "d": 11}
+    masks = {name: np.resize(np.repeat(row, 6), (heights[name], 12)) for name, row in values.items()}
+    source = _masked(folder_root, masks)
+    assert summarize_masks(source).line(source.classes) == line
+    report = check_dataset(source)
+    assert report.masks == ({"all": line} if values else {})
+    assert f"masks    all: {line}" in report.lines() or not values
+
+
+def test_a_part_of_the_masks_is_looked_at(folder_root: Path) -> None:
+    source = _masked(folder_root, {name: np.zeros((8, 12)) for name in ("a", "b", "sub/c", "d")})
+    found = summarize_masks(source, most=2)
+    assert (found.masks, found.read) == (4, 2)
+    assert "they hold only 0 (background) in the 2 masks looked at" in found.line(source.classes)
+
+
 def test_sets_without_masks(folder_root: Path) -> None:
     (folder_root / "tags.csv").write_text("image,tags\na,cat\nb,dog\n")
     report = check_dataset(TaggedFolder(str(folder_root)))
     assert report.ok and report.counts["all"]["masks"] == 0
-    assert [p.message for p in report.problems] == ["no image has a mask: it cannot be evaluated"]
+    expected = f"no image has a mask: it cannot be evaluated; expected {folder_root / 'masks/a.png'}"
+    assert [p.message for p in report.problems] == [expected]
+    Image.new("L", (12, 8), 1).save(folder_root / "images/a_mask.png")
+    found = f"{expected}, found {folder_root / 'images/a_mask.png'}"
+    assert [p.message for p in check_dataset(TaggedFolder(str(folder_root))).problems] == [found]
     (folder_root / "masks").mkdir()
     Image.new("L", (12, 8), 1).save(folder_root / "masks/a.png")
     assert "it has no mask" in _texts(check_dataset(TaggedFolder(str(folder_root))), "warning", "b.png")[0]

@@ -47,15 +47,33 @@ def test_masks_may_be_partial(folder_root: Path) -> None:
     assert not TaggedFolder(str(folder_root), split="train").has_masks
 
 
-def test_photos_stand_upright_unless_masks_lie_on_them(folder_root: Path) -> None:
+def test_photos_stand_upright(folder_root: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (8, 4)).save(folder_root / "images/a.jpg", exif=exif)
     (folder_root / "tags.csv").write_text(TABLE)
     assert TaggedFolder(str(folder_root)).image(0).shape == (8, 4, 3)
     (folder_root / "masks").mkdir()
-    assert TaggedFolder(str(folder_root)).image(0).shape == (4, 8, 3)
-    assert TaggedFolder(str(folder_root), upright=True).image(0).shape == (8, 4, 3)
+    for upright in (None, True, False):
+        assert TaggedFolder(str(folder_root), upright=upright).image(0).shape == (8, 4, 3)
+
+
+def test_names_in_another_unicode_form_are_found(folder_root: Path) -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    (folder_root / "masks").mkdir()
+    Image.new("RGB", (6, 5)).save(folder_root / f"images/{decomposed}.jpg")
+    Image.new("L", (6, 5), 1).save(folder_root / f"masks/{decomposed}.png")
+    for stated in (f"{composed}.jpg", composed):
+        (folder_root / "tags.csv").write_text(f"image,tags\n{stated},cat\n", encoding="utf-8")
+        source = TaggedFolder(str(folder_root))
+        mask = source.mask(0)
+        assert source.image(0).shape == (5, 6, 3) and mask is not None and mask.all()
+
+
+def test_hidden_files_are_no_images(folder_root: Path) -> None:
+    (folder_root / "images/._a.jpg").write_bytes(b"\0\5\x16\7 resource fork")
+    (folder_root / "tags.csv").write_text("image,tags\na,cat\n")
+    assert TaggedFolder(str(folder_root)).image(0).shape == (8, 12, 3)
 
 
 def test_given_classes_fix_the_ids(folder_root: Path) -> None:

@@ -39,6 +39,27 @@ def test_masks_are_optional_and_the_named_folder_comes_first(voc_root: Path) -> 
         assert not source.has_masks and source.mask(0) is None and source.tags(0).sum() == 2
 
 
+def test_an_image_without_a_mask_in_the_first_folder_takes_the_second(voc_root: Path) -> None:
+    (voc_root / "SegmentationClassAug").mkdir()
+    (voc_root / "SegmentationClass/2007_000001.png").rename(voc_root / "SegmentationClassAug/2007_000001.png")
+    train, val = VOC(str(voc_root), "train"), VOC(str(voc_root), "val")
+    assert val.has_masks and val.mask(0) is not None
+    assert [path.parent.name for path in (train.mask_file(0), train.mask_file(1)) if path] == [
+        "SegmentationClassAug",
+        "SegmentationClass",
+    ]
+    (voc_root / "SegmentationClass/2007_000002.png").unlink()
+    with pytest.raises(UserError, match=r"mask not found: .*2007_000002\.png"):
+        train.mask(1)
+    expected = voc_root / "SegmentationClassAug/2007_000002.png"
+    assert train.mask_hint() == f"expected {expected}, found {expected.with_name('2007_000001.png')}"
+
+
+def test_a_photo_called_JPG_or_in_another_unicode_form_is_found(voc_root: Path) -> None:  # noqa: N802
+    (voc_root / "JPEGImages/2007_000001.jpg").rename(voc_root / "JPEGImages/2007_000001.JPG")
+    assert VOC(str(voc_root), "train").image(0).shape == (20, 30, 3)
+
+
 def test_a_list_of_paths(voc_root: Path) -> None:
     line = "/JPEGImages/2007_000003.jpg /SegmentationClassAug/2007_000003.png\n"
     (voc_root / "ImageSets/Segmentation/paths.txt").write_text(line)
