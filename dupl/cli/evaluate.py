@@ -90,6 +90,7 @@ def run_eval(arguments: argparse.Namespace) -> int:
         others = len(found[0].evaluation.names) - recalled
         more = f"; those of {others} were made now" if others else ""
         say(console)(f"the label maps of {recalled} images are those of an earlier command{more}")
+    say(console)(f"{arguments.split}: {found[0].evaluation.judged}")
     for one in found:
         api.print_evaluation(one)
         say(console)(f"written to {one.folder}")

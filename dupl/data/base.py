@@ -22,12 +22,14 @@ class ImageSet(ABC):
         classes: Names of the classes, background first; a class's position is its label id.
         names: One unique name per image, relative to the folder of images and without extension.
         has_masks: Whether at least one image has a mask.
+        class_note: What to say of classes that the data set names itself; empty where they are stated.
         upright: Whether masks were drawn on photos turned by their EXIF orientation; None where it is not said.
     """
 
     classes: tuple[str, ...]
     names: list[str]
     has_masks: bool = False
+    class_note: str = ""
     upright: bool | None = None
 
     def __len__(self) -> int:

@@ -54,7 +54,7 @@ class Part(ImageSet):
         if not 0 < size < every:
             raise UserError(f"a part of {size} of {every} images is not possible; hold out at least one, and leave one")
         ranked = sorted(range(every), key=lambda i: hashlib.sha256(utf8(f"{seed} {self.whole.names[i]}")).digest())
-        self.upright = self.whole.upright
+        self.upright, self.class_note = self.whole.upright, self.whole.class_note
         self.positions = sorted(ranked[:size] if held else ranked[size:])
         self.names = [self.whole.names[i] for i in self.positions]
 

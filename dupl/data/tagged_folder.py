@@ -70,6 +70,9 @@ class TaggedFolder(ImageSet):
         if not self._table.classes:
             raise UserError(f"{self._table.path}: no image has a tag; add tags of at least one class")
         self.classes = ("background", *_foreground(self._table.classes))
+        if classes is None:
+            named = ", ".join(self.classes[1:])
+            self.class_note = f"classes as {self._table.path} names them: {named}; classes=[...] states and orders them"
         self.names = list(self._table.tags) if split is None else self._names_of(split, self._table)
         self._masks = self.root / masks if masks is not None and (self.root / masks).is_dir() else None
         self.upright = upright

@@ -88,15 +88,15 @@ class VOC(ImageSet):
         return self._tag_vector(self._table.tags[name])
 
     def mask(self, i: int) -> NDArray[np.uint8] | None:
-        """Return mask i on the upright photo, (H, W); None where the split has no masks.
+        """Return mask i on the upright photo, (H, W); None where this photo has none.
 
         Raises:
-            UserError: This one is missing or damaged, or may lie on either form of a turned photo.
+            UserError: It is damaged, or may lie on either form of a turned photo.
         """
-        if not self.has_masks:
+        path, photo = self.mask_file(i), self.photo_file(i)
+        if path is None:
             return None
-        mask = read_mask(self.mask_file(i) or self._mask_folders[0] / f"{self.names[i]}.png")
-        photo = self.photo_file(i)
+        mask = read_mask(path)
         return upright_mask(mask, photo, self.upright) if photo.is_file() else mask
 
     def where(self, i: int) -> str:

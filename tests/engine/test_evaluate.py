@@ -174,8 +174,10 @@ def add_mask(root, name, label=1):
     Image.fromarray(mask).save(root / "masks" / f"{name}.png")
 
 
-def sets_of(root) -> list[str]:
-    return [f'data.{s}={{"type": "TaggedFolder", "root": "{root}"}}' for s in ("train", "val")]
+def sets_of(root, **more) -> list[str]:
+    """Overrides that take the photos for train and val; more arguments by split."""
+    both = {split: {"type": "TaggedFolder", "root": str(root), **more.get(split, {})} for split in ("train", "val")}
+    return [f"data.{split}={entry!r}" for split, entry in both.items()]
 
 
 def test_images_without_a_mask_still_count_as_classified(folder, trained, tiny):
@@ -186,6 +188,51 @@ def test_images_without_a_mask_still_count_as_classified(folder, trained, tiny):
     assert {row[0] for row in np.concatenate(found.tallies["seg/1"].per_image)} == {1}
     assert found.tallies["seg/1"].matrix.sum() == 31 * 40, "at the mask's own size"
     assert found.guesses.tags.tolist() == [[1, 0], [0, 1], [1, 1], [1, 0]]
+
+
+def test_training_says_what_the_data_lack_and_refuses_what_it_cannot_read(folder, tiny, tmp_path, capsys):
+    (folder / "tags.csv").write_text("image,tags,split\na,cat,train\nb,dog,train\nc,cat dog,0\nd,cat,0\n")
+    (folder / "images" / "d.png").unlink()
+    (folder / "images" / "d.png").hardlink_to(folder / "images" / "a.png")
+    add_mask(folder, "c", label=255)
+    sets = [*sets_of(folder, train={"split": "train"}, val={"split": "0"}), "schedule.iterations=2"]
+    run = tmp_path / "said"
+    assert main(["train", tiny, "--work-dir", str(run), "--set", *sets]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    table = folder / "tags.csv"
+    assert f"train: classes as {table} names them: cat, dog; classes=[...] states and orders them" in lines
+    assert "val: 1 of 2 images are in train too (d), so scores are too high; remove them" in lines
+    hint = f"(expected {folder / 'masks' / 'd.png'}, found {folder / 'masks' / 'c.png'})"
+    judged = (
+        "1 of 2 images have a mask, and the mIoU is of these alone; they hold only 0 (background){}: "
+        "the mIoU is of background alone; write the ids 1 to 2 of the classes into them"
+    )
+    assert f"val: {judged.format(' and 255 (void)')} {hint}" in lines
+    assert main(["eval", str(run)]) == 0
+    assert f"val: {judged.format('')}" in capsys.readouterr().err.splitlines()
+    (folder / "images" / "b.png").unlink()
+    assert main(["train", tiny, "--work-dir", str(tmp_path / "refused"), "--set", *sets]) == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("dupl: train: 1 of 2 photos are missing, the first is ")
+    assert not (tmp_path / "refused").exists()
+
+
+def test_masks_of_turned_photos_are_refused_where_nobody_can_tell(folder, tiny, tmp_path, capsys):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    with Image.open(folder / "images" / "a.png") as photo:
+        photo.save(folder / "images" / "a.png", exif=exif)
+    add_mask(folder, "a")
+    sets = [*sets_of(folder), "schedule.iterations=2"]
+    run = tmp_path / "run"
+    assert main(["train", tiny, "--work-dir", str(run), "--set", *sets]) == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("dupl: data.val: masks of a may lie on the turned or on the stored photo")
+    said = [*sets_of(folder, val={"upright": True}), sets[-1]]
+    assert main(["train", tiny, "--work-dir", str(run), "--set", *said]) == 0
+    assert main(["eval", str(run), "--set", "data.val.upright=None"]) == 2
+    assert "data.val: masks of a may lie on" in capsys.readouterr().err.splitlines()[-1]
+    assert main(["eval", str(run)]) == 0
 
 
 def test_a_label_out_of_range_names_the_image(folder, tiny, tmp_path, capsys):
@@ -203,11 +250,15 @@ def test_without_masks_training_and_inference_work_and_evaluation_says_what_is_m
     run = tmp_path / "maskless"
     sets = [*sets_of(folder), "schedule.iterations=4", "runtime.checkpoint_interval=4"]
     assert main(["train", tiny, "--work-dir", str(run), "--set", *sets]) == 0
-    assert "no evaluation: data.val has no masks" in capsys.readouterr().err.splitlines()
+    lines = capsys.readouterr().err.splitlines()
+    assert "no evaluation: data.val has no masks" in lines
+    expected = folder / "masks" / "a.png"
+    assert f"val: no image of 4 has a mask: there is no mIoU (expected {expected})" in lines
     assert {f.name for f in (run / "checkpoints").iterdir()} == {"iter_000004.pth"}
     assert main(["eval", str(run)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("dupl: evaluation needs masks")
+    assert line.endswith(f"; expected {expected}")
     out = tmp_path / "out"
     assert main(["infer", str(run), str(folder / "images"), "--out", str(out)]) == 0
     assert {f.name for f in (out / "masks").iterdir()} == {"a.png", "b.png", "c.png", "d.png"}

@@ -13,6 +13,7 @@ from typing import Any
 from dupl.config import check
 from dupl.config.fingerprint import canonical
 from dupl.config.schema import CRF
+from dupl.data.orientation import check_orientations
 from dupl.data.spread import spread
 from dupl.engine import build
 from dupl.engine.evaluation.cache import Kept, KeptLabels, KeptLogits
@@ -137,7 +138,9 @@ def assess(
     settings = config.evaluation.to_dict()
     source = build.build_dataset(config, split)
     if not source.has_masks:
-        raise UserError(NO_MASKS)
+        hint = source.mask_hint()
+        raise UserError(f"{NO_MASKS}; {hint}" if hint else NO_MASKS)
+    check_orientations(source, f"data.{split}")
     model = restored.model(source.classes)
     protocol = choice.build(settings, len(model.students), model.cam_scales)
     data = config.data[split].to_dict()

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from dupl.data.base import ImageSet
+from dupl.data.mask_summary import MaskSummary
 from dupl.engine.error_explanations import plain_errors
 from dupl.engine.evaluation.protocols import Labelled, Protocol, Squashed, Who
 from dupl.errors import UserError
@@ -82,6 +83,17 @@ class Evaluation:
         """Write the files of the evaluation; see `dupl.runs.evaluation_files.write_evaluation`."""
         facts = {**facts, "seconds": round(self.seconds, 3)}
         write_evaluation(folder, facts, self.metrics, self.tallies, self.classes, self.names)
+
+    @property
+    def judged(self) -> str:
+        """Say how many images and classes have truth, and what that means for the mIoU, in one line."""
+        tally = next(iter(self.tallies.values()), None)
+        if tally is None:
+            return MaskSummary(len(self.names), 0).line(self.classes)
+        areas = np.zeros(256, np.int64)
+        areas[: len(self.classes)] = tally.matrix.sum(1)
+        masks = len(tally.per_image)
+        return MaskSummary(len(self.names), masks, masks, areas).line(self.classes)
 
     def class_rows(self) -> list[ClassRow]:
         """Return the figures per label map and class, percent unrounded."""

@@ -60,6 +60,8 @@ def train(
     process = join(launcher, choose_device(config.runtime.device))
     console = console if process.is_first else Console(quiet=True)
     data = read_data(config)
+    for line in data.notes:
+        console.print(line, soft_wrap=True, highlight=False)
     batch = plan_batch(config.schedule, process.world)
     advice = memory_advice(config, batch)
     with plain_errors(advice):

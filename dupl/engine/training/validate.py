@@ -11,6 +11,7 @@ from dupl.config import catalogue
 from dupl.config.check import RECIPE, UnknownKey
 from dupl.data.base import ImageSet
 from dupl.data.spread import spread
+from dupl.data.start_check import check_before_training
 from dupl.data.views import TrainView
 from dupl.engine import build
 from dupl.engine.evaluation.evaluate import metric_names
@@ -26,10 +27,12 @@ class TrainingData:
     Attributes:
         view: The training samples.
         validation: The validation set; None where there is none with masks.
+        notes: Lines to print on what a quick check of the data found.
     """
 
     view: TrainView
     validation: ImageSet | None
+    notes: tuple[str, ...] = ()
 
     @property
     def by_split(self) -> dict[str, ImageSet]:
@@ -62,7 +65,7 @@ def read_data(config: Config) -> TrainingData:
 
     Raises:
         UserError: A data set or the augmentation does not accept its settings, the classes of the two sets differ, or
-            a mask is wrong.
+            a photo is missing or a mask is wrong.
     """
     source = build.build_dataset(config, "train")
     check_quality(config, source)
@@ -72,10 +75,11 @@ def read_data(config: Config) -> TrainingData:
     if validation is not None and validation.classes != source.classes:
         both = f"{', '.join(validation.classes)}; {', '.join(source.classes)}"
         raise UserError(f"data.val has other classes than data.train ({both}): name the same, in the same order")
+    notes = check_before_training(source, validation, masks or bool(config.evaluation.get("quality")))
     if validation is None or not validation.has_masks:
-        return TrainingData(view, None)
+        return TrainingData(view, None, tuple(notes))
     check_masks(validation, "data.val")
-    return TrainingData(view, validation)
+    return TrainingData(view, validation, tuple(notes))
 
 
 def check_evaluation(config: Config, classes: tuple[str, ...], students: int) -> None:
