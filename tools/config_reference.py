@@ -14,7 +14,7 @@ from typing import Any
 
 from dupl import data, method  # noqa: F401  (they register their classes)
 from dupl.config import components
-from dupl.config.components import FILE, Component, component_data
+from dupl.config.components import FILE, RegisteredClass, component_data
 from dupl.config.describe import describe
 from dupl.config.reference import markdown
 from dupl.data.transforms import WeakAugment
@@ -27,11 +27,13 @@ PAGE = Path(__file__).parents[1] / "docs" / "config.md"
 
 def catalogue() -> dict[str, Any]:
     """Return the registered classes of this package as plain data."""
-    found = {"WeakAugment": Component(describe(WeakAugment), "")}
+    found = {"WeakAugment": RegisteredClass(describe(WeakAugment), "")}
     for name, kind in COMPONENTS.module_dict.items():
-        found[name] = Component(describe(kind), slot_of(kind), getattr(kind, "null", False), getattr(kind, "SLOTS", ()))
+        found[name] = RegisteredClass(
+            describe(kind), slot_of(kind), getattr(kind, "null", False), getattr(kind, "SLOTS", ())
+        )
     for name, kind in DATASETS.module_dict.items():
-        found[name] = Component(describe(kind), "data set")
+        found[name] = RegisteredClass(describe(kind), "data set")
     ours = {"WeakAugment": WeakAugment, **COMPONENTS.module_dict, **DATASETS.module_dict}
     return {name: component_data(found[name]) for name in sorted(found) if ours[name].__module__.startswith("dupl.")}
 

@@ -20,7 +20,7 @@ from dupl.api.analysis import (
     start_marks,
     two_runs,
 )
-from dupl.api.describe import Component, Description, components, describe, describe_schema, describe_search
+from dupl.api.describe import Description, SwitchState, components, describe, describe_schema, describe_search
 from dupl.api.execution import (
     ablate,
     confirm_sweep,
@@ -119,7 +119,7 @@ __all__ = [
     "describe",
     "components",
     "Description",
-    "Component",
+    "SwitchState",
     "Ablation",
     "AblationTable",
     "Check",

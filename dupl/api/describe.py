@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dupl.runs.status import Status
 
 
-class Component(NamedTuple):
+class SwitchState(NamedTuple):
     """A component of the paper in a recipe.
 
     Attributes:
@@ -46,7 +46,7 @@ class Description:
     doc: str
     status: Status | None
     fingerprint: str
-    components: list[Component]
+    components: list[SwitchState]
     text: str
 
 
@@ -76,7 +76,7 @@ def describe(recipe_or_run: str | Path, overrides: Overrides = None) -> Descript
     return Description(doc, stored.status if stored else None, fingerprint(values), rows, catalogue.to_text(values))
 
 
-def components(model: Mapping[str, Any]) -> list[Component]:
+def components(model: Mapping[str, Any]) -> list[SwitchState]:
     """Return the components of the paper in a recipe's ``model``.
 
     Raises:
@@ -91,7 +91,7 @@ def components(model: Mapping[str, Any]) -> list[Component]:
     rows = []
     for part in switches(model):
         arguments = ", ".join(f"{name}={value!r}" for name, value in part.arguments.items())
-        rows.append(Component(part.slot.mark, part.on, f"{part.type}({arguments})"))
+        rows.append(SwitchState(part.slot.mark, part.on, f"{part.type}({arguments})"))
     return rows
 
 

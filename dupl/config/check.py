@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from dupl.config import components
-from dupl.config.components import Component
+from dupl.config.components import RegisteredClass
 from dupl.config.describe import REQUIRED, Section, describe
 from dupl.config.kinds import Fault, Kind, Kinds, in_all, short
 from dupl.config.schema import Recipe
@@ -30,7 +30,7 @@ class Schema:
     """
 
     root: Section
-    find: Callable[[str], Component | None] = components.find
+    find: Callable[[str], RegisteredClass | None] = components.find
 
     def faults(self, values: Mapping[str, Any], imported: bool = False) -> Iterator[Fault]:
         """Yield everything that is wrong with a config, unknown keys of a section before its values.
@@ -74,7 +74,7 @@ class Checker:
         lenient: Whether unknown types of components pass.
     """
 
-    find: Callable[[str], Component | None] = components.find
+    find: Callable[[str], RegisteredClass | None] = components.find
     lenient: bool = False
 
     def section(self, values: Any, section: Section, path: str, component: bool = False) -> Iterator[Fault]:

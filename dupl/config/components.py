@@ -21,7 +21,7 @@ FILE = Path(__file__).with_suffix(".json")
 
 
 @dataclass(frozen=True)
-class Component:
+class RegisteredClass:
     """A registered class.
 
     Attributes:
@@ -39,10 +39,10 @@ class Component:
 
 
 @lru_cache(maxsize=1)
-def shipped() -> dict[str, Component]:
+def shipped() -> dict[str, RegisteredClass]:
     """Return the components and data sets of this package by name."""
     return {
-        name: Component(
+        name: RegisteredClass(
             section_from(entry["section"]),
             entry["slot"],
             entry["null"],
@@ -52,7 +52,7 @@ def shipped() -> dict[str, Component]:
     }
 
 
-def find(name: str) -> Component | None:
+def find(name: str) -> RegisteredClass | None:
     """Return a component by name: one of this package, or one that was registered in this process.
 
     Returns:
@@ -63,7 +63,7 @@ def find(name: str) -> Component | None:
     registry = sys.modules.get("dupl.registry")  # not imported for this: a process without it registered nothing
     for registered in (registry.COMPONENTS, registry.DATASETS) if registry else ():
         if (kind := registered.module_dict.get(name)) is not None:
-            return Component(describe(kind), None, bool(getattr(kind, "null", False)), getattr(kind, "SLOTS", ()))
+            return RegisteredClass(describe(kind), None, bool(getattr(kind, "null", False)), getattr(kind, "SLOTS", ()))
     return None
 
 
@@ -79,7 +79,7 @@ def arguments_of(kind: Kind) -> Section:
     return shipped()[kind.target].section if isinstance(kind.target, str) else describe(kind.target)
 
 
-def component_data(component: Component) -> dict[str, Any]:
+def component_data(component: RegisteredClass) -> dict[str, Any]:
     """Turn a component into plain data for JSON."""
     slots = {"slots": [_slot_data(slot) for slot in component.slots]} if component.slots else {}
     return {"slot": component.slot, "null": component.null, **slots, "section": _section_data(component.section)}

@@ -36,7 +36,7 @@ name the file, the line and the closest valid name.
 
 
 @dataclass(frozen=True)
-class Part:
+class ReferenceTable:
     """A table of the reference.
 
     Attributes:
@@ -52,22 +52,22 @@ class Part:
     names: tuple[str, ...]
 
 
-def parts(files: Files = NO_FILES) -> Iterator[Part]:
+def parts(files: Files = NO_FILES) -> Iterator[ReferenceTable]:
     """Yield the sections of a recipe from the outside in, then the components of each slot, then the data sets.
 
     Args:
         files: Dataclasses of other files by what these are called, such as "plan"; they come last.
     """
-    yield Part("", "The recipe", RECIPE.root, ("recipe",))
+    yield ReferenceTable("", "The recipe", RECIPE.root, ("recipe",))
     yield from _sections(RECIPE.root, "")
     for path, slot in _slots():
         for name, component in shipped().items():
             if component.slot == slot:
                 off = ", which switches it off" if component.null else ""
-                yield Part(path, f"{path}: {name}{off}", component.section, (name, slot, path))
+                yield ReferenceTable(path, f"{path}: {name}{off}", component.section, (name, slot, path))
                 yield from _sections(component.section, path)
     for name, kind in files.items():
-        yield Part("", f"The file of a {name}", describe(kind), (name,))
+        yield ReferenceTable("", f"The file of a {name}", describe(kind), (name,))
         yield from _sections(describe(kind), name)
 
 
@@ -78,17 +78,17 @@ def _slots() -> list[tuple[str, str]]:
     return [("model", "model"), *inner, ("data.train", "data set")]
 
 
-def _sections(section: Section, path: str) -> Iterator[Part]:
+def _sections(section: Section, path: str) -> Iterator[ReferenceTable]:
     for field in section.fields.values():
         nested = [item for kind in field.kinds for item in kind.items]
         found = {id(kind.target): kind for kind in [*field.kinds, *nested] if kind.name == "section"}
         for kind in found.values():
             inner, where = arguments_of(kind), join(path, field.name)
-            yield Part(where, where, inner, (where, field.name, inner.name))
+            yield ReferenceTable(where, where, inner, (where, field.name, inner.name))
             yield from _sections(inner, where)
 
 
-def chosen(name: str = "", files: Files = NO_FILES) -> list[Part]:
+def chosen(name: str = "", files: Files = NO_FILES) -> list[ReferenceTable]:
     """Return the parts of a name: a section, a slot, a component, a data set or a file; all for an empty name.
 
     Raises:

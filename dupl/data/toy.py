@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dupl.config.kinds import Count, In, Share
 from dupl.data.base import ImageSet
-from dupl.data.toy_kinds import KINDS, Array, Kind
+from dupl.data.toy_kinds import KINDS, Array, SceneClass
 from dupl.errors import UserError
 from dupl.registry import DATASETS
 from dupl.structures import IGNORE
@@ -158,7 +158,7 @@ class Toy(ImageSet):
                 self._paint_object(canvas, mask, kinds[label - 1], int(label), circle, colour, rng)
         return Scene(self._photograph(canvas, rng), mask, ground)
 
-    def _paint_ground(self, kind: Kind, rng: Generator) -> tuple[Array, Array]:
+    def _paint_ground(self, kind: SceneClass, rng: Generator) -> tuple[Array, Array]:
         """Return a scene filled with a ground, (S, S, 3), and the ground's mean colour, (3,)."""
         colour = np.asarray(kind.ground, np.float32) + rng.normal(0, 0.025, 3).astype(np.float32)
         period = self.size * rng.uniform(0.14, 0.2)
@@ -184,7 +184,7 @@ class Toy(ImageSet):
         self,
         canvas: Array,
         mask: NDArray[np.uint8],
-        kind: Kind,
+        kind: SceneClass,
         label: int,
         circle: tuple[float, float, float],
         ground: Array,

@@ -81,7 +81,7 @@ def _bricks(x: Array, y: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Kind:
+class SceneClass:
     """The look of one class, and its usual ground.
 
     Attributes:
@@ -100,10 +100,10 @@ class Kind:
 
 
 KINDS = {
-    "disc": Kind(_disc, _bars, (1.4, -0.7, -0.7), (0.70, 0.60, 0.42), _layers),  # on sand
-    "square": Kind(_square, _dots, (0.2, 1.2, -1.2), (0.36, 0.54, 0.30), _zigzag),  # on grass
-    "triangle": Kind(_triangle, _checks, (-1.0, 0.1, 1.4), (0.30, 0.46, 0.62), _bars),  # on water
-    "ring": Kind(_ring, _layers, (1.2, 0.2, -1.2), (0.60, 0.38, 0.32), _bricks),  # on bricks
-    "cross": Kind(_cross, _zigzag, (-0.9, 1.4, 0.4), (0.54, 0.54, 0.56), _checks),  # on tiles
-    "star": Kind(_star, _slants, (1.1, -1.1, 0.8), (0.48, 0.38, 0.58), _dots),  # on heather
+    "disc": SceneClass(_disc, _bars, (1.4, -0.7, -0.7), (0.70, 0.60, 0.42), _layers),  # on sand
+    "square": SceneClass(_square, _dots, (0.2, 1.2, -1.2), (0.36, 0.54, 0.30), _zigzag),  # on grass
+    "triangle": SceneClass(_triangle, _checks, (-1.0, 0.1, 1.4), (0.30, 0.46, 0.62), _bars),  # on water
+    "ring": SceneClass(_ring, _layers, (1.2, 0.2, -1.2), (0.60, 0.38, 0.32), _bricks),  # on bricks
+    "cross": SceneClass(_cross, _zigzag, (-0.9, 1.4, 0.4), (0.54, 0.54, 0.56), _checks),  # on tiles
+    "star": SceneClass(_star, _slants, (1.1, -1.1, 0.8), (0.48, 0.38, 0.58), _dots),  # on heather
 }

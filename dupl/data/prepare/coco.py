@@ -10,11 +10,11 @@ from dupl.data.outlines import require_pycocotools
 from dupl.data.prepare import archives
 from dupl.data.prepare.archives import count
 from dupl.data.prepare.disk import estimate_missing, writing
-from dupl.data.prepare.steps import Place, Step
+from dupl.data.prepare.steps import Place, PrepareStep
 from dupl.data.prepare.writing import save_mask, save_tags
 
 
-def steps(place: Place) -> list[Step]:
+def steps(place: Place) -> list[PrepareStep]:
     """Return the steps that make COCO 2014 below the root; val comes first because it is smaller.
 
     Raises:
@@ -42,11 +42,11 @@ class _Split:
         self.place.tick(f"read {path.name}", 0, None)
         return Instances(path, COCO_CLASSES)
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[PrepareStep]:
         """Return the steps that write the table of tags and the masks."""
         return [
-            Step(self.table.name, self.table.is_file, self.write_table),
-            Step(f"masks/{self.folder}", self.has_masks, self.write_masks),
+            PrepareStep(self.table.name, self.table.is_file, self.write_table),
+            PrepareStep(f"masks/{self.folder}", self.has_masks, self.write_masks),
         ]
 
     def has_masks(self) -> bool:

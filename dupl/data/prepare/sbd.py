@@ -11,7 +11,7 @@ from dupl.data.classes import VOC_CLASSES
 from dupl.data.prepare import archives
 from dupl.data.prepare.disk import estimate_missing, write_file, writing
 from dupl.data.prepare.mat import read_labels
-from dupl.data.prepare.steps import Place, Step
+from dupl.data.prepare.steps import Place, PrepareStep
 from dupl.data.prepare.voc import LISTS, tags
 from dupl.data.prepare.writing import save_list, save_mask
 from dupl.data.voc import read_ids
@@ -20,7 +20,7 @@ from dupl.errors import UserError
 MASKS = "SegmentationClassAug"
 
 
-def steps(place: Place) -> list[Step]:
+def steps(place: Place) -> list[PrepareStep]:
     """Return the steps that add SBD to VOC 2012 below the root.
 
     Raises:
@@ -34,8 +34,8 @@ def steps(place: Place) -> list[Step]:
             )
     return [
         place.unpacked(archives.SBD_BENCHMARK),
-        Step(MASKS, lambda: _has_masks(root), lambda: _write_masks(place)),
-        Step("train_aug.txt", (root / LISTS / "train_aug.txt").is_file, lambda: _write_train_aug(root)),
+        PrepareStep(MASKS, lambda: _has_masks(root), lambda: _write_masks(place)),
+        PrepareStep("train_aug.txt", (root / LISTS / "train_aug.txt").is_file, lambda: _write_train_aug(root)),
         tags(place),
     ]
 

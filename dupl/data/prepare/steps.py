@@ -19,7 +19,7 @@ LOCK = ".prepare.lock"  # below the root
 
 
 @dataclass(frozen=True)
-class Step:
+class PrepareStep:
     """One thing to do.
 
     Attributes:
@@ -55,7 +55,7 @@ class Place:
     mirror: str | None = None
     tick: Tick = lambda what, done, total: None
 
-    def unpacked(self, archive: Archive) -> Step:
+    def unpacked(self, archive: Archive) -> PrepareStep:
         """Return the step that fetches an archive and unpacks it."""
         there = next((path for path in self._places(archive) if path.is_file()), None)
         part = self.root / ARCHIVES / f"{archive.name}.part"
@@ -69,7 +69,7 @@ class Place:
                 raise UserError(f"{path} does not hold all of {short}; it may be another version of the archive")
             return f"unpacked from {path}"
 
-        return Step(
+        return PrepareStep(
             name=archive.name,
             done=lambda: archive.is_unpacked(self.root),
             run=run,
@@ -90,7 +90,7 @@ class Place:
         return download(archive, self.root / ARCHIVES, self.mirror, self.tick)
 
 
-def listing(root: Path, steps: Sequence[Step]) -> list[str]:
+def listing(root: Path, steps: Sequence[PrepareStep]) -> list[str]:
     """Return what would be done: a line per step, and the room it takes."""
     lines, need = [], 0
     for step in steps:
@@ -107,7 +107,7 @@ def listing(root: Path, steps: Sequence[Step]) -> list[str]:
     return [*lines, f"room  about {amount(need)} needed in {root}, {amount(left)} free{verdict}"]
 
 
-def run(root: Path, steps: Sequence[Step], say: Callable[[str], None]) -> None:
+def run(root: Path, steps: Sequence[PrepareStep], say: Callable[[str], None]) -> None:
     """Do what is not done yet.
 
     Raises:

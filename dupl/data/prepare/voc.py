@@ -10,7 +10,7 @@ from dupl.data.classes import VOC_CLASSES
 from dupl.data.files import read_mask
 from dupl.data.prepare import archives
 from dupl.data.prepare.disk import writing
-from dupl.data.prepare.steps import Place, Step
+from dupl.data.prepare.steps import Place, PrepareStep
 from dupl.data.prepare.writing import save_tags
 from dupl.data.tag_table import read_tag_table
 from dupl.data.voc import annotated_classes, read_ids
@@ -20,15 +20,17 @@ from dupl.structures import IGNORE
 LISTS = Path("ImageSets") / "Segmentation"
 
 
-def steps(place: Place) -> list[Step]:
+def steps(place: Place) -> list[PrepareStep]:
     """Return the steps that make VOC 2012 below the root."""
     return [place.unpacked(archives.VOC_TRAINVAL), tags(place)]
 
 
-def tags(place: Place) -> Step:
+def tags(place: Place) -> PrepareStep:
     """Return the step that writes tags.csv for all images with an annotation or on a list."""
     path = place.root / "tags.csv"
-    return Step("tags.csv", lambda: path.is_file() and _named(place.root) <= set(_rows(path)), lambda: _write(place))
+    return PrepareStep(
+        "tags.csv", lambda: path.is_file() and _named(place.root) <= set(_rows(path)), lambda: _write(place)
+    )
 
 
 def _named(root: Path) -> set[str]:

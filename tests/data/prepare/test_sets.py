@@ -15,7 +15,7 @@ from dupl.data.check import check_datasets
 from dupl.data.files import read_mask
 from dupl.data.prepare import coco
 from dupl.data.prepare.sbd import read_mat
-from dupl.data.prepare.steps import Place, Step, run
+from dupl.data.prepare.steps import Place, PrepareStep, run
 from dupl.errors import Held, UserError
 from dupl.structures import IGNORE
 
@@ -236,7 +236,7 @@ def test_two_at_once_are_refused(tmp_path: Path) -> None:
             run(tmp_path, [], print)
         return ""
 
-    run(tmp_path, [Step("first", lambda: False, second)], lambda _: None)
+    run(tmp_path, [PrepareStep("first", lambda: False, second)], lambda _: None)
     run(tmp_path, [], print)
 
 
