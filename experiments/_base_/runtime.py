@@ -22,6 +22,6 @@ runtime = dict(
     log_interval=50,
     checkpoint_interval=1000,
     keep_checkpoints=2,
-    track=dict(pictures=4, checkpoints=False, code=False),  # on wandb: images of each evaluation; weights; code and diff
+    track=dict(pictures=4, checkpoints=False, code=False),  # on wandb: images per evaluation; weights; code and diff
     vis_backends=[],
 )
