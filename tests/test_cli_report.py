@@ -15,7 +15,9 @@ import pytest
 
 from dupl.cli import main
 from dupl.config.catalogue import to_text
+from dupl.plans.paper import comparable
 from dupl.plans.plan import Plan, PlannedRun, load
+from dupl.runs import failures
 from dupl.runs.metrics import summarise
 from dupl.runs.run import Run
 from dupl.runs.tallies import Tally
@@ -116,6 +118,42 @@ def refused(capsys, *arguments: object) -> str:
     assert out == ""
     (line,) = err.splitlines()
     return line
+
+
+class TestTerminal:
+    def test_a_table_for_people_and_markdown_for_files(self, capsys, plan, store, monkeypatch):
+        redirected = report(capsys, plan, "--root", store)
+        assert redirected.startswith("## Small")
+        monkeypatch.setenv("TERM", "dumb")
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        shown = report(capsys, plan, "--root", store)
+        assert shown.startswith("Small: one component") and "|" not in shown.split("dupl report")[0]
+        assert "ours: mean ± standard deviation" in shown
+        assert report(capsys, plan, "--root", store, "--format", "md").startswith("## Small")
+
+
+class TestPaper:
+    def test_other_data_has_no_number_of_the_paper(self, plan):
+        made = load(plan)
+        assert comparable(made, {}) is made
+        assert comparable(made, {"schedule.lr": 1e-4}) is made
+        other = comparable(made, {"data.val.count": 4})
+        assert [row.paper for row in other.rows] == [{}, {}, {}]
+        assert "data.val differ from those of demo/toy" in other.reference
+
+    def test_where_the_data_lie_makes_no_difference(self):
+        made = load("table4_components")
+        assert comparable(made, {"data.train.root": "elsewhere", "data.val.root": "elsewhere"}) is made
+
+
+def test_a_run_that_could_not_begin_is_footnoted_with_its_error(capsys, plan, tmp_path):
+    first = load(plan).expand()[0]
+    failures.note(tmp_path, first.fingerprint, "no such weights")
+    line = cells(capsys, plan, "--root", tmp_path)["base", "M"]
+    assert "seed 0: failed before training: no such weights" in line["notes"]
+    assert "seed 1: not run" in line["notes"]
+    failures.note(tmp_path, first.fingerprint, None)
+    assert cells(capsys, plan, "--root", tmp_path)["base", "M"]["notes"].startswith("not run")
 
 
 class TestTable:

@@ -78,13 +78,15 @@ def ablation_table(
         plan,row,label,column,metric,...
     """
     from dupl.plans.commands import report_command
+    from dupl.plans.paper import comparable
     from dupl.report.plan_report import tabulate
 
     made, store = load_plan(plan), open_store(store)
     planned = made.expand(rows, seeds, override_values(overrides))
     name = str(plan) if isinstance(plan, (str, Path)) else plan.name
     line = report_command(name, store.root, form=form, rows=rows, seeds=seeds, overrides=overrides)
-    return tabulate(made.select(rows), planned, store, line, progress or (lambda done, total: None))
+    shown = comparable(made.select(rows), override_values(overrides))
+    return tabulate(shown, planned, store, line, progress or (lambda done, total: None))
 
 
 def write_run_page(run: AnyRun, out: str | Path | None = None) -> Path:

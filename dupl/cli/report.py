@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ def add_report(commands: Any) -> None:
     parser.add_argument(
         "--format",
         choices=FORMATS,
-        help="format of the report of a plan or a sweep; default: by the ending of --out, otherwise md",
+        help="format of the report of a plan or a sweep; default: by the ending of --out, else a table or md",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write into this file instead of standard output")
     parser.add_argument(
@@ -77,13 +78,30 @@ def run_report(arguments: argparse.Namespace) -> int:
     for run in table.runs if arguments.pages else ():
         if run.folder:
             api.write_run_page(run.folder)
+    if _on_terminal(arguments):
+        return _show(table)
     text = table.page(arguments.out.parent if arguments.out else ".") if form == "html" else table.render(form)
     return _put(text, arguments.out)
 
 
 def print_table(plan: str, root: Path, *, seeds: Sequence[int] | None = None) -> int:
-    """Print the table of a plan as Markdown."""
-    return _put(_table(plan, root, None, seeds, (), "md").render("md"), None)
+    """Print the table of a plan: as a table on a terminal, as Markdown elsewhere."""
+    table = _table(plan, root, None, seeds, (), "md")
+    return _show(table) if sys.stdout.isatty() else _put(table.render("md"), None)
+
+
+def _on_terminal(arguments: argparse.Namespace) -> bool:
+    """Return whether a person reads the output: no format and no file is asked for, and nothing is redirected."""
+    return arguments.format is None and arguments.out is None and sys.stdout.isatty()
+
+
+def _show(table: AblationTable) -> int:
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    for part in table.rich():
+        console.print(part)
+    return 0
 
 
 def _table(

@@ -153,7 +153,7 @@ class Outcome:
         if failed := sum(p.state == "failed" for p in self.progress):
             total = len(self.progress)
             raise RunError(
-                f"{failed} of {total} runs failed: fix the cause and repeat the command, which runs them again"
+                f"{failed} of {count_runs(total)} failed: fix the cause and repeat the command, which runs them again"
             )
 
 

@@ -31,7 +31,7 @@ from dupl.execute.order import End, Order, decode, stop_file
 from dupl.execute.outcome import COMMAND, iteration_of, settle, what_happened
 from dupl.execute.run_folder import take_folder
 from dupl.lock import LEASE, MARK, Watch, kill_stalled
-from dupl.runs import layout
+from dupl.runs import failures, layout
 
 TICK = 0.25  # seconds between looks at the command and at the wish to stop
 
@@ -103,7 +103,9 @@ def _bring_on(job: Job, order: Order, folder: Path, stop: Stop) -> End:
             idle = not stop.asked() and iteration_of(folder) <= began
             return End("interrupted", "stopped by a signal before it got any further" if idle else None)
         settle(folder, "failed", error)
+        failures.note(job.root, job.fingerprint, error)
         return End("failed", error, hopeless=code == UserError.code)
+    failures.note(job.root, job.fingerprint, None)
     return End("finished")
 
 

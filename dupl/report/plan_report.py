@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dupl.report.tables.row_run import RowRun
 from dupl.report.tables.table import Table, table
-from dupl.runs import frames
+from dupl.runs import failures, frames
 
 if TYPE_CHECKING:
     from pandas import DataFrame
     from plotly.graph_objects import Figure
+    from rich.console import RenderableType
 
     from dupl.plans.plan import Plan, PlannedRun
     from dupl.runs.store import RunStore
@@ -43,6 +44,13 @@ class AblationTable:
         from dupl.report.tables.render import render
 
         return self.page() if form == "html" else render(self.table, form)
+
+    def rich(self) -> Iterator[RenderableType]:
+        """Yield the table as a rich console prints it."""
+        from dupl.report.tables.layout import layout
+        from dupl.report.tables.terminal import terminal
+
+        return terminal(layout(self.table))
 
     def page(self, folder: str | Path = ".") -> str:
         """Return the table, its charts and its runs as an HTML page.
@@ -82,7 +90,7 @@ def tabulate(
     """
     wanted = {run.fingerprint for run in planned}
     there = {stored.fingerprint: stored for stored in store.best() if stored.fingerprint in wanted}
-    runs = [RowRun.of(run, there.get(run.fingerprint)) for run in planned]
+    runs = [RowRun.of(run, there.get(run.fingerprint), failures.noted(store.root, run.fingerprint)) for run in planned]
     metrics = store.frame(there.values())
     done, todo = 0, len(plan.columns) * sum(stored.state == "finished" for stored in there.values())
 

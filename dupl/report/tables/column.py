@@ -77,7 +77,7 @@ class Evidence:
 
     def _reason(self, run: RowRun) -> str:
         if run.state is None:
-            return "not run"
+            return f"failed before training: {run.error}" if run.error else "not run"
         if run.state != "finished":
             where = f"iteration {run.iteration}" + ("" if run.iterations is None else f" of {run.iterations}")
             if run.state == "failed":

@@ -34,10 +34,16 @@ class RowRun:
     error: str | None = None
 
     @classmethod
-    def of(cls, planned: PlannedRun, stored: StoredRun | None) -> RowRun:
-        """Join a planned run with the run of its fingerprint in a store, None where there is none."""
+    def of(cls, planned: PlannedRun, stored: StoredRun | None, error: str | None = None) -> RowRun:
+        """Join a planned run with the run of its fingerprint in a store.
+
+        Args:
+            planned: The run.
+            stored: What the store holds of it; None where there is none.
+            error: Why it could not begin.
+        """
         if stored is None:
-            return cls(planned.row, planned.seed, planned.fingerprint)
+            return cls(planned.row, planned.seed, planned.fingerprint, error=error)
         status = stored.status
         facts = (str(stored.path), stored.state, status.iteration, status.iterations, status.error)
         return cls(planned.row, planned.seed, planned.fingerprint, *facts)
