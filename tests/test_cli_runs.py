@@ -16,6 +16,7 @@ from dupl.cli import build_parser, main
 from dupl.cli.runs import span
 from dupl.config import catalogue
 from dupl.plans import plan
+from dupl.runs.planned import record
 from dupl.runs.run import Run
 
 NOBODY = 2**22 + 1
@@ -77,6 +78,37 @@ def told(capsys, *argv):
     assert out == ""
     (line,) = err.splitlines()
     return line.removeprefix("dupl: ")
+
+
+def evaluated(run, value):
+    """An evaluation in training of the better student."""
+    facts = {"protocol": "squashed, no CRF", "iter": 100, "data": {"split": "val"}, "seconds": 1.0}
+    run.write_json("evaluation/iter_000100/metrics.json", {**facts, "metrics": {"seg/best/mIoU": value}})
+
+
+class TestRowsAndMetric:
+    def test_rows_and_metric_are_listed_filtered_and_sorted(self, root, capsys):
+        record(root, "print-done", "table4", "L_reg")
+        record(root, "print-done", "table4", "L_reg")
+        record(root, "print-old", "table4", "full")
+        evaluated(Run(root / "done"), 40.25)
+        evaluated(Run(root / "old"), 61.0)
+        assert main(["runs", "--sort", "metric"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split()[0] for line in lines[1:3]] == ["old", "done"]
+        assert "table4: full" in lines[1] and " 61.0 " in lines[1] and " 40.2 " in lines[2]
+        assert re.search(r" – +– +", lines[3])
+        found = listed(capsys, "--rows", "L_reg")
+        assert list(found) == ["done"]
+        assert found["done"]["plans"] == [{"plan": "table4", "row": "L_reg"}]
+        assert found["done"]["metric"] == {"seg/best/mIoU": 40.25}
+        assert listed(capsys, "--metric", "cam/1/mIoU")["done"]["metric"] == {"cam/1/mIoU": None}
+        assert listed(capsys, "--rows", "none") == {}
+
+    def test_a_corrupt_record_is_none(self, root, capsys):
+        record(root, "print-done", "p", "r")
+        (root / ".plans" / "print-done.rows.json").write_text("[3")
+        assert listed(capsys)["done"]["plans"] == []
 
 
 class TestListing:

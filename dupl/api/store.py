@@ -25,6 +25,7 @@ def select_runs(
     names: Sequence[str | Path] = (),
     *,
     plan: AnyPlan | None = None,
+    rows: Sequence[str] | None = None,
     states: Sequence[str] | None = None,
     older: timedelta | None = None,
     newer: timedelta | None = None,
@@ -36,6 +37,7 @@ def select_runs(
         store: A store or its folder.
         names: Fingerprints or folders; all runs by default.
         plan: Only runs of this plan, of any seed.
+        rows: Only runs of rows with these keys: of the plan, or of any plan by the store's records.
         states: Of `run_states`.
         older: Only runs that ended longer ago; one that has not ended counts from its last sign.
         newer: Only runs that ended at most so long ago.
@@ -50,10 +52,13 @@ def select_runs(
     """
     from dupl.runs.selection import select
 
-    runs = open_store(store).runs()
+    opened = open_store(store)
+    runs = opened.runs()
+    if plan is None and rows is not None:
+        runs = [run for run in runs if any(row in rows for _, row in planned_rows(opened, run))]
     if plan is not None:
         made, seeds = load_plan(plan), {run.status.seed for run in runs if run.status.seed >= 0}
-        planned = made.expand(seeds=sorted({*made.seeds, *seeds}), sets=override_values(overrides))
+        planned = made.expand(rows, seeds=sorted({*made.seeds, *seeds}), sets=override_values(overrides))
         members = {run.fingerprint for run in planned}
     found = select(runs, names, states, older, newer)
     return found if plan is None else [run for run in found if run.fingerprint in members]
@@ -69,6 +74,30 @@ def run_states() -> tuple[str, ...]:
     from dupl.runs.status import State
 
     return get_args(State)
+
+
+def planned_rows(store: AnyStore, run: StoredRun) -> list[tuple[str, str]]:
+    """Return the plans and rows that asked for a run, by the store's records.
+
+    Example:
+        >>> dupl.api.planned_rows("runs", dupl.find_run("runs", "plan.py", "L_reg"))
+        []
+    """
+    from dupl.runs.planned import recorded
+
+    return recorded(open_store(store).root, run.fingerprint)
+
+
+def run_metric(run: StoredRun, metric: str) -> float | None:
+    """Return a metric of a run's last evaluation during training, in percent; None where there is none.
+
+    Example:
+        >>> dupl.api.run_metric(dupl.find_run("runs", "plan.py", "L_reg"), "seg/best/mIoU") > 0
+        True
+    """
+    from dupl.runs.selection import metric_of
+
+    return metric_of(run, metric)
 
 
 def run_facts(run: StoredRun) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 COLOURS = {"finished": "green", "running": "cyan", "failed": "red", "interrupted": "yellow"}
 PIPED = 10_000  # columns where no terminal breaks lines
+METRIC = "seg/best/mIoU"  # of the better student
+SORT = ("plan", "state", "iterations", "seed", "trained", "age", "size", "metric")
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -34,6 +37,7 @@ def add_runs(commands: Any) -> None:
         "list the runs of a store, or remove some",
         "  dupl runs\n"
         "  dupl runs --plan table4_components --state failed interrupted\n"
+        "  dupl runs --sort metric --metric cam/best/mIoU\n"
         "  dupl runs --newer 1d --json                   for other programs\n"
         "  dupl runs 50499104abe8 runs/demo-toy-a9260e40f12f\n"
         "  dupl runs --state failed --older 2w --rm      shows what would go, and asks\n",
@@ -41,6 +45,9 @@ def add_runs(commands: Any) -> None:
     parser.add_argument("which", nargs="*", metavar="RUN", help="fingerprints or folders of runs; default: all")
     parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of the store; default: runs")
     parser.add_argument("--plan", metavar="PLAN", help="only runs of this plan, with any seed")
+    parser.add_argument("--rows", nargs="+", metavar="KEY", help="only runs of these rows, of the plan or of any plan")
+    parser.add_argument("--metric", default=METRIC, metavar="NAME", help=f"metric to list; default: {METRIC}")
+    parser.add_argument("--sort", choices=SORT, help="order, the best or largest first; default: by folder")
     parser.add_argument(
         "--set",
         nargs="+",
@@ -74,7 +81,7 @@ def age(text: str) -> timedelta:
 
 def run_runs(arguments: argparse.Namespace) -> int:
     """Run ``dupl runs``."""
-    named = (arguments.which, arguments.plan, arguments.state, arguments.older, arguments.newer)
+    named = (arguments.which, arguments.plan, arguments.rows, arguments.state, arguments.older, arguments.newer)
     if arguments.rm and not any(named):
         raise UserError(
             "--rm without a choice would remove every run: say which, or choose by --plan, --state or --older"
@@ -90,26 +97,72 @@ def run_runs(arguments: argparse.Namespace) -> int:
         store,
         arguments.which,
         plan=arguments.plan,
+        rows=arguments.rows,
         states=arguments.state,
         older=arguments.older,
         newer=arguments.newer,
         overrides=arguments.set,
     )
-    sizes = [stored.size() for stored in runs]
+    found = [Listed.of(store, stored, arguments.metric) for stored in runs]
+    if arguments.sort:
+        found.sort(key=lambda one: one.rank(arguments.sort))
+    runs, sizes = [one.stored for one in found], [one.size for one in found]
     for stored in runs:
         store.add_skipped(stored)
     if arguments.json:
         damaged = [{"path": str(path), "reason": reason} for path, reason in store.skipped]
-        print(json.dumps({"runs": [api.run_facts(stored) for stored in runs], "damaged": damaged}, indent=2))
+        print(json.dumps({"runs": [one.facts(arguments.metric) for one in found], "damaged": damaged}, indent=2))
         return 0
-    show(runs, sizes, arguments.root)
+    show(found, arguments.metric, arguments.root)
     console = stderr()
     for path, reason in store.skipped:
         say(console)(f"skipped: {path}: {reason}")
     return remove(store, runs, sizes, arguments.yes) if arguments.rm and runs else 0
 
 
-def show(runs: list[StoredRun], sizes: list[int], root: Path) -> None:
+@dataclass(frozen=True)
+class Listed:
+    """A run as it is listed.
+
+    Attributes:
+        stored: The run.
+        size: Bytes of its folder.
+        rows: The plans and rows that asked for it.
+        metric: The value to list; None where there is none.
+    """
+
+    stored: StoredRun
+    size: int
+    rows: list[tuple[str, str]]
+    metric: float | None
+
+    @classmethod
+    def of(cls, store: RunStore, stored: StoredRun, metric: str) -> Listed:
+        """Look up what is listed of a run."""
+        return cls(stored, stored.size(), api.planned_rows(store, stored), api.run_metric(stored, metric))
+
+    def rank(self, key: str) -> Any:
+        """Return what a run is ordered by: the best or largest first, the youngest first, names from a to z."""
+        status = self.stored.status
+        ranks = {
+            "plan": self.rows,
+            "state": self.stored.state,
+            "iterations": -status.iteration,
+            "seed": status.seed,
+            "trained": -status.seconds,
+            "age": -api.last_seen(self.stored).timestamp(),
+            "size": -self.size,
+            "metric": (self.metric is None, -(self.metric or 0.0)),
+        }
+        return ranks[key]
+
+    def facts(self, metric: str) -> dict[str, Any]:
+        """Return everything known as plain values."""
+        plans = [{"plan": plan, "row": row} for plan, row in self.rows]
+        return api.run_facts(self.stored) | {"plans": plans, "metric": {metric: self.metric}}
+
+
+def show(found: list[Listed], metric: str, root: Path) -> None:
     """Print the runs as a table with their totals; where there is no terminal, one line for each."""
     from rich.console import Console
     from rich.filesize import decimal
@@ -119,18 +172,23 @@ def show(runs: list[StoredRun], sizes: list[int], root: Path) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = PIPED
-    if not runs:
+    if not found:
         console.print(f"no such runs in {escape(str(root))}", soft_wrap=True)
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("run", overflow="fold")
+    table.add_column("plan: row", overflow="fold")
+    table.add_column(escape(metric), justify="right")
     for name in ("state", "iterations", "seed", "trained", "age", "size", "commit"):
         table.add_column(name, no_wrap=True, justify="left" if name in ("state", "commit") else "right")
     now = datetime.now(timezone.utc)
-    for stored, size in zip(runs, sizes, strict=True):
+    for one in found:
+        stored, size = one.stored, one.size
         status, colour = stored.status, COLOURS.get(stored.state, "default")
         table.add_row(
             escape(printable(stored.path.relative_to(root).as_posix())),
+            escape(printable(", ".join(f"{plan}: {row}" for plan, row in one.rows) or "–")),
+            "–" if one.metric is None else f"{one.metric:.1f}",
             f"[{colour}]{stored.state}{' (died)' * stored.stale}[/]",
             f"{status.iteration}/{'?' if status.iterations is None else status.iterations}",
             str(status.seed),
@@ -140,8 +198,8 @@ def show(runs: list[StoredRun], sizes: list[int], root: Path) -> None:
             escape(printable((status.commit or "–")[:7])) + "+" * bool(status.dirty),
         )
     console.print(table)
-    told = ", ".join(f"{count} {state}" for state, count in Counter(stored.state for stored in runs).most_common())
-    console.print(f"\n{len(runs)} run{'s' * (len(runs) != 1)}, {decimal(sum(sizes))}: {told}")
+    told = ", ".join(f"{count} {state}" for state, count in Counter(one.stored.state for one in found).most_common())
+    console.print(f"\n{len(found)} run{'s' * (len(found) != 1)}, {decimal(sum(one.size for one in found))}: {told}")
 
 
 def span(seconds: float) -> str:

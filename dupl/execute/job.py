@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dupl.atomic import atomic_write
 from dupl.config import catalogue
 from dupl.errors import UserError
+from dupl.runs import planned as planned_rows
 from dupl.runs.evaluation import read_evaluations
 from dupl.runs.files import CorruptFile
 from dupl.runs.run import Run, folder_name
@@ -179,8 +180,9 @@ def config_file(root: str | Path, fingerprint: str) -> Path:
 
 
 def write_configs(planned: Sequence[PlannedRun], root: str | Path) -> None:
-    """Writes the resolved configs that the commands of jobs name."""
+    """Write the resolved configs that the commands of jobs name, and record which rows ask for them."""
     for run in planned:
+        planned_rows.record(root, run.fingerprint, run.plan, run.row)
         path, text = config_file(root, run.fingerprint), catalogue.to_text(run.config).encode()
         if not path.is_file() or path.read_bytes() != text:
             atomic_write(path, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -47,6 +48,13 @@ def select(
         and (older is None or now - last_seen(s) > older)
         and (newer is None or now - last_seen(s) <= newer)
     ]
+
+
+def metric_of(stored: StoredRun, metric: str) -> float | None:
+    """Return a metric of a run's last evaluation during training; None where there is none."""
+    found = [one for one in stored.evaluations if one.protocol == "train" and one.last and metric in one.metrics]
+    value = found[-1].metrics[metric] if found else math.nan
+    return None if math.isnan(value) else value
 
 
 def last_seen(stored: StoredRun) -> datetime:
