@@ -155,20 +155,23 @@ def predict(
     *,
     recipe: str | Path | None = None,
     tags: Sequence[str] | None = None,
-    student: str = "mean",
+    student: str | None = None,
+    by_tags: bool = False,
     overrides: Overrides = None,
 ) -> list[Prediction]:
     """Segment images with a trained model, at one scale and without CRF.
 
     Args:
-        run_or_checkpoint: A run, of which the best weights are taken; or a checkpoint file, which lies in the folder
+        run_or_checkpoint: A run, of which the last weights are taken; or a checkpoint file, which lies in the folder
             of its run or goes with ``recipe``.
         images: One or many: files, PIL images, or RGB arrays, uint8 (H, W, 3). Sizes may differ. Of files and PIL
             images the EXIF rotation is applied.
         recipe: Of a checkpoint that lies in no run's folder.
         tags: Names of the classes to make CAMs of; by default those that the model finds, which are the ones with a
-            positive score. Masks do not depend on it.
-        student: "1", "2" or "mean" of their probabilities, scores and CAMs.
+            positive score. Masks do not depend on it without ``by_tags``.
+        student: "1", "2", "best" (the better one on val at these weights) or "mean" of their probabilities, scores and
+            CAMs. By default "best", or "mean" where no mask of val was scored with these weights.
+        by_tags: Whether masks hold only background and the tags, given or found.
         overrides: New values of the recipe by path.
 
     Returns:
@@ -189,17 +192,18 @@ def predict(
         >>> first.cams["disc"].shape, first.classes[:2]
         ((48, 64), ('background', 'disc'))
     """
+    from dupl.engine.choose_student import choose_student
     from dupl.engine.error_explanations import plain_errors
-    from dupl.engine.infer import check_student, check_tags, infer_image
+    from dupl.engine.infer import check_tags, infer_image
 
     restored = _of_checkpoint(run_or_checkpoint, recipe, overrides)
     classes = restored.classes()
     check_tags(tags or (), classes)
     model = restored.model(classes)
-    check_student(student, model)
+    chosen = choose_student(restored, student, len(model.students)).name
     with plain_errors("smaller images"):
         size = restored.config.evaluation.size
-        return [infer_image(model, _pixels(one), classes, size, tags, student) for one in _photos(images)]
+        return [infer_image(model, _pixels(one), classes, size, tags, chosen, by_tags) for one in _photos(images)]
 
 
 def predict_folder(
@@ -209,9 +213,11 @@ def predict_folder(
     *,
     checkpoint: str | Path | None = None,
     tags: str | None = None,
-    student: str = "mean",
+    student: str | None = None,
+    by_tags: bool = False,
     overrides: Overrides = None,
     progress: Progress | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> tuple[int, list[str]]:
     """Segment image files and write ``masks/``, ``overlays/``, ``cams/`` and ``tags.csv`` into a folder.
 
@@ -219,12 +225,15 @@ def predict_folder(
         run: A run; or a recipe, with ``checkpoint``.
         images: Files, or folders of them.
         out: The folder.
-        checkpoint: As of `evaluate`.
+        checkpoint: As of `evaluate`, but the last one of a run by default.
         tags: Class names for all images, separated by commas or spaces, or a CSV file with the columns image and tags;
-            by default those that the model finds. CAMs are made of them; masks do not depend on them.
-        student: "1", "2" or "mean".
+            by default those that the model finds. CAMs are made of them; masks do not depend on them without
+            ``by_tags``.
+        student: As of `predict`; ``infer.json`` names the one that was taken, and why.
+        by_tags: Whether masks hold only background and the tags, given or found.
         overrides: New values by path.
         progress: Called with the images done and in all.
+        tell: Called with a line on the student, on what of a folder is left out, and on masks beside the tags.
 
     Returns:
         How many images were written, and a line for each that was skipped because it cannot be read.
@@ -238,20 +247,27 @@ def predict_folder(
         >>> sorted(path.name for path in pathlib.Path("out/cams").iterdir())
         ['photo_disc.jpg']
     """
+    from dupl.engine.choose_student import choose_student
     from dupl.engine.error_explanations import plain_errors
-    from dupl.engine.infer import check_student, claim, find_images, infer, read_tags
+    from dupl.engine.image_files import find_images, left_out
+    from dupl.engine.infer import claim, infer, read_tags
 
     files = find_images([Path(path) for path in images])
-    restored = _restored(run, checkpoint, overrides)
+    restored = _restored(run, checkpoint or "last", overrides)
     classes = restored.classes()
     known = read_tags(tags, files, classes) if tags is not None else None
     model = restored.model(classes)
-    check_student(student, model)
+    chosen = choose_student(restored, student, len(model.students))
     size = restored.config.evaluation.size
-    facts = {"weights": str(restored.checkpoint), "student": student, "size": size}
-    claim(Path(out), {"protocol": "one scale, no CRF", **facts, "tags": tags})
+    facts = {"weights": str(restored.checkpoint), "student": chosen.name, "why": chosen.reason, "size": size}
+    claim(Path(out), {"protocol": "one scale, no CRF", **facts, "tags": tags, "by_tags": by_tags})
+    for line in left_out([Path(path) for path in images]):
+        tell(line)
+    if student in (None, "best"):
+        tell(f"student {chosen.name}: {chosen.reason}")
+    options: dict[str, Any] = {"student": chosen.name, "by_tags": by_tags, "progress": progress, "tell": tell}
     with plain_errors("smaller images"):
-        skipped = infer(model, files, classes, size, Path(out), tags=known, student=student, progress=progress)
+        skipped = infer(model, files, classes, size, Path(out), tags=known, **options)
     return len(files) - len(skipped), skipped
 
 
@@ -318,7 +334,7 @@ def _of_checkpoint(run: AnyRun, recipe: str | Path | None, overrides: Overrides)
         if not is_run(home):
             raise UserError(f"{path} lies in no run's folder: say by which recipe it was trained, recipe='voc/dupl'")
         return _restored(home, path, overrides)
-    return _restored(path, None, overrides)
+    return _restored(path, "last", overrides)
 
 
 def is_run(path: str | Path) -> bool:

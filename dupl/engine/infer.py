@@ -20,7 +20,7 @@ from torch import Tensor
 
 from dupl import cells
 from dupl.atomic import atomic_write
-from dupl.data.files import IMAGE_SUFFIXES, read_image, without_suffix
+from dupl.data.files import read_image, without_suffix
 from dupl.data.tag_table import read_tag_table
 from dupl.data.views import normalize
 from dupl.errors import UserError
@@ -63,6 +63,7 @@ def infer_image(
     size: int,
     tags: Sequence[str] | None = None,
     student: str = "mean",
+    by_tags: bool = False,
 ) -> Prediction:
     """Segment one image, squashed to ``size`` as in evaluation.
 
@@ -73,6 +74,7 @@ def infer_image(
         size: Side of the square.
         tags: Classes to make CAMs of; None takes those with a positive mean score.
         student: "1", "2", ..., or "mean" of the students' probabilities, scores and CAMs.
+        by_tags: Whether the mask holds only background and the tags, given or predicted.
     """
     device = next(model.parameters()).device
     x = F.interpolate(normalize(image)[None].to(device), (size, size), mode="bilinear", align_corners=False)
@@ -89,6 +91,8 @@ def infer_image(
     labels = np.empty(shape, np.uint8)
     for rows, logits in strips([answer[s][1] for s in chosen], shape):
         mean = torch.stack([one.softmax(1) for one in logits]).mean(0)
+        if by_tags:
+            mean[:, 1:][:, wanted[0] == 0] = -1
         labels[rows] = mean.argmax(1)[0].to(torch.uint8).cpu().numpy()
     cams: dict[str, NDArray[np.float32]] = {}
     if wanted.any():
@@ -122,31 +126,6 @@ def strips(maps: Sequence[Tensor], size: Sequence[int]) -> Iterator[tuple[slice,
         yield rows, found
 
 
-def find_images(paths: Sequence[Path]) -> list[Path]:
-    """Files as given, folders as the images in them, sorted.
-
-    Raises:
-        UserError: A path is missing, a folder holds no image, or two images have the same name.
-    """
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES)
-            if not inside:
-                raise UserError(f"{path} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
-            files += inside
-        elif path.is_file():
-            files.append(path)
-        else:
-            raise UserError(f"no image {path}")
-    seen: dict[str, Path] = {}
-    for file in files:
-        if file.stem in seen:
-            raise UserError(f"{seen[file.stem]} and {file} would both be written as {file.stem}: infer them apart")
-        seen[file.stem] = file
-    return files
-
-
 def read_tags(text: str, files: Sequence[Path], classes: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Tags per image name: from a CSV as a tagged folder has it, or one list of class names for all images.
 
@@ -178,17 +157,6 @@ def check_tags(tags: Sequence[str], classes: Sequence[str]) -> None:
         raise UserError(f"--tags: no class {unknown[0]!r}; there are {', '.join(classes[1:])}")
 
 
-def check_student(student: str, model: Method) -> None:
-    """Refuse the name of a student that a model does not have.
-
-    Raises:
-        UserError: It does not have it.
-    """
-    known = ["mean", *(str(i + 1) for i in range(len(model.students)))]
-    if student not in known:
-        raise UserError(f"--student {student}: this model has {', '.join(known)}")
-
-
 def claim(out: Path, facts: Mapping[str, Any]) -> None:
     """Make a folder for what ``infer`` writes, and note in ``infer.json`` what wrote it.
 
@@ -215,19 +183,23 @@ def infer(
     *,
     tags: dict[str, tuple[str, ...]] | None = None,
     student: str = "mean",
+    by_tags: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Write ``masks/NAME.png``, ``overlays/NAME.jpg``, ``cams/NAME_CLASS.jpg`` and ``tags.csv`` below ``out``.
 
-    An unreadable image is skipped. ``tags.csv`` lists the classes that CAMs were made of; ``tags`` can read it.
+    An unreadable image is skipped. ``tags.csv`` lists the classes that CAMs were made of, and their probabilities (the
+    sigmoid of their scores); ``tags`` can read it. ``tell`` is called with a line where masks hold other classes.
 
     Returns:
         A line for each image that was skipped.
     """
     for folder in ("masks", "overlays", "cams"):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    table = [["image", "tags", "scores"]]
+    table = [["image", "tags", "probabilities"]]
     passed: list[str] = []
+    untagged = 0
     model.eval()
     try:
         for done, file in enumerate(files, 1):
@@ -237,7 +209,8 @@ def infer(
                 passed.append(str(error))
                 continue
             given = tags[file.stem] if tags is not None else None
-            found = infer_image(model, image, classes, size, given, student)
+            found = infer_image(model, image, classes, size, given, student, by_tags)
+            untagged += bool({classes[k] for k in np.unique(found.mask)} - {classes[0], *found.cams})
             save_palette_png(found.mask, out / "masks" / f"{file.stem}.png")
             every = -(-max(image.shape) // LARGEST)
             shown, labels = image[::every, ::every], found.mask[::every, ::every]
@@ -245,12 +218,19 @@ def infer(
             for name, heat in found.cams.items():
                 place = out / "cams" / f"{file.stem}_{UNFIT.sub('-', name)}.jpg"
                 Image.fromarray(heatmap(shown, heat[::every, ::every])).save(place, quality=92)
-            scores = ";".join(f"{found.scores[list(classes).index(c) - 1]:.3f}" for c in found.cams)
-            table.append([file.name, ";".join(found.cams), scores])
+            chances = (_sigmoid(float(found.scores[list(classes).index(c) - 1])) for c in found.cams)
+            table.append([file.name, ";".join(found.cams), ";".join(f"{chance:.4f}" for chance in chances)])
             if progress is not None:
                 progress(done, len(files))
     finally:  # of those that are done, whatever stops it
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([cells.written(cell) for cell in row] for row in table)
         atomic_write(out / "tags.csv", text.getvalue())
+    if untagged and tell is not None:
+        tell(f"masks of {untagged} images hold classes that are not among their tags; --by-tags leaves these out")
     return passed
+
+
+def _sigmoid(score: float) -> float:
+    """Return the probability of a class from its score."""
+    return float(torch.sigmoid(torch.tensor(score)))

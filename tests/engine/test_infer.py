@@ -14,11 +14,16 @@ import torch
 from PIL import Image
 
 from dupl.cli import main
+from dupl.data.files import read_image
 from dupl.data.tag_table import read_tag_table
-from dupl.engine.infer import find_images, infer_image, read_tags
+from dupl.engine.checkpoints import newest_valid
+from dupl.engine.choose_student import choose_student
+from dupl.engine.image_files import find_images, left_out
+from dupl.engine.infer import Prediction, infer, infer_image, read_tags
 from dupl.engine.restore import restore
 from dupl.errors import UserError
 from dupl.palette import colormap
+from dupl.runs.run import Run
 
 CLASSES = ("background", "cat", "traffic light", "dog")
 # name -> mode, size (width, height) as stored
@@ -61,6 +66,12 @@ def table(out: Path) -> dict[str, dict[str, str]]:
     return {row["image"]: row for row in csv.DictReader((out / "tags.csv").read_text().splitlines())}
 
 
+def better_student(run: Path) -> str:
+    """The student with the higher mIoU on val at the end of a run."""
+    last = [row for row in Run(run).scalars() if "seg/1/mIoU" in row][-1]
+    return max("12", key=lambda s: last[f"seg/{s}/mIoU"])
+
+
 def stems(folder: Path) -> list[str]:
     return sorted(f.stem for f in folder.iterdir())
 
@@ -86,9 +97,9 @@ class TestCommand:
         cams = {f"{Path(n).stem}_{c}" for n, row in listed.items() for c in row["tags"].split(";") if c}
         assert set(stems(out / "cams")) == cams
         for row in listed.values():
-            scores = [float(s) for s in row["scores"].split(";") if s]
-            assert len(scores) == len([c for c in row["tags"].split(";") if c])
-            assert all(s >= 0 for s in scores), "predicted classes have a positive score"
+            chances = [float(s) for s in row["probabilities"].split(";") if s]
+            assert len(chances) == len([c for c in row["tags"].split(";") if c])
+            assert all(0.5 <= s <= 1 for s in chances), "predicted classes have a positive score"
         for file in (out / "cams").iterdir():
             with Image.open(file) as heat:
                 assert heat.size == sizes[file.stem.rsplit("_", 1)[0]]
@@ -130,7 +141,10 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("changes", "told"),
         [
-            (["--student", "3"], "--student 3: this model has mean, 1, 2"),
+            (["--student", "3"], "--student 3: this model has mean, best, 1, 2"),
+            (["--crf"], "--crf: only with --voc-submission"),
+            (["--no-crf", "--present-only"], "--crf, --present-only: only with --voc-submission"),
+            (["--root", "VOC2012", "--split", "val"], "--root, --split: only with --voc-submission"),
             (["--tags", "unicorn"], "--tags: no class 'unicorn'; there are"),
             (["--tags", "nowhere.csv"], "nowhere.csv"),
             (["--checkpoint", "nowhere.pth"], "no checkpoint nowhere.pth"),
@@ -158,8 +172,8 @@ class TestCommand:
         (tmp_path / "tags.csv").unlink()
         assert main(argv) == main(argv) == 0, "its own are"
         note = json.loads((tmp_path / "infer.json").read_text())
-        assert note["weights"].endswith("best.pth")
-        assert note["student"] == "mean"
+        assert Path(note["weights"]).name == newest_valid(trained)[0].name, "the last weights"
+        assert note["student"] == better_student(trained)
 
     def test_memory_that_runs_out(self, trained, photos, tmp_path, capsys, monkeypatch):
         whole = infer_image
@@ -203,6 +217,50 @@ class TestImages:
             find_images([tmp_path / "nowhere.jpg"])
         with pytest.raises(UserError, match="holds no images"):
             find_images([tmp_path])
+
+    def test_hidden_files_do_not_count_and_the_rest_is_named(self, tmp_path):
+        for name in ("a.jpg", "b.jfif", "c.jp2", "._a.jpg", "d.heic", "e.AVIF", "notes.txt", "sub/f.jpg"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(b"")
+        assert [f.name for f in find_images([tmp_path])] == ["a.jpg", "b.jfif", "c.jp2"]
+        assert left_out([tmp_path, tmp_path / "a.jpg"]) == [
+            f"left out of {tmp_path}: d.heic, e.AVIF (convert them to JPEG or PNG) and the sub-folders sub "
+            "(name them on the command line)"
+        ]
+        for file in tmp_path.glob("*.j*"):
+            file.unlink()
+        with pytest.raises(UserError, match="holds no images .*left out of .*d.heic, e.AVIF"):
+            find_images([tmp_path])
+
+    @pytest.mark.parametrize("form", ["JPEG", "JPEG2000"])
+    def test_jfif_and_jp2_are_read(self, tmp_path, form):
+        file = tmp_path / ("a.jfif" if form == "JPEG" else "a.jp2")
+        Image.new("RGB", (9, 7), (10, 200, 30)).save(file, form)
+        assert abs(read_image(file).astype(int) - (10, 200, 30)).max() < 9
+
+
+class TestStudent:
+    def test_the_better_one_on_val_at_these_weights(self, trained, restored, monkeypatch):
+        rows = [{"iter": restored.iteration, "seg/1/mIoU": 40.0, "seg/2/mIoU": 45.0}]
+        rows += [{"iter": restored.iteration + 1, "seg/1/mIoU": 90.0, "seg/2/mIoU": 0.0}]
+        monkeypatch.setattr(Run, "scalars", lambda self: rows)
+        for asked in (None, "best"):
+            chosen = choose_student(restored, asked, 2)
+            assert chosen.name == "2"
+            reason = f"the better one on val at iteration {restored.iteration}: mIoU 45.0 against 40.0 of student 1"
+            assert chosen.reason == reason
+        assert choose_student(restored, "1", 2).name == "1"
+        assert choose_student(restored, "mean", 2).name == "mean"
+
+    def test_the_mean_where_nothing_was_scored(self, trained, restored, monkeypatch, tmp_path):
+        copied = tmp_path / "copied.pth"
+        copied.write_bytes(restored.checkpoint.read_bytes())
+        elsewhere = restore(str(trained), str(copied), [])
+        assert choose_student(elsewhere, None, 2).name == "mean"
+        with pytest.raises(UserError, match=r"--student best: no mIoU on val is recorded for .*copied\.pth"):
+            choose_student(elsewhere, "best", 2)
+        monkeypatch.setattr(Run, "scalars", lambda self: [{"iter": restored.iteration, "L_cls": 0.5}])
+        assert choose_student(restored, None, 2).name == "mean"
 
 
 class TestTags:
@@ -259,6 +317,28 @@ class TestModel:
         found = infer_image(model, image, restored.classes(), 32, tags=())
         assert found.cams == {}
         assert found.mask.shape == (40, 52)
+
+    def test_masks_by_tags_hold_nothing_else(self, model, restored, image):
+        classes = restored.classes()
+        free = infer_image(model, image, classes, 32, tags=())
+        assert not infer_image(model, image, classes, 32, (), "mean", True).mask.any()
+        for k in range(1, len(classes)):
+            held = infer_image(model, image, classes, 32, classes[k : k + 1], "mean", True).mask
+            assert set(np.unique(held)) <= {0, k}
+            assert (held[free.mask == k] == k).all(), "the tagged class keeps its pixels"
+            assert (held[free.mask == 0] == 0).all()
+        everything = infer_image(model, image, classes, 32, classes[1:], "mean", True)
+        assert np.array_equal(everything.mask, free.mask)
+
+    def test_masks_beside_the_tags_are_told(self, tmp_path, monkeypatch):
+        cams = {"a": np.zeros((8, 8), np.float32)}
+        found = Prediction(np.full((8, 8), 2, np.uint8), np.array([1.0, -1.0]), cams, tuple("oab"))
+        monkeypatch.setattr("dupl.engine.infer.infer_image", lambda *_: found)
+        lines: list[str] = []
+        Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
+        infer(torch.nn.Identity(), [tmp_path / "photo.png"], "oab", 8, tmp_path / "out", tell=lines.append)
+        assert lines == ["masks of 1 images hold classes that are not among their tags; --by-tags leaves these out"]
+        assert table(tmp_path / "out")["photo.png"] == {"image": "photo.png", "tags": "a", "probabilities": "0.7311"}
 
     def test_it_says_what_the_evaluation_says(self, model, restored):
         from dupl.data.views import EvalView
