@@ -54,5 +54,42 @@ def validate_registered(entries: Any, registry: Registry, where: str) -> None:
             raise UserError(f"{where}: no {registry.name} is registered as {kind!r}")
 
 
+def build(registry: Registry, arguments: Mapping[str, Any], where: str) -> Any:
+    """Build by ``type``; turn an error of the constructor into one line that names the place in the recipe.
+
+    Args:
+        registry: Where the type is registered.
+        arguments: A dict with a ``type``.
+        where: Dotted path of the arguments in the recipe, for the message.
+
+    Raises:
+        UserError: Nothing is registered by that name, or the class does not accept the arguments.
+    """
+    try:
+        return registry.build(dict(arguments))
+    except UserError:
+        raise
+    except (TypeError, ValueError, KeyError) as error:
+        cause = error.__cause__ or error
+        text = " ".join(str(cause.args[0] if cause.args else cause).split())
+        if "is not in the" in text:
+            known = ", ".join(sorted(registry.module_dict))
+            text = f"no {registry.name} is called {text.split()[0]}: choose from {known}"
+        raise UserError(f"{where}: {text}") from error
+
+
+def class_names(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the class names of a recipe's section ``data``, background first.
+
+    They come from its training set, or else its validation set, which is read only where its kind does not fix them.
+
+    Raises:
+        UserError: The data set cannot be read.
+    """
+    split = "train" if data.get("train") else "val"
+    fixed = getattr(DATASETS.get(data[split]["type"]), "classes", None)
+    return fixed if isinstance(fixed, tuple) else tuple(build(DATASETS, data[split], f"data.{split}").classes)
+
+
 COMPONENTS = StrictRegistry("component", scope="dupl", locations=["dupl.method"])
 DATASETS = StrictRegistry("data set", scope="dupl", locations=["dupl.data"])

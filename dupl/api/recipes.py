@@ -173,11 +173,12 @@ def build_model(recipe: Recipe, overrides: Overrides = None, *, pretrained: bool
     """
     from dupl.engine import build
     from dupl.engine.device import choose_device
-    from dupl.engine.restore import class_names
+    from dupl.registry import class_names
 
     config = load_recipe(recipe, overrides)
+    build.import_custom(config)
     device = choose_device(config.runtime.device)
-    return build.build_model(config, len(class_names(config)), device, pretrained=pretrained)
+    return build.build_model(config, len(class_names(config.data)), device, pretrained=pretrained)
 
 
 def name_of(recipe: Recipe) -> str | Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -15,8 +14,8 @@ from dupl.config.text import plain
 from dupl.data.base import ImageSet
 from dupl.engine.device import precision
 from dupl.errors import UserError
-from dupl.method.base import Method
-from dupl.registry import COMPONENTS, DATASETS
+from dupl.method.base import Method, build_method
+from dupl.registry import COMPONENTS, DATASETS, build
 
 
 def import_custom(config: Config) -> None:
@@ -54,7 +53,7 @@ def build_dataset(config: Config, split: str) -> ImageSet:
     if not isinstance(entry, dict) or "type" not in entry:
         known = ", ".join(k for k, v in config.data.items() if isinstance(v, dict) and "type" in v)
         raise UserError(f"the recipe has no data.{split}: it has {known}")
-    built: ImageSet = _build(DATASETS, dict(entry), f"data.{split}")
+    built: ImageSet = build(DATASETS, entry, f"data.{split}")
     return built
 
 
@@ -71,12 +70,8 @@ def build_model(config: Config, classes: int, device: torch.device, pretrained: 
         UserError: The components cannot work together, a value is out of range, or weights cannot be had.
     """
     import_custom(config)
-    torch.manual_seed(config.runtime.seed)
-    model = config.model.to_dict()
-    if not pretrained:
-        model["network"]["backbone"].update(pretrained=False, weights=None)
-    model.update(num_classes=classes, amp=precision(config.runtime.amp, device))
-    built: Method = _build(COMPONENTS, model, "model")
+    amp = precision(config.runtime.amp, device)
+    built = build_method(config.model.to_dict(), classes, seed=config.runtime.seed, amp=amp, pretrained=pretrained)
     if backend := config.runtime.get("compile"):
         compile_blocks(built, backend)
     return built.to(device)
@@ -105,22 +100,6 @@ def compile_blocks(model: Method, backend: str) -> None:
 def learns_from_masks(config: Config) -> bool:
     """Return whether the model of a recipe learns from masks, as only a fully supervised method does."""
     return bool(getattr(COMPONENTS.get(config.model.type), "learns_from_masks", False))
-
-
-def _build(registry: Any, arguments: dict[str, Any], where: str) -> Any:
-    """Build by ``type``; turn an error of the constructor into one line that names the place in the recipe."""
-    try:
-        return registry.build(arguments)
-    except UserError:
-        raise
-    except (TypeError, ValueError, KeyError) as error:
-        cause = error.__cause__ or error
-        text = " ".join(str(cause.args[0] if cause.args else cause).split())
-        if "is not in the" in text:
-            text = (
-                f"no {registry.name} is called {text.split()[0]}: choose from {', '.join(sorted(registry.module_dict))}"
-            )
-        raise UserError(f"{where}: {text}") from error
 
 
 def worker_apart(_: int) -> None:

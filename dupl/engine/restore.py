@@ -18,7 +18,7 @@ from dupl.engine.device import choose_device
 from dupl.engine.weights import load_weights
 from dupl.errors import UserError
 from dupl.method.base import Method
-from dupl.registry import DATASETS
+from dupl.registry import class_names
 from dupl.runs import layout
 from dupl.runs.run import Run
 
@@ -51,8 +51,9 @@ class Restored:
         return f"{'' if own and layout.iteration_of(name) is not None else f'{name}, '}iteration {self.iteration}"
 
     def classes(self) -> tuple[str, ...]:
-        """Return the class names, background first, see `class_names`."""
-        return class_names(self.config)
+        """Return the class names, background first, see `dupl.registry.class_names`."""
+        build.import_custom(self.config)
+        return class_names(self.config.data)
 
     def model(self, classes: Sequence[str]) -> Method:
         """Build the model with its weights, on its device, in evaluation mode."""
@@ -61,20 +62,6 @@ class Restored:
         load_weights(model, self.checkpoint)
         model.eval()
         return model
-
-
-def class_names(config: Config) -> tuple[str, ...]:
-    """Return the class names of a recipe, background first.
-
-    They come from its data set, which is read only where its kind does not fix them.
-
-    Raises:
-        UserError: The data set cannot be read.
-    """
-    split = "train" if config.data.get("train") else "val"
-    kind = DATASETS.get(config.data[split]["type"])
-    fixed = getattr(kind, "classes", None)
-    return fixed if isinstance(fixed, tuple) else build.build_dataset(config, split).classes
 
 
 def restore(run_or_recipe: str, checkpoint: str | None, sets: Sequence[str] | Mapping[str, Any]) -> Restored:

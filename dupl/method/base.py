@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dupl.config import catalogue
+from dupl.config.check import RECIPE
 from dupl.config.kinds import GIVEN, Positive, Slot
+from dupl.config.overrides import apply
 from dupl.errors import UserError
 from dupl.method.cam import Maps, Present, multi_scale_cam
 from dupl.method.network import StudentOutput
 from dupl.method.pseudo_labels import PseudoLabels
 from dupl.method.students import Students
-from dupl.registry import COMPONENTS
+from dupl.registry import COMPONENTS, build, class_names
 from dupl.structures import Clock
+
+M = TypeVar("M", bound="Method")
 
 
 class StudentPrediction(NamedTuple):
@@ -89,6 +96,35 @@ class Method(nn.Module, ABC):
         configs["students"] |= {"network": network, "num_classes": num_classes}
         for name, config in configs.items():
             setattr(self, name, COMPONENTS.build(config))
+
+    @classmethod
+    def from_recipe(
+        cls: type[M], name: str | Path, overrides: Mapping[str, Any] | None = None, *, pretrained: bool = True
+    ) -> M:
+        """Build the method of a recipe on the CPU, in float32, with random weights seeded by ``runtime.seed``.
+
+        Args:
+            name: Name of a recipe, such as "voc/dupl", or its file.
+            overrides: New values by path.
+            pretrained: Whether to load the ImageNet weights that the recipe names; without them nothing is downloaded.
+
+        Raises:
+            UserError: There is no such recipe, it is not valid, or it is of another method.
+
+        Example:
+            >>> import torch
+            >>> from dupl.method.dupl import DuPL
+            >>> model = DuPL.from_recipe("demo/toy").eval()
+            >>> scores, logits, cams = model.predict(torch.zeros(1, 3, 64, 64))[0]  # of the first student
+            >>> scores.shape, logits.shape  # six classes; background comes first in the logits
+            (torch.Size([1, 6]), torch.Size([1, 7, 16, 16]))
+        """
+        values = apply(catalogue.load_values(name), overrides or {}, RECIPE)
+        seed, classes = values["runtime"]["seed"], len(class_names(values["data"]))
+        made = build_method(values["model"], classes, seed=seed, pretrained=pretrained)
+        if not isinstance(made, cls):
+            raise UserError(f"{name} is a recipe of {type(made).__name__}, not of {cls.__name__}")
+        return made
 
     if TYPE_CHECKING:
 
@@ -165,6 +201,29 @@ class Method(nn.Module, ABC):
         """
         scores = [s.float() for output in outputs for s in (output.scores, output.aux_scores)]
         return torch.stack([F.multilabel_soft_margin_loss(s, tags) for s in scores]).sum()
+
+
+def build_method(
+    model: Mapping[str, Any], num_classes: int, *, seed: int, amp: str = "off", pretrained: bool = True
+) -> Method:
+    """Build a method from the section ``model`` of a recipe.
+
+    Args:
+        model: The section.
+        num_classes: Classes with background, K + 1.
+        seed: Seed of the random weights.
+        amp: As of ``Method``.
+        pretrained: Whether to load the ImageNet weights that the recipe names; False if a checkpoint follows.
+
+    Raises:
+        UserError: The components cannot work together, a value is out of range, or weights cannot be had.
+    """
+    torch.manual_seed(seed)
+    arguments = deepcopy({**model, "num_classes": num_classes, "amp": amp})
+    if not pretrained:
+        arguments["network"]["backbone"].update(pretrained=False, weights=None)
+    built: Method = build(COMPONENTS, arguments, "model")
+    return built
 
 
 def fill(slots: Sequence[Slot], given: Mapping[str, dict[str, Any] | None]) -> dict[str, dict[str, Any]]:

@@ -60,7 +60,9 @@ def examples() -> list[doctest.DocTest]:
     """Every docstring with an example."""
     finder = doctest.DocTestFinder(exclude_empty=True)
     found = [
-        test for name in (*MODULES, "dupl.runs.store") for test in finder.find(importlib.import_module(name), name)
+        test
+        for name in (*MODULES, "dupl.runs.store", "dupl.method.base")
+        for test in finder.find(importlib.import_module(name), name)
     ]
     return [test for test in found if test.examples]
 
