@@ -217,7 +217,7 @@ def predict_folder(
     by_tags: bool = False,
     overrides: Overrides = None,
     progress: Progress | None = None,
-    tell: Callable[[str], None] = lambda line: None,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[int, list[str]]:
     """Segment image files and write ``masks/``, ``overlays/``, ``cams/`` and ``tags.csv`` into a folder.
 
@@ -261,10 +261,12 @@ def predict_folder(
     size = restored.config.evaluation.size
     facts = {"weights": str(restored.checkpoint), "student": chosen.name, "why": chosen.reason, "size": size}
     claim(Path(out), {"protocol": "one scale, no CRF", **facts, "tags": tags, "by_tags": by_tags})
-    for line in left_out([Path(path) for path in images]):
-        tell(line)
+    notes = left_out([Path(path) for path in images])
     if student in (None, "best"):
-        tell(f"student {chosen.name}: {chosen.reason}")
+        notes.append(f"student {chosen.name}: {chosen.reason}")
+    if tell is not None:
+        for line in notes:
+            tell(line)
     options: dict[str, Any] = {"student": chosen.name, "by_tags": by_tags, "progress": progress, "tell": tell}
     with plain_errors("smaller images"):
         skipped = infer(model, files, classes, size, Path(out), tags=known, **options)
