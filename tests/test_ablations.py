@@ -51,7 +51,7 @@ def rows_of(name):
 
 
 def test_the_tables_are_there():
-    assert {*PAPER, "demo_table4", "demo_table5a", "demo_table6", "animals_table4"} <= set(NAMES)
+    assert {*PAPER, "demo_table4", "demo_table5a", "demo_table5b", "demo_table6", "animals_table4"} <= set(NAMES)
 
 
 def test_the_docstring_says_protocol_cost_and_command(plan):
@@ -144,9 +144,16 @@ def test_a_row_that_several_tables_have_is_one_run_with_one_number():
 
 
 def test_the_heads_warm_up_moves_both_starts():
-    for run in first_seed("table5b_warmup").values():
+    for run in [*first_seed("table5b_warmup").values(), *first_seed("demo_table5b").values()]:
         model = run.config.model
         assert model.noise_filter.start == model.consistency.start == int(run.row)
+
+
+def test_the_demo_of_the_warm_up_is_previewed(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["ablate", "demo_table5b", "--seeds", "0", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert all(key in out for key in ("155", "185", "215", "240"))
 
 
 def test_the_threshold_s_table_moves_its_end_alone():
@@ -177,7 +184,12 @@ def test_all_released_forms_are_the_released_recipe():
 
 def test_the_demo_s_tables_share_the_full_model():
     full = fingerprint(catalogue.load("demo/ablation"))
-    for name, key in (("demo_table4", "L_reg"), ("demo_table5a", "0.55"), ("demo_table6", "L_dis")):
+    for name, key in (
+        ("demo_table4", "L_reg"),
+        ("demo_table5a", "0.55"),
+        ("demo_table5b", "185"),
+        ("demo_table6", "L_dis"),
+    ):
         assert first_seed(name)[key].fingerprint == full
 
 

@@ -110,7 +110,7 @@ class TestSearch:
         assert len(list(Path("runs/.sweeps").glob("*.db"))) == 1
 
         table = said(capsys, file, "--confirm", "3", "--seeds", "0", "1", "--jobs", "2")
-        assert "The paper's point" in table and "Trial 1: toy.x=0.3, toy.y=0.6" in table
+        assert "The starting point" in table and "Trial 1: toy.x=0.3, toy.y=0.6" in table
         assert re.search(r"78\.[78]", table) and "74.3" in table
         runs = [Path(path).parent for path in Path("runs").glob("*/status.json")]
         data = [json.loads((run / "evaluation/iter_000006/metrics.json").read_text())["data"] for run in runs]
@@ -134,7 +134,7 @@ class TestSearch:
         said(capsys, file, "--trials", "3", "--jobs", "2")
         table = said(capsys, file, "--confirm", "2", "--seeds", "0", "--jobs", "2")
         rows = [line for line in table.partition("Changes")[0].splitlines() if line.startswith("| T")]
-        assert [row.split(":")[0] for row in rows] == ["| The paper's point | 74.3 (1) |  |", "| Trial 1"]
+        assert [row.split(":")[0] for row in rows] == ["| The starting point | 74.3 (1) |  |", "| Trial 1"]
         assert "gpu_hours" not in table
 
     def test_too_many_failures_end_it(self, capsys, lab):

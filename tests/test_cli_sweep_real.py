@@ -98,7 +98,7 @@ def test_the_report_split_is_touched_by_confirm_alone(lab, capsys):
     val = photos(Path("val"), "val", 6)
     assert main(["sweep", "search.py", "--confirm", "1", "--seeds", "0", *more]) == 0
     text = capsys.readouterr().out
-    assert re.search(r"^\| The paper's point .*\n\| Trial 1: ", text, re.M)
+    assert re.search(r"^\| The starting point .*\n\| Trial 1: ", text, re.M)
     confirmed = [run for run in RunStore("runs").runs() if run.path not in {one.path for one in trials}]
     assert len(confirmed) == 2
     for run in confirmed:

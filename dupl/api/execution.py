@@ -265,7 +265,7 @@ def confirm_sweep(
         The plan's file, its text, and whether it was there before.
 
     Raises:
-        UserError: There is no study, or no trial besides the paper's point is complete.
+        UserError: There is no study, or no trial besides the starting point is complete.
 
     Example:
         >>> dupl.api.confirm_sweep("demo", "nowhere", count=3)

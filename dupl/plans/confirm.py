@@ -33,7 +33,7 @@ def confirm(
     Args:
         sweep: The sweep.
         root: The store.
-        count: How many points to take besides the paper's.
+        count: How many points to take besides the starting point.
         seeds: Each point is trained with each.
         storage: URL of the study; None is SQLite in the store.
         write: Whether to write the plan.
@@ -42,7 +42,7 @@ def confirm(
         The file, its text, and whether it was there before.
 
     Raises:
-        UserError: There is no study, or no trial besides the paper's point is complete.
+        UserError: There is no study, or no trial besides the starting point is complete.
     """
     path = confirm_file(sweep, root)
     if path.is_file():
@@ -61,7 +61,7 @@ def confirm_text(sweep: Sweep, best: Sequence[Point], count: int, seeds: Sequenc
     Args:
         sweep: The sweep.
         best: Trials, the best first, each point once.
-        count: How many points to take besides the paper's.
+        count: How many points to take besides the starting point.
         seeds: Each point is trained with each.
 
     Raises:
@@ -70,8 +70,8 @@ def confirm_text(sweep: Sweep, best: Sequence[Point], count: int, seeds: Sequenc
     start = sweep.run(sweep.start_from[0])
     chosen = [one for one in best if sweep.run(one[1]).fingerprint != start.fingerprint][:count]
     if not chosen:
-        raise UserError(f"{sweep.name}: no trial besides the paper's point is complete: run dupl sweep first")
-    rows = {PAPER: dict(label="The paper's point", set=sweep.changes(sweep.start_from[0]))}
+        raise UserError(f"{sweep.name}: no trial besides the starting point is complete: run dupl sweep first")
+    rows = {PAPER: dict(label="The starting point", set=sweep.changes(sweep.start_from[0]))}
     for number, params, _ in chosen:
         label = f"Trial {number}: {sweep.run(params).row}"
         rows[f"trial_{number}"] = dict(label=label, set=sweep.changes(params))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dupl.report.figures.colours import AVERAGED, GRID, MARKER, PAGE_STUDENTS, page_colour
@@ -22,7 +22,13 @@ RUN = {"color": PAGE_STUDENTS[1], "size": 7, "symbol": "circle-open"}
 MEAN = {"color": PAGE_STUDENTS[1], "size": 9}
 
 
-def course_chart(frame: DataFrame, metric: str, runs: Runs, markers: Mapping[str, int] | None = None) -> Figure:
+def course_chart(
+    frame: DataFrame,
+    metric: str,
+    runs: Runs,
+    markers: Mapping[str, int] | None = None,
+    rows: Sequence[str] | None = None,
+) -> Figure:
     """Return `courses` as lines: the mean of each group, over a band from its lowest to its highest run.
 
     Args:
@@ -30,10 +36,13 @@ def course_chart(frame: DataFrame, metric: str, runs: Runs, markers: Mapping[str
         metric: Such as "cam/1/mIoU".
         runs: Groups.
         markers: Iterations at which components start, by what starts there.
+        rows: All labels of the plan, in order: a row has the colour of its place among them, whichever rows have the
+            metric. By default the groups.
     """
     table, figure = courses(frame, metric, runs), blank_chart(360, f"{metric} (%)")
-    for number, (label, part) in enumerate(table.groupby("label", sort=False)):
-        colour, x = page_colour(label, number), part["iteration"].tolist()
+    places = {label: number for number, label in enumerate(rows or list(runs))}
+    for label, part in table.groupby("label", sort=False):
+        colour, x = page_colour(label, places[label]), part["iteration"].tolist()
         if part["runs"].max() > 1:
             outline = {"x": x + x[::-1], "y": part["high"].tolist() + part["low"].tolist()[::-1]}
             figure.add_scatter(**outline, fill="toself", opacity=0.12, line_width=0, fillcolor=colour, mode="lines")
@@ -41,7 +50,7 @@ def course_chart(frame: DataFrame, metric: str, runs: Runs, markers: Mapping[str
         line = {"color": colour, "width": 2}
         figure.add_scatter(x=x, y=part["mean"].tolist(), name=label_of(label), mode="lines+markers", line=line)
     figure.update_xaxes(title={"text": "iteration"}, rangemode="tozero", tickformat=",d")
-    figure.update_yaxes(hoverformat=".1f")
+    figure.update_yaxes(hoverformat=".1f").update_layout(showlegend=True)
     add_markers(figure, markers or {}, float(table["iteration"].max()))
     return figure
 

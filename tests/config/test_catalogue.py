@@ -251,6 +251,7 @@ def test_ids_of_the_plans_and_sweeps_we_ship():
         "animals_table4": "999d7fa80b2d",
         "demo_table4": "7450c597c816",
         "demo_table5a": "701ca1635dea",
+        "demo_table5b": "b9e8a2affb14",
         "demo_table6": "4923e3c23b9a",
         "fig2_confirmation_bias": "1005063aa839",
         "fig7a_overactivation": "1005063aa839",

@@ -32,6 +32,9 @@ def test_courses_are_means_over_runs():
     assert [trace.name for trace in chart.data if trace.showlegend is not False] == ["one", "other"]
     band = chart.data[0]
     assert (band.x, band.y) == ((5, 10, 10, 5), (3.0, 4.0, 4.0, 1.0)), "there and back"
+    alone = course_chart(frame, "cam/1/mIoU", {"other": ["c"]}, rows=["one", "other"])
+    assert alone.data[-1].line.color == chart.data[-1].line.color, "the colour is the row's, whichever rows are drawn"
+    assert alone.layout.showlegend, "a single line is named too"
     with pytest.raises(UserError, match="nothing of none: cam/1/mIoU"):
         courses(frame, "cam/1/mIoU", {"none": ["d"]})
 

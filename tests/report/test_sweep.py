@@ -193,6 +193,12 @@ class TestCharts:
         assert texts[3].startswith("trial 3, complete<br>τ<sub>h</sub>(T) 0.6<br>warm-up 0")
         assert "&lt;script&gt;" in texts[3] and "<script" not in texts[3]
 
+    @pytest.mark.parametrize(("count", "step"), [(4, 1), (12, 1), (13, 2), (36, 3)])
+    def test_every_mark_on_the_axis_of_trials_is_a_trial(self, count, step):
+        made = report(ONE, trials(*(dict(values=[float(n)]) for n in range(count))))
+        axis = charts.history_chart(made).layout.xaxis
+        assert (axis.tick0, axis.dtick) == (0, step)
+
     def test_history_of_a_study_that_begins_badly(self):
         made = report(ONE, trials(dict(state="failed", values=[]), dict(values=[2.0]), dict(values=[1.0])))
         best = next(trace for trace in charts.history_chart(made).data if trace.name == "best so far")

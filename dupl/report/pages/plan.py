@@ -69,7 +69,7 @@ def _courses(
         if not groups:
             missing.append(column.label)
             continue
-        chart = course_chart(part, column.metric, groups)
+        chart = course_chart(part, column.metric, groups, rows=[row.label for row in table.plan.rows])
         cards.append(add_chart(data, f"course-{column.key}", chart, f"{column.label} over training", COURSE_CAPTION))
     return cards, missing
 

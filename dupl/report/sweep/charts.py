@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from dupl.plans.parameter import Parameter
 
+TICKS = 12  # marks on the axis of the trials
 TRIANGLE = {"color": NOISE, "size": 9, "symbol": "triangle-up"}
 CROSS = {"color": ORANGE, "size": 8, "symbol": "x-thin", "line": {"width": 2, "color": ORANGE}}
 
@@ -57,7 +58,8 @@ def history_chart(report: SweepReport, goal: int = 0) -> Figure:
         text = f"the starting point, trial {report.start.number}"
         place = {"x": 1, "xref": "paper", "xanchor": "right", "y": value, "yanchor": "bottom"}
         chart.add_annotation(text=text, font={"size": 11}, showarrow=False, **place)
-    return chart.update_xaxes(title={"text": "trial"}, tickformat="d")
+    step = max(1, math.ceil(len(report.trials) / TICKS))  # else a few trials have ticks between them: 0 1 1 2 2
+    return chart.update_xaxes(title={"text": "trial"}, tickformat="d", tick0=0, dtick=step)
 
 
 def slice_chart(report: SweepReport, parameter: Parameter, goal: int = 0) -> Figure:
