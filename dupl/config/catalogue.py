@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 PACKAGE = Path(__file__).parents[1]
+KINDS = ("experiments", "ablations", "sweeps")
 
 
 def _folders(kind: str) -> Iterator[Path]:
@@ -79,6 +80,12 @@ def resolve(name: str | Path, kind: str = "experiments") -> Path:
     close = difflib.get_close_matches(str(name).removesuffix(".py"), known, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known) or 'none'}"
     raise UserError(f"no recipe {name} among the {kind} ({hint})")
+
+
+def _named(name: str) -> Path | None:
+    """Find the recipe, plan or sweep that a ``_base_`` names; None where there is none."""
+    files = (folder / f"{name}.py" for kind in KINDS for folder in _folders(kind))
+    return next((Path(os.path.abspath(file)) for file in files if file.is_file()), None)
 
 
 def load(recipe: str | Path, schema: Schema | None = RECIPE) -> Config:
@@ -127,7 +134,7 @@ def declared(path: str | Path) -> Reading:
     Raises:
         UserError: As `load`; also for a value that no config can hold, such as an infinity.
     """
-    reading = reader.read(path)
+    reading = reader.read(path, _named)
     try:
         plain(reading.values)
     except Fault as fault:

@@ -1,15 +1,16 @@
 """Read recipes, plans and sweeps: Python files of literals, with what they build on. Nothing in them is executed.
 
-The rules of ``_base_`` and ``_delete_`` are mmengine's: a file names the files that it builds on, which may not share
-a key; its own values are merged into theirs, dict by dict; a dict with ``_delete_=True`` replaces what was there.
-A name that begins with ``_`` is a helper of its file and no part of the config.
+The rules of ``_base_`` and ``_delete_`` are mmengine's: a file names the files that it builds on, by path or by the
+name of a recipe; they may not share a key. Its own values are merged into theirs, dict by dict; a dict with
+``_delete_=True`` replaces what was there. A name that begins with ``_`` is a helper of its file and no part of the
+config.
 """
 
 from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,22 +70,34 @@ def parse(path: Path) -> tuple[ast.Module, str]:
         raise UserError(f"{path}: cannot be read: {error or 'it is nested too deeply'}") from None
 
 
-def read(path: str | os.PathLike[str]) -> Reading:
+Lookup = Callable[[str], "Path | None"]
+
+
+def _no_names(name: str) -> Path | None:
+    return None
+
+
+def read(path: str | os.PathLike[str], named: Lookup = _no_names) -> Reading:
     """Read a file and what it builds on.
+
+    Args:
+        path: Of the file.
+        named: Finds the file of a ``_base_`` that is a name such as "voc/dupl"; None where there is none. A file beside
+            the one that names it wins.
 
     Raises:
         UserError: A file is missing or no valid Python, holds more than literals, or does not fit its bases. The
             message names the file and the line.
     """
-    return _read(Path(os.path.abspath(path)), ())
+    return _read(Path(os.path.abspath(path)), (), named)
 
 
-def _read(path: Path, above: tuple[Path, ...]) -> Reading:
+def _read(path: Path, above: tuple[Path, ...], named: Lookup) -> Reading:
     if not path.is_file():
         raise UserError(f"no file {path}")
     tree, text = parse(path)
     try:
-        below = _bases(tree, path, above)
+        below = _bases(tree, path, above, named)
         own, lines = _own(tree, text, below.values)
     except Refused as refused:
         raise UserError(f"{path}, line {refused.line}: {refused}") from None
@@ -97,17 +110,19 @@ def _read(path: Path, above: tuple[Path, ...]) -> Reading:
     return Reading(values, Origins(path, kept | origins.lines))
 
 
-def _bases(tree: ast.Module, path: Path, above: tuple[Path, ...]) -> Reading:
+def _bases(tree: ast.Module, path: Path, above: tuple[Path, ...], named: Lookup) -> Reading:
     """Read what a file's ``_base_`` names."""
     values: dict[str, Any] = {}
     lines: dict[str, tuple[Path, int]] = {}
     for base, line in _named(tree):
         where, file = f"{path}, line {line}", Path(os.path.abspath(path.parent / base))
+        if not file.is_file() and not base.endswith(".py"):
+            file = named(base) or file
         if file in (*above, path):
             raise UserError(f"{where}: its _base_ leads back to {file}")
         if not file.is_file():
-            raise UserError(f"{where}: its _base_ {file} does not exist")
-        one = _read(file, (*above, path))
+            raise UserError(f"{where}: its _base_ {file} does not exist; give a path, or a name that dupl show lists")
+        one = _read(file, (*above, path), named)
         if twice := sorted(values.keys() & one.values.keys()):
             raise UserError(f"{where}: two of its _base_ have {twice[0]}, the second is {file}")
         values |= one.values

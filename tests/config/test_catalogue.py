@@ -49,6 +49,25 @@ def write(path: Path, text: str) -> Path:
 load = partial(catalogue.load, schema=None)  # what these tests read are no recipes of a method
 
 
+class TestBaseByName:
+    def test_a_recipe_or_a_plan_is_found_as_commands_find_it(self, home):
+        write(home / "experiments/voc/dupl.py", "a = 1\n")
+        write(home / "ablations/rows.py", "c = 3\n")
+        mine = write(home / "deep/below/mine.py", "_base_ = ['voc/dupl', 'rows']\nb = 2\n")
+        assert catalogue.declared(mine).values == {"a": 1, "b": 2, "c": 3}
+
+    def test_a_file_beside_it_wins(self, home):
+        write(home / "experiments/voc/dupl.py", "a = 1\n")
+        write(home / "mine/voc/dupl", "a = 5\n")
+        assert catalogue.declared(write(home / "mine/r.py", "_base_ = 'voc/dupl'\n")).values == {"a": 5}
+
+    def test_a_name_of_nothing(self, home):
+        with pytest.raises(
+            UserError, match=r"r\.py, line 1: its _base_ .*voc/dupl does not exist; give a path, or a name"
+        ):
+            catalogue.declared(write(home / "r.py", "_base_ = 'voc/dupl'\n"))
+
+
 class TestResolve:
     def test_a_name_a_path_and_the_suffix(self, home):
         file = write(home / "experiments/voc/dupl.py", "")
