@@ -50,13 +50,15 @@ def from_masks(source: VOC, indices: list[int], classes: int, size: list[int] | 
 
 def from_run(run: str, source: VOC, indices: list[int]) -> Jobs:
     """Photos with the probabilities of a run's first student, by the final protocol."""
-    from dupl.engine.evaluation.final import Final
-    from dupl.engine.evaluation.protocols import Who
+    from dupl.engine.evaluation.final import FinalProtocol
+    from dupl.engine.evaluation.selection import MapSelection
     from dupl.engine.restore import restore
 
     restored = restore(run, None, [])
     model = restored.model(source.classes)
-    protocol = Final(restored.config.evaluation.to_dict().get("final", {}), Who.of(["1"], len(model.students)))
+    protocol = FinalProtocol(
+        restored.config.evaluation.to_dict().get("final", {}), MapSelection.of(["1"], len(model.students))
+    )
     for i in indices:
         maps = protocol.probabilities(model, source.image(i))
         yield source.names[i], RefineJob(source.image(i), torch.stack(maps).numpy())

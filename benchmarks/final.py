@@ -127,18 +127,18 @@ class Ours(FinalSide):
 
     def _evaluate(self, chunk: str, amp: str, student: str, refine: bool) -> list[Any]:
         from dupl.data.voc import VOC
-        from dupl.engine.evaluation.cache import KeptLabels, KeptLogits
-        from dupl.engine.evaluation.checkpoint import Choice
+        from dupl.engine.evaluation.cache import LabelCache, LogitCache
         from dupl.engine.evaluation.evaluate import evaluate_by
-        from dupl.engine.evaluation.final import Final
+        from dupl.engine.evaluation.final import FinalProtocol
+        from dupl.engine.evaluation.options import EvaluationOptions
 
         settings = self.restored.config.evaluation.to_dict()
-        choice = Choice("final", (student,), refine, self.backend)
-        protocol = choice.build(settings, len(self.model.students))
-        assert isinstance(protocol, Final)
+        options = EvaluationOptions("final", (student,), refine, self.backend)
+        protocol = options.build(settings, len(self.model.students))
+        assert isinstance(protocol, FinalProtocol)
         folder, made_of = self.out / f"{chunk}_{amp}", {"chunk": chunk, "amp": amp}
-        protocol.kept = {name: KeptLabels(folder / name / "labels", made_of) for name in protocol.parts}
-        protocol.logits = KeptLogits(folder / "logits", made_of)
+        protocol.caches = {name: LabelCache(folder / name / "labels", made_of) for name in protocol.parts}
+        protocol.logits = LogitCache(folder / "logits", made_of)
         protocol.keep_logits = not refine
         self.model.amp = amp
         found = evaluate_by(protocol, self.model, VOC(self.data, chunk), settings)[protocol.name]

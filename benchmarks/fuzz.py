@@ -44,7 +44,7 @@ from dupl.data.instances import Instances
 from dupl.data.tag_table import read_tag_table
 from dupl.data.voc import objects_in_xml, read_ids
 from dupl.engine.checkpoints import load
-from dupl.engine.evaluation.cache import Kept, KeptLabels, KeptLogits
+from dupl.engine.evaluation.cache import Cache, LabelCache, LogitCache
 from dupl.engine.weights import load_weights
 from dupl.errors import RunError, UserError
 from dupl.method.timm_vit import load_weights as load_backbone
@@ -55,7 +55,7 @@ from dupl.runs.reproduce import differences
 from dupl.runs.run import Run
 from dupl.runs.store import RunStore
 
-KeptOf = TypeVar("KeptOf", bound=Kept)
+CacheOf = TypeVar("CacheOf", bound=Cache)
 VIT: Any = VisionTransformer(img_size=16, patch_size=8, embed_dim=8, depth=1, num_heads=1, num_classes=0)
 MOST_SECONDS = 20  # of CPU, for one file
 MOST_BYTES = 3 << 30  # of memory
@@ -108,7 +108,7 @@ def checkpoint(zipped: bool) -> bytes:
 
 
 def logits() -> bytes:
-    """Kept logits of two scales."""
+    """Cache logits of two scales."""
     file = io.BytesIO()
     np.savez(file, np.zeros((3, 2, 2), np.float32), np.ones((3, 3, 3), np.float32))
     return file.getvalue()
@@ -146,7 +146,7 @@ def weights(path: Path) -> None:
     load_weights(torch.nn.ParameterDict({"a": torch.zeros(3)}), path)  # type: ignore[arg-type]
 
 
-def kept(kind: type[KeptOf], path: Path) -> KeptOf:
+def kept(kind: type[CacheOf], path: Path) -> CacheOf:
     """What keeps a file, two folders above it."""
     folder = path.parents[1]
     folder.with_suffix(".json").write_text("{}\n")
@@ -217,9 +217,9 @@ def files() -> dict[str, Kind]:
         "backbone": Kind(save(VIT.state_dict()), backbone, "backbone.safetensors"),
         "plan": declared("ablations", "table5b_warmup", lambda path: plan.load(path).expand()),
         "sweep": declared("sweeps", "weights", sweep.load),
-        "kept logits": Kind(logits(), lambda path: kept(KeptLogits, path).read("a", 0), "kept/1/a.npz"),
+        "kept logits": Kind(logits(), lambda path: kept(LogitCache, path).read("a", 0), "kept/1/a.npz"),
         "kept labels": Kind(
-            picture("PNG", "P"), lambda path: kept(KeptLabels, path).read("a", ["seg/1"]), "kept/1/a.png"
+            picture("PNG", "P"), lambda path: kept(LabelCache, path).read("a", ["seg/1"]), "kept/1/a.png"
         ),
     }
 

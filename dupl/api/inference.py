@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from dupl.engine.evaluation.checkpoint import Assessment
+    from dupl.engine.evaluation.checkpoint import WrittenEvaluation
     from dupl.engine.infer import Prediction
     from dupl.engine.restore import Restored
     from dupl.runs.run import Run
@@ -40,7 +40,7 @@ def evaluate(
     out: str | Path | None = None,
     overrides: Overrides = None,
     progress: Progress | None = None,
-) -> list[Assessment]:
+) -> list[WrittenEvaluation]:
     """Evaluate a checkpoint and write its tables and pictures into the run's folder ``evaluation/``.
 
     Args:
@@ -74,9 +74,10 @@ def evaluate(
         >>> sorted(path.name for path in found.folder.glob("*.csv"))
         ['confusion.csv', 'per_class.csv', 'per_image.csv']
     """
-    from dupl.engine.evaluation.checkpoint import Choice, assess
+    from dupl.engine.evaluation.checkpoint import evaluate_checkpoint
+    from dupl.engine.evaluation.options import EvaluationOptions
 
-    choice = Choice(
+    options = EvaluationOptions(
         protocol=protocol,
         students=tuple(dict.fromkeys(students)),
         refine=crf,
@@ -86,10 +87,10 @@ def evaluate(
         keep_logits=keep_logits,
     )
     place = Path(out) if out is not None else None
-    return assess(_restored(run, checkpoint, overrides), split, choice, out=place, progress=progress)
+    return evaluate_checkpoint(_restored(run, checkpoint, overrides), split, options, out=place, progress=progress)
 
 
-def print_evaluation(one: Assessment) -> None:
+def print_evaluation(one: WrittenEvaluation) -> None:
     """Print the tables of an evaluation: mIoU of every label map, IoU per class, classification.
 
     Args:
@@ -131,7 +132,7 @@ def evaluation_tracking(run: AnyRun, wandb: Wandb = None) -> str:
     return choose_later(wandb, made.path).mode
 
 
-def log_evaluations(run: AnyRun, found: Sequence[Assessment], mode: str, tell: Callable[[str], None]) -> None:
+def log_evaluations(run: AnyRun, found: Sequence[WrittenEvaluation], mode: str, tell: Callable[[str], None]) -> None:
     """Log evaluations on the wandb run of their run; a failure is told and raises nothing.
 
     Args:
@@ -313,11 +314,11 @@ def submit_voc(
         Traceback (most recent call last):
         dupl.errors.UserError: --voc-submission needs a model of VOC's 21 classes
     """
-    from dupl.engine.evaluation.checkpoint import Choice
+    from dupl.engine.evaluation.options import EvaluationOptions
     from dupl.engine.evaluation.submission import submit
 
-    choice = Choice("final", (student,), crf, crf_backend, present_only)
-    return submit(_restored(run, checkpoint, overrides), Path(root), split, Path(out), choice, progress)
+    options = EvaluationOptions("final", (student,), crf, crf_backend, present_only)
+    return submit(_restored(run, checkpoint, overrides), Path(root), split, Path(out), options, progress)
 
 
 def _restored(run: AnyRun, checkpoint: str | Path | None, overrides: Overrides) -> Restored:

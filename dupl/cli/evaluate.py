@@ -86,10 +86,10 @@ def run_eval(arguments: argparse.Namespace) -> int:
         if final:
             say(console)("label maps made so far are cached: the same command continues with them")
         raise
-    if recalled := found[0].recalled:
-        others = len(found[0].evaluation.names) - recalled
+    if reused := found[0].reused:
+        others = len(found[0].evaluation.names) - reused
         more = f"; those of {others} were made now" if others else ""
-        say(console)(f"the label maps of {recalled} images are those of an earlier command{more}")
+        say(console)(f"the label maps of {reused} images are those of an earlier command{more}")
     say(console)(f"{arguments.split}: {found[0].evaluation.judged}")
     for one in found:
         api.print_evaluation(one)

@@ -16,7 +16,8 @@ from dupl.cli import main
 from dupl.data.tagged_folder import TaggedFolder
 from dupl.data.toy import Toy
 from dupl.engine import build
-from dupl.engine.evaluation.evaluate import evaluate, metric_names
+from dupl.engine.evaluation.evaluate import evaluate
+from dupl.engine.evaluation.evaluation import metric_names
 from dupl.engine.restore import restore
 from dupl.errors import UserError
 from dupl.method.cam import Maps
@@ -187,7 +188,7 @@ def test_images_without_a_mask_still_count_as_classified(folder, trained, tiny):
     found = evaluate(model, source, SETTINGS)
     assert {row[0] for row in np.concatenate(found.tallies["seg/1"].per_image)} == {1}
     assert found.tallies["seg/1"].matrix.sum() == 31 * 40, "at the mask's own size"
-    assert found.guesses.tags.tolist() == [[1, 0], [0, 1], [1, 1], [1, 0]]
+    assert found.class_scores.tags.tolist() == [[1, 0], [0, 1], [1, 1], [1, 0]]
 
 
 def test_training_says_what_the_data_lack_and_refuses_what_it_cannot_read(folder, tiny, tmp_path, capsys):

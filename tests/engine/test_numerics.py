@@ -20,11 +20,11 @@ from dupl.config import catalogue
 from dupl.config.schema import CRF
 from dupl.data.base import ImageSet
 from dupl.engine import build, infer, memory
-from dupl.engine.evaluation.cache import KeptLabels, KeptLogits
+from dupl.engine.evaluation.cache import LabelCache, LogitCache
 from dupl.engine.evaluation.crf import dense_crf, pool
 from dupl.engine.evaluation.evaluate import evaluate, evaluate_by
-from dupl.engine.evaluation.final import Final
-from dupl.engine.evaluation.protocols import Who
+from dupl.engine.evaluation.final import FinalProtocol
+from dupl.engine.evaluation.selection import MapSelection
 from dupl.errors import UserError
 from dupl.method.dupl import DuPL
 from dupl.runs.tallies import confusion
@@ -111,7 +111,7 @@ def test_confusion_against_a_loop(seed: int, classes: int, size: tuple[int, int]
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1)])
 @pytest.mark.parametrize("present_only", [False, True])
 def test_tiny_photos_by_the_final_protocol(model: DuPL, size: tuple[int, int], present_only: bool) -> None:
-    protocol = Final(dict(scales=(1.0, 0.1, 1.5)), Who.of([], 2), CRF(), "torch", present_only)
+    protocol = FinalProtocol(dict(scales=(1.0, 0.1, 1.5)), MapSelection.of([], 2), CRF(), "torch", present_only)
     source = Some(item(*size, 1, (1,)), item(*size, 0))
     for found in evaluate_by(protocol, model, source, SETTINGS).values():
         assert set(found.tallies) == {"seg/1", "seg/2", "seg/mean"}
@@ -185,7 +185,7 @@ def test_maps_that_do_not_fit_are_told_before(model: DuPL, monkeypatch: pytest.M
         memory.require(10, 21, (6000, 8000), "photo a", "less")
     source = Some(item(30, 20, 1, (1,)))
     monkeypatch.setattr(memory, "free", lambda: 5000)
-    protocol = Final(dict(scales=(1.0,)), Who.of([], 2))
+    protocol = FinalProtocol(dict(scales=(1.0,)), MapSelection.of([], 2))
     with pytest.raises(UserError, match="photo p0 has 20x30 pixels"):
         evaluate_by(protocol, model, source, SETTINGS)
     with pytest.raises(UserError, match="mask of image p0 has 20x30 pixels"):
@@ -209,7 +209,7 @@ def test_free_memory_is_that_of_the_machine_or_its_container(tmp_path: Path, mon
 
 
 def test_kept_files_of_odd_zips_are_none(tmp_path: Path) -> None:
-    logits = KeptLogits(tmp_path / "logits", {})
+    logits = LogitCache(tmp_path / "logits", {})
     logits.write("a", 0, [np.zeros((3, 2, 2), np.float32)])
     file = logits.path("a", 0)
     whole = file.read_bytes()
@@ -217,7 +217,7 @@ def test_kept_files_of_odd_zips_are_none(tmp_path: Path) -> None:
     for place, value in ((at + 6, 255), (at + 10, 99)):  # version of zip that it needs; compression
         file.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
         assert logits.read("a", 0) is None
-    labels = KeptLabels(tmp_path / "labels", {})
+    labels = LabelCache(tmp_path / "labels", {})
     labels.write("a", {"seg/1": np.zeros((4, 4), np.uint8)})
     path = labels.path("a", "seg/1")
     png = path.read_bytes()

@@ -22,16 +22,18 @@ from dupl.data.tagged_folder import TaggedFolder
 from dupl.data.toy import Toy
 from dupl.data.views import normalize
 from dupl.engine import build
-from dupl.engine.evaluation import checkpoint, submission
+from dupl.engine.evaluation import checkpoint, submission, write
 from dupl.engine.evaluation import final as final_module
-from dupl.engine.evaluation.cache import KeptLabels
-from dupl.engine.evaluation.checkpoint import Choice
+from dupl.engine.evaluation.cache import LabelCache
 from dupl.engine.evaluation.crf import dense_crf, pool
 from dupl.engine.evaluation.crf.parameters import BACKENDS
 from dupl.engine.evaluation.evaluate import evaluate, evaluate_by
-from dupl.engine.evaluation.final import Final, over_scales, patch_logits
-from dupl.engine.evaluation.pictures import panels
-from dupl.engine.evaluation.protocols import Cam, Squashed, Who
+from dupl.engine.evaluation.final import FinalProtocol
+from dupl.engine.evaluation.options import EvaluationOptions
+from dupl.engine.evaluation.pictures import image_rows
+from dupl.engine.evaluation.scaled_logits import over_scales, patch_logits
+from dupl.engine.evaluation.selection import MapSelection
+from dupl.engine.evaluation.train_time import CamProtocol, TrainTimeProtocol
 from dupl.engine.restore import restore
 from dupl.errors import RunError, UserError
 from dupl.runs.tallies import THRESHOLDS, ThresholdTally, confusion
@@ -95,7 +97,7 @@ class TestFinal:
     @pytest.mark.parametrize("over", ["max", "sum"])
     def test_against_a_plain_loop(self, model, photos, over):
         _, source = photos
-        protocol = Final({"over_scales": over}, Who.of([], 2))
+        protocol = FinalProtocol({"over_scales": over}, MapSelection.of([], 2))
         found = {f.index: f.labels[protocol.name] for f in protocol.stream(model, source, range(4), 0)}
         for i in range(4):
             with torch.no_grad():
@@ -113,7 +115,7 @@ class TestFinal:
 
     def test_a_base_size_squashes_first(self, model, photos):
         _, source = photos
-        protocol = Final({"size": 32, "scales": [1.0]}, Who.of(["1"], 2))
+        protocol = FinalProtocol({"size": 32, "scales": [1.0]}, MapSelection.of(["1"], 2))
         (found,) = protocol.stream(model, source, [0], 0)
         x = F.interpolate(normalize(source.image(0))[None], (32, 32), mode="bilinear", align_corners=False)
         with torch.no_grad():
@@ -128,15 +130,15 @@ class TestFinal:
         monkeypatch.setattr(final_module, "patch_logits", spy)
         for chosen, nets, maps in ((["2"], 1, ["seg/2"]), (["best"], 2, ["seg/1", "seg/2"]), (["mean"], 2, None)):
             asked.clear()
-            protocol = Final({}, Who.of(chosen, 2))
+            protocol = FinalProtocol({}, MapSelection.of(chosen, 2))
             (found,) = protocol.stream(model, photos[1], [2], 0)
             assert list(found.labels[protocol.name]) == (maps or ["seg/mean"])
             assert len(asked) == nets
 
     def test_the_crf_gets_what_it_must(self, model, photos):
         _, source = photos
-        protocol = Final({}, Who.of([], 2), CRF(), present_only=True)
-        plain = Final({}, Who.of([], 2))
+        protocol = FinalProtocol({}, MapSelection.of([], 2), CRF(), present_only=True)
+        plain = FinalProtocol({}, MapSelection.of([], 2))
         before = {f.index: f.labels[plain.name] for f in plain.stream(model, source, range(4), 0)}
         for found in protocol.stream(model, source, range(4), 0):
             assert set(found.labels) == {plain.name, protocol.name}
@@ -152,7 +154,7 @@ class TestFinal:
 
     def test_processes_say_what_one_says(self, model, photos, monkeypatch):
         _, source = photos
-        protocol = Final({}, Who.of(["1"], 2), CRF(iterations=2))
+        protocol = FinalProtocol({}, MapSelection.of(["1"], 2), CRF(iterations=2))
         alone = {f.index: f.labels for f in protocol.stream(model, source, range(4), 0)}
         monkeypatch.setattr(pool, "cores", lambda: 2)
         monkeypatch.setattr(final_module, "patch_logits", in_another_process(final_module.patch_logits))
@@ -166,29 +168,29 @@ class TestFinal:
         (root / "images" / "p3.png").write_bytes(b"no picture")
         monkeypatch.setattr(pool, "cores", lambda: 2)
         with pytest.raises(UserError, match=r"^[^\n]*p3\.png[^\n]*$"):
-            evaluate_by(Final({}, Who.of(["1"], 2)), model, source, SETTINGS)
+            evaluate_by(FinalProtocol({}, MapSelection.of(["1"], 2)), model, source, SETTINGS)
 
     def test_a_dead_process_is_told_with_the_remedy(self, model, photos, monkeypatch):
         monkeypatch.setattr(pool, "cores", lambda: 2)
         monkeypatch.setattr(final_module, "patch_logits", lambda *_: os._exit(3))
         with pytest.raises(RunError, match="a process died.*repeat the command"):
-            list(Final({}, Who.of(["1"], 2)).stream(model, photos[1], range(4), 0))
+            list(FinalProtocol({}, MapSelection.of(["1"], 2)).stream(model, photos[1], range(4), 0))
 
     def test_a_mask_of_another_size_is_told(self, model, photos):
         root, source = photos
         Image.fromarray(np.zeros((5, 6), np.uint8)).save(root / "masks" / "p2.png")
         with pytest.raises(UserError, match="mask of image p2: 5x6 pixels, its photo has 41x41; run dupl data check"):
-            evaluate_by(Final({}, Who.of(["1"], 2)), model, source, SETTINGS)
+            evaluate_by(FinalProtocol({}, MapSelection.of(["1"], 2)), model, source, SETTINGS)
 
 
 class TestCam:
     def test_the_curve_is_that_of_separate_evaluations(self, model):
         source = Toy("val", size=32, count=5)
-        protocol = Cam(SETTINGS, Who.of([], 2))
+        protocol = CamProtocol(SETTINGS, MapSelection.of([], 2))
         evaluate_by(protocol, model, source, SETTINGS)
         assert sorted(protocol.curves) == ["cam/1", "cam/2", "cam/mean"]
         for k in (0, 4, 9, 18):
-            alone = Cam(SETTINGS, Who.of([], 2), threshold=THRESHOLDS[k])
+            alone = CamProtocol(SETTINGS, MapSelection.of([], 2), threshold=THRESHOLDS[k])
             found = evaluate_by(alone, model, source, SETTINGS)[alone.name]
             for name, curve in protocol.curves.items():
                 assert np.array_equal(curve.matrices()[k], found.tallies[name].matrix), (name, k)
@@ -204,45 +206,45 @@ class TestCam:
 
     def test_it_is_the_cam_of_training_time(self, model):
         source = Toy("val", size=32, count=5)
-        protocol = Cam(SETTINGS, Who.of([], 2))
+        protocol = CamProtocol(SETTINGS, MapSelection.of([], 2))
         found = evaluate_by(protocol, model, source, SETTINGS)[protocol.name].metrics
         whole = evaluate(model, source, SETTINGS).metrics
         assert found == {k: v for k, v in whole.items() if not k.startswith("seg/")}
 
     def test_thresholds_outside_are_refused(self):
-        with pytest.raises(UserError, match="lies in"):
-            Cam(SETTINGS, Who.of([], 2), 1.5)
+        with pytest.raises(UserError, match="give a number from 0 to 1"):
+            CamProtocol(SETTINGS, MapSelection.of([], 2), 1.5)
 
 
 class TestPanels:
     def test_label_maps_before_and_after_the_crf(self, model, photos, tmp_path):
         _, source = photos
-        protocol = Final({}, Who.of(["2"], 2), CRF(iterations=2))
-        assert panels(protocol, protocol.name, model, source, [0]) == [], "nothing is kept"
-        protocol.kept = {name: KeptLabels(tmp_path / name, {}) for name in protocol.parts}
+        protocol = FinalProtocol({}, MapSelection.of(["2"], 2), CRF(iterations=2))
+        assert image_rows(protocol, protocol.name, model, source, [0]) == [], "nothing is kept"
+        protocol.caches = {name: LabelCache(tmp_path / name, {}) for name in protocol.parts}
         (found,) = protocol.stream(model, source, [2], 0)
-        assert panels(protocol, protocol.name, model, source, [0]) == []
-        (panel,) = panels(protocol, protocol.name, model, source, [0, 2])
+        assert image_rows(protocol, protocol.name, model, source, [0]) == []
+        (panel,) = image_rows(protocol, protocol.name, model, source, [0, 2])
         assert panel.who == ("student 2, no CRF", "student 2, CRF")
         wanted = [found.labels[name]["seg/2"] for name in (protocol.plain, protocol.name)]
         assert all(np.array_equal(a, b) for a, b in zip(panel.prediction, wanted, strict=True))
-        (plain,) = panels(protocol, protocol.plain, model, source, [2])
+        (plain,) = image_rows(protocol, protocol.plain, model, source, [2])
         assert plain.who == ("student 2",)
         assert np.array_equal(plain.truth, source.mask(2))
         assert plain.tags == tuple(source.classes[c] for c in np.unique(source.mask(2)) if c not in (0, 255))
 
     def test_cams_are_those_that_were_counted(self, model, photos):
         _, source = photos
-        for kind in (Squashed, Cam):
-            protocol = kind(SETTINGS, Who.of([], 2))
+        for kind in (TrainTimeProtocol, CamProtocol):
+            protocol = kind(SETTINGS, MapSelection.of([], 2))
             wanted = {f.index: f.labels[protocol.name] for f in protocol.stream(model, source, range(4), 0)}
             counted = [c.counts.sum() for c in getattr(protocol, "curves", {}).values()]
-            for i, panel in enumerate(panels(protocol, protocol.name, model, source, range(4))):
+            for i, panel in enumerate(image_rows(protocol, protocol.name, model, source, range(4))):
                 assert panel.who == ("student 1", "student 2", "average")
                 names = ("cam/1", "cam/2", "cam/mean")
                 assert all((a == wanted[i][n]).mean() > 0.999 for a, n in zip(panel.cam_labels, names, strict=True))
                 assert all(((h > 0.5) == (y > 0)).all() for h, y in zip(panel.cams, panel.cam_labels, strict=True))
-                assert len(panel.prediction) == (3 if kind is Squashed else 0)
+                assert len(panel.prediction) == (3 if kind is TrainTimeProtocol else 0)
             assert counted == [c.counts.sum() for c in getattr(protocol, "curves", {}).values()], "not counted again"
 
 
@@ -262,7 +264,7 @@ class TestNames:
             backends = (None, *BACKENDS)
             for refine, backend, present in itertools.product((None, True, False), backends, (True, False)):
                 try:
-                    found = Choice(protocol, who, refine, backend, present).build(setting, 2)
+                    found = EvaluationOptions(protocol, who, refine, backend, present).build(setting, 2)
                 except UserError:
                     continue
                 assert list(found.parts)[-1] == found.name
@@ -272,28 +274,28 @@ class TestNames:
                     assert facts.setdefault(name, what) == what, name
         assert len(facts) >= 300, "fewer, and the loops above have lost a way"
 
-    def test_who(self):
-        assert Who.of([], 2) == Who.of(["best", "mean", "1", "2"], 2) == Who((0, 1), True)
-        assert Who.of([], 1) == Who((0,), False)
-        assert Who.of(["best"], 2) == Who((0, 1), False, "-student-best")
-        assert Who.of(["2"], 2).maps("cam") == ["cam/2"]
+    def test_selection(self):
+        assert MapSelection.of([], 2) == MapSelection.of(["best", "mean", "1", "2"], 2) == MapSelection((0, 1), True)
+        assert MapSelection.of([], 1) == MapSelection((0,), False)
+        assert MapSelection.of(["best"], 2) == MapSelection((0, 1), False, "-student-best")
+        assert MapSelection.of(["2"], 2).maps("cam") == ["cam/2"]
         with pytest.raises(UserError, match="--student 3: this model has 1, 2, best, mean"):
-            Who.of(["3"], 2)
+            MapSelection.of(["3"], 2)
         with pytest.raises(UserError, match="this model has 1, best"):
-            Who.of(["mean"], 1)
+            MapSelection.of(["mean"], 1)
 
     def test_the_protocol_of_training_time_is_one_of_them(self):
-        assert Squashed(SETTINGS, Who.of([], 2)).name == "train-32-t0.5"
+        assert TrainTimeProtocol(SETTINGS, MapSelection.of([], 2)).name == "train-32-t0.5"
 
     @pytest.mark.parametrize(
         ("choice", "told"),
         [
-            (Choice("final", threshold=0.3), "--threshold belongs to CAMs"),
-            (Choice("cam", present_only=True), "--present-only belongs to --protocol final"),
-            (Choice("train", keep_logits=True), "--keep-logits belongs to --protocol final"),
-            (Choice("cam", backend="pydensecrf"), "--crf-backend belongs to --protocol final, not to cam"),
-            (Choice("train", refine=True), "--crf belongs to --protocol final, not to train"),
-            (Choice("final", refine=False, present_only=True), "cannot go with --no-crf"),
+            (EvaluationOptions("final", threshold=0.3), "--threshold belongs to CAMs"),
+            (EvaluationOptions("cam", present_only=True), "--present-only belongs to --protocol final"),
+            (EvaluationOptions("train", keep_logits=True), "--keep-logits belongs to --protocol final"),
+            (EvaluationOptions("cam", backend="pydensecrf"), "--crf-backend belongs to --protocol final, not to cam"),
+            (EvaluationOptions("train", refine=True), "--crf belongs to --protocol final, not to train"),
+            (EvaluationOptions("final", refine=False, present_only=True), "cannot go with --no-crf"),
         ],
     )
     def test_options_that_do_not_go_together(self, choice, told):
@@ -332,7 +334,7 @@ class TestEval:
         assert tables[0] != tables[1]
 
         for name in ("confusion_picture", "overactivation_bars", "picture_page"):  # half a second each
-            monkeypatch.setattr(checkpoint, name, lambda *_: None)
+            monkeypatch.setattr(checkpoint if name == "picture_page" else write, name, lambda *_: None)
         seen = []
         original = final_module.patch_logits
         spy = lambda *a: seen.append(1) or original(*a)  # noqa: E731
@@ -365,7 +367,7 @@ class TestEval:
     def test_kept_logits_stand_for_the_network(self, run, trained, monkeypatch):
         argv, out = run
         for name in ("confusion_picture", "overactivation_bars", "picture_page"):
-            monkeypatch.setattr(checkpoint, name, lambda *_: None)
+            monkeypatch.setattr(checkpoint if name == "picture_page" else write, name, lambda *_: None)
         passes = []
         original = final_module.patch_logits
         monkeypatch.setattr(final_module, "patch_logits", lambda *a: passes.append(1) or original(*a))
@@ -423,7 +425,7 @@ class TestEval:
             labels = [np.asarray(Image.open(f)) for f in sorted((folder / "labels/1").iterdir())]
             restored = restore(str(trained), str(trained / "checkpoints" / source), argv[argv.index("--set") + 1 :])
             data = build.build_dataset(restored.config, "val")
-            protocol = Final({}, Who.of(["1"], 2))
+            protocol = FinalProtocol({}, MapSelection.of(["1"], 2))
             stream = protocol.stream(restored.model(data.classes), data, range(4), 0)
             wanted = {f.index: f.labels[protocol.name]["seg/1"] for f in stream}
             assert all(np.array_equal(labels[i], wanted[i]) for i in range(4)), source
@@ -520,11 +522,11 @@ class TestSubmission:
         out, argv = tmp_path / "out", self.argv(weights, voc, tmp_path / "out")
         monkeypatch.setattr(submission, "pack", lambda *_: pytest.fail("packed"))
         folder = out / "results/VOC2012/Segmentation/comp6_test_cls"
-        original = Final.stream
-        monkeypatch.setattr(Final, "stream", lambda s, m, d, i, w: original(s, m, d, list(i)[:2], w))
+        original = FinalProtocol.stream
+        monkeypatch.setattr(FinalProtocol, "stream", lambda s, m, d, i, w: original(s, m, d, list(i)[:2], w))
         assert main(argv) == 2
         assert "comp6_test_cls: t2.png is missing" in capsys.readouterr().err
-        monkeypatch.setattr(Final, "stream", original)
+        monkeypatch.setattr(FinalProtocol, "stream", original)
         Image.new("P", (3, 3)).save(folder / "other.png")
         assert main(argv) == 2
         assert "other.png is not on the list" in capsys.readouterr().err
@@ -538,7 +540,7 @@ class TestSubmission:
         (tmp_path / "out/results/VOC2012/Segmentation/comp6_test_cls").mkdir(parents=True)
         for arguments, told in (
             (argv, "holds label maps of other weights or settings"),
-            ([*argv[:4], "--student", "best", *argv[4:]], "a submission is of one label map"),
+            ([*argv[:4], "--student", "best", *argv[4:]], "a submission has one label map"),
             ([*argv[:4], "--present-only", *argv[4:]], "without tags"),
             (["infer", str(trained), *argv[4:]], "needs a model of VOC's 21 classes"),
             ([a for a in argv if a not in ("--root", str(voc))], "takes --root VOC2012 and --out DIR"),

@@ -15,7 +15,7 @@ import torch
 
 from dupl.cli import main
 from dupl.engine.checkpoints import iteration_of, load, newest_valid
-from dupl.engine.evaluation.cache import KeptLogits
+from dupl.engine.evaluation.cache import LogitCache
 from dupl.errors import UserError
 
 
@@ -108,7 +108,7 @@ def test_keys_that_are_no_names(tmp_path, tiny, capsys):
 
 class TestArrays:
     def test_kept_logits_with_objects_are_made_anew(self, tmp_path, mark):
-        kept = KeptLogits(tmp_path / "logits", {})
+        kept = LogitCache(tmp_path / "logits", {})
         data = io.BytesIO()
         np.savez(data, np.array([Attack(mark)], dtype=object))
         kept.path("a", 0).parent.mkdir(parents=True)
@@ -117,7 +117,7 @@ class TestArrays:
 
     @pytest.mark.parametrize("name", ["arr_0.npy", "arr_0"])
     def test_a_bare_pickle_in_their_archive(self, tmp_path, mark, name):
-        kept = KeptLogits(tmp_path / "logits", {})
+        kept = LogitCache(tmp_path / "logits", {})
         kept.path("a", 0).parent.mkdir(parents=True)
         with zipfile.ZipFile(kept.path("a", 0), "w") as archive:
             archive.writestr(name, pickle.dumps(Attack(mark)))

@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from rich.console import Console
 
 from dupl.engine.checkpoints import draft
-from dupl.engine.evaluation.evaluate import Evaluation
+from dupl.engine.evaluation.evaluation import Evaluation
 from dupl.runs import layout
 from dupl.runs.run import Run
 

@@ -19,7 +19,8 @@ from torch.utils.data import DataLoader
 
 from dupl.data.base import ImageSet
 from dupl.engine import build
-from dupl.engine.evaluation.evaluate import PROTOCOL, Evaluation, evaluate, merge
+from dupl.engine.evaluation.evaluate import PROTOCOL, evaluate
+from dupl.engine.evaluation.evaluation import Evaluation, merge
 from dupl.engine.training.batch import Batch
 from dupl.engine.training.checkpoint_hook import CheckpointHook
 from dupl.engine.training.evaluate_hook import EvaluateHook

@@ -1,0 +1,154 @@
+"""The result of an evaluation, and how the results of several processes are merged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dupl.data.mask_summary import MaskSummary
+from dupl.engine.evaluation.protocol import LabelledImage
+from dupl.errors import UserError
+from dupl.runs.evaluation_files import ClassRow, class_rows, write_evaluation
+from dupl.runs.metrics import summarise, tag_scores
+from dupl.runs.tallies import Tally
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """The class scores of whole images.
+
+    Attributes:
+        images: Positions of N images in the data set, ascending.
+        tags: The true tags, (N, K) of 0/1.
+        scores: Scores of every student before the sigmoid, (students, N, K).
+    """
+
+    images: NDArray[np.int64]
+    tags: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, found: list[LabelledImage], students: int, K: int) -> ClassScores:
+        """Collect the scores of labelled images; the result is empty where the protocol does not classify."""
+        rows = [(f.index, f.tags, f.scores) for f in found if f.tags is not None and f.scores is not None]
+        tags = torch.stack([torch.zeros(K), *(t for _, t, _ in rows)])[1:]
+        scores = torch.stack([torch.zeros(students, K), *(s for _, _, s in rows)], 1)[:, 1:]
+        return cls(np.array([i for i, _, _ in rows], np.int64), tags.numpy(), scores.numpy())
+
+    @classmethod
+    def merge(cls, parts: list[ClassScores]) -> ClassScores:
+        """Merge parts in the order of the data set."""
+        images = np.concatenate([p.images for p in parts])
+        order = np.argsort(images, kind="stable")
+        tags, scores = np.concatenate([p.tags for p in parts]), np.concatenate([p.scores for p in parts], 1)
+        return cls(images[order], tags[order], scores[:, order])
+
+
+@dataclass
+class Evaluation:
+    """The result of an evaluation.
+
+    Attributes:
+        metrics: Metrics in percent by name (``cam/1/mIoU``).
+        tallies: Pixel counts by label map (``cam/1``).
+        class_scores: Class scores and tags.
+        classes: Class names, background first.
+        names: Names of the images, in the order of the per-image counts.
+        seconds: Wall time in seconds.
+    """
+
+    metrics: dict[str, float]
+    tallies: dict[str, Tally]
+    class_scores: ClassScores
+    classes: tuple[str, ...]
+    names: list[str]
+    seconds: float
+
+    def save(self, folder: Path, facts: dict[str, Any]) -> None:
+        """Write the files of the evaluation; see `dupl.runs.evaluation_files.write_evaluation`."""
+        facts = {**facts, "seconds": round(self.seconds, 3)}
+        write_evaluation(folder, facts, self.metrics, self.tallies, self.classes, self.names)
+
+    @property
+    def judged(self) -> str:
+        """Say in one line how many images and classes have true masks, and what that means for the mIoU."""
+        tally = next(iter(self.tallies.values()), None)
+        if tally is None:
+            return MaskSummary(len(self.names), 0).line(self.classes)
+        areas = np.zeros(256, np.int64)
+        areas[: len(self.classes)] = tally.matrix.sum(1)
+        masks = len(tally.per_image)
+        return MaskSummary(len(self.names), masks, masks, areas).line(self.classes)
+
+    def class_rows(self) -> list[ClassRow]:
+        """Return the figures per label map and class, percent unrounded."""
+        return class_rows(self.tallies, self.classes)
+
+
+def merge(parts: list[Evaluation], settings: dict[str, Any]) -> Evaluation:
+    """Merge the parts of several processes into the evaluation that one process would have made."""
+    first = parts[0]
+    for other in parts[1:]:
+        for name, tally in other.tallies.items():
+            first.tallies.setdefault(name, Tally(len(first.classes))).merge(tally)
+    sort_images(first.tallies)
+    class_scores = ClassScores.merge([p.class_scores for p in parts])
+    metrics = metrics_of(first.tallies, class_scores, first.classes, settings)
+    return Evaluation(metrics, first.tallies, class_scores, first.classes, first.names, max(p.seconds for p in parts))
+
+
+def metrics_of(
+    tallies: dict[str, Tally], class_scores: ClassScores, classes: tuple[str, ...], settings: dict[str, Any]
+) -> dict[str, float]:
+    """Compute all metrics of an evaluation from its counts and scores."""
+    metrics = summarise(tallies, subset_of(settings.get("subset"), classes))
+    for s, scores in enumerate(class_scores.scores if len(class_scores.images) else ()):
+        metrics.update({f"cls/{s + 1}/{name}": value for name, value in tag_scores(class_scores.tags, scores).items()})
+    return metrics
+
+
+def sort_images(tallies: dict[str, Tally]) -> None:
+    """Sort per-image counts by the order of the data set."""
+    for tally in tallies.values():
+        tally.per_image.sort(key=lambda rows: int(rows[0, 0]) if len(rows) else -1)
+
+
+def metric_names(settings: dict[str, Any], classes: tuple[str, ...], students: int) -> set[str]:
+    """Return the names of the metrics that an evaluation will have.
+
+    Args:
+        settings: The recipe's ``evaluation``.
+        classes: Class names, background first.
+        students: Number of students.
+
+    Raises:
+        UserError: ``evaluation.subset`` names an unknown class.
+    """
+    subset = subset_of(settings.get("subset"), classes)
+    each = [str(s + 1) for s in range(students)]
+    all_maps = each + ["mean"] * (students > 1)
+    names = {f"cls/{name}/{metric}" for name in each for metric in ("mAP", "F1")}
+    for kind in ("cam", "seg"):
+        names |= {f"{kind}/{name}/OA" for name in all_maps}
+        for metric in ["mIoU"] + ([subset[0]] if subset else []):
+            names |= {f"{kind}/{name}/{metric}" for name in [*all_maps, "best"]}
+    return names
+
+
+def subset_of(setting: dict[str, Any] | None, classes: tuple[str, ...]) -> tuple[str, list[int]] | None:
+    """Return name and class ids of the recipe's ``evaluation.subset``; None where there is none.
+
+    Raises:
+        UserError: It names an unknown class.
+    """
+    if not setting or not setting["classes"]:
+        return None
+    unknown = [c for c in setting["classes"] if c not in classes]
+    if unknown:
+        raise UserError(f"evaluation.subset: no class {unknown[0]!r} in the data set; choose from {', '.join(classes)}")
+    return setting["name"], [classes.index(c) for c in setting["classes"]]
