@@ -15,13 +15,16 @@ from dupl.cli import build_parser, main
 from dupl.cli.execution import resources_of
 from dupl.cli.live_table import LiveTable
 from dupl.execute import job as jobs_of
-from dupl.execute.job import Job, plan_jobs
+from dupl.execute.eta import Course
+from dupl.execute.job import Job, Step, plan_jobs
 from dupl.execute.order import End
 from dupl.execute.progress import Progress
 from dupl.execute.time_remaining import TimeRemaining, clock
 from dupl.plans.plan import load
+from dupl.runs import scalars
 from dupl.runs.run import Run
 from dupl.runs.store import RunStore
+from dupl.runs.stored_run import open_run
 
 TOY = Path(__file__).parent / "execute" / "toy.py"
 PLAN = '''
@@ -263,6 +266,23 @@ class TestProgress:
         assert remaining.summary(progress).endswith(f"eta {eta}")
         remaining.eta["queued"] = None
         assert "eta at least " in remaining.summary(progress)
+
+    def test_a_fresh_store_has_an_eta_once_a_run_has_logged_a_line(self, tmp_path):
+        words, progress = Step(("true",)), []
+        for name in ("running", "waiting"):
+            job = Job(name, name, str(tmp_path), str(tmp_path / name), (words,), "")
+            progress.append(Progress(job, state=name, folder=tmp_path / name))
+        run = Run.create(tmp_path / "running", "", "running", [], 0)
+        run.update(state="running", iterations=100)
+        courses = dict.fromkeys(("running", "waiting"), Course(iterations=100, interval=100, pace=None, final=None))
+        unknown = TimeRemaining(courses, 1)
+        progress[0].run, progress[0].begun = open_run(run.path), True
+        unknown.update(progress)
+        assert unknown.eta == {"running": None, "waiting": None}
+        scalars.append(run.path, {"iter": 20, "seconds": 0.5})
+        remaining = TimeRemaining(courses, 1)
+        remaining.update(progress)
+        assert remaining.eta == {"running": 40.0, "waiting": 50.0}
 
     def test_clock(self):
         assert [clock(s) for s in (0.4, 61, 90061)] == ["0:00:00", "0:01:01", "1 day, 1:01:01"]

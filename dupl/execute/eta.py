@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from dupl.execute.job import Job
 from dupl.runs import ledger, scalars
 from dupl.runs.stored_run import StoredRun
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the runs of one call took so far, for runs of which the store knew nothing similar.
+
+    Attributes:
+        pace: Median over the runs that have done some iterations; None before there is one.
+        final: Median of the evaluations afterwards; None before there is one.
+    """
+
+    pace: ledger.Pace | None = None
+    final: float | None = None
+
+    @classmethod
+    def of(cls, runs: Iterable[StoredRun]) -> Observed:
+        """Measure runs as they stand."""
+        runs = list(runs)
+        paces = [seconds for run in runs if (seconds := pace_now(run)) is not None]
+        spent = [one.seconds for run in runs for one in run.evaluations if one.protocol == "final" and one.seconds]
+        pace = ledger.Pace(median(paces), ledger.evaluation_seconds(runs), len(paces), exact=False) if paces else None
+        return cls(pace, median(spent) if spent else None)
+
+
+NOTHING = Observed()
 
 
 @dataclass(frozen=True)
@@ -28,27 +54,36 @@ class Course:
     pace: ledger.Pace | None
     final: float | None
 
-    def seconds(self, job: Job, folder: Path, run: StoredRun | None) -> float | None:
-        """Return the time remaining of a job, None where no run tells; the run's own pace counts before others'.
+    def seconds(self, job: Job, folder: Path, run: StoredRun | None, observed: Observed = NOTHING) -> float | None:
+        """Return the time remaining of a job, None where no run tells.
+
+        The run's own pace counts first, then that of similar runs of the store, then that of the call's other runs.
 
         Args:
             job: With its steps.
             folder: Of the run.
             run: As it stands; None before it is created.
+            observed: What the runs of this call took so far.
         """
         seconds = 0.0
         for step in job.steps:
             if step.done(folder):
                 continue
-            part = self._training(run) if step.protocol == "train" else self.final
+            part = (
+                self._training(run, observed)
+                if step.protocol == "train"
+                else self.final
+                if self.final is not None
+                else observed.final
+            )
             if part is None:
                 return None
             seconds += part
         return seconds
 
-    def _training(self, run: StoredRun | None) -> float | None:
-        speed = self.pace
-        if run is not None and (own := run.seconds_per_iteration) is not None:
+    def _training(self, run: StoredRun | None, observed: Observed) -> float | None:
+        speed = self.pace or observed.pace
+        if run is not None and (own := pace_now(run) if speed is None else run.seconds_per_iteration) is not None:
             speed = ledger.Pace(own, speed.evaluation if speed else ledger.evaluation_seconds([run]), 1, exact=True)
         if speed is None:
             return None
@@ -63,6 +98,14 @@ def course_of(config: Any, runs: Sequence[StoredRun]) -> Course:
         pace=ledger.measure(config, runs),
         final=ledger.final_seconds(config, runs),
     )
+
+
+def pace_now(run: StoredRun) -> float | None:
+    """Return the seconds of an iteration of a run so far; before its first checkpoint, those of its last log line."""
+    if run.seconds_per_iteration is not None or run.state != "running":
+        return run.seconds_per_iteration
+    seconds = scalars.last_row(run.path).get("seconds")
+    return float(seconds) if isinstance(seconds, (int, float)) and seconds > 0 else None
 
 
 def iteration_now(run: StoredRun) -> int:

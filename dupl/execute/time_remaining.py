@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
-from dupl.execute.eta import Course
+from dupl.execute.eta import Course, Observed
 from dupl.execute.progress import Progress
 
 EVERY = 5.0  # seconds between two estimates
@@ -35,11 +35,12 @@ class TimeRemaining:
         """Estimate anew, if the last estimates are old."""
         if self.clock() - self.made > EVERY:
             self.made = self.clock()
-            self.eta = {p.job.fingerprint: self._seconds(p) for p in progress if not p.settled}
+            observed = Observed.of(p.run for p in progress if p.run is not None and p.begun)
+            self.eta = {p.job.fingerprint: self._seconds(p, observed) for p in progress if not p.settled}
 
-    def _seconds(self, p: Progress) -> float | None:
+    def _seconds(self, p: Progress, observed: Observed) -> float | None:
         course = self.courses.get(p.job.fingerprint)
-        return course.seconds(p.job, p.folder, p.run) if course is not None else None
+        return course.seconds(p.job, p.folder, p.run, observed) if course is not None else None
 
     @staticmethod
     def ordered(progress: Sequence[Progress]) -> list[Progress]:

@@ -56,14 +56,21 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def last_iteration(folder: Path) -> int | None:
-    """Return the iteration of the last row, from the end of the file alone; None where it cannot be read."""
+def last_row(folder: Path) -> dict[str, Any]:
+    """Return the last row, from the end of the file alone; {} where it cannot be read."""
     try:
         with open(folder / layout.SCALARS, "rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
-            row = json.loads(file.read().split(b"\n")[-2])
-        return int(row["iter"])
-    except (OSError, ValueError, IndexError, KeyError, TypeError):
+            return dict(json.loads(file.read().split(b"\n")[-2]))
+    except (OSError, ValueError, IndexError, TypeError):
+        return {}
+
+
+def last_iteration(folder: Path) -> int | None:
+    """Return the iteration of the last row, from the end of the file alone; None where it cannot be read."""
+    try:
+        return int(last_row(folder)["iter"])
+    except (ValueError, KeyError, TypeError):
         return None
 
 
