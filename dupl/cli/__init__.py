@@ -18,6 +18,7 @@ from dupl.cli.data import add_data
 from dupl.cli.doctor import add_doctor
 from dupl.cli.evaluate import add_eval
 from dupl.cli.infer import add_infer
+from dupl.cli.next_step import print_next
 from dupl.cli.report import add_report
 from dupl.cli.reproduce import add_reproduce
 from dupl.cli.runs import add_runs
@@ -42,7 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Run a parsed command; errors become a line on standard error and an exit code."""
     try:
-        return int(arguments.run(arguments) or 0)
+        code = int(arguments.run(arguments) or 0)
+        if code == 0:
+            print_next(arguments)
+        return code
     except (UserError, RunError) as error:
         print(f"dupl: {printable(error)}", file=sys.stderr)
         return error.code
