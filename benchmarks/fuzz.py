@@ -91,6 +91,13 @@ def picture(form: str, mode: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
+def grey_16_bit() -> bytes:
+    """A grey PNG that uses all 16 bits."""
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 2**16, (9, 11), np.uint16)).save(file, "PNG")
+    return file.getvalue()
+
+
 def frames(form: str) -> bytes:
     """An animation, or a file of several pages."""
     file, noise = io.BytesIO(), np.random.default_rng(0).integers(0, 255, (3, 9, 11, 3), np.uint8)
@@ -194,7 +201,7 @@ def files() -> dict[str, Kind]:
         **{form: picture(form, "RGB") for form in FORMATS if form != "JPEG2000"},
         "progressive": picture("JPEG", "RGB", progressive=True),
         "CMYK": picture("JPEG", "CMYK"),
-        "16 bit": picture("PNG", "I;16") if "I;16" in Image.MODES else picture("PNG", "I"),
+        "16 bit": grey_16_bit(),
         "lossless": picture("WEBP", "RGBA", lossless=True),
         **{f"TIFF {how}": picture("TIFF", "RGB", compression=how) for how in ("tiff_lzw", "tiff_deflate", "jpeg")},
         **{f"{form} frames": frames(form) for form in ("GIF", "PNG", "WEBP", "TIFF")},
