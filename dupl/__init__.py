@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dupl.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from dupl import api
     from dupl.api import (
@@ -45,8 +47,6 @@ if TYPE_CHECKING:
         write_run_page,
     )
     from dupl.errors import RunError, UserError
-
-__version__ = "0.1.0"
 
 __all__ = [
     "DuPL",

@@ -11,12 +11,12 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from dupl import __version__
 from dupl.data.prepare.archives import Archive
 from dupl.data.prepare.checksums import is_known, verify
 from dupl.data.prepare.disk import AGAIN, amount, require, write_all, writing
 from dupl.data.prepare.partial import PartialFile
 from dupl.errors import UserError
+from dupl.version import __version__
 
 Tick = Callable[[str, int, "int | None"], None]  # what is being done, amount done, amount in all
 ATTEMPTS = 6  # failures in a row without progress
