@@ -49,6 +49,8 @@ def check_datasets(sources: Mapping[str, ImageSet], progress: Progress | None = 
             done += 1
             if progress is not None:
                 progress(done, total)
+        if source.class_note:
+            report.classes[split] = source.class_note
         if summary.masks:
             report.masks[split] = summary.line(source.classes)
         report.class_counts[split] = dict(zip(source.classes[1:], tagged.tolist(), strict=True))

@@ -36,12 +36,14 @@ class Report:
         problems: In the order of splits and images.
         counts: Per split, the `COUNTS`.
         class_counts: Per split, the number of images that carry the tag of each foreground class.
+        classes: Per split whose classes a table names, one line on them.
         masks: Per split with masks, one line on what they hold, see `dupl.data.mask_summary`.
     """
 
     problems: list[Problem] = field(default_factory=list)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     class_counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    classes: dict[str, str] = field(default_factory=dict)
     masks: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -63,6 +65,7 @@ class Report:
             if limit is not None and len(found) > limit:
                 text.append(f"{severity:<7}  ... and {len(found) - limit} more")
         warnings = len(self.problems) - self.errors
+        text += [f"classes  {split}: {line}" for split, line in self.classes.items()]
         text += [f"masks    {split}: {line}" for split, line in self.masks.items()]
         return [*text, *self._count_lines(), f"{self.errors} errors, {warnings} warnings"]
 

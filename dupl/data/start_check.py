@@ -24,7 +24,7 @@ def check_before_training(train: ImageSet, val: ImageSet | None, masks_of_train:
     """
     if masks_of_train:
         check_orientations(train, "data.train")
-    lines = [f"train: {train.class_note}"] if train.class_note else []
+    lines = [f"classes {train.class_note}"] if train.class_note else []
     if val is None:
         return [*lines, *quick_check({"train": train})]
     check_orientations(val, "data.val")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,7 @@ class TaggedFolder(ImageSet):
         self.classes = ("background", *_foreground(self._table.classes))
         if classes is None:
             named = ", ".join(self.classes[1:])
-            self.class_note = f"classes as {self._table.path} names them: {named}; classes=[...] states and orders them"
+            self.class_note = f"as {self._table.path} names them: {named}; classes=[...] states and orders them"
         self.names = list(self._table.tags) if split is None else self._names_of(split, self._table)
         self._masks = self.root / masks if masks is not None and (self.root / masks).is_dir() else None
         self.upright = upright
@@ -157,10 +158,11 @@ class TaggedFolder(ImageSet):
         names = [without_suffix(line.strip()) for line in read_text(path, "split").splitlines() if line.strip()]
         if not names:
             raise UserError(f"list of images is empty: {path}; write one name per line")
+        known_as = {normalize("NFC", name): name for name in table.tags}
         for name in names:
-            if name not in table.tags:
+            if normalize("NFC", name) not in known_as:
                 raise UserError(f"{path}: {name} has no line in {table.path}; add one or remove it from the list")
-        return names
+        return [known_as[normalize("NFC", name)] for name in names]
 
 
 def _foreground(classes: Sequence[str]) -> tuple[str, ...]:

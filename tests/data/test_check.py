@@ -104,6 +104,13 @@ def test_what_is_found_without_reading_photos(voc_root: Path) -> None:
     assert quick_check({"train": Toy("train", count=6), "val": Toy("val", count=3)}) == []
 
 
+def test_classes_that_a_table_names_are_listed(folder_root: Path) -> None:
+    (folder_root / "tags.csv").write_text("image,tags\na,dog\nb,cat\n")
+    line = f"classes  all: as {folder_root / 'tags.csv'} names them: cat, dog; classes=[...] states and orders them"
+    assert line in check_dataset(TaggedFolder(str(folder_root))).lines()
+    assert check_dataset(TaggedFolder(str(folder_root), classes=["dog", "cat"])).classes == {}
+
+
 def _masked(root: Path, masks: dict[str, np.ndarray]) -> TaggedFolder:
     """Make a set of the classes cat and dog, with four images and the given masks."""
     (root / "tags.csv").write_text("image,tags\na,cat\nb,dog\nsub/c,cat\nd,dog\n")

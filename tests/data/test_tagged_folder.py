@@ -68,6 +68,8 @@ def test_names_in_another_unicode_form_are_found(folder_root: Path) -> None:
         source = TaggedFolder(str(folder_root))
         mask = source.mask(0)
         assert source.image(0).shape == (5, 6, 3) and mask is not None and mask.all()
+        (folder_root / "val.txt").write_text(f"{decomposed}\n", encoding="utf-8")
+        assert TaggedFolder(str(folder_root), split="val").names == [composed]
 
 
 def test_hidden_files_are_no_images(folder_root: Path) -> None:
