@@ -39,7 +39,7 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", guarded)
 
 
-TINY = """A model of 60,000 weights on embedded scenes: every component starts within the first iterations."""
+TINY = """A model of 60,000 weights on synthetic scenes: every component starts within the first iterations."""
 TINY_RECIPE = f'''
 """{TINY}"""
 

@@ -359,7 +359,7 @@ class TestDataCheck:
         assert "its mask holds labels 7" in text
         assert re.search(r"^2 errors, \d+ warnings$", text, re.M)
 
-    def test_the_embedded_set(self, tiny):
+    def test_the_toy_set(self, tiny):
         assert main(["data", "check", tiny]) == 0
 
 

@@ -49,7 +49,7 @@ search = dict(count=5)
 
 
 def photos(folder: Path, split: str, count: int) -> set[str]:
-    """Writes embedded scenes as a tagged folder with masks; its photos' names."""
+    """Writes synthetic scenes as a tagged folder with masks; its photos' names."""
     scenes, rows = Toy(split=split, size=32, count=count), []
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)

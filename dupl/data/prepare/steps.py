@@ -1,4 +1,4 @@
-"""Preparing a data set step by step; each step sees from the files whether it is done, so that any can run again."""
+"""The steps of preparing a data set; each one tells from its files whether it is done, so any can run again."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ LOCK = ".prepare.lock"  # below the root
 
 @dataclass(frozen=True)
 class PrepareStep:
-    """One thing to do.
+    """One step.
 
     Attributes:
-        name: What comes of it.
-        done: Whether it is there.
-        run: Makes it and returns what is to be said of it.
-        download: Bytes to fetch.
-        disk: Bytes it takes beside the download, roughly.
-        origin: Where the bytes come from.
+        name: Name of its result.
+        done: Returns whether the result exists.
+        run: Makes the result and returns a line about it.
+        download: Bytes to download.
+        disk: Bytes on disk beside the download, roughly.
+        origin: Address or folder of its archive.
     """
 
     name: str
@@ -41,13 +41,13 @@ class PrepareStep:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a data set is prepared.
+    """The place where a data set is prepared, and the sources of its archives.
 
     Attributes:
-        root: Its root; the folder need not exist.
+        root: Root of the data set; the folder need not exist.
         source: Folder that has the archives already, or None.
-        mirror: Address of a folder with the archives, instead of their owners'.
-        tick: Told of the progress.
+        mirror: Address of a folder with the archives, instead of their owners' addresses.
+        tick: Receives the progress.
     """
 
     root: Path
@@ -56,8 +56,8 @@ class Place:
     tick: Tick = lambda what, done, total: None
 
     def unpacked(self, archive: Archive) -> PrepareStep:
-        """Return the step that fetches an archive and unpacks it."""
-        there = next((path for path in self._places(archive) if path.is_file()), None)
+        """Return the step that downloads and unpacks an archive."""
+        existing = next((path for path in self._places(archive) if path.is_file()), None)
         part = self.root / ARCHIVES / f"{archive.name}.part"
         have = part.stat().st_size if part.is_file() else 0
 
@@ -65,24 +65,25 @@ class Place:
             path = self._fetch(archive)
             unpack(path, archive, self.root, self.tick)
             if not archive.is_unpacked(self.root):
-                short = ", ".join(archive.holds)
-                raise UserError(f"{path} does not hold all of {short}; it may be another version of the archive")
+                content = ", ".join(archive.holds)
+                raise UserError(f"{path} does not hold all of {content}; it may be another version of the archive")
             return f"unpacked from {path}"
 
         return PrepareStep(
             name=archive.name,
             done=lambda: archive.is_unpacked(self.root),
             run=run,
-            download=0 if there else max(0, (archive.size or 0) - have),
+            download=0 if existing else max(0, (archive.size or 0) - have),
             disk=archive.bytes_left(self.root),
-            origin=str(there or address(archive, self.mirror)),
+            origin=str(existing or address(archive, self.mirror)),
         )
 
     def _places(self, archive: Archive) -> list[Path]:
+        """Return the files that an archive may be."""
         return [folder / archive.name for folder in (self.source, self.root / ARCHIVES) if folder is not None]
 
     def _fetch(self, archive: Archive) -> Path:
-        """Return a verified archive: of the folder given, or downloaded earlier or now."""
+        """Return a verified archive: from the source, or downloaded earlier or now."""
         if self.source is not None and (self.source / archive.name).is_file():
             path = self.source / archive.name
             verify(path, archive, self.root / ARCHIVES, self.tick)
@@ -91,7 +92,7 @@ class Place:
 
 
 def listing(root: Path, steps: Sequence[PrepareStep]) -> list[str]:
-    """Return what would be done: a line per step, and the room it takes."""
+    """Return one line per step, and one on the disk space that they need."""
     lines, need = [], 0
     for step in steps:
         if step.done():
@@ -108,7 +109,7 @@ def listing(root: Path, steps: Sequence[PrepareStep]) -> list[str]:
 
 
 def run(root: Path, steps: Sequence[PrepareStep], say: Callable[[str], None]) -> None:
-    """Do what is not done yet.
+    """Run the steps that are not done yet.
 
     Raises:
         Held: Another process is preparing the same root.
@@ -116,5 +117,5 @@ def run(root: Path, steps: Sequence[PrepareStep], say: Callable[[str], None]) ->
     """
     with hold(root, say, name=LOCK, what="this data set (dupl data prepare)"):
         for step in steps:
-            said = "done already" if step.done() else step.run()
-            say(f"{step.name}: {said}")
+            result = "done already" if step.done() else step.run()
+            say(f"{step.name}: {result}")
