@@ -17,7 +17,7 @@ from dupl.config import catalogue, overrides
 from dupl.config.fingerprint import fingerprint
 from dupl.config.slots import switches
 from dupl.engine import build
-from dupl.engine.evaluation.evaluation import metric_names
+from dupl.engine.evaluation.result import metric_names
 from dupl.errors import UserError
 from dupl.plans.plan import load
 from dupl.registry import DATASETS

@@ -14,7 +14,7 @@ from dupl.config import catalogue, overrides
 from dupl.config.fingerprint import fingerprint
 from dupl.config.slots import switches
 from dupl.data.transforms import WeakAugment
-from dupl.engine.evaluation.evaluation import metric_names
+from dupl.engine.evaluation.result import metric_names
 from dupl.engine.training.batch import plan_batch
 from dupl.engine.training.optimizer import param_groups
 from dupl.method.dupl import DuPL

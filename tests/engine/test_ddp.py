@@ -18,7 +18,7 @@ from dupl.cli import main
 from dupl.engine import build
 from dupl.engine.device import choose_device, precision
 from dupl.engine.evaluation.evaluate import evaluate
-from dupl.engine.evaluation.evaluation import merge
+from dupl.engine.evaluation.result import merge
 from dupl.engine.restore import restore
 from dupl.errors import UserError
 from dupl.runs.run import Run

@@ -17,7 +17,7 @@ from dupl.data.tagged_folder import TaggedFolder
 from dupl.data.toy import Toy
 from dupl.engine import build
 from dupl.engine.evaluation.evaluate import evaluate
-from dupl.engine.evaluation.evaluation import metric_names
+from dupl.engine.evaluation.result import metric_names
 from dupl.engine.restore import restore
 from dupl.errors import UserError
 from dupl.method.cam import Maps

@@ -328,7 +328,7 @@ class TestFrame:
 
 def counted(run, folder="iter_000010"):
     """Files of an evaluation of three classes, as the engine counts and writes them; also its confusion matrices."""
-    from dupl.engine.evaluation.evaluation import ClassScores, Evaluation
+    from dupl.engine.evaluation.result import ClassScores, EvaluationResult
     from dupl.runs.tallies import Tally
 
     draw = np.random.default_rng(0)
@@ -338,7 +338,7 @@ def counted(run, folder="iter_000010"):
             tally.add(image, draw.choice([0, 1, 255], (6, 7)), draw.integers(0, 3, (6, 7)))
     nothing = ClassScores(np.zeros(0, np.int64), np.zeros((0, 3), np.float32), np.zeros((1, 0, 3), np.float32))
     names = [f"{i:04d}" for i in range(5)]
-    found = Evaluation({"seg/1/mIoU": 1.0}, tallies, nothing, ("background", "NA", "cat", "dog"), names, 1.5)
+    found = EvaluationResult({"seg/1/mIoU": 1.0}, tallies, nothing, ("background", "NA", "cat", "dog"), names, 1.5)
     found.save(run.path / f"evaluation/{folder}", {"protocol": "single scale", "iter": 10})
     return tallies
 

@@ -12,11 +12,11 @@ from dupl.data.spread import spread
 from dupl.engine import build
 from dupl.engine.evaluation.cache import Cache, LabelCache, LogitCache
 from dupl.engine.evaluation.evaluate import NO_MASKS, Progress, evaluate_by
-from dupl.engine.evaluation.evaluation import Evaluation, subset_of
 from dupl.engine.evaluation.final import FinalProtocol
 from dupl.engine.evaluation.identity import digest, identity, own_folder
 from dupl.engine.evaluation.options import EvaluationOptions
 from dupl.engine.evaluation.pictures import image_rows
+from dupl.engine.evaluation.result import EvaluationResult, subset_of
 from dupl.engine.evaluation.thresholds import Curves
 from dupl.engine.evaluation.train_time import CamProtocol
 from dupl.engine.evaluation.write import write
@@ -42,7 +42,7 @@ class WrittenEvaluation:
 
     folder: Path
     title: str
-    evaluation: Evaluation
+    evaluation: EvaluationResult
     reused: int = 0
 
 

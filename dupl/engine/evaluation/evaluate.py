@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from dupl.data.base import ImageSet
 from dupl.engine.error_explanations import plain_errors
-from dupl.engine.evaluation.evaluation import ClassScores, Evaluation, metrics_of, sort_images
 from dupl.engine.evaluation.protocol import LabelledImage, Protocol
+from dupl.engine.evaluation.result import ClassScores, EvaluationResult, metrics_of, sort_images
 from dupl.engine.evaluation.selection import MapSelection
 from dupl.engine.evaluation.train_time import TrainTimeProtocol
 from dupl.errors import UserError
@@ -32,7 +32,7 @@ def evaluate(
     workers: int = 0,
     progress: Progress | None = None,
     part: tuple[int, int] = (0, 1),
-) -> Evaluation:
+) -> EvaluationResult:
     """Evaluate segmentation, CAMs (of the image's tags) and classification of every student as during training.
 
     Args:
@@ -60,7 +60,7 @@ def evaluate_by(
     workers: int = 0,
     progress: Progress | None = None,
     part: tuple[int, int] = (0, 1),
-) -> dict[str, Evaluation]:
+) -> dict[str, EvaluationResult]:
     """Evaluate by a protocol and all of its parts, in one pass over the images.
 
     Args:
@@ -102,7 +102,7 @@ def evaluate_by(
     for name, counted in tallies.items():
         sort_images(counted)
         metrics = metrics_of(counted, class_scores, source.classes, settings)
-        evaluations[name] = Evaluation(metrics, counted, class_scores, source.classes, source.names, seconds)
+        evaluations[name] = EvaluationResult(metrics, counted, class_scores, source.classes, source.names, seconds)
     return evaluations
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dupl.engine.evaluation.evaluation import Evaluation
+from dupl.engine.evaluation.result import EvaluationResult
 from dupl.engine.evaluation.thresholds import Curves
 from dupl.report.figures.confusion import confusion_picture
 from dupl.report.figures.over_activation import overactivation_bars
@@ -17,7 +17,9 @@ from dupl.runs.files import write_csv
 from dupl.runs.tallies import THRESHOLDS
 
 
-def write(folder: Path, evaluation: Evaluation, heading: str, facts: dict[str, Any], curves: Curves | None) -> None:
+def write(
+    folder: Path, evaluation: EvaluationResult, heading: str, facts: dict[str, Any], curves: Curves | None
+) -> None:
     """Write the tables and pictures of an evaluation, for CAMs also the curve over thresholds.
 
     Args:
@@ -35,14 +37,14 @@ def write(folder: Path, evaluation: Evaluation, heading: str, facts: dict[str, A
         _write_thresholds(folder, curves, heading, protocol, facts["cam_threshold"])
 
 
-def _draw_confusion(folder: Path, evaluation: Evaluation, heading: str, protocol: str) -> None:
+def _draw_confusion(folder: Path, evaluation: EvaluationResult, heading: str, protocol: str) -> None:
     """Draw the confusion matrix of each label map."""
     for name, tally in evaluation.tallies.items():
         path = folder / layout.confusion_picture(name)
         confusion_picture(tally.matrix, evaluation.classes, path, f"{title_of(name)}: {heading}", protocol)
 
 
-def _draw_over_activation(folder: Path, evaluation: Evaluation, heading: str, protocol: str) -> None:
+def _draw_over_activation(folder: Path, evaluation: EvaluationResult, heading: str, protocol: str) -> None:
     """Draw the over-activation rate of each class, for CAMs and segmentation."""
     rates: dict[str, dict[str, list[float]]] = {}
     for row in class_rows(evaluation.tallies, evaluation.classes):

@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from rich.console import Console
 
 from dupl.engine.checkpoints import draft
-from dupl.engine.evaluation.evaluation import Evaluation
+from dupl.engine.evaluation.result import EvaluationResult
 from dupl.runs import layout
 from dupl.runs.run import Run
 
@@ -34,7 +34,7 @@ class EvaluateHook(Hook):
         self,
         run: Run,
         interval: int,
-        evaluate: Callable[[], Evaluation],
+        evaluate: Callable[[], EvaluationResult],
         best: str,
         console: Console,
         facts: dict[str, Any],
@@ -42,7 +42,7 @@ class EvaluateHook(Hook):
         self.run, self.interval, self.evaluate, self.best = run, interval, evaluate, best
         self.console, self.facts = console, facts
         self.top = float("-inf")
-        self.last: Evaluation | None = None
+        self.last: EvaluationResult | None = None
 
     def after_iteration(self, runner: Any) -> None:
         """Evaluate if it is due, before the checkpoint of the same iteration is written."""

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from dupl.data.base import ImageSet
 from dupl.engine import build
 from dupl.engine.evaluation.evaluate import PROTOCOL, evaluate
-from dupl.engine.evaluation.evaluation import Evaluation, merge
+from dupl.engine.evaluation.result import EvaluationResult, merge
 from dupl.engine.training.batch import Batch
 from dupl.engine.training.checkpoint_hook import CheckpointHook
 from dupl.engine.training.evaluate_hook import EvaluateHook
@@ -187,7 +187,7 @@ def _evaluation_hook(setup: Setup, source: ImageSet) -> EvaluateHook:
     config, world = setup.config, setup.process.world
     settings = config.evaluation.to_dict()
 
-    def work() -> Evaluation:
+    def work() -> EvaluationResult:
         share = (setup.process.rank, world)
         part = evaluate(setup.model, source, settings, workers=config.runtime.workers, part=share)
         if world == 1:

@@ -14,7 +14,7 @@ from dupl.data.spread import spread
 from dupl.data.start_check import check_before_training
 from dupl.data.views import TrainView
 from dupl.engine import build
-from dupl.engine.evaluation.evaluation import metric_names
+from dupl.engine.evaluation.result import metric_names
 from dupl.errors import UserError
 from dupl.registry import validate_registered
 from dupl.structures import IGNORE

@@ -50,7 +50,7 @@ class ClassScores:
 
 
 @dataclass
-class Evaluation:
+class EvaluationResult:
     """The result of an evaluation.
 
     Attributes:
@@ -90,7 +90,7 @@ class Evaluation:
         return class_rows(self.tallies, self.classes)
 
 
-def merge(parts: list[Evaluation], settings: dict[str, Any]) -> Evaluation:
+def merge(parts: list[EvaluationResult], settings: dict[str, Any]) -> EvaluationResult:
     """Merge the parts of several processes into the evaluation that one process would have made."""
     first = parts[0]
     for other in parts[1:]:
@@ -99,7 +99,9 @@ def merge(parts: list[Evaluation], settings: dict[str, Any]) -> Evaluation:
     sort_images(first.tallies)
     class_scores = ClassScores.merge([p.class_scores for p in parts])
     metrics = metrics_of(first.tallies, class_scores, first.classes, settings)
-    return Evaluation(metrics, first.tallies, class_scores, first.classes, first.names, max(p.seconds for p in parts))
+    return EvaluationResult(
+        metrics, first.tallies, class_scores, first.classes, first.names, max(p.seconds for p in parts)
+    )
 
 
 def metrics_of(
