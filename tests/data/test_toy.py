@@ -77,7 +77,8 @@ def test_cooccurrence_is_as_stated(wanted: float) -> None:
 
 def test_splits_differ_in_cooccurrence_only_by_default() -> None:
     train, val = Toy("train"), Toy("val")
-    assert (train.painter.cooccurrence, val.cooccurrence) == (0.95, 0.0) and (len(train), len(val)) == (2000, 300)
+    assert (train.painter.cooccurrence, val.painter.cooccurrence) == (0.95, 0.0)
+    assert (len(train), len(val)) == (2000, 300)
     assert not set(train.names) & set(val.names)
 
 
