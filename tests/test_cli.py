@@ -283,7 +283,7 @@ def test_the_documented_component_of_ones_own(tiny, tmp_path, monkeypatch):
     text = (Path(__file__).parents[1] / "docs" / "own-component.md").read_text()
     part, recipe = re.findall(r"```python\n(.*?)```", text, re.S)
     (tmp_path / "my_parts.py").write_text(part)
-    recipe = recipe.replace("PATH/TO/experiments/demo/toy.py", tiny).replace("start=260", "start=4")
+    recipe = recipe.replace("demo/toy", tiny).replace("start=260", "start=4")
     short = "schedule = dict(iterations=6)\nhooks = [dict(type='EmptyCacheHook')]\nevaluation = dict(interval=6)\n"
     (tmp_path / "my_recipe.py").write_text(recipe + short)
     monkeypatch.chdir(tmp_path)

@@ -67,7 +67,7 @@ def _check_item(
     image, tags = _read(source.image, i, failures), _read(source.tags, i, failures)
     readable = len(failures)
     mask = _read(source.mask, i, failures)
-    yield from failures
+    yield from dict.fromkeys(failures)  # a mask that follows the orientation of its image reads that too
     if mask is None and source.has_masks and len(failures) == readable:
         yield "warning", "it has no mask, though other images have one; it is left out of the evaluation"
     if tags is not None:
