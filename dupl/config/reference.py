@@ -27,8 +27,8 @@ code, as is `dupl show --schema`, which prints one part of it: `dupl show --sche
 A recipe is a Python file of assignments that is read and never executed. It may hold numbers, texts, lists and dicts,
 names that it assigns above, arithmetic on numbers, sums and products of lists, f-strings, and `{{_base_.x.y}}`, a value
 of the files that it builds on. `_base_` names these files by paths relative to the recipe, or as commands do
-(`"voc/dupl"`); its values are merged into theirs, and `_delete_=True` in a dict replaces what they say there. A name that
-begins with `_` is a helper of the file and no part of the config.
+(`"voc/dupl"`); its values are merged into theirs, and `_delete_=True` in a dict replaces what they say there. A name
+that begins with `_` is a helper of the file and no part of the config.
 
 A key that is unknown, a value of another kind or out of its range, and a missing key without a default are errors that
 name the file, the line and the closest valid name.

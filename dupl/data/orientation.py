@@ -64,9 +64,9 @@ def upright_mask(mask: Mask, photo: Path, upright: bool | None) -> Mask:
             where the size of the mask cannot tell.
 
     Raises:
-        UserError: It cannot be told; or the photo cannot be read.
+        UserError: It cannot be told. (A photo that cannot be read is reported where it is read.)
     """
-    turn, stored = read_orientation(photo)
+    turn, stored = _orientation_or_none(photo)
     if turn == 1:
         return mask
     drawn_upright = upright if is_ambiguous(turn, stored) else mask.shape != stored

@@ -93,11 +93,8 @@ class VOC(ImageSet):
         Raises:
             UserError: It is damaged, or may lie on either form of a turned photo.
         """
-        path, photo = self.mask_file(i), self.photo_file(i)
-        if path is None:
-            return None
-        mask = read_mask(path)
-        return upright_mask(mask, photo, self.upright) if photo.is_file() else mask
+        path = self.mask_file(i)
+        return None if path is None else upright_mask(read_mask(path), self.photo_file(i), self.upright)
 
     def where(self, i: int) -> str:
         """Return the file of photo i."""
