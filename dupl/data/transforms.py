@@ -1,4 +1,4 @@
-"""The weak augmentation of a training photo; every draw comes from the generator that is handed in."""
+"""The weak augmentation of a training photo; all random numbers come from the given generator."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
 from dupl.config.kinds import In, NotNegative, Pixels, Positive, Share
+from dupl.data.placement import Box, Placement
 from dupl.errors import UserError
-from dupl.structures import IGNORE
 
 Radius = Annotated[float, In("[0, inf)", "px")]
-Box = tuple[int, int, int, int]  # y0, y1, x0, x1; the ends are not included
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class WeakAugment:
         """Build from the `augment` section of a recipe; None means 0.
 
         Raises:
-            UserError: An unknown or missing setting, or a value out of its range.
+            UserError: A setting is unknown or missing, or a value is out of its range.
         """
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(settings) - known):
@@ -70,16 +69,16 @@ class WeakAugment:
     def __post_init__(self) -> None:
         """Refuse values out of their range."""
         if not isinstance(self.crop, int) or self.crop < 1:
-            raise UserError(f"augment: crop={self.crop}; it is a whole number of pixels, at least 1")
+            raise UserError(f"augment: crop={self.crop}; give a whole number of pixels, at least 1")
         low, high = self.scale_range
         if not 0 < low <= high:
             raise UserError(f"augment: scale={self.scale}; give (smallest, largest), above 0")
         for name in ("flip", "jitter", "gray", "blur"):
             if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"augment: {name}={getattr(self, name)}; a probability lies between 0 and 1")
+                raise UserError(f"augment: {name}={getattr(self, name)}; give a probability from 0 to 1")
         for name, most in (("brightness", 1.0), ("contrast", 1.0), ("saturation", 1.0), ("hue", 0.5)):
             if not 0 <= getattr(self, name) <= most:
-                raise UserError(f"augment: {name}={getattr(self, name)}; it lies between 0 and {most}")
+                raise UserError(f"augment: {name}={getattr(self, name)}; give a number from 0 to {most}")
         if not 0 <= self.blur_radius[0] <= self.blur_radius[1]:
             raise UserError(f"augment: blur_radius={self.blur_radius}; give (smallest, largest), at least 0")
 
@@ -93,8 +92,8 @@ class WeakAugment:
     def __call__(self, image: NDArray[np.uint8], rng: Generator) -> tuple[NDArray[np.uint8], Box]:
         """Return an augmented crop (C, C, 3) of an image (H, W, 3), and the box of it that shows the photo.
 
-        Outside the box the crop is black before the colour steps, which follow the padding as in the released
-        code; contrast and blur may lift the padding a little.
+        Outside the box the crop is black before the colour steps. As in the released code these follow the padding,
+        so contrast and blur may change it a little.
         """
         placement = self.draw(image.shape[:2], rng)
         return self.recolour(placement.image(image), rng), placement.box
@@ -102,12 +101,12 @@ class WeakAugment:
     def with_mask(
         self, image: NDArray[np.uint8], mask: NDArray[np.uint8], rng: Generator
     ) -> tuple[NDArray[np.uint8], Box, NDArray[np.uint8]]:
-        """Return crop and box, the same as without a mask, and the mask (H, W) cropped alike, (C, C)."""
+        """Return the same crop and box as without a mask, and the mask (H, W) cropped in the same way, (C, C)."""
         placement = self.draw(image.shape[:2], rng)
         return self.recolour(placement.image(image), rng), placement.box, placement.mask(mask)
 
     def recolour(self, crop: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
-        """Return a crop after the colour steps."""
+        """Apply the colour steps to a crop."""
         picture = Image.fromarray(crop)
         if rng.random() < self.jitter:
             picture = self._jittered(picture, rng)
@@ -118,7 +117,7 @@ class WeakAugment:
         return np.array(picture)
 
     def draw(self, shape: tuple[int, ...], rng: Generator) -> Placement:
-        """Draw scale, flip and crop for a photo of a height and width."""
+        """Draw scale, flip and position of the crop for a photo of a height and width."""
         low, high = self.scale_range
         scale = rng.uniform(low, high)
         flip = rng.random() < self.flip
@@ -141,57 +140,14 @@ class WeakAugment:
         return picture
 
 
-@dataclass(frozen=True)
-class Placement:
-    """Where a crop shows a photo.
-
-    Attributes:
-        crop: Side of the crop.
-        size: Height and width of the photo.
-        scaled: The same, after scaling.
-        flip: Whether what is shown is mirrored.
-        corner: Row and column of the scaled photo where the shown part begins.
-        box: Of the crop, where that part stands.
-    """
-
-    crop: Pixels
-    size: tuple[int, int]
-    scaled: tuple[int, int]
-    flip: bool
-    corner: tuple[int, int]
-    box: Box
-
-    def image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the crop (C, C, 3) of a photo (H, W, 3), black outside the box."""
-        return self._shown(image, Image.Resampling.BILINEAR, 0)
-
-    def mask(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the crop (C, C) of a mask (H, W), nearest neighbour, 255 outside the box."""
-        return self._shown(mask, Image.Resampling.NEAREST, IGNORE)
-
-    def _shown(self, pixels: NDArray[np.uint8], how: Image.Resampling, fill: int) -> NDArray[np.uint8]:
-        """Scale, flip, pad and crop; only the part that the crop shows is computed, so a huge photo costs no more."""
-        (height, width), (top, left), (y0, y1, x0, x1) = self.size, self.corner, self.box
-        ry, rx = height / self.scaled[0], width / self.scaled[1]  # source pixels per scaled pixel
-        if self.scaled == self.size:
-            part = pixels[top : top + y1 - y0, left : left + x1 - x0]
-        else:
-            source = (left * rx, top * ry, (left + x1 - x0) * rx, (top + y1 - y0) * ry)
-            source = (source[0], source[1], min(source[2], width), min(source[3], height))
-            part = np.asarray(Image.fromarray(pixels).resize((x1 - x0, y1 - y0), how, box=source))
-        crop = np.full((self.crop, self.crop, *pixels.shape[2:]), fill, np.uint8)
-        crop[y0:y1, x0:x1] = part[:, ::-1] if self.flip else part
-        return crop
-
-
 def _window(length: int, crop: int, rng: Generator) -> tuple[int, int, int]:
-    """Draw along one axis: the crop's start in the image, the image's start in the crop, the length shown."""
+    """Draw along one axis; return the crop's start in the image, the image's start in the crop, the shown length."""
     slack = int(rng.integers(abs(crop - length), endpoint=True))
     return (0, slack, length) if length <= crop else (slack, 0, crop)
 
 
 def _hue_shifted(picture: Image.Image, shift: float) -> Image.Image:
-    """Turn the colour circle by a share of it."""
+    """Shift the hue by a share of the colour circle."""
     if not shift:
         return picture
     hue, saturation, value = picture.convert("HSV").split()

@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dupl.data.base import ImageSet
+from dupl.data.placement import Box
 from dupl.data.samples import EvalSample, MaskedSample, PhotoSample, TrainSample
-from dupl.data.transforms import Box, WeakAugment
+from dupl.data.transforms import WeakAugment
 from dupl.errors import UserError
 from dupl.structures import IGNORE, IMAGE_MEAN, IMAGE_STD
 

@@ -17,7 +17,8 @@ from PIL import Image
 
 from dupl.data.base import ImageSet
 from dupl.data.files import read_image, read_mask
-from dupl.data.transforms import Placement, WeakAugment
+from dupl.data.placement import Placement
+from dupl.data.transforms import WeakAugment
 from dupl.data.views import EvalView, TrainView, normalize
 from dupl.structures import IGNORE, IMAGE_MEAN, IMAGE_STD
 

@@ -117,7 +117,7 @@ def test_draws_leave_the_global_generators_alone() -> None:
         (dict(crop=0), "crop=0"),
         (dict(crop=64, flip=1.5), "flip=1.5"),
         (dict(crop=64, scale=(2.0, 0.5)), "scale"),
-        (dict(crop=64, hue=0.7), "hue=0.7; it lies between 0 and 0.5"),
+        (dict(crop=64, hue=0.7), "hue=0.7; give a number from 0 to 0.5"),
     ],
 )
 def test_wrong_settings(settings: dict, message: str) -> None:
