@@ -41,6 +41,7 @@ from dupl.api.inference import (
     submit_voc,
 )
 from dupl.api.machine import check_data, diagnose, prepare_data
+from dupl.api.new_recipe import new_recipe
 from dupl.api.recipes import (
     build_model,
     check_wandb,
@@ -49,6 +50,7 @@ from dupl.api.recipes import (
     load_recipe,
     override_values,
     recipe_values,
+    train_overrides,
 )
 from dupl.api.store import (
     compare_run,
@@ -172,6 +174,7 @@ __all__ = [
     "open_search",
     "open_store",
     "over_activation",
+    "new_recipe",
     "override_values",
     "plan_runs",
     "predict",
@@ -198,6 +201,7 @@ __all__ = [
     "sweep_report",
     "table_folder",
     "train",
+    "train_overrides",
     "two_runs",
     "upload",
     "wandb_account",

@@ -96,6 +96,34 @@ def override_values(overrides: Overrides) -> dict[str, Any]:
     return parse([overrides] if isinstance(overrides, str) else overrides)
 
 
+def train_overrides(
+    recipe: Recipe, overrides: Overrides = None, iterations: int | None = None
+) -> tuple[dict[str, Any], str]:
+    """Return overrides that train a recipe for another number of iterations, and a line on what they scale.
+
+    Args:
+        recipe: A name, a file, or a recipe that was loaded.
+        overrides: Values by path; what they set is not scaled.
+        iterations: The new number; starts, warm-up and intervals are scaled with it. None scales nothing.
+
+    Raises:
+        UserError: The number is not positive, or set by the overrides too.
+
+    Example:
+        >>> dupl.api.train_overrides("voc/dupl", iterations=2000)[0]["model.noise_filter.start"]
+        800
+    """
+    from dupl.config.scale import scaled, told
+    from dupl.config.text import plain
+
+    changes = override_values(overrides)
+    if iterations is None:
+        return changes, ""
+    values = plain(load_recipe(recipe, changes))
+    new = scaled(values, iterations, changes)
+    return changes | new, told(values, new)
+
+
 def list_recipes(kind: str = "experiments") -> dict[str, str]:
     """List what `load_recipe`, `load_plan` or `load_sweep` finds by name.
 

@@ -18,6 +18,7 @@ from dupl.cli.data import add_data
 from dupl.cli.doctor import add_doctor
 from dupl.cli.evaluate import add_eval
 from dupl.cli.infer import add_infer
+from dupl.cli.new import add_new
 from dupl.cli.next_step import print_next
 from dupl.cli.report import add_report
 from dupl.cli.reproduce import add_reproduce
@@ -102,7 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dupl {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     look = (add_runs, add_reproduce, add_report, add_dashboard, add_sync, add_doctor)
-    for add in (add_demo, add_train, add_eval, add_infer, add_show, add_data, add_ablate, add_sweep, *look):
+    for add in (add_demo, add_train, add_eval, add_infer, add_show, add_new, add_data, add_ablate, add_sweep, *look):
         add(commands)
     return parser
 

@@ -46,7 +46,8 @@ def _root(arguments: argparse.Namespace) -> Words:
 
 def _trained(arguments: argparse.Namespace) -> str:
     recipe = getattr(arguments, "recipe", "demo/toy")
-    folder = arguments.work_dir or api.default_folder(recipe, api.load_recipe(recipe, arguments.set))
+    changes, _ = api.train_overrides(recipe, arguments.set, getattr(arguments, "iterations", None))
+    folder = arguments.work_dir or api.default_folder(recipe, api.load_recipe(recipe, changes))
     return f"{_command('eval', folder)}, or {_command('report', folder)}"
 
 
@@ -105,6 +106,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], str]] = {
     "eval": _evaluated,
     "infer": lambda arguments: f"look at {arguments.out}",
     "show": _shown,
+    "new": lambda arguments: _command("data", "check", f"{arguments.name.removesuffix('.py')}.py"),
     "data": _data,
     "ablate": _ablated,
     "sweep": _searched,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dupl import api
-from dupl.cli.common import RECIPE, command, recipe_options, stderr, wandb_option
+from dupl.cli.common import RECIPE, command, recipe_options, say, stderr, wandb_option
 from dupl.errors import UserError
 
 SHORT_DEMO = "DUPL_DEMO_ITERATIONS"  # the variable by which an automatic check shortens the demo
@@ -50,6 +50,7 @@ def add_train(commands: Any) -> None:
         "train a recipe",
         "  dupl train voc/dupl\n"
         "  dupl train voc/dupl --set model.threshold.final=0.5 runtime.seed=1\n"
+        "  dupl train voc/dupl --iterations 2000                    a short run: its phases are scaled too\n"
         "  dupl train my/recipe.py --work-dir runs/mine --resume\n"
         "  dupl train voc/dupl --set schedule.accumulate=2          one GPU, micro-batches of 2\n"
         "  dupl train voc/dupl --wandb offline                      dupl sync uploads it later\n"
@@ -57,6 +58,12 @@ def add_train(commands: Any) -> None:
     )
     parser.add_argument("recipe", help=RECIPE)
     parser.add_argument("--work-dir", type=Path, help="folder of the run; default: runs/RECIPE-FINGERPRINT")
+    parser.add_argument(
+        "--iterations",
+        type=int,
+        metavar="N",
+        help="train N iterations; starts, warm-up and intervals are scaled with them, except what --set sets",
+    )
     parser.add_argument(
         "--resume",
         action="store_true",
@@ -74,13 +81,17 @@ def add_train(commands: Any) -> None:
 
 def run_train(arguments: argparse.Namespace) -> int:
     """Run ``dupl train``."""
+    console = stderr()
+    changes, line = api.train_overrides(arguments.recipe, arguments.set, arguments.iterations)
+    if line:
+        say(console)(line)
     api.train(
         arguments.recipe,
         arguments.work_dir,
-        arguments.set,
+        changes,
         resume=arguments.resume,
         launcher=arguments.launcher,
         wandb=arguments.wandb,
-        console=stderr(),
+        console=console,
     )
     return 0

@@ -1,0 +1,30 @@
+"""``dupl new``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from dupl import api
+from dupl.cli.common import command
+
+
+def add_new(commands: Any) -> None:
+    """Declare ``dupl new``."""
+    parser = command(
+        commands,
+        "new",
+        run_new,
+        "write a recipe for your own photos, a folder with images/ and tags.csv",
+        "  dupl new mine --data mydata\n  dupl new mine --data mydata --base voc_animals\n",
+    )
+    parser.add_argument("name", help="name of the file to write; .py is added")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with images/ and tags.csv")
+    parser.add_argument("--base", default="voc/dupl", metavar="RECIPE", help="recipe to build on; default: voc/dupl")
+
+
+def run_new(arguments: argparse.Namespace) -> int:
+    """Run ``dupl new``."""
+    print(api.new_recipe(arguments.name, arguments.data, arguments.base))
+    return 0
