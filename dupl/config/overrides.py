@@ -60,7 +60,8 @@ def apply(config: Values, overrides: Mapping[str, Any], schema: Schema | None = 
     """Replace values of a config; nothing is merged, and the config given stays as it is.
 
     A new value must be of the old one's kind: a number for a number, a list or tuple for either, a dict for a
-    dict, a component (a dict with `type`) for a component. None and "auto" go with anything.
+    dict, a component (a dict with `type`) for a component. None and "auto" go with anything. A key that the schema
+    knows and the config leaves at its default may be stated.
 
     Args:
         config: A resolved config, or its plain values.
@@ -74,7 +75,8 @@ def apply(config: Values, overrides: Mapping[str, Any], schema: Schema | None = 
     changed = copy.deepcopy(config)
     values = plain(config)
     for path, value in overrides.items():
-        values = _replace(values, path.split("."), plain(value, path), "", path, values)
+        stated = None if schema is None else _state(values, path, plain(value, path), schema)
+        values = stated or _replace(values, path.split("."), plain(value, path), "", path, values)
     for section in {path.split(".")[0] for path in overrides}:
         changed[section] = values[section]
     if schema is not None and overrides:
@@ -110,6 +112,19 @@ def _differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, tuple[Any
             yield from _differences(old.get(key, ABSENT), new.get(key, ABSENT), _join(path, key))
     elif old is ABSENT or new is ABSENT or canonical(old) != canonical(new):
         yield path, (old, new)
+
+
+def _state(values: dict[str, Any], path: str, value: Any, schema: Schema) -> dict[str, Any] | None:
+    """Return the values with a key that they left at its default; None where they have it, or the schema does not."""
+    *above, key = path.split(".")
+    changed = copy.deepcopy(values)
+    node: Any = changed
+    for part in above:
+        node = node.get(part) if isinstance(node, dict) else None
+    if not isinstance(node, dict) or key in node:
+        return None
+    node[key] = value
+    return None if path in schema.unknown_keys(changed) else changed
 
 
 def _replace(node: Any, keys: list[str], value: Any, above: str, path: str, whole: dict[str, Any]) -> Any:

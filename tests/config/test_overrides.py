@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.config import Config
 
-from dupl.config.catalogue import plain
+from dupl.config.catalogue import load, plain
+from dupl.config.check import RECIPE
 from dupl.config.overrides import ABSENT, apply, diff, parse
 from dupl.errors import UserError
 
@@ -244,3 +245,13 @@ class TestDiff:
         b = varied(a, random)
         changes = {path: new for path, (_, new) in diff(a, b).items()}
         assert diff(apply(Config(a), changes), b) == {}
+
+
+def test_a_key_at_its_default_may_be_stated():
+    recipe = load("voc/dupl")
+    assert "upright" not in recipe.data.val
+    assert apply(recipe, {"data.val.upright": True}, RECIPE).data.val.upright is True
+    with pytest.raises(UserError, match="override data.val.uprigth: data.val has no 'uprigth'"):
+        apply(recipe, {"data.val.uprigth": True}, RECIPE)
+    with pytest.raises(UserError, match=r"data\.val\.upright"):
+        apply(recipe, {"data.val.upright": 3.5}, RECIPE)
