@@ -79,7 +79,7 @@ from dupl.api.tracking import dashboard, find_uploads, upload, wandb_account, wo
 from dupl.api.training import default_folder, demo, train
 
 if TYPE_CHECKING:
-    from dupl.engine.infer import Prediction
+    from dupl.engine.predict import Prediction
     from dupl.execute.ablation import Ablation, Outcome
     from dupl.execute.progress import Progress
     from dupl.execute.resources import Resources
@@ -105,7 +105,7 @@ CLASSES = {  # imported when they are first used
     "Outcome": "dupl.execute.ablation",
     "Resources": "dupl.execute.resources",
     "Plan": "dupl.plans.plan",
-    "Prediction": "dupl.engine.infer",
+    "Prediction": "dupl.engine.predict",
     "Progress": "dupl.execute.progress",
     "Rules": "dupl.execute.scheduler",
     "RunStore": "dupl.runs.store",

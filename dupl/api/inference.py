@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from dupl.engine.evaluation.checkpoint import WrittenEvaluation
-    from dupl.engine.infer import Prediction
+    from dupl.engine.predict import Prediction
     from dupl.engine.restore import Restored
     from dupl.runs.run import Run
     from dupl.runs.stored_run import StoredRun
@@ -195,7 +195,8 @@ def predict(
     """
     from dupl.engine.choose_student import choose_student
     from dupl.engine.error_explanations import plain_errors
-    from dupl.engine.infer import check_tags, infer_image
+    from dupl.engine.image_tags import check_tags
+    from dupl.engine.predict import infer_image
 
     restored = _of_checkpoint(run_or_checkpoint, recipe, overrides)
     classes = restored.classes()
@@ -251,7 +252,8 @@ def predict_folder(
     from dupl.engine.choose_student import choose_student
     from dupl.engine.error_explanations import plain_errors
     from dupl.engine.image_files import find_images, left_out
-    from dupl.engine.infer import claim, infer, read_tags
+    from dupl.engine.image_tags import read_tags
+    from dupl.engine.infer import claim, infer
 
     files = find_images([Path(path) for path in images])
     restored = _restored(run, checkpoint or "last", overrides)

@@ -1,4 +1,4 @@
-"""A trained model from a run's folder, or from a recipe and a checkpoint file."""
+"""Restoring a trained model from a run's folder, or from a recipe and a checkpoint file."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from dupl.runs.run import Run
 
 @dataclass(frozen=True)
 class Restored:
-    """What to evaluate or infer with.
+    """A trained model to evaluate or to infer with.
 
     Attributes:
         config: The resolved recipe.
         checkpoint: The file of weights.
-        folder: Where results belong.
-        name: Of the checkpoint, for file names.
-        iteration: That the weights are of, where the checkpoint says it.
+        folder: Folder for results.
+        name: Name of the checkpoint, for file names.
+        iteration: Iteration of the weights; None where it is not recorded.
     """
 
     config: Config
@@ -43,7 +43,7 @@ class Restored:
 
     @property
     def title(self) -> str:
-        """Describe the checkpoint: "best, iteration 900", or its file where it is none of the run's own."""
+        """Describe the checkpoint: "best, iteration 900", or its file if it is not one of the run's."""
         own = self.checkpoint.parent.resolve() == (self.folder / layout.CHECKPOINTS).resolve()
         name = self.name if own else "/".join(self.checkpoint.parts[-2:])
         if self.iteration is None:
@@ -73,13 +73,13 @@ def restore(run_or_recipe: str, checkpoint: str | None, sets: Sequence[str] | Ma
         sets: Overrides of the config: values by path, or texts such as "runtime.device=cpu".
 
     Raises:
-        UserError: Neither run nor recipe; a recipe without a checkpoint file, or a run without the checkpoint asked
-            for.
+        UserError: There is no such run or recipe, no checkpoint file is given for a recipe, or the run does not have
+            the checkpoint.
     """
     run = Run(run_or_recipe)
     of_run = run.exists()
     if not of_run:
-        prove_recipe(run_or_recipe)
+        require_recipe(run_or_recipe)
     read = catalogue.read(run.config_path) if of_run else catalogue.load(run_or_recipe)
     config = overrides.apply(read, sets if isinstance(sets, Mapping) else overrides.parse(sets), RECIPE)
     build.import_custom(config)
@@ -88,29 +88,29 @@ def restore(run_or_recipe: str, checkpoint: str | None, sets: Sequence[str] | Ma
         inside = run.path / layout.CHECKPOINTS / file.with_suffix(".pth").name
         if of_run and not file.exists() and len(file.parts) == 1:
             if not inside.is_file():
-                there = ", ".join(sorted(f.stem for f in inside.parent.glob("[!.]*.pth"))) or "none"
-                raise UserError(f"no checkpoint {checkpoint}: it is no file, and {run.path} has {there}")
+                existing = ", ".join(sorted(f.stem for f in inside.parent.glob("[!.]*.pth"))) or "none"
+                raise UserError(f"there is no checkpoint {checkpoint}: it is not a file, and {run.path} has {existing}")
             file = inside
         name = Path(run_or_recipe).with_suffix("").as_posix().replace("/", "-")
         return Restored(
             config, file, run.path if of_run else Path(layout.EVALUATIONS) / name, file.stem, iteration_of(file)
         )
     if not of_run:
-        raise UserError(f"{run_or_recipe} is a recipe, not a run: say which weights by --checkpoint FILE")
+        raise UserError(f"{run_or_recipe} is a recipe, not a run: give its weights by --checkpoint FILE")
     best = run.path / layout.BEST
     if checkpoint == "best" or (checkpoint is None and best.is_file()):
         return Restored(config, best, run.path, "best", iteration_of(best))
-    newest, passed = newest_valid(run.path)
+    newest, skipped = newest_valid(run.path)
     if newest is None:
-        raise UserError(f"{run.path} has no checkpoint that loads" + "".join(f"; {line}" for line in passed))
+        raise UserError(f"{run.path} has no checkpoint that loads" + "".join(f"; {line}" for line in skipped))
     return Restored(config, newest, run.path, newest.stem, iteration_of(newest))
 
 
-def prove_recipe(name: str) -> None:
-    """Check that a name which is no run's folder is that of a recipe.
+def require_recipe(name: str) -> None:
+    """Check that a name is that of a recipe.
 
     Raises:
-        UserError: It is no recipe either.
+        UserError: It is neither a recipe nor a run; the message suggests what it may be.
     """
     try:
         catalogue.resolve(name)

@@ -19,7 +19,9 @@ from dupl.data.tag_table import read_tag_table
 from dupl.engine.checkpoints import newest_valid
 from dupl.engine.choose_student import choose_student
 from dupl.engine.image_files import find_images, left_out
-from dupl.engine.infer import Prediction, infer, infer_image, read_tags
+from dupl.engine.image_tags import read_tags
+from dupl.engine.infer import infer
+from dupl.engine.predict import Prediction, infer_image
 from dupl.engine.restore import restore
 from dupl.errors import UserError
 from dupl.palette import colormap
@@ -167,7 +169,7 @@ class TestCommand:
         (tmp_path / "tags.csv").write_text("image,tags,split\nclear.png,cat,train\n")
         argv = ["infer", str(trained), str(photos / "clear.png"), "--out", str(tmp_path)]
         assert main(argv) == 2
-        assert "tags.csv is not of dupl infer, which would write over it" in capsys.readouterr().err
+        assert "tags.csv was not written by dupl infer, which would overwrite it" in capsys.readouterr().err
         assert (tmp_path / "tags.csv").read_text().startswith("image,tags,split")
         (tmp_path / "tags.csv").unlink()
         assert main(argv) == main(argv) == 0, "its own are"

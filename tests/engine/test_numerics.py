@@ -19,7 +19,7 @@ from PIL import Image
 from dupl.config import catalogue
 from dupl.config.schema import CRF
 from dupl.data.base import ImageSet
-from dupl.engine import build, infer, memory
+from dupl.engine import build, infer, memory, predict
 from dupl.engine.evaluation.cache import LabelCache, LogitCache
 from dupl.engine.evaluation.crf import dense_crf, pool
 from dupl.engine.evaluation.evaluate import evaluate, evaluate_by
@@ -134,7 +134,7 @@ def test_the_crf_of_a_few_pixels_keeps_what_is_sure(size: tuple[int, int]) -> No
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1)])
 @pytest.mark.parametrize("tags", [None, (), ("circle", "ring")])
 def test_inference_of_tiny_photos(model: DuPL, size: tuple[int, int], tags: Any) -> None:
-    found = infer.infer_image(model, item(*size)[0], CLASSES, 32, tags)
+    found = predict.infer_image(model, item(*size)[0], CLASSES, 32, tags)
     assert found.mask.shape == size and np.isfinite(found.scores).all()
     assert all(heat.shape == size and np.isfinite(heat).all() for heat in found.cams.values())
     if tags is not None:
@@ -147,8 +147,8 @@ def test_strips_are_the_whole_in_pieces(h: int, w: int, height: int, width: int,
     maps = [torch.randn(1, 3, h, w, generator=torch.Generator().manual_seed(s)) for s in (0, 1)]
     whole = [F.interpolate(m, (height, width), mode="bilinear", align_corners=False) for m in maps]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(infer, "MOST", most)
-        pieces = list(infer.strips(maps, (height, width)))
+        patch.setattr(predict, "MOST", most)
+        pieces = list(predict.strips(maps, (height, width)))
     assert all(piece[0][0].numel() <= max(most, 3 * width) for _, piece in pieces), "a row at least"
     rows = [row for part, _ in pieces for row in range(part.start, part.stop)]
     assert rows == list(range(height))
@@ -163,7 +163,7 @@ def test_a_large_photo_is_labelled_in_strips_and_shown_reduced(model, tmp_path, 
     Image.fromarray(item(90, 70)[0]).save(tmp_path / "a.png")
     outs = [tmp_path / "whole", tmp_path / "strips"]
     infer.infer(model, [tmp_path / "a.png"], CLASSES, 32, outs[0], tags={"a": ("circle",)})
-    monkeypatch.setattr(infer, "MOST", 7 * 70 * 8)
+    monkeypatch.setattr(predict, "MOST", 7 * 70 * 8)
     monkeypatch.setattr(infer, "LARGEST", 40)
     infer.infer(model, [tmp_path / "a.png"], CLASSES, 32, outs[1], tags={"a": ("circle",)})
     whole, cut = (np.asarray(Image.open(out / "masks" / "a.png")) for out in outs)

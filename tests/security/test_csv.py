@@ -106,10 +106,11 @@ def test_a_class_called_like_a_path_stays_in_its_folder(tmp_path, monkeypatch, n
     from PIL import Image
 
     from dupl.engine import infer
+    from dupl.engine.predict import Prediction
 
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
     cams = {name: np.zeros((8, 8), np.float32)}
-    found = infer.Prediction(np.zeros((8, 8), np.uint8), np.ones(1, np.float32), cams, ("background", name))
+    found = Prediction(np.zeros((8, 8), np.uint8), np.ones(1, np.float32), cams, ("background", name))
     monkeypatch.setattr(infer, "infer_image", lambda *_: found)
 
     class Model:
