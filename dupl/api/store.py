@@ -80,8 +80,9 @@ def planned_rows(store: AnyStore, run: StoredRun) -> list[tuple[str, str]]:
     """Return the plans and rows that asked for a run, by the store's records.
 
     Example:
+        >>> outcome = dupl.ablate("plan.py", "runs", rows=["L_reg"])
         >>> dupl.api.planned_rows("runs", dupl.find_run("runs", "plan.py", "L_reg"))
-        []
+        [('plan', 'L_reg')]
     """
     from dupl.runs.planned import recorded
 
