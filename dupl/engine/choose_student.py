@@ -1,4 +1,4 @@
-"""Which student of a model predicts, where nobody names one."""
+"""Choosing the student that predicts, if the user names none."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dupl.runs.run import Run
 
 @dataclass(frozen=True)
 class ChosenStudent:
-    """A student and the reason for it.
+    """A student and the reason for its choice.
 
     Attributes:
         name: "1", "2", ..., or "mean" of the students' probabilities, scores and CAMs.
-        reason: Why it was chosen, for people.
+        reason: The reason, for messages.
     """
 
     name: str

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from dupl import cells
 from dupl.atomic import atomic_write
 from dupl.data.files import read_image
-from dupl.engine.predict import infer_image
+from dupl.engine.predict import Prediction, infer_image
 from dupl.errors import UserError
 from dupl.method.base import Method
 from dupl.report.figures.paint import heatmap, overlay
@@ -81,13 +82,7 @@ def infer(
             given = tags[file.stem] if tags is not None else None
             found = infer_image(model, image, classes, size, given, student, by_tags)
             untagged += bool({classes[k] for k in np.unique(found.mask)} - {classes[0], *found.cams})
-            save_palette_png(found.mask, out / "masks" / f"{file.stem}.png")
-            every = -(-max(image.shape) // LARGEST)
-            shown, labels = image[::every, ::every], found.mask[::every, ::every]
-            Image.fromarray(overlay(shown, labels, classes)).save(out / "overlays" / f"{file.stem}.jpg", quality=92)
-            for name, heat in found.cams.items():
-                place = out / "cams" / f"{file.stem}_{UNFIT.sub('-', name)}.jpg"
-                Image.fromarray(heatmap(shown, heat[::every, ::every])).save(place, quality=92)
+            _write_pictures(out, file.stem, image, found)
             chances = (_sigmoid(float(found.scores[list(classes).index(c) - 1])) for c in found.cams)
             table.append([file.name, ";".join(found.cams), ";".join(f"{chance:.4f}" for chance in chances)])
             if progress is not None:
@@ -99,6 +94,17 @@ def infer(
     if untagged and tell is not None:
         tell(f"masks of {untagged} images hold classes that are not among their tags; --by-tags leaves these out")
     return skipped
+
+
+def _write_pictures(out: Path, name: str, image: NDArray[np.uint8], found: Prediction) -> None:
+    """Write the mask of an image, its overlay and the CAMs; overlay and CAMs of a huge image are reduced."""
+    save_palette_png(found.mask, out / "masks" / f"{name}.png")
+    step = -(-max(image.shape) // LARGEST)
+    shown, labels = image[::step, ::step], found.mask[::step, ::step]
+    Image.fromarray(overlay(shown, labels, found.classes)).save(out / "overlays" / f"{name}.jpg", quality=92)
+    for class_name, heat in found.cams.items():
+        path = out / "cams" / f"{name}_{UNFIT.sub('-', class_name)}.jpg"
+        Image.fromarray(heatmap(shown, heat[::step, ::step])).save(path, quality=92)
 
 
 def _sigmoid(score: float) -> float:

@@ -1,4 +1,4 @@
-"""From a batch of the loader to the arguments of a method, on its device."""
+"""Turning a batch of the loader into the arguments of a method, on its device."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a machine lacks for training a recipe."""
+"""Checking what a machine lacks for training a recipe."""
