@@ -249,9 +249,8 @@ class TestRestore:
         monkeypatch.chdir(trained.parent)
         mine = restore(str(trained), f"{trained.name}/checkpoints/iter_000020.pth", [])
         assert mine.title == "iteration 20", "the run's own by another path"
-        with pytest.raises(
-            UserError, match=r"no checkpoint iter_000021: it is not a file, and .* has best, iter_000020,"
-        ):
+        missing = r"no checkpoint iter_000021: it is not a file, and .* has best, iter_000020, iter_000024"
+        with pytest.raises(UserError, match=missing):
             restore(str(trained), "iter_000021", [])
         named = restore(str(trained), "iter_000020", [])
         assert (named.checkpoint, named.title) == (trained / "checkpoints" / "iter_000020.pth", "iteration 20")
