@@ -81,13 +81,17 @@ def build(registry: Registry, arguments: Mapping[str, Any], where: str) -> Any:
 def class_names(data: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the class names of a recipe's section ``data``, background first.
 
-    They come from its training set, or else its validation set, which is read only where its kind does not fix them.
+    They come from its training set, or else its validation set, which is read only where neither its kind nor its
+    arguments name them: a trained model is used where its data are not.
 
     Raises:
         UserError: The data set cannot be read.
     """
     split = "train" if data.get("train") else "val"
-    fixed = getattr(DATASETS.get(data[split]["type"]), "classes", None)
+    kind = DATASETS.get(data[split]["type"])
+    if hasattr(kind, "named_classes") and (named := kind.named_classes(data[split])):
+        return tuple(named)
+    fixed = getattr(kind, "classes", None)
     return fixed if isinstance(fixed, tuple) else tuple(build(DATASETS, data[split], f"data.{split}").classes)
 
 

@@ -98,6 +98,25 @@ class TestMistakes:
     def test_an_unknown_recipe(self, capsys, command):
         assert "did you mean voc/dupl" in told(capsys, *command.split(), "voc/dulp")
 
+    @pytest.mark.parametrize(
+        ("line", "hint"),
+        [
+            ("report demo_table4 --rot x", "dupl report: error: unrecognized arguments: --rot x; did you mean --root?"),
+            ("data check demo/toy --limt 3", "dupl data check: error: unrecognized arguments: --limt 3; did you mean"),
+            ("train demo/toy --tau=3", "--tau=3; values of the recipe are replaced by --set PATH=VALUE"),
+            ("train demo/toy more", "dupl train: error: unrecognized arguments: more\n"),
+        ],
+    )
+    def test_an_unknown_option(self, capsys, line, hint):
+        with pytest.raises(SystemExit) as stop:
+            main(line.split())
+        assert stop.value.code == 2
+        assert hint in capsys.readouterr().err
+
+    def test_a_misspelt_plan_without_a_store(self, capsys, tmp_path):
+        argv = ["report", "demo_tabel4", "--root", tmp_path / "none"]
+        assert told(capsys, *argv).startswith("no plan demo_tabel4 among the ablations (did you mean demo_table4")
+
     def test_an_unknown_run_or_recipe(self, capsys, tmp_path):
         assert "nowhere" in told(capsys, "eval", tmp_path / "nowhere", "--checkpoint", "x.pth")
         Image.new("RGB", (8, 8)).save(tmp_path / "a.png")

@@ -144,8 +144,9 @@ def class_measure(
         >>> list(iou.index)[:2], len(iou.columns)
         (['background', 'disc'], 3)
     """
-    from dupl.report.run_comparison import class_table
+    from dupl.report.run_comparison import class_table, validate_groups
 
+    validate_groups(runs)
     wanted = [fingerprint for group in runs.values() for fingerprint in group]
     return class_table(open_store(store).counts(fingerprints=wanted, protocol=protocol), label_map, measure, runs)
 

@@ -133,12 +133,17 @@ def list_recipes(kind: str = "experiments") -> dict[str, str]:
     Returns:
         The first line of each docstring by name.
 
+    Raises:
+        UserError: There is no such kind.
+
     Example:
         >>> "voc/dupl" in dupl.list_recipes(), "table4_components" in dupl.list_recipes("ablations")
         (True, True)
     """
     from dupl.config import catalogue
 
+    if kind not in catalogue.KINDS:
+        raise UserError(f"kind is {kind!r}; give one of {', '.join(catalogue.KINDS)}")
     return {name: catalogue.docstring(name, kind).strip().partition("\n")[0] for name in catalogue.names(kind)}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from dupl import __version__
 from dupl.cli.ablate import add_ablate
+from dupl.cli.common import CommandParser
 from dupl.cli.dashboard import add_dashboard
 from dupl.cli.data import add_data
 from dupl.cli.doctor import add_doctor
@@ -101,7 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=f"dupl {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=CommandParser)
     look = (add_runs, add_reproduce, add_report, add_dashboard, add_sync, add_doctor)
     for add in (add_demo, add_train, add_eval, add_infer, add_show, add_new, add_data, add_ablate, add_sweep, *look):
         add(commands)

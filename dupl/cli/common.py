@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,27 @@ if TYPE_CHECKING:
 RECIPE = "a name that `dupl show` lists, or a file"
 RUN_OR_RECIPE = "a run's folder, or a recipe (with --checkpoint)"
 SET_HELP = "replace values of the recipe by path, for example model.noise_filter.gamma=0.95"
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser of one command, which refuses unknown options itself: with its own usage and what may be meant."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as argparse does, and end with an error where something is left over."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self._hint(unknown)}")
+        return found, unknown
+
+    def _hint(self, unknown: Sequence[str]) -> str:
+        """Return what may be meant by an unknown option: a similar one, or a value of the recipe."""
+        options = [option for action in self._actions for option in action.option_strings]
+        wrong = next((word.partition("=")[0] for word in unknown if word.startswith("--")), None)
+        if wrong and (close := difflib.get_close_matches(wrong, options, n=1)):
+            return f"; did you mean {close[0]}?"
+        if wrong and "--set" in options:
+            return "; values of the recipe are replaced by --set PATH=VALUE"
+        return ""
 
 
 def command(

@@ -64,6 +64,8 @@ def run_report(arguments: argparse.Namespace) -> int:
     if Path(what).is_dir():
         raise UserError(f"{what} is a folder without a run: give a run's folder, or a plan")
     if not arguments.root.is_dir():
+        if not api.is_sweep(what):
+            api.load_plan(what)  # a misspelt name is told before a missing store
         raise UserError(f"there is no folder {arguments.root}: run dupl ablate first, or give --root")
     form = _form(arguments)
     if api.is_sweep(what):

@@ -81,7 +81,7 @@ def show_recipe(name: str, overrides: Sequence[str]) -> list[str]:
     """Return a recipe, or the recipe of a run: where it comes from, its components, every value."""
     found = api.describe(name, overrides)
     signs = {True: "on ", False: "off", None: "?  "}
-    head = [found.doc, ""] if found.status is None else _status_lines(name, found.status)
+    head = [found.doc, ""] * bool(found.doc) if found.status is None else _status_lines(name, found.status)
     rows = [f"{one.name:12} {signs[one.on]}  {one.text}" for one in found.components]
     return [*head, f"fingerprint  {found.fingerprint}", *rows, "", found.text]
 

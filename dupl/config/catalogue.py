@@ -35,7 +35,8 @@ __all__ = [
 ]
 
 PACKAGE = Path(__file__).parents[1]
-KINDS = ("experiments", "ablations", "sweeps")
+KINDS = {"experiments": "recipe", "ablations": "plan", "sweeps": "sweep"}  # folders, and what one file of each is
+SHOW = {"experiments": "dupl show", "ablations": "dupl show --plan", "sweeps": "dupl show --sweep"}
 
 
 def _folders(kind: str) -> Iterator[Path]:
@@ -76,10 +77,21 @@ def resolve(name: str | Path, kind: str = "experiments") -> Path:
     for path in (file, *(folder / file for folder in _folders(kind))):
         if path.is_file():
             return Path(os.path.abspath(path))
+    raise UserError(_unknown(str(name), kind))
+
+
+def _unknown(name: str, kind: str) -> str:
+    """Return the message about a name that `resolve` does not find."""
+    what = KINDS[kind]
+    if name.endswith(".py"):
+        return f"no {what} {name}: there is no such file; give its path, or a name that `{SHOW[kind]}` lists"
+    for other in KINDS:
+        if other != kind and name in names(other):
+            return f"no {what} {name}: it is a {KINDS[other]}, which `{SHOW[other]} {name}` shows"
     known = names(kind)
-    close = difflib.get_close_matches(str(name).removesuffix(".py"), known, n=3, cutoff=0.4)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known) or 'none'}"
-    raise UserError(f"no recipe {name} among the {kind} ({hint})")
+    return f"no {what} {name} among the {kind} ({hint})"
 
 
 def _named(name: str) -> Path | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from unicodedata import normalize
 
 import numpy as np
@@ -80,6 +81,12 @@ class TaggedFolder(ImageSet):
         self._listing = FolderIndex(self._images, IMAGE_SUFFIXES)
         self._mask_listing = None if self._masks is None else FolderIndex(self._masks, (".png",))
         self.has_masks = any(self.mask_file(i) is not None for i in range(len(self.names)))
+
+    @staticmethod
+    def named_classes(arguments: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Return the class names that the arguments of a set state, background first; None where its table says it."""
+        classes = arguments.get("classes")
+        return None if classes is None else ("background", *_foreground(classes))
 
     def image(self, i: int) -> NDArray[np.uint8]:
         """Return image i, upright, RGB, (H, W, 3)."""

@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 Runs = Mapping[str, Sequence[str]]
 
 
+def validate_groups(runs: Runs) -> None:
+    """Check that groups of runs are lists of fingerprints by label.
+
+    Raises:
+        UserError: They are something else, such as a single fingerprint.
+    """
+    if not isinstance(runs, Mapping) or any(isinstance(wanted, str) for wanted in runs.values()):
+        raise UserError(f"runs is {runs!r}; give lists of fingerprints by label, such as {{'mine': ['0123456789ab']}}")
+
+
 def present(frame: DataFrame, runs: Runs, what: str = "") -> dict[str, list[str]]:
     """Return the groups, each with the runs that a frame holds.
 
@@ -29,6 +39,7 @@ def present(frame: DataFrame, runs: Runs, what: str = "") -> dict[str, list[str]
     Raises:
         UserError: A group has no run in the frame.
     """
+    validate_groups(runs)
     known = set(frame["fingerprint"])
     found = {label: [one for one in wanted if one in known] for label, wanted in runs.items()}
     if missing := [label for label, have in found.items() if not have]:

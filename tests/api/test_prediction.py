@@ -14,6 +14,13 @@ def state(model) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
+def test_a_kind_or_a_form_that_is_none():
+    with pytest.raises(dupl.UserError, match="kind is 'plans'; give one of experiments, ablations, sweeps"):
+        dupl.list_recipes("plans")
+    with pytest.raises(dupl.UserError, match="form is 'mdx'; give one of md, latex, csv"):
+        dupl.ablation_table("demo_table4", "nowhere").render("mdx")
+
+
 class TestModels:
     def test_from_recipe_is_the_model_of_the_recipe(self, tiny):
         one, other = state(dupl.DuPL.from_recipe(tiny)), state(dupl.build_model(tiny))

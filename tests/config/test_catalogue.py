@@ -97,6 +97,17 @@ class TestResolve:
         with pytest.raises(UserError, match=r"no recipe voc/dulp .*did you mean voc/dupl\?"):
             catalogue.resolve("voc/dulp")
 
+    def test_a_plan_is_not_called_a_recipe(self, home):
+        write(home / "ablations/table.py", "")
+        with pytest.raises(UserError, match=r"no plan tabel among the ablations \(did you mean table\?\)"):
+            catalogue.resolve("tabel", "ablations")
+        with pytest.raises(UserError, match="no recipe table: it is a plan, which `dupl show --plan table` shows"):
+            catalogue.resolve("table")
+
+    def test_a_file_that_is_missing(self, home):
+        with pytest.raises(UserError, match=r"no recipe my\.py: there is no such file"):
+            catalogue.resolve("my.py")
+
     def test_kinds_have_their_own_folders(self, home):
         file = write(home / "sweeps/a.py", "")
         assert catalogue.resolve("a", "sweeps") == file

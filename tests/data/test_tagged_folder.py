@@ -8,7 +8,7 @@ from PIL import Image
 
 from dupl.data import TaggedFolder
 from dupl.errors import UserError
-from dupl.registry import DATASETS
+from dupl.registry import DATASETS, class_names
 
 TABLE = "image,tags,split\na.jpg,cat,train\nb,dog cat,train\nsub/c.JPG,,val\nd,dog,val\n"
 
@@ -113,3 +113,10 @@ def test_mistakes_are_named(folder_root: Path) -> None:
     assert source.where(0).endswith("gone.jpg")
     with pytest.raises(UserError, match=r"may be a\.jpg and a\.png; write the extension"):
         source.image(1)
+
+
+def test_stated_classes_are_known_where_the_photos_are_not(tmp_path: Path) -> None:
+    arguments = dict(type="TaggedFolder", root=str(tmp_path / "moved"), split="train")
+    assert class_names(dict(train=dict(arguments, classes=["dog", "cat"]))) == ("background", "dog", "cat")
+    with pytest.raises(UserError, match="folder of images not found"):
+        class_names(dict(train=arguments))

@@ -290,6 +290,7 @@ class TestNames:
     @pytest.mark.parametrize(
         ("choice", "told"),
         [
+            (EvaluationOptions("fianl"), "protocol is 'fianl'; give one of train, final, cam"),
             (EvaluationOptions("final", threshold=0.3), "--threshold belongs to CAMs"),
             (EvaluationOptions("cam", present_only=True), "--present-only belongs to --protocol final"),
             (EvaluationOptions("train", keep_logits=True), "--keep-logits belongs to --protocol final"),

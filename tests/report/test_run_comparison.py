@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from dupl.api.analysis import class_measure
 from dupl.errors import UserError
 from dupl.report.figures.contact_sheet import contact_sheet
 from dupl.report.figures.image_row import ImageRow
@@ -122,3 +123,11 @@ def test_rates_of_a_folder(tmp_path):
     assert folder_rates(tmp_path, "cam/1", "recall")["cat"] == 60.0
     with pytest.raises(UserError, match="nothing of seg/1"):
         folder_rates(tmp_path, "seg/1", "OA")
+
+
+@pytest.mark.parametrize("runs", ["0123456789ab", {"mine": "0123456789ab"}])
+def test_a_single_fingerprint_is_no_group(tmp_path, runs):
+    with pytest.raises(UserError, match="give lists of fingerprints by label"):
+        class_measure(tmp_path, runs)
+    with pytest.raises(UserError, match="give lists of fingerprints by label"):
+        courses(pd.DataFrame({"fingerprint": [], "protocol": [], "metric": []}), "cam/1/mIoU", runs)

@@ -50,8 +50,8 @@ def crf() -> Finding:
     """List the backends of the dense CRF."""
     if find_spec("pydensecrf") is not None:
         return Finding("crf", "ok", "torch, and the reference pydensecrf")
-    fix = 'for the reference: pip install ".[crf]"' if sys.version_info < (3, 13) else ""
-    return Finding("crf", "ok" if not fix else "note", "torch", fix)
+    fix = 'for the reference implementation, pydensecrf: pip install ".[crf]"' if sys.version_info < (3, 13) else ""
+    return Finding("crf", "ok" if not fix else "note", "backend torch", fix)
 
 
 def git() -> Finding:

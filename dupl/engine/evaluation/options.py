@@ -51,6 +51,8 @@ class EvaluationOptions:
         Raises:
             UserError: A setting is wrong, or the protocol does not have an option.
         """
+        if self.protocol not in PROTOCOLS:
+            raise UserError(f"protocol is {self.protocol!r}; give one of {', '.join(PROTOCOLS)}")
         selection = MapSelection.of(self.students, students)
         if self.protocol != "final":
             asked = {"--crf": self.refine, "--crf-backend": self.backend, "--present-only": self.present_only}

@@ -6,6 +6,7 @@ import csv
 import io
 
 from dupl import cells
+from dupl.errors import UserError
 from dupl.report.tables.latex import latex
 from dupl.report.tables.layout import layout
 from dupl.report.tables.markdown import markdown
@@ -25,7 +26,12 @@ def render(table: Table, form: str) -> str:
     Args:
         table: What to show.
         form: One of `FORMATS`.
+
+    Raises:
+        UserError: There is no such form.
     """
+    if form not in FORMATS:
+        raise UserError(f"form is {form!r}; give one of {', '.join(FORMATS)}")
     if form == "csv":
         return tidy(table)
     return {"md": markdown, "latex": latex}[form](layout(table))
