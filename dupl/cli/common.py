@@ -31,7 +31,7 @@ class CommandParser(argparse.ArgumentParser):
         """Return what may be meant by an unknown option: a similar one, or a value of the recipe."""
         options = [option for action in self._actions for option in action.option_strings]
         wrong = next((word.partition("=")[0] for word in unknown if word.startswith("--")), None)
-        if wrong and (close := difflib.get_close_matches(wrong, options, n=1)):
+        if wrong and (close := difflib.get_close_matches(wrong, options, n=1, cutoff=0.7)):
             return f"; did you mean {close[0]}?"
         if wrong and "--set" in options:
             return "; values of the recipe are replaced by --set PATH=VALUE"
