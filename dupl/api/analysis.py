@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl.api.inference import AnyRun, folder_of
@@ -256,13 +257,15 @@ def last_gallery(run: RunFiles) -> dict[str, Any]:
         item per student.
 
     Raises:
-        UserError: The run has no gallery.
+        UserError: The run has no gallery, or is not what `read_run` returned.
 
     Example:
         >>> gallery = dupl.last_gallery(dupl.read_run(dupl.find_run("runs", "plan.py", "L_reg")))
         >>> gallery["iter"], len(gallery["images"])
         (90, 2)
     """
+    if isinstance(run, (str, Path)):
+        raise UserError(f"run is {str(run)!r}; give what dupl.read_run({str(run)!r}) returns")
     if not run.gallery:
         raise UserError(f"{run.path} has no gallery: it was trained with evaluation.gallery=0")
     return run.gallery[-1]

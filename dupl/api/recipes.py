@@ -83,7 +83,7 @@ def override_values(overrides: Overrides) -> dict[str, Any]:
     """Return overrides as values by path, whether they came as a mapping or as texts.
 
     Raises:
-        UserError: A text has no "=".
+        UserError: A text has no "=", or they are neither a mapping nor texts.
 
     Example:
         >>> dupl.api.override_values(["schedule.lr=1e-4", "model.threshold.type=FixedThreshold"])
@@ -93,7 +93,10 @@ def override_values(overrides: Overrides) -> dict[str, Any]:
 
     if overrides is None or isinstance(overrides, Mapping):
         return dict(overrides or {})
-    return parse([overrides] if isinstance(overrides, str) else overrides)
+    texts = [overrides] if isinstance(overrides, str) else overrides
+    if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
+        raise UserError(f"overrides is {overrides!r}; give values by path, such as {{'schedule.lr': 1e-4}}")
+    return parse(texts)
 
 
 def train_overrides(

@@ -30,7 +30,7 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
         elif path.is_file():
             files.append(path)
         else:
-            raise UserError(f"no image {path}")
+            raise UserError(f"no image {path}: there is no such file or folder")
     seen: dict[str, Path] = {}
     for file in files:
         if file.stem in seen:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Runs = Mapping[str, Sequence[str]]
+MEASURES = ("IoU", "OA", "precision", "recall")  # per class
 
 
 def validate_groups(runs: Runs) -> None:
@@ -43,7 +44,8 @@ def present(frame: DataFrame, runs: Runs, what: str = "") -> dict[str, list[str]
     known = set(frame["fingerprint"])
     found = {label: [one for one in wanted if one in known] for label, wanted in runs.items()}
     if missing := [label for label, have in found.items() if not have]:
-        raise UserError(f"the store has nothing of {', '.join(missing)}{f': {what}' if what else ''}")
+        lacks = f": {what}" if what else ""
+        raise UserError(f"the store has nothing of {', '.join(missing)}{lacks}; dupl runs lists its runs")
     return found
 
 
@@ -76,10 +78,12 @@ def class_table(counts: DataFrame, label_map: str, measure: str, runs: Runs) -> 
         runs: Groups.
 
     Raises:
-        UserError: A group has no run, or a run has several evaluations.
+        UserError: There is no such measure, a group has no run, or a run has several evaluations.
     """
     import pandas as pd
 
+    if measure not in MEASURES:
+        raise UserError(f"measure is {measure!r}; give one of {', '.join(MEASURES)}")
     part = counts[counts["map"] == label_map]
     if (part.groupby(["fingerprint", "class"]).size() > 1).any():
         raise UserError("several evaluations of one run: ask the store for one protocol and split")

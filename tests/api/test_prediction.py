@@ -21,6 +21,15 @@ def test_a_kind_or_a_form_that_is_none():
         dupl.ablation_table("demo_table4", "nowhere").render("mdx")
 
 
+def test_arguments_of_another_kind():
+    with pytest.raises(dupl.UserError, match="overrides is 3; give values by path"):
+        dupl.load_recipe("demo/toy", 3)
+    with pytest.raises(dupl.UserError, match="--launcher yes: choose from none, pytorch, slurm, mpi"):
+        dupl.train("demo/toy", "nowhere", launcher="yes")
+    with pytest.raises(dupl.UserError, match=r"give what dupl\.read_run\('runs/a'\) returns"):
+        dupl.last_gallery("runs/a")
+
+
 class TestModels:
     def test_from_recipe_is_the_model_of_the_recipe(self, tiny):
         one, other = state(dupl.DuPL.from_recipe(tiny)), state(dupl.build_model(tiny))

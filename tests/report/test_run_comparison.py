@@ -125,6 +125,11 @@ def test_rates_of_a_folder(tmp_path):
         folder_rates(tmp_path, "seg/1", "OA")
 
 
+def test_an_unknown_measure():
+    with pytest.raises(UserError, match="measure is 'iou'; give one of IoU, OA, precision, recall"):
+        class_table(pd.DataFrame(), "cam/1", "iou", RUNS)
+
+
 @pytest.mark.parametrize("runs", ["0123456789ab", {"mine": "0123456789ab"}])
 def test_a_single_fingerprint_is_no_group(tmp_path, runs):
     with pytest.raises(UserError, match="give lists of fingerprints by label"):

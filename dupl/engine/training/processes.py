@@ -9,6 +9,8 @@ import torch
 
 from dupl.errors import UserError
 
+LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+
 
 @dataclass(frozen=True)
 class Process:
@@ -42,6 +44,8 @@ def join(launcher: str, device: torch.device) -> Process:
     Raises:
         UserError: The launcher does not fit the way in which this process was started.
     """
+    if launcher not in LAUNCHERS:
+        raise UserError(f"--launcher {launcher}: choose from {', '.join(LAUNCHERS)}")
     if launcher == "none":
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise UserError("several processes were started, but --launcher is none: add --launcher pytorch")
