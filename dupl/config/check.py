@@ -172,7 +172,12 @@ def closest(value: object, choices: Iterable[object]) -> str:
 
 def _unknown(key: str, section: Section, path: str, component: bool) -> str:
     text = f"is unknown{f' to {section.name}' * component}{suggestion(key, section.fields)}"
-    return text if path or "did you mean" in text else f"{text} (begin the name of a helper with _)"
+    if "did you mean" in text:
+        return text
+    if component and "." in path:
+        whole = f'--set \'{path}={{"type": "{section.name}", ...}}\''
+        return f"{text} (to drop what another component left: _delete_=True in a file, or {whole})"
+    return text if path else f"{text} (begin the name of a helper with _)"
 
 
 def settings(kind: type[Settings], values: Mapping[str, Any], path: str) -> Settings:

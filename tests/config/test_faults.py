@@ -67,7 +67,9 @@ FAULTS = {
         "r.py, line 2: model.noise_filter.gama is unknown to MixtureFilter; did you mean gamma?"),
     "an argument that stays from another component": (
         HEAD + "model = dict(threshold=dict(type='FixedThreshold', value=0.5))", SHOW,
-        "TOYBASE, line 19: model.threshold.initial is unknown to FixedThreshold; there are value"),
+        "TOYBASE, line 19: model.threshold.initial is unknown to FixedThreshold; there are value "
+        "(to drop what another component left: "
+        "_delete_=True in a file, or --set 'model.threshold={\"type\": \"FixedThreshold\", ...}')"),
     "an argument of a data set": (
         HEAD + "data = dict(val=dict(cuont=3))", SHOW,
         "r.py, line 2: data.val.cuont is unknown to Toy; did you mean count?"),
@@ -97,7 +99,7 @@ FAULTS = {
         "r.py, line 1: model needs a type: choose from DuPL, Supervised"),
     "a base that is not there": (
         "_base_ = ['toyy.py']", SHOW,
-        "r.py, line 1: its _base_ HERE/toyy.py does not exist"),
+        "r.py, line 1: its _base_ HERE/toyy.py does not exist; give a path, or a name that dupl show lists"),
     "bases in a circle": (
         "_base_ = [\n    'r.py',\n]", SHOW,
         "r.py, line 2: its _base_ leads back to HERE/r.py"),
@@ -142,7 +144,8 @@ FAULTS = {
     "an override of a type alone": (
         HEAD, [*SHOW, "--set", "model.threshold.type=FixedThreshold"],
         "override model.threshold.type='FixedThreshold': model.threshold.initial is unknown to FixedThreshold; there "
-        "are value"),
+        "are value (to drop what another component left: _delete_=True in a file, or --set "
+        "'model.threshold={\"type\": \"FixedThreshold\", ...}')"),
     "a key of a plan": (
         P + "row = dict(a=dict())", PLAN,
         "p.py, line 3: row is unknown; did you mean rows?"),
