@@ -163,6 +163,14 @@ class TestMistakes:
             ("schedule.per_gpu=3", "schedule.allow_other_batch=True"),
             ("data.val.split=test", 'data.val.split is \'test\': give "train" or "val"'),
             ('evaluation.subset={"name": "mIoU-1", "classes": ["unicorn"]}', "evaluation.subset: no class 'unicorn'"),
+            (
+                "data.augment.crop=33",
+                "data.augment.crop is 33, and the backbone's patches have 8 px: give a multiple, 32",
+            ),
+            (
+                "evaluation.size=30",
+                "evaluation.size is 30, and the backbone's patches have 8 px: give a multiple, 24 or",
+            ),
             ("evaluation.best=seg/best/mIoU-7", "evaluation.best is 'seg/best/mIoU-7': choose from cam/1/OA, "),
         ],
     )

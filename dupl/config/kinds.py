@@ -90,7 +90,19 @@ class ArgumentsOf:
     target: Callable[..., Any] | str
 
 
+@dataclass(frozen=True)
+class AtLeast:
+    """Marker: a list has so many items or more.
+
+    Attributes:
+        items: The smallest number of items.
+    """
+
+    items: int
+
+
 # Kinds that many signatures share.
+Seed = Annotated[int, In("[0, 4294967295]")]  # NumPy takes 32 bits
 Count = Annotated[int, In("[1, inf)")]
 Start = Annotated[int, In("[0, inf)", "iterations")]
 Pixels = Annotated[int, In("[1, inf)", "px")]
@@ -123,6 +135,7 @@ class Kind:
         unit: Of a number.
         items: Kinds of the items of a list or the values of a dict; empty for any.
         length: Of a list; None for any.
+        least: Smallest length of a list; None for any.
         target: Of a section, the class that has its fields, or its name in the catalogue; of a component, the slot.
         default: Of a component, its type where none is stated.
     """
@@ -133,6 +146,7 @@ class Kind:
     unit: str = ""
     items: tuple[Kind, ...] = ()
     length: int | None = None
+    least: int | None = None
     target: Any = None
     default: str = ""
 
@@ -145,7 +159,7 @@ class Kind:
         if self.name == "choice":
             return in_a_row([f'"{choice}"' if isinstance(choice, str) else str(choice) for choice in self.choices])
         if self.name == "list":
-            what = f" of {self.length} items" if self.length else ""
+            what = f" of {self.length} items" if self.length else f" of at least {self.least}" if self.least else ""
             return f"a list{what}" + (f", each {in_all(self.items)}" if self.items else "")
         return WORDS.get(self.name, self.name)
 
@@ -169,7 +183,7 @@ class Kind:
             return value in self.choices
         if self.name in ("int", "float"):
             return not self.interval or contains(self.interval, value)
-        return self.length is None or len(value) == self.length
+        return (self.length is None or len(value) == self.length) and (self.least is None or len(value) >= self.least)
 
 
 Kinds = tuple[Kind, ...]
@@ -256,6 +270,10 @@ def _marked(kinds: Kinds, markers: tuple[Any, ...]) -> Kinds:
             kinds = tuple(
                 dataclasses.replace(kind, interval=interval, unit=unit) if number else kind
                 for kind, number in zip(kinds, numbers, strict=True)
+            )
+        elif isinstance(marker, AtLeast):
+            kinds = tuple(
+                dataclasses.replace(kind, least=marker.items) if kind.name == "list" else kind for kind in kinds
             )
         elif isinstance(marker, (Slot, ArgumentsOf)):
             new = (

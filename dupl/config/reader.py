@@ -62,7 +62,7 @@ def parse(path: Path) -> tuple[ast.Module, str]:
         UserError: It cannot be read, or is no Python.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # an editor may have begun it with a byte order mark
         return ast.parse(text), text
     except SyntaxError as error:
         raise UserError(f"{path}, line {error.lineno}: {error.msg}") from None

@@ -9,7 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from dupl.config.kinds import FURTHER, ArgumentsOf, Count, In, NotNegative, Pixels, Positive, Share, Slot, Start
+from dupl.config.kinds import (
+    FURTHER,
+    ArgumentsOf,
+    AtLeast,
+    Count,
+    In,
+    NotNegative,
+    Pixels,
+    Positive,
+    Seed,
+    Share,
+    Slot,
+    Start,
+)
 
 Iterations = Annotated[int, In("[1, inf)", "iterations")]
 Images = Annotated[int, In("[0, inf)", "images")]
@@ -60,7 +73,7 @@ class Final:
         size: Side of the square that images are squashed to. None keeps their size.
     """
 
-    scales: list[Positive] = field(default_factory=lambda: [1.0, 1.5, 1.25])
+    scales: Annotated[list[Positive], AtLeast(1)] = field(default_factory=lambda: [1.0, 1.5, 1.25])
     over_scales: Literal["max", "sum"] = "max"
     size: Pixels | None = None
 
@@ -161,7 +174,7 @@ class Runtime:
         track: What is sent to wandb beside scalars.
     """
 
-    seed: Annotated[int, In("[0, inf)")]
+    seed: Seed
     device: Literal["auto", "cuda", "cpu"]
     amp: Literal["auto", "off", "cam", "bf16"]
     workers: Annotated[int, In("[0, inf)", "processes")]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dupl.config import catalogue
 from dupl.config.check import RECIPE
-from dupl.config.kinds import GIVEN, Positive, Slot
+from dupl.config.kinds import GIVEN, AtLeast, Positive, Slot
 from dupl.config.overrides import apply
 from dupl.errors import UserError
 from dupl.method.cam import Maps, Present, multi_scale_cam
@@ -84,7 +84,7 @@ class Method(nn.Module, ABC):
         self,
         num_classes: Annotated[int, GIVEN],
         network: Annotated[dict[str, Any], Slot("network", default="SubNet")],
-        cam_scales: Sequence[Positive] = (1.0, 0.5, 1.5),
+        cam_scales: Annotated[Sequence[Positive], AtLeast(1)] = (1.0, 0.5, 1.5),
         amp: Annotated[str, GIVEN] = "off",
         **components: dict[str, Any] | None,
     ) -> None:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dupl.config.kinds import Count, In, NotNegative, Pixels, Positive
+from dupl.config.kinds import AtLeast, Count, In, NotNegative, Pixels, Positive
 from dupl.registry import COMPONENTS
 
 OFFSETS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
@@ -34,7 +34,7 @@ class PixelAdaptiveRefinement:
 
     def __init__(
         self,
-        dilations: Sequence[Pixels] = (1, 2, 4, 8, 12, 24),
+        dilations: Annotated[Sequence[Pixels], AtLeast(1)] = (1, 2, 4, 8, 12, 24),
         iterations: Annotated[int, In("[0, inf)")] = 10,
         w1: Positive = 0.3,
         w2: NotNegative = 0.01,

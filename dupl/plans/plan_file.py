@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from dupl.config.kinds import In
+from dupl.config.kinds import Seed
 
 Paths = dict[str, Any]  # values by path of the config
 
@@ -114,7 +114,7 @@ class PlanFile:
     base: str
     columns: dict[str, ColumnFile] = field(default_factory=dict)
     title: str = ""
-    seeds: list[Annotated[int, In("[0, inf)")]] = field(default_factory=lambda: [0])
+    seeds: list[Seed] = field(default_factory=lambda: [0])
     set: Paths = field(default_factory=dict)
     factors: dict[str, FactorFile] = field(default_factory=dict)
     rows: dict[str, RowFile] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from dupl.plans.plan_file import RowFacts
 
 Derive = Callable[[Any, Mapping[str, Factor]], Iterator["Row"]]
 ROW_KEY = re.compile(r"[A-Za-z0-9][\w.+-]*")
+MOST_FACTORS = 10  # in a factorial, whose rows are 2 to that power
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,9 @@ def _leave_one_out(which: bool | list[str], factors: Mapping[str, Factor]) -> It
 def _factorial(which: bool | list[str], factors: Mapping[str, Factor]) -> Iterator[Row]:
     """Yield a row for every combination of the named factors whose needs are met; the other factors stay on."""
     keys = _chosen(which, factors, "factorial")
+    if len(keys) > MOST_FACTORS:
+        text = f"combines {len(keys)} factors in {2 ** len(keys)} rows: name at most {MOST_FACTORS} of them"
+        raise Fault("factorial", text)
     for switches in itertools.product((False, True), repeat=len(keys)):
         on = [key for key, switch in zip(keys, switches, strict=True) if switch]
         has = tuple(key for key in factors if key in on or key not in keys)

@@ -73,6 +73,10 @@ class TestExpressions:
         with pytest.raises(UserError, match=r"r\.py, line 2: _step is more than literals"):
             values(tmp_path, "_base_ = 'base.py'\nx = _step\n")
 
+    def test_a_byte_order_mark_is_no_part_of_the_text(self, tmp_path):
+        (tmp_path / "marked.py").write_bytes(b"\xef\xbb\xbfx = 1\n")
+        assert read(tmp_path / "marked.py").values == {"x": 1}
+
     def test_values_of_a_name_are_copies(self, tmp_path):
         found = values(tmp_path, "one = dict(a=[1])\ntwo = one\n")
         found["one"]["a"].append(2)

@@ -399,11 +399,17 @@ class TestMistakes:
             ("rows = dict(a=dict(base='othr'))", "no recipe othr"),
             ("rows = dict(a=dict(alike='b'))", "rows.a.alike names no row 'b'; there are a"),
             ("rows = {'a b': dict()}", "row 'a b' has a key that is not of letters"),
-            ("seeds = ['0']\nrows = dict(a=dict())", "seeds.0 is '0': give a whole number, at least 0"),
+            ("seeds = ['0']\nrows = dict(a=dict())", "seeds.0 is '0': give a whole number in [0, 4294967295]"),
             ("compare = 'b'\nrows = dict(a=dict())", "compare names no row 'b'; there are previous, a"),
             ("", "the file needs rows, or one of vary, leave_one_out, factorial"),
             ("leave_one_out = True", "leave_one_out needs factors"),
             ("factorial = True", "factorial needs factors"),
+            (
+                "factors = dict("
+                + ", ".join(f"f{i}=dict(without={{'schedule.lr': {i + 1}}})" for i in range(30))
+                + ")\nfactorial = True",
+                "factorial combines 30 factors in 1073741824 rows: name at most 10 of them",
+            ),
             (FACTORS + "leave_one_out = True\nfactorial = True", "not leave_one_out and factorial"),
             (FACTORS + "leave_one_out = ['D']", "leave_one_out names no factor 'D'"),
             (

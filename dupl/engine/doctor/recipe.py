@@ -13,6 +13,7 @@ from dupl.engine import build
 from dupl.engine.device import choose_device, precision
 from dupl.engine.doctor.finding import Finding
 from dupl.engine.doctor.machine import disk
+from dupl.engine.training.validate import check_sizes
 from dupl.errors import UserError
 
 STATES = 3  # numbers per weight in a checkpoint: the weight and AdamW's two moments
@@ -120,6 +121,7 @@ def checkpoints(config: Config, root: Path) -> Finding:
     try:
         with torch.device("meta"):
             model = build.build_model(config, 21, torch.device("meta"), pretrained=False)
+        check_sizes(config, model.students[0].backbone.patch)
     except UserError as error:
         return Finding("model", "fail", str(error), "dupl show RECIPE prints the settings")
     size = 4 * sum(p.numel() for p in model.parameters())

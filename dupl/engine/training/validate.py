@@ -93,6 +93,25 @@ def check_evaluation(config: Config, classes: tuple[str, ...], students: int) ->
         raise UserError(f"evaluation.best is {config.evaluation.best!r}: choose from {', '.join(sorted(known))}")
 
 
+def check_sizes(config: Config, patch: int) -> None:
+    """Check that the squares that training and its evaluation cut or squash images to are whole patches.
+
+    Args:
+        config: A resolved recipe.
+        patch: Side of a patch of the backbone, in pixels.
+
+    Raises:
+        UserError: A side is no multiple of the patch.
+    """
+    sizes = {"data.augment.crop": config.data.augment.crop}
+    if config.data.get("val"):
+        sizes["evaluation.size"] = config.evaluation.size
+    for path, size in sizes.items():
+        if size % patch:
+            near = " or ".join(str(side) for side in (size // patch * patch, (size // patch + 1) * patch) if side)
+            raise UserError(f"{path} is {size}, and the backbone's patches have {patch} px: give a multiple, {near}")
+
+
 def check_quality(config: Config, source: ImageSet) -> None:
     """Check that there are masks to compare pseudo-labels with, if ``evaluation.quality`` is set.
 
