@@ -29,7 +29,7 @@ class FakeRunner:
     def __init__(self, rate: float = 0.5) -> None:
         self.iter = 0
         self.train_loop = SimpleNamespace(
-            stop_training=False, spent=0.0, seconds=lambda: float(self.iter), prove_finite=lambda: None
+            stop_training=False, spent=0.0, seconds=lambda: float(self.iter), require_finite=lambda: None
         )
         self.optim_wrapper = SimpleNamespace(param_groups=[{"lr": rate}])
         self.shown = []
