@@ -69,6 +69,8 @@ def examples() -> list[doctest.DocTest]:
 
 @pytest.mark.parametrize("example", examples(), ids=lambda test: test.name.removeprefix("dupl.").removeprefix("api."))
 def test_example(example, place, monkeypatch, capsys):
+    if example.name == "dupl.api.tracking.workspace":
+        pytest.importorskip("wandb_workspaces", reason='wandb-workspaces is not installed: pip install ".[workspaces]"')
     monkeypatch.chdir(place)
     example.globs = {"dupl": dupl, "pathlib": pathlib, "RunStore": dupl.RunStore}
     runner = doctest.DocTestRunner(optionflags=OPTIONS)
