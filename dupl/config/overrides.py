@@ -74,14 +74,16 @@ def apply(config: Values, overrides: Mapping[str, Any], schema: Schema | None = 
     """
     changed = copy.deepcopy(config)
     values = plain(config)
-    for path, value in overrides.items():
-        stated = None if schema is None else _state(values, path, plain(value, path), schema)
-        values = stated or _replace(values, path.split("."), plain(value, path), "", path, values)
+    for path, given in overrides.items():
+        value = plain(given, path)
+        stated = None if schema is None else _state(values, path, value, schema)
+        values = stated or _replace(values, path.split("."), value, "", path, values)
     for section in {path.split(".")[0] for path in overrides}:
         changed[section] = values[section]
-    if schema is not None and overrides:
+    faults = list(schema.faults(values)) if schema is not None and overrides else []
+    if schema is not None and faults:
         before = {str(fault) for fault in schema.faults(plain(config))}
-        for fault in schema.faults(values):
+        for fault in faults:
             if str(fault) not in before:
                 raise fault.at(f"override {told(nearest(fault.path, overrides), overrides)}")
     return changed
