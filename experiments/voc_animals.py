@@ -17,7 +17,7 @@ _base_ = [
 ]
 
 model = dict(
-    network=dict(backbone=dict(name="deit_tiny_patch16_224.fb_in1k")),
+    network=dict(backbone=dict(name="deit_tiny_patch16_224.fb_in1k", fit="drop")),
     discrepancy=dict(_delete_=True, type="OnePlusCosine", over="channel", start=0),
     threshold=dict(
         _delete_=True,

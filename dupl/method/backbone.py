@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,9 @@ class Backbone(nn.Module):
         weights: A local .safetensors or .pth file with the keys of timm, used instead of a download.
         aux_block: Block of the auxiliary features, negative from the end. Released code: -3, without the final norm.
         options: Further arguments for timm: img_size, patch_size, embed_dim, depth, num_heads and others.
+        fit: What becomes of a scaled side that is not a multiple of the patch size: "round" resizes to the nearest
+            multiple, "drop" leaves out the rows below and the columns to the right of the last whole patch (released
+            code).
 
     Attributes:
         dim: Channels of the features, D.
@@ -42,8 +45,12 @@ class Backbone(nn.Module):
         weights: str | None = None,
         aux_block: int = -3,
         options: dict[str, Any] | None = None,
+        fit: Literal["round", "drop"] = "round",
     ) -> None:
         super().__init__()
+        if fit not in ("round", "drop"):
+            raise UserError(f'model.network.backbone.fit is {fit!r}: choose "round" or "drop"')
+        self.fit = fit
         self.vit: Any = build_vit(name, pretrained and not weights, dict(options or {}))
         if weights:
             load_weights(self.vit, Path(weights))
@@ -64,17 +71,22 @@ class Backbone(nn.Module):
         """Compute patch tokens of images (B, 3, H, W).
 
         Args:
-            images: Normalised; H and W are multiples of the patch size.
+            images: Normalised; H and W are multiples of the patch size, or at least one patch if ``fit`` is "drop".
 
         Returns:
             Tokens after the final norm, and tokens of the auxiliary block, each (B, D, h, w).
         """
+        if self.fit == "drop":
+            height, width = (side // self.patch * self.patch for side in images.shape[-2:])
+            images = images[..., :height, :width]
         tokens, (aux,) = self.vit.forward_intermediates(images, indices=self.blocks_read)
         final = tokens[:, self.vit.num_prefix_tokens :]  # (B, h w, D)
         return final.transpose(1, 2).reshape(aux.shape), aux
 
-    def fit(self, size: int) -> int:
-        """Round a side in pixels to the nearest multiple of the patch size, at least one patch."""
+    def scaled_side(self, size: int) -> int:
+        """Return the side in pixels that an image is resized to for a scaled side of ``size``; at least one patch."""
+        if self.fit == "drop":
+            return max(size, self.patch)
         return max(1, round(size / self.patch)) * self.patch
 
 

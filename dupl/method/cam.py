@@ -74,7 +74,7 @@ def multi_scale_cam(
         net: The student.
         images: (B, 3, H, W), normalised.
         present: The classes to map.
-        scales: Factors on the sides of the images; a scaled side is rounded to whole patches.
+        scales: Factors on the sides of the images; ``Backbone.fit`` decides about sides that are not whole patches.
         output: What the student gave for these images; used at scale 1 instead of another forward pass.
 
     Returns:
@@ -83,7 +83,7 @@ def multi_scale_cam(
     size = images.shape[-2:]
     sums: list[Tensor] = []
     for scale in scales:
-        scaled = _resize(images, [net.backbone.fit(int(scale * side)) for side in size])
+        scaled = _resize(images, [net.backbone.scaled_side(int(scale * side)) for side in size])
         if output is not None and scaled is images:
             straight = net.class_evidence(output.features, output.aux_features)
             mirrored = net.class_evidence(*net.backbone(scaled.flip(-1)))

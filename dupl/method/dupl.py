@@ -183,7 +183,7 @@ class DuPL(Method):
             return None
         made: list[Tensor] = []
         for view, which in shared(views):
-            strong = self.perturb(denormalise(view.images), seeds, self.students[0].backbone.fit)
+            strong = self.perturb(denormalise(view.images), seeds, self.students[0].backbone.scaled_side)
             with self.autocast("bf16"):
                 logits = self.students.segment(normalise(strong.images), which)
             made += [self.perturb.undo(p.float(), strong.flipped, view.images.shape[-2:]) for p in logits]

@@ -74,7 +74,7 @@ class StrongPerturbation:
         Args:
             images: X, (B, 3, H, W) in [0, 1].
             seeds: One for each image.
-            fit: Rounds a scaled side to whole patches.
+            fit: Gives the side that the network takes for a scaled side.
         """
         pixels = (images * 255).round().to(torch.uint8)
         draws = [np.random.default_rng([int(seed), 1]) for seed in seeds]

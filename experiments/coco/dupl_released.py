@@ -16,6 +16,7 @@ Not reproduced: until 12k the released code makes the pseudo-labels of L_seg fro
 _base_ = ["dupl.py"]
 
 model = dict(
+    network=dict(backbone=dict(fit="drop")),
     discrepancy=dict(_delete_=True, type="OnePlusCosine", over="channel", start=8000),
     threshold=dict(_delete_=True, type="PerClassCosineDescent", initial=0.65, final=0.55, start=12000),
     noise_filter=dict(fit_on="foreground", gamma=0.95, start=32000),

@@ -10,6 +10,7 @@ Hours: 6.8 h of training on two RTX 3090 with the released code; ours is not mea
 _base_ = ["dupl.py"]
 
 model = dict(
+    network=dict(backbone=dict(fit="drop")),
     discrepancy=dict(_delete_=True, type="OnePlusCosine", over="channel", start=0),
     threshold=dict(
         _delete_=True,

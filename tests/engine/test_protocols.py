@@ -74,9 +74,14 @@ def naive_logits(net, image: np.ndarray, scales, over: str) -> torch.Tensor:
     x, (height, width) = normalize(image)[None], image.shape[:2]
     patch, found = net.backbone.patch, []
     for scale in scales:
-        size = [max(1, round(int(scale * side) / patch)) * patch for side in (height, width)]
+        size = [int(scale * side) for side in (height, width)]
+        rows = columns = slice(None)
+        if net.backbone.fit == "drop":
+            rows, columns = (slice(side // patch * patch) for side in size)
+        else:
+            size = [max(1, round(side / patch)) * patch for side in size]
         scaled = F.interpolate(x, size, mode="bilinear", align_corners=False)
-        passes = [net.segment(scaled), net.segment(scaled.flip(-1))]
+        passes = [net.segment(view[..., rows, columns]) for view in (scaled, scaled.flip(-1))]
         straight, mirrored = (F.interpolate(p, (height, width), mode="bilinear", align_corners=False) for p in passes)
         found.append((straight + mirrored.flip(-1))[0])
     return torch.stack(found).amax(0) if over == "max" else torch.stack(found).sum(0)
@@ -94,9 +99,12 @@ def in_another_process(work):
 
 
 class TestFinal:
+    @pytest.mark.parametrize("fit", ["round", "drop"])
     @pytest.mark.parametrize("over", ["max", "sum"])
-    def test_against_a_plain_loop(self, model, photos, over):
+    def test_against_a_plain_loop(self, model, photos, over, fit, monkeypatch):
         _, source = photos
+        for net in model.students:
+            monkeypatch.setattr(net.backbone, "fit", fit)
         protocol = FinalProtocol({"over_scales": over}, MapSelection.of([], 2))
         found = {f.index: f.labels[protocol.name] for f in protocol.stream(model, source, range(4), 0)}
         for i in range(4):

@@ -51,8 +51,15 @@ def test_vits_build_from_random_and_step(name: str, build: Callable[..., DuPL], 
 
 def test_a_convolutional_stem_counts_in_the_patch() -> None:
     backbone = Backbone("vit_tiny_r_s16_p8_224", options=dict(depth=3))
-    side = backbone.fit(50)
+    side = backbone.scaled_side(50)
     assert backbone.patch == 32 and side == 64 and backbone(torch.randn(1, 3, side, side))[0].shape == (1, 192, 2, 2)
+
+
+def test_fit_is_round_or_drop() -> None:
+    drop = Backbone("vit_tiny_patch16_224", options=TINY, fit="drop")
+    assert [drop.scaled_side(s) for s in (1, 8, 11, 13, 60)] == [8, 8, 11, 13, 60]
+    with pytest.raises(UserError, match=r'backbone\.fit is \'crop\': choose "round" or "drop"'):
+        Backbone("vit_tiny_patch16_224", options=TINY, fit="crop")  # type: ignore[arg-type]
 
 
 # Position embedding

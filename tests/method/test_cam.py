@@ -108,7 +108,23 @@ def test_sides_that_are_no_whole_patches(net: SubNet) -> None:
     images = torch.randn(1, 3, 36, 36)
     maps = multi_scale_cam(net, images, Present.of(TAGS[:1]), (1.0, 0.5, 0.1))
     assert maps.main.shape == (1, 2, 36, 36) and all(size % 8 == 0 for size in sizes)
-    assert sizes == [32, 16, 8] and [net.backbone.fit(s) for s in (1, 8, 11, 13, 60)] == [8, 8, 8, 16, 64]
+    assert sizes == [32, 16, 8] and [net.backbone.scaled_side(s) for s in (1, 8, 11, 13, 60)] == [8, 8, 8, 16, 64]
+
+
+def test_sides_whose_rest_is_dropped(network: dict[str, Any]) -> None:
+    """36 px = 4.5 patches: the network sees all pixels, and its features are those of the whole patches alone."""
+    network["backbone"]["fit"] = "drop"
+    torch.manual_seed(0)
+    net = SubNet(num_classes=6, **network).eval()
+    sizes: list[int] = []
+    net.backbone.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].shape[-1]))
+    images = torch.randn(1, 3, 36, 36)
+    maps = multi_scale_cam(net, images, Present.of(TAGS[:1]), (1.0, 0.5, 0.1))
+    assert maps.main.shape == (1, 2, 36, 36) and sizes == [36, 18, 8]
+    with torch.no_grad():
+        assert torch.equal(net.backbone(images)[0], net.backbone(images[..., :32, :32])[0])
+        mirrored = net.backbone(images.flip(-1))[0]
+        assert torch.equal(mirrored, net.backbone(images[..., :32, 4:].flip(-1))[0]), "the mirror image loses its left"
 
 
 # Slots

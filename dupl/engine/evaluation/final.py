@@ -32,8 +32,8 @@ from dupl.method.base import Method
 class FinalProtocol(Protocol):
     """The protocol of the paper's Tables 2, 5 and 6: original size, several scales with flips, and a dense CRF.
 
-    Released code: sum over flip, max over scales, softmax, CRF. Our rule: each scaled side is rounded to a
-    multiple of the patch size, and logits are resized to the image.
+    Released code: sum over flip, max over scales, softmax, CRF. ``Backbone.fit`` decides about scaled sides that are no
+    multiple of the patch size; logits are resized to the image.
 
     On the CPU there is one process per core, and each labels one photo at a time, from the network to the CRF; the
     result does not depend on their number. On a GPU the network and the torch CRF run in this process.

@@ -17,7 +17,7 @@ def patch_logits(net: SubNet, image: Tensor, base: Sequence[int], scales: Sequen
     Args:
         net: The student.
         image: Normalised images, (B, 3, H, W).
-        base: Height and width at scale 1; each scaled side is rounded to whole patches.
+        base: Height and width at scale 1; ``Backbone.fit`` decides about scaled sides that are not whole patches.
         scales: The scales.
 
     Returns:
@@ -25,7 +25,7 @@ def patch_logits(net: SubNet, image: Tensor, base: Sequence[int], scales: Sequen
     """
     found = []
     for scale in scales:
-        scaled = resize([net.backbone.fit(int(scale * side)) for side in base], image)
+        scaled = resize([net.backbone.scaled_side(int(scale * side)) for side in base], image)
         straight, mirrored = net.segment(torch.cat([scaled, scaled.flip(-1)])).float().chunk(2)
         found.append(straight + mirrored.flip(-1))
     return found

@@ -96,6 +96,8 @@ def check_evaluation(config: Config, classes: tuple[str, ...], students: int) ->
 def check_sizes(config: Config, patch: int) -> None:
     """Check that the squares that training and its evaluation cut or squash images to are whole patches.
 
+    This holds for ``Backbone.fit`` "drop" too: there the rest of every crop would be lost.
+
     Args:
         config: A resolved recipe.
         patch: Side of a patch of the backbone, in pixels.
