@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import time
 import warnings
 from collections.abc import Callable
@@ -131,6 +132,7 @@ class Ours(Side):
             f"model.network.backbone.name={case.backbone}",
             f"model.network.backbone.weights={weights}",
             "model.network.backbone.pretrained=False",
+            f"model.noise_filter.init={installed_init()}",
         ]
         if case.classes != len(VOC_CLASSES):
             changes.append("model.threshold.final=[0.55]")
@@ -358,6 +360,12 @@ class Ours(Side):
         settings = {**self.config.evaluation.to_dict(), "size": self.case.size}
         metrics = evaluate(self.model, self.held, settings).metrics
         return {k: v for k, v in metrics.items() if k.endswith("mIoU") and k.split("/")[1].isdigit()}
+
+
+def installed_init() -> str:
+    """Return the noise filter's init of the installed scikit-learn, which the released side calls."""
+    major, minor = (int(part) for part in importlib.metadata.version("scikit-learn").split(".")[:2])
+    return "sklearn-1.3" if (major, minor) >= (1, 3) else "sklearn-1.0"
 
 
 def _confident(weight: Tensor, logits: Tensor) -> Tensor:

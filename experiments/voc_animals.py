@@ -26,7 +26,7 @@ model = dict(
         final=[0.7] * 4 + [0.55] * 4 + [0.7] + [0.55] * 9 + [0.7, 0.55],
         start=350,
     ),
-    noise_filter=dict(fit_on="foreground", gamma=0.95, start=600, min_pixels=128),
+    noise_filter=dict(fit_on="foreground", gamma=0.95, start=600, min_pixels=128, bins=None, init="sklearn-1.0"),
     consistency=dict(_delete_=True, type="ConfidentConsistency", confidence=0.9, start=600),
     segmentation=dict(type="BalancedCrossEntropy", start=350),
 )

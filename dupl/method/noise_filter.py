@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor
 from dupl.config.kinds import Count, In, NotNegative, Start
 from dupl.method import equations
 from dupl.method.component import Component
+from dupl.method.kmeans import INITS
 from dupl.method.mixture import Mixture, fit_mixture
 from dupl.registry import COMPONENTS
 from dupl.structures import IGNORE, Clock
@@ -30,16 +31,19 @@ class MixtureFilter(Component):
         min_loss: With "foreground": losses to fit lie above it.
         min_pixels: An image is filtered if it has more pixels to fit than this. Released code: 1000, for crops of
             448 px.
-        bins: Bins of the histogram of losses that the mixture is fitted to.
+        bins: Bins of the histogram of losses that the mixture is fitted to. None: no histogram, the mixture is fitted
+            to the losses themselves (released code).
         max_iter: Largest number of EM steps.
         tol: Change of the mean log-likelihood below which EM stops.
         reg_covar: Added to each variance.
+        init: How the k-means that EM starts from draws its first centre: as scikit-learn up to version 1.2 does
+            ("sklearn-1.0"; the released code pins 1.0.2), or as from version 1.3 on ("sklearn-1.3").
 
     Attributes:
         watch: If set, called with the losses of each batch (B, N), which of them were fitted (B, N), and the mixture.
 
     Raises:
-        ValueError: ``gamma``, ``eta`` or ``fit_on`` lies outside its range.
+        ValueError: ``gamma``, ``eta``, ``fit_on`` or ``init`` lies outside its range.
     """
 
     watch: Callable[[Tensor, Tensor, Mixture], None] | None = None
@@ -52,10 +56,11 @@ class MixtureFilter(Component):
         fit_on: Literal["all", "foreground"] = "all",
         min_loss: float = 0.1,
         min_pixels: Annotated[int, In("[0, inf)", "px")] = 1000,
-        bins: Annotated[int, In("[2, inf)")] = 8192,
+        bins: Annotated[int, In("[2, inf)")] | None = 8192,
         max_iter: Count = 10,
         tol: NotNegative = 1e-2,
         reg_covar: NotNegative = 5e-4,
+        init: Literal["sklearn-1.0", "sklearn-1.3"] = "sklearn-1.3",
     ) -> None:
         super().__init__(start)
         if not 0 < gamma < 1:
@@ -64,8 +69,12 @@ class MixtureFilter(Component):
             raise ValueError(f"noise_filter.eta is {eta}: a distance is at least 0")
         if fit_on not in ("all", "foreground"):
             raise ValueError(f'noise_filter.fit_on is {fit_on!r}: choose "all" or "foreground"')
+        if init not in INITS:
+            raise ValueError(f"noise_filter.init is {init!r}: choose {' or '.join(map(repr, INITS))}")
         self.gamma, self.eta, self.fit_on, self.min_loss = gamma, eta, fit_on, min_loss
-        self.em = dict(min_pixels=min_pixels, bins=bins, max_iter=max_iter, tol=tol, reg_covar=reg_covar)
+        self.em: dict[str, Any] = dict(
+            min_pixels=min_pixels, bins=bins, max_iter=max_iter, tol=tol, reg_covar=reg_covar, init=init
+        )
 
     @torch.no_grad()
     def __call__(self, log_P: Tensor, Y: Tensor, clock: Clock) -> Tensor:
@@ -90,7 +99,7 @@ class MixtureFilter(Component):
         if self.fit_on == "foreground":
             labelled = labelled & (labels != 0)
         chosen = labelled & (losses > self.min_loss) if self.fit_on == "foreground" else labelled
-        mixture = fit_mixture(losses, chosen, **self.em)  # type: ignore[arg-type]
+        mixture = fit_mixture(losses, chosen, **self.em)
         if self.watch is not None:
             self.watch(losses, chosen, mixture)
         log_odds = equations.noise_log_odds(losses.double(), mixture.weight, mixture.mean, mixture.variance)

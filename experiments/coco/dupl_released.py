@@ -19,7 +19,7 @@ model = dict(
     network=dict(backbone=dict(fit="drop")),
     discrepancy=dict(_delete_=True, type="OnePlusCosine", over="channel", start=8000),
     threshold=dict(_delete_=True, type="PerClassCosineDescent", initial=0.65, final=0.55, start=12000),
-    noise_filter=dict(fit_on="foreground", gamma=0.95, start=32000),
+    noise_filter=dict(fit_on="foreground", gamma=0.95, start=32000, bins=None, init="sklearn-1.0"),
     consistency=dict(_delete_=True, type="ConfidentConsistency", confidence=0.9, start=32000),
     segmentation=dict(type="BalancedCrossEntropy", start=8000),
     patch_contrast=dict(box="pixels", start=12000),

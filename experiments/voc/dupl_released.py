@@ -20,7 +20,7 @@ model = dict(
         final=[0.7] * 4 + [0.55] * 4 + [0.7] + [0.55] * 9 + [0.7, 0.55],
         start=2000,
     ),
-    noise_filter=dict(fit_on="foreground", gamma=0.95),
+    noise_filter=dict(fit_on="foreground", gamma=0.95, bins=None, init="sklearn-1.0"),
     consistency=dict(_delete_=True, type="ConfidentConsistency", confidence=0.9, start=8000),
     segmentation=dict(type="BalancedCrossEntropy", start=2000),
     patch_contrast=dict(box="pixels"),

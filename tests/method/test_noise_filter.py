@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ from torch import Tensor, nn
 
 from dupl.data import VOC, Toy
 from dupl.data.views import EvalView
+from dupl.method import mixture as mixture_module
 from dupl.method.backbone import Backbone
+from dupl.method.kmeans import draws
 from dupl.method.mixture import fit_mixture
 from dupl.method.network import DilatedHead
 from dupl.method.noise_filter import MixtureFilter, TrustAll
@@ -28,6 +31,8 @@ from dupl.structures import IGNORE, Clock
 
 Losses, Labels, Mask = NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]
 SETTINGS = dict(n_components=2, max_iter=10, tol=1e-2, reg_covar=5e-4)
+EM: dict[str, Any] = dict(max_iter=10, tol=1e-2, reg_covar=5e-4)
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 GAMMA, ETA, MOST = 0.95, 1.0, 1e-3  # MOST: share of pixels that two masks may differ in
 NOW = Clock(0, 1)
 
@@ -59,11 +64,11 @@ class Comparison:
     decided: float
 
 
-def compare(name: str, losses: Losses, labels: Labels, min_pixels: int) -> Comparison | None:
+def compare(name: str, losses: Losses, labels: Labels, min_pixels: int, bins: int | None = 8192) -> Comparison | None:
     """Compare on one loss map; None where it holds too few pixels to fit."""
     values = to_fit(losses, labels)
     ours, always = (
-        MixtureFilter(gamma=GAMMA, eta=eta, fit_on="foreground", min_pixels=min_pixels)
+        MixtureFilter(gamma=GAMMA, eta=eta, fit_on="foreground", min_pixels=min_pixels, bins=bins)
         .noisy(torch.from_numpy(losses)[None], torch.from_numpy(labels)[None])[0]
         .numpy()
         for eta in (ETA, 0.0)
@@ -77,8 +82,8 @@ def compare(name: str, losses: Losses, labels: Labels, min_pixels: int) -> Compa
     return Comparison(name, gap, float(np.mean(always != mask)), decided)
 
 
-def judge(maps: list[Comparison]) -> None:
-    """Print what was found, and hold every map whose mask is used to ``MOST``."""
+def judge(maps: list[Comparison], most: float = MOST) -> None:
+    """Print what was found, and hold every map whose mask is used to ``most``."""
     used = [m for m in maps if m.gap > ETA]
     worst = max(m.always for m in maps)
     print(
@@ -86,7 +91,7 @@ def judge(maps: list[Comparison]) -> None:
         f"in masks that are not used {worst:.4%}"
     )
     assert len(used) > 0
-    assert max(m.decided for m in maps) < MOST
+    assert max(m.decided for m in maps) <= most
 
 
 def bumps(rng: np.random.Generator, kind: str) -> Losses:
@@ -104,16 +109,59 @@ def bumps(rng: np.random.Generator, kind: str) -> Losses:
 
 
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+@pytest.mark.parametrize(("bins", "most"), [(8192, MOST), (None, 0.0)])
 @pytest.mark.parametrize("kind", ["two bumps", "overlapping", "plateau", "skewed"])
-def test_equals_scikit_learn_on_random_losses(kind: str) -> None:
+def test_equals_scikit_learn_on_random_losses(kind: str, bins: int | None, most: float) -> None:
     maps = []
     for seed in range(6):
         rng = np.random.default_rng([seed, len(kind)])
         losses = bumps(rng, kind)
         labels = rng.choice([0, 1, 2, IGNORE], len(losses), p=[0.3, 0.4, 0.2, 0.1])
-        found = compare(f"{kind} {seed}", losses, labels, min_pixels=500)
+        found = compare(f"{kind} {seed}", losses, labels, 500, bins)
         maps += [found] if found else []
-    judge(maps)
+    judge(maps, most)
+
+
+def test_equals_the_version_that_the_released_code_pins() -> None:
+    """Mixtures that scikit-learn 1.0.2 fitted (make_mixtures.py); today's start leads elsewhere in 6 of 16 maps."""
+    stored = np.load(FIXTURES / "mixtures_sklearn_1_0_2.npz")
+    elsewhere = 0
+    for i in range(16):
+        losses = torch.from_numpy((stored[f"losses_{i}"] / 4096).astype(np.float32))[None]
+        for init in ("sklearn-1.0", "sklearn-1.3"):
+            m = fit_mixture(losses, ones(losses).bool(), bins=None, min_pixels=100, init=init, **EM)
+            ours = np.stack([m.weight[0], m.mean[0], m.variance[0]])
+            apart = float(abs(ours / stored[f"mixture_{i}"] - 1).max())
+            if init == "sklearn-1.0":
+                assert apart < 1e-10, f"map {i}"
+            else:
+                elsewhere += apart > 5e-4
+    assert elsewhere == 6
+
+
+def test_draws_are_those_of_numpy() -> None:
+    rng = np.random.default_rng(0)
+    counts = [2, 3, 4, 5, 255, 256, 257, 1001, *rng.integers(2, 10**6, 300).tolist()]
+    first, uniform = draws("sklearn-1.0", torch.tensor(counts)[:, None])
+    for i, count in enumerate(counts):
+        random = np.random.RandomState(0)
+        assert first[i].item() == random.randint(count) and uniform[i].tolist() == random.random_sample(2).tolist()
+    first, uniform = draws("sklearn-1.3", torch.tensor(counts)[:, None])
+    a, *rest = np.random.RandomState(0).random_sample(3).tolist()
+    assert first[:, 0].tolist() == [int(a * count) for count in counts] and uniform.tolist() == [rest] * len(counts)
+
+
+@pytest.mark.parametrize("init", ["sklearn-1.0", "sklearn-1.3"])
+def test_losses_without_a_histogram_are_fitted_together_as_alone(init: str) -> None:
+    """The way of a GPU, which fits the images of a batch together, against that of the CPU."""
+    losses = torch.cat([two_bumps(3000, 0), two_bumps(3000, 1, 1.5), torch.full((1, 3000), 0.7), two_bumps(3000, 2)])
+    chosen = torch.rand(losses.shape, generator=torch.Generator().manual_seed(0)) < 0.6
+    chosen[3, 50:] = False  # too few
+    alone = fit_mixture(losses, chosen, bins=None, min_pixels=100, init=init, **EM)
+    together = mixture_module._fit(losses, chosen, None, init, EM)
+    for name, parts in zip(("weight", "mean", "variance"), together, strict=False):
+        assert torch.allclose(getattr(alone, name)[:2], parts[:2], rtol=1e-9, atol=0)
+    assert alone.fitted.tolist() == [True, True, False, False] and together[3].tolist() == [True, True, False, True]
 
 
 def spoil(mask: Labels, rng: np.random.Generator, classes: list[int], spill: int) -> Labels:
@@ -317,7 +365,13 @@ def test_no_gradient_leaves_the_filter() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "named"),
-    [(dict(gamma=1.0), "gamma"), (dict(eta=-1), "eta"), (dict(fit_on="x"), "fit_on"), (dict(start=-1), "start")],
+    [
+        (dict(gamma=1.0), "gamma"),
+        (dict(eta=-1), "eta"),
+        (dict(fit_on="x"), "fit_on"),
+        (dict(init="x"), "init"),
+        (dict(start=-1), "start"),
+    ],
 )
 def test_wrong_settings_are_named(wrong: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named):
@@ -328,7 +382,7 @@ def test_what_is_not_set_is_as_documented() -> None:
     part = MixtureFilter()
     assert (part.gamma, part.eta, part.start) == (0.9, 1.0, 8000)
     assert (part.fit_on, part.min_loss) == ("all", 0.1)
-    assert part.em == dict(min_pixels=1000, bins=8192, max_iter=10, tol=1e-2, reg_covar=5e-4)
+    assert part.em == dict(min_pixels=1000, bins=8192, max_iter=10, tol=1e-2, reg_covar=5e-4, init="sklearn-1.3")
     assert MixtureFilter(eta=0).eta == 0
 
 
