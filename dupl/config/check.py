@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -32,16 +32,22 @@ class Schema:
     root: Section
     find: Callable[[str], RegisteredClass | None] = components.find
 
-    def faults(self, values: Mapping[str, Any], imported: bool = False) -> Iterator[Fault]:
+    def faults(
+        self, values: Mapping[str, Any], imported: bool = False, only: Collection[str] | None = None
+    ) -> Iterator[Fault]:
         """Yield everything that is wrong with a config, unknown keys of a section before its values.
 
         Args:
             values: The config.
             imported: Whether its ``custom_imports`` are imported. Before that, types of components that are not
                 known pass where it has any.
+            only: Sections to check; all where None. Sections that are missing are told only with all.
         """
         lenient = bool(values.get("custom_imports")) and not imported
-        return Checker(self.find, lenient).section(values, self.root, "")
+        part = values if only is None else {key: value for key, value in values.items() if key in only}
+        for fault in Checker(self.find, lenient).section(part, self.root, ""):
+            if only is None or fault.path:
+                yield fault
 
     def check(self, values: Mapping[str, Any], where: Callable[[str], str]) -> None:
         """Raise an error for the first thing that is wrong with a config.

@@ -73,20 +73,35 @@ def apply(config: Values, overrides: Mapping[str, Any], schema: Schema | None = 
             then has the override in its ``where``.
     """
     changed = copy.deepcopy(config)
-    values = plain(config)
+    values = apply_to_values(plain(config), overrides, schema)
+    for section in {path.split(".")[0] for path in overrides}:
+        changed[section] = values[section]
+    return changed
+
+
+def apply_to_values(
+    values: dict[str, Any], overrides: Mapping[str, Any], schema: Schema | None = None
+) -> dict[str, Any]:
+    """Replace values as `apply` does, in plain values; parts that stay are shared with the values given, not copied.
+
+    Only the sections that are overridden are checked, as a fault elsewhere is not one of the overrides.
+
+    Raises:
+        UserError: As `apply`.
+    """
+    before = values
     for path, given in overrides.items():
         value = plain(given, path)
         stated = None if schema is None else _state(values, path, value, schema)
         values = stated or _replace(values, path.split("."), value, "", path, values)
-    for section in {path.split(".")[0] for path in overrides}:
-        changed[section] = values[section]
-    faults = list(schema.faults(values)) if schema is not None and overrides else []
-    if schema is not None and faults:
-        before = {str(fault) for fault in schema.faults(plain(config))}
+    sections = {path.split(".")[0] for path in overrides}
+    only = None if "custom_imports" in sections else sections
+    if schema is not None and overrides and (faults := list(schema.faults(values, only=only))):
+        known = {str(fault) for fault in schema.faults(before)}
         for fault in faults:
-            if str(fault) not in before:
+            if str(fault) not in known:
                 raise fault.at(f"override {told(nearest(fault.path, overrides), overrides)}")
-    return changed
+    return values
 
 
 def nearest(path: str, overrides: Iterable[str]) -> str:
@@ -105,10 +120,17 @@ def diff(old: Config | Mapping[str, Any], new: Config | Mapping[str, Any]) -> di
 
     Two values are the same where their fingerprints would be: a list is equal to a tuple, 1 to 1.0.
     """
-    return dict(sorted(_differences(plain(old), plain(new), "")))
+    return diff_values(plain(old), plain(new))
+
+
+def diff_values(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Tell two configs apart as `diff` does, where both are plain values; parts that they share take no time."""
+    return dict(sorted(_differences(old, new, "")))
 
 
 def _differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    if old is new:
+        return
     if isinstance(old, dict) and isinstance(new, dict):
         for key in old.keys() | new.keys():
             yield from _differences(old.get(key, ABSENT), new.get(key, ABSENT), _join(path, key))
@@ -119,14 +141,20 @@ def _differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, tuple[Any
 def _state(values: dict[str, Any], path: str, value: Any, schema: Schema) -> dict[str, Any] | None:
     """Return the values with a key that they left at its default; None where they have it, or the schema does not."""
     *above, key = path.split(".")
-    changed = copy.deepcopy(values)
-    node: Any = changed
+    node: Any = values
     for part in above:
         node = node.get(part) if isinstance(node, dict) else None
     if not isinstance(node, dict) or key in node:
         return None
-    node[key] = value
+    changed = _with_key(values, above, key, value)
     return None if path in schema.unknown_keys(changed) else changed
+
+
+def _with_key(node: dict[str, Any], above: list[str], key: str, value: Any) -> dict[str, Any]:
+    """Return nested dicts with one more key, below the keys that lead to its dict."""
+    if not above:
+        return {**node, key: value}
+    return {**node, above[0]: _with_key(node[above[0]], above[1:], key, value)}
 
 
 def _replace(node: Any, keys: list[str], value: Any, above: str, path: str, whole: dict[str, Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dupl.config import overrides
 from dupl.config.check import Checker, Schema, suggestion
@@ -12,9 +12,6 @@ from dupl.config.describe import describe
 from dupl.config.kinds import Fault
 from dupl.config.reader import Origins
 from dupl.errors import UserError
-
-if TYPE_CHECKING:
-    from mmengine.config import Config
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,8 +55,10 @@ def located(error: UserError, origins: Origins) -> UserError:
     return UserError(f"{where}: {error}")
 
 
-def change(base: Config, changes: Mapping[str, Any], schema: Schema | None, place: str, about: str = "") -> Config:
-    """Return a changed config.
+def change(
+    base: overrides.Values, changes: Mapping[str, Any], schema: Schema | None, place: str, about: str = ""
+) -> overrides.Values:
+    """Return a changed config, or changed plain values, which then share what stays with the base.
 
     Args:
         base: The config.
@@ -72,6 +71,8 @@ def change(base: Config, changes: Mapping[str, Any], schema: Schema | None, plac
         Fault: They do not fit; the error names their place in the file.
     """
     try:
+        if isinstance(base, dict):
+            return overrides.apply_to_values(base, changes, schema)
         return overrides.apply(base, changes, schema)
     except Fault as fault:
         culprit = overrides.nearest(fault.path, changes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,25 +97,26 @@ class Plan:
         Raises:
             UserError: There is no such row, seed or path, or two rows are the same run.
         """
-        chosen = [row for row in self.rows if rows is None or row.key in rows]
+        known = {row.key for row in self.rows}
         for key in rows or ():
-            if key not in [row.key for row in chosen]:
+            if key not in known:
                 raise UserError(f"{self.name} has no row {key!r}{suggestion(key, [row.key for row in self.rows])}")
+        chosen = [row for row in self.rows if rows is None or row.key in rows]
         sets = without_seed(sets or {}, "sets")
         recipes = {row.key: row.base or self.base for row in chosen}
         bases = {
-            recipe: overrides.apply(catalogue.load(recipe, self.schema), sets, self.schema)
+            recipe: overrides.apply(catalogue.load_values(recipe, self.schema), sets, self.schema)
             for recipe in dict.fromkeys(recipes.values())
         }
         every = merge(self.set, sets)
         configs = {row.key: configure(self.kind, row, every, bases[recipes[row.key]], self.schema) for row in chosen}
         refuse_twins(chosen, configs)
+        changes = {key: differences(bases[recipe], configs[key]) for key, recipe in recipes.items()}
         runs = []
         for seed in check_seeds(self.seeds if seeds is None else seeds):
             for key, recipe in recipes.items():
-                config = overrides.apply(configs[key], {SEED: seed})
-                changes = differences(bases[recipe], configs[key])
-                runs.append(PlannedRun(self.name, key, seed, config, fingerprint(config), recipe, changes))
+                values = overrides.apply_to_values(configs[key], {SEED: seed})
+                runs.append(PlannedRun(self.name, key, seed, values, fingerprint(values), recipe, changes[key]))
         return runs
 
 
@@ -126,7 +128,7 @@ class PlannedRun:
         plan: Name of the plan.
         row: Key of the row.
         seed: Seed of the run, which is also the config's `runtime.seed`.
-        config: The resolved recipe.
+        values: The resolved recipe as plain values; runs share parts of them.
         fingerprint: Id of the config; runs of several plans may share it.
         recipe: Name of the base.
         changes: Old and new value by path, compared with the base (with the `sets` of the call); without the seed, and
@@ -136,10 +138,15 @@ class PlannedRun:
     plan: str
     row: str
     seed: int
-    config: Config = field(repr=False)
+    values: dict[str, Any] = field(repr=False)
     fingerprint: str
     recipe: str
     changes: dict[str, tuple[Any, Any]] = field(repr=False)
+
+    @cached_property
+    def config(self) -> Config:
+        """The resolved recipe."""
+        return catalogue.as_config(self.values)
 
 
 def load(name: str | Path, schema: Schema | None = RECIPE) -> Plan:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dupl.config import overrides
 from dupl.config.check import Schema
@@ -13,20 +14,19 @@ from dupl.config.overrides import ABSENT
 from dupl.plans.checks import change, merge
 from dupl.plans.rows import Row
 
-if TYPE_CHECKING:
-    from mmengine.config import Config
-
 SEED = "runtime.seed"
 
 
-def configure(kind: str, row: Row, every: Mapping[str, Any], base: Config, schema: Schema | None) -> Config:
+def configure(
+    kind: str, row: Row, every: Mapping[str, Any], base: dict[str, Any], schema: Schema | None
+) -> dict[str, Any]:
     """Apply the changes of all rows and those of one row to a base.
 
     Args:
         kind: Where the rows of the plan come from.
         row: The row.
         every: Changes of all rows.
-        base: The resolved recipe.
+        base: The values of the resolved recipe.
         schema: What it may contain; None leaves that open.
 
     Raises:
@@ -37,31 +37,44 @@ def configure(kind: str, row: Row, every: Mapping[str, Any], base: Config, schem
     return change(base, changes, schema, place, about)
 
 
-def differences(base: Config, config: Config) -> dict[str, tuple[Any, Any]]:
+def differences(base: dict[str, Any], values: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Return old and new value by path, without the arguments that went with a component whose type was swapped."""
-    found = overrides.diff(base, config)
+    found = overrides.diff_values(base, values)
     swapped = tuple(path.removesuffix("type") for path in found if path.endswith(".type"))
     return {path: (old, new) for path, (old, new) in found.items() if new is not ABSENT or not path.startswith(swapped)}
 
 
-def refuse_twins(rows: Sequence[Row], configs: Mapping[str, Config]) -> None:
+def refuse_twins(rows: Sequence[Row], values: Mapping[str, dict[str, Any]]) -> None:
     """Check that two rows are the same run if, and only if, one of them says so.
+
+    Args:
+        rows: Of a plan.
+        values: Of the resolved recipe of each row, by its key.
 
     Raises:
         Fault: Two rows are the same run by mistake, or are not although one of them says so.
     """
-    prints = {row.key: fingerprint(configs[row.key]) for row in rows}
-    for i, row in enumerate(rows):
-        for other in rows[:i]:
-            alike = other.key == row.alike or row.key == other.alike or (row.alike and row.alike == other.alike)
-            same = prints[row.key] == prints[other.key]
-            if same and not alike:
+    prints = {row.key: fingerprint(values[row.key]) for row in rows}
+    same, alike = defaultdict[str, list[Row]](list), defaultdict[str, list[Row]](list)  # rows before, by id and by name
+    for row in rows:
+        for other in same[prints[row.key]]:
+            if not _alike(row, other):
                 text = f"and {row.key} are the same run: remove one, or say alike={other.key!r}"
                 raise Fault(f"rows.{row.key}", text, about=f"rows {other.key}")
-            if alike and not same:
-                paths = ", ".join(overrides.diff(configs[other.key], configs[row.key]))
+        names = [row.key, row.alike] if row.alike else [row.key]
+        for other in (one for name in names for one in alike[name]):
+            if prints[other.key] != prints[row.key]:
+                paths = ", ".join(overrides.diff_values(values[other.key], values[row.key]))
                 text = f"and {row.key} are not alike: they differ in {paths}"
                 raise Fault(f"rows.{row.key}", text, about=f"rows {other.key}")
+        same[prints[row.key]].append(row)
+        for name in names:
+            alike[name].append(row)
+
+
+def _alike(row: Row, other: Row) -> bool:
+    """Return whether one of two rows says that it is the other, or both that they are a third."""
+    return other.key == row.alike or row.key == other.alike or (row.alike != "" and row.alike == other.alike)
 
 
 def check_seeds(seeds: Sequence[Any]) -> tuple[int, ...]:

@@ -57,19 +57,21 @@ def read_rows(values: Mapping[str, Any], columns: Sequence[Column], factors: Map
         rows = list(_typed(given, factors, values.get("compare", "previous")))
     else:
         rows = list(DERIVED[kind](values[kind], factors))
+        keys = dict.fromkeys(row.key for row in rows)
         for key, facts in given.items():
-            if key not in [row.key for row in rows]:
-                raise unknown(f"rows.{key}", "is no row:", key, [row.key for row in rows])
+            if key not in keys:
+                raise unknown(f"rows.{key}", "is no row:", key, keys)
             checked(facts, RowFacts, f"rows.{key}")
     if not rows:
         raise Fault("", f"needs rows, or one of {', '.join(DERIVED)}")
     rows = [_with_facts(row, given.get(row.key, {}), columns) for row in rows]
+    known = {row.key for row in rows}
     for row in rows:
         if not ROW_KEY.fullmatch(row.key):
             text = "has a key that is not of letters, digits and _ . + -; values=dict(KEY=...) names one"
             raise Fault(f"rows.{row.key}", text, about=f"row {row.key!r}")
-        if row.alike and row.alike not in {r.key for r in rows}:
-            raise unknown(f"rows.{row.key}.alike", "names no row", row.alike, [r.key for r in rows])
+        if row.alike and row.alike not in known:
+            raise unknown(f"rows.{row.key}.alike", "names no row", row.alike, known)
     return tuple(rows)
 
 
@@ -134,10 +136,11 @@ def _vary(vary: dict[str, Any], factors: Mapping[str, Factor]) -> Iterator[Row]:
     if not paths:
         raise Fault("vary.paths", "is []: write a list of paths, such as model.threshold.final")
     named = list(values.items()) if isinstance(values, dict) else [(str(value), value) for value in values]
-    for i, (key, _) in enumerate(named):
-        if key in [other for other, _ in named[:i]]:
-            raise Fault("vary.values", f"names {key} twice")
+    keys = set[str]()
     for key, value in named:
+        if key in keys:
+            raise Fault("vary.values", f"names {key} twice")
+        keys.add(key)
         yield Row(key, key, overrides={path: value for path in paths})
 
 

@@ -91,10 +91,12 @@ class Sweep:
         Raises:
             UserError: The point does not fit the base.
         """
-        config = overrides.apply(self.config, self.changes(params))
+        base = catalogue.plain(self.config)
+        values = overrides.apply_to_values(base, self.changes(params))
         text = ", ".join(f"{self.space[name].label}={_short(value)}" for name, value in params.items())
-        differences = {path: (old, new) for path, (old, new) in overrides.diff(self.config, config).items()}
-        return PlannedRun(self.name, text, config.runtime.seed, config, fingerprint(config), self.base, differences)
+        differences = overrides.diff_values(base, values)
+        seed = values["runtime"]["seed"]
+        return PlannedRun(self.name, text, seed, values, fingerprint(values), self.base, differences)
 
     def violations(self, run: PlannedRun, params: Mapping[str, Any]) -> list[float]:
         """Return by how much a run breaks each constraint, 0 where it does not."""
