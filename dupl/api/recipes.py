@@ -214,7 +214,7 @@ def build_model(recipe: Recipe, overrides: Overrides = None, *, pretrained: bool
     config = load_recipe(recipe, overrides)
     build.import_custom(config)
     device = choose_device(config.runtime.device)
-    return build.build_model(config, len(class_names(config.data)), device, pretrained=pretrained)
+    return build.build_model(config, class_names(config.data), device, pretrained=pretrained)
 
 
 def name_of(recipe: Recipe) -> str | Path:

@@ -7,7 +7,7 @@ import copy
 import difflib
 import os
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from dupl.config.check import Schema
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 Values = TypeVar("Values", "Config", dict[str, Any])
+
+
+class _OtherKind(UserError):
+    """A new value is of another kind than the old one."""
 
 
 class _Absent:
@@ -60,8 +64,9 @@ def apply(config: Values, overrides: Mapping[str, Any], schema: Schema | None = 
     """Replace values of a config; nothing is merged, and the config given stays as it is.
 
     A new value must be of the old one's kind: a number for a number, a list or tuple for either, a dict for a
-    dict, a component (a dict with `type`) for a component. None and "auto" go with anything. A key that the schema
-    knows and the config leaves at its default may be stated.
+    dict, a component (a dict with `type`) for a component. None and "auto" go with anything. Another kind is allowed
+    where the schema names it, such as a list by class for one number. A key that the schema knows and the config leaves
+    at its default may be stated.
 
     Args:
         config: A resolved config, or its plain values.
@@ -93,7 +98,7 @@ def apply_to_values(
     for path, given in overrides.items():
         value = plain(given, path)
         stated = None if schema is None else _state(values, path, value, schema)
-        values = stated or _replace(values, path.split("."), value, "", path, values)
+        values = stated or _change(values, path, value, schema)
     sections = {path.split(".")[0] for path in overrides}
     only = None if "custom_imports" in sections else sections
     if schema is not None and overrides and (faults := list(schema.faults(values, only=only))):
@@ -157,16 +162,36 @@ def _with_key(node: dict[str, Any], above: list[str], key: str, value: Any) -> d
     return {**node, above[0]: _with_key(node[above[0]], above[1:], key, value)}
 
 
-def _replace(node: Any, keys: list[str], value: Any, above: str, path: str, whole: dict[str, Any]) -> Any:
-    """A copy of `node`, which stands at the path `above`, with `value` at the place that `keys` lead to."""
+def _change(values: dict[str, Any], path: str, value: Any, schema: Schema | None) -> dict[str, Any]:
+    """Return the values with a new one, which may be of another kind than the old one only where the schema says so."""
+    keys = path.split(".")
+    try:
+        return dict(_replace(values, keys, value, "", path, values, _fit))
+    except _OtherKind:
+        changed = dict(_replace(values, keys, value, "", path, values, lambda old, new, path: new))
+        if schema is None or any(fault.path.startswith(path) for fault in schema.faults(changed)):
+            raise
+        return changed
+
+
+def _replace(
+    node: Any,
+    keys: list[str],
+    value: Any,
+    above: str,
+    path: str,
+    whole: dict[str, Any],
+    fit: Callable[[Any, Any, str], Any],
+) -> Any:
+    """Return a copy of `node`, which stands at the path `above`, with `value` at the place that `keys` lead to."""
     if not keys:
-        return _fit(node, value, path)
+        return fit(node, value, path)
     key, *rest = keys
     if isinstance(node, dict) and key in node:
-        return {**node, key: _replace(node[key], rest, value, _join(above, key), path, whole)}
+        return {**node, key: _replace(node[key], rest, value, _join(above, key), path, whole, fit)}
     if isinstance(node, (list, tuple)) and key.isdecimal() and int(key) < len(node):
         items = list(node)
-        items[int(key)] = _replace(items[int(key)], rest, value, _join(above, key), path, whole)
+        items[int(key)] = _replace(items[int(key)], rest, value, _join(above, key), path, whole, fit)
         return type(node)(items)
     place = above or "the config"
     if isinstance(node, dict):
@@ -180,7 +205,11 @@ def _replace(node: Any, keys: list[str], value: Any, above: str, path: str, whol
 
 
 def _fit(old: Any, new: Any, path: str) -> Any:
-    """The new value, as a list or tuple, int or float like the old one where it can be; else an error."""
+    """Return the new value, as a list or tuple, int or float like the old one where it can be.
+
+    Raises:
+        _OtherKind: It is of another kind.
+    """
     if old in OPEN or new in OPEN:
         return new
     if isinstance(old, dict) and isinstance(new, dict):
@@ -198,7 +227,7 @@ def _fit(old: Any, new: Any, path: str) -> Any:
         "a string": f"write {path}=\"'{new}'\"",
         "a dict": f'write {path}=\'{{"type": "{new}"}}\'' if isinstance(new, str) else "write a dict",
     }.get(_kind(old), f"write {_kind(old)}")
-    raise UserError(f"override {path}: {reprlib.repr(new)} is {_kind(new)}, not {_kind(old)}; {hint}")
+    raise _OtherKind(f"override {path}: {reprlib.repr(new)} is {_kind(new)}, not {_kind(old)}; {hint}")
 
 
 def _kind(value: Any) -> str:
@@ -212,7 +241,7 @@ def _kind(value: Any) -> str:
 
 
 def _paths(node: Any, above: str) -> Iterator[str]:
-    """Every path in a config, of its parts and of its values."""
+    """Yield every path in a config, of its parts and of its values."""
     pairs: Iterable[tuple[Any, Any]] = ()
     if isinstance(node, dict):
         pairs = node.items()

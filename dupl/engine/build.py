@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import torch
 from mmengine.config import Config
@@ -10,6 +11,7 @@ from mmengine.utils import import_modules_from_strings
 
 from dupl.config import catalogue
 from dupl.config.check import RECIPE
+from dupl.config.per_class import resolve_per_class
 from dupl.config.text import plain
 from dupl.data.base import ImageSet
 from dupl.engine.device import precision
@@ -57,21 +59,26 @@ def build_dataset(config: Config, split: str) -> ImageSet:
     return built
 
 
-def build_model(config: Config, classes: int, device: torch.device, pretrained: bool = True) -> Method:
+def build_model(config: Config, classes: Sequence[str] | int, device: torch.device, pretrained: bool = True) -> Method:
     """Build the model of a recipe, with random weights seeded by ``runtime.seed``.
 
     Args:
         config: A resolved recipe.
-        classes: Number of classes with background, K + 1.
+        classes: Class names, background first; their number K + 1 is enough where no value is stated by class name.
         device: Where the model will run; it decides what ``runtime.amp = "auto"`` means.
         pretrained: Whether to load the ImageNet weights that the recipe names; False if a checkpoint follows.
 
     Raises:
-        UserError: The components cannot work together, a value is out of range, or weights cannot be had.
+        UserError: The components cannot work together or do not fit the classes, a value is out of range, or weights
+            cannot be had.
     """
     import_custom(config)
     amp = precision(config.runtime.amp, device)
-    built = build_method(config.model.to_dict(), classes, seed=config.runtime.seed, amp=amp, pretrained=pretrained)
+    model, count = (
+        resolve_per_class(config.model.to_dict(), classes),
+        classes if isinstance(classes, int) else len(classes),
+    )
+    built = build_method(model, count, seed=config.runtime.seed, amp=amp, pretrained=pretrained)
     if backend := config.runtime.get("compile"):
         compile_blocks(built, backend)
     return built.to(device)

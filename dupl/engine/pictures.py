@@ -40,7 +40,7 @@ def draw(run: Run, config: Config, caption: str = "", count: int = 8) -> list[Pa
     if newest is None or not config.data.get("val"):
         return drawn
     source = build.build_dataset(config, "val")
-    model = build.build_model(config, len(source.classes), choose_device(config.runtime.device), pretrained=False)
+    model = build.build_model(config, source.classes, choose_device(config.runtime.device), pretrained=False)
     load_weights(model, newest)
     settings, T = config.evaluation, config.schedule.iterations
     rows = inspect_images(

@@ -58,7 +58,7 @@ class Restored:
     def model(self, classes: Sequence[str]) -> Method:
         """Build the model with its weights, on its device, in evaluation mode."""
         device = choose_device(self.config.runtime.device)
-        model = build.build_model(self.config, len(classes), device, pretrained=False)
+        model = build.build_model(self.config, classes, device, pretrained=False)
         load_weights(model, self.checkpoint)
         model.eval()
         return model

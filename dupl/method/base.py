@@ -17,6 +17,7 @@ from dupl.config import catalogue
 from dupl.config.check import RECIPE
 from dupl.config.kinds import GIVEN, AtLeast, Positive, Slot
 from dupl.config.overrides import apply
+from dupl.config.per_class import resolve_per_class
 from dupl.errors import UserError
 from dupl.method.cam import Maps, Present, multi_scale_cam
 from dupl.method.network import StudentOutput
@@ -120,8 +121,8 @@ class Method(nn.Module, ABC):
             (torch.Size([1, 6]), torch.Size([1, 7, 16, 16]))
         """
         values = apply(catalogue.load_values(name), overrides or {}, RECIPE)
-        seed, classes = values["runtime"]["seed"], len(class_names(values["data"]))
-        made = build_method(values["model"], classes, seed=seed, pretrained=pretrained)
+        seed, classes = values["runtime"]["seed"], class_names(values["data"])
+        made = build_method(resolve_per_class(values["model"], classes), len(classes), seed=seed, pretrained=pretrained)
         if not isinstance(made, cls):
             raise UserError(f"{name} is a recipe of {type(made).__name__}, not of {cls.__name__}")
         return made

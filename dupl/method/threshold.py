@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -49,7 +49,8 @@ class PerClassCosineDescent(Component):
 
     Args:
         initial: tau_h(0), in [0, 1].
-        final: tau_h(T) of each foreground class, or one for all, in [0, 1].
+        final: tau_h(T) in [0, 1]: one for all foreground classes, a list in their order, or a dict by class name, which
+            the builder turns into a list (`dupl.config.per_class`).
         start: First iteration of the descent. Released code: the step is divided by (T - start) - 1, so that the last
             iteration has the final values.
 
@@ -57,8 +58,12 @@ class PerClassCosineDescent(Component):
         ValueError: A threshold lies outside its range.
     """
 
-    def __init__(self, initial: Share = 0.7, final: Share | Sequence[Share] = 0.55, start: Start = 2000) -> None:
+    def __init__(
+        self, initial: Share = 0.7, final: Share | Sequence[Share] | Mapping[str, Share] = 0.55, start: Start = 2000
+    ) -> None:
         super().__init__(start)
+        if isinstance(final, Mapping):
+            raise ValueError("threshold.final is by class name: a model alone takes a list in the order of the classes")
         targets = list(final) if isinstance(final, Sequence) else [final]
         _in_unit(initial=initial, **{f"final[{i}]": value for i, value in enumerate(targets)})
         self.initial, self.final = initial, targets

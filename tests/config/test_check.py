@@ -164,7 +164,7 @@ class TestKinds:
 
     def test_words(self):
         kinds = find("PerClassCosineDescent").section.fields["final"].kinds
-        assert in_all(kinds) == "a number in [0, 1], or a list, each a number in [0, 1]"
+        assert in_all(kinds) == "a number in [0, 1], a list, each a number in [0, 1], or a dict"
 
     def test_an_annotation_that_means_nothing_here(self):
         with pytest.raises(TypeError, match="no kind of value is known"):

@@ -65,7 +65,7 @@ def train(
     batch = plan_batch(config.schedule, process.world)
     advice = memory_advice(config, batch)
     with plain_errors(advice):
-        model = build.build_model(config, len(data.view.source.classes), process.device)
+        model = build.build_model(config, data.view.source.classes, process.device)
     check_sizes(config, model.students[0].backbone.patch)
     if data.validation is not None:
         check_evaluation(config, data.validation.classes, len(model.students))
