@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from dupl.engine.doctor.finding import Finding
 
 
-def diagnose(recipe: Recipe | None = None, overrides: Overrides = None, root: str | Path = "runs") -> list[Finding]:
+def diagnose(
+    recipe: Recipe | None = None, overrides: Overrides = None, root: str | Path = "runs", *, deep: bool = False
+) -> list[Finding]:
     """Find what would make training fail on this machine, and how to fix it.
 
     Args:
-        recipe: A recipe, whose data, weights and disk space are looked at too.
+        recipe: A recipe, whose data, model, weights and disk space are checked too.
         overrides: New values by path.
         root: Where runs go.
+        deep: Whether to load the recipe's weights, and to train on two images and evaluate two.
 
     Returns:
         Findings with ``name``, ``state`` ("ok", "note" or "fail"), ``found`` and the ``fix``.
@@ -37,7 +40,7 @@ def diagnose(recipe: Recipe | None = None, overrides: Overrides = None, root: st
     from dupl.engine.doctor.finding import Finding
     from dupl.engine.doctor.machine import examine
 
-    found = examine(Path(root))
+    found = examine(Path(root), of_recipe=recipe is not None)
     try:
         from dupl.engine.doctor import recipe as training
     except Exception as error:  # broken installations fail in many ways
@@ -47,7 +50,9 @@ def diagnose(recipe: Recipe | None = None, overrides: Overrides = None, root: st
             fix = "pip install . in the checkout installs all, torch and torchvision too"
         return [*found, Finding("training code", "fail", reason, fix)]
     found += training.examine_torch()
-    return found if recipe is None else found + training.examine_recipe(load_recipe(recipe, overrides), Path(root))
+    if recipe is None:
+        return found
+    return found + training.examine_recipe(load_recipe(recipe, overrides), Path(root), deep)
 
 
 def check_data(recipe: Recipe, overrides: Overrides = None, progress: Progress | None = None) -> Report:

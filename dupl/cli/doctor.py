@@ -22,10 +22,14 @@ def add_doctor(commands: Any) -> None:
         run_doctor,
         "what this machine has and lacks for training, what would fail, and how to fix it",
         "  dupl doctor                    packages, GPU, compiler, CRF, wandb, disk\n"
-        "  dupl doctor voc/dupl           and what the recipe needs: data, weights, room\n"
+        "  dupl doctor voc/dupl           and what the recipe needs: data, model, weights, disk\n"
+        "  dupl doctor voc/dupl --deep    and a training step and an evaluation of two images\n"
         "  dupl doctor --json             for scripts; exit code 1 where something needed fails\n",
     )
     parser.add_argument("recipe", nargs="?", help="a recipe whose needs are checked too")
+    parser.add_argument(
+        "--deep", action="store_true", help="load the recipe's weights, train on two images and evaluate two"
+    )
     parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of the store; default: runs")
     parser.add_argument("--json", action="store_true", help="a list of findings: name, state, found, fix")
     recipe_options(parser)
@@ -33,7 +37,7 @@ def add_doctor(commands: Any) -> None:
 
 def run_doctor(arguments: argparse.Namespace) -> int:
     """Run ``dupl doctor``."""
-    found = api.diagnose(arguments.recipe, arguments.set, arguments.root)
+    found = api.diagnose(arguments.recipe, arguments.set, arguments.root, deep=arguments.deep)
     failed = [one for one in found if one.state == "fail"]
     if arguments.json:
         print(json.dumps([asdict(one) for one in found], indent=2))

@@ -20,14 +20,16 @@ OLDEST = (3, 10)
 PLENTY, TOO_LITTLE = 10 * 2**30, 2**30  # free bytes
 
 
-def examine(root: Path, environ: Mapping[str, str] = os.environ) -> list[Finding]:
+def examine(root: Path, environ: Mapping[str, str] = os.environ, of_recipe: bool = False) -> list[Finding]:
     """Run all checks that need no torch.
 
     Args:
         root: Folder of the runs.
         environ: The environment variables.
+        of_recipe: Whether a recipe is checked too, whose own data and disk space then are what matters.
     """
-    return [python(), *packages(), compiler(environ), crf(), git(), wandb(environ), disk(root), *data_sets()]
+    found = [python(), *packages(), compiler(environ), crf(), git(), wandb(environ)]
+    return found if of_recipe else [*found, disk(root), *data_sets()]
 
 
 def python() -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import torch
@@ -13,10 +14,14 @@ from dupl.engine import build
 from dupl.engine.device import choose_device, precision
 from dupl.engine.doctor.finding import Finding
 from dupl.engine.doctor.machine import disk
-from dupl.engine.training.validate import check_sizes
-from dupl.errors import UserError
+from dupl.engine.training.batch import plan_batch
+from dupl.engine.training.trial_step import IMAGES, take_trial_steps
+from dupl.engine.training.validate import TrainingData, check_model, read_data
+from dupl.errors import RunError, UserError
+from dupl.method.base import Method
 
 STATES = 3  # numbers per weight in a checkpoint: the weight and AdamW's two moments
+FIX = "correct that value in the recipe or by --set; dupl show RECIPE prints all of them"
 
 
 def examine_torch() -> list[Finding]:
@@ -58,17 +63,47 @@ def gpu() -> Finding:
     return Finding("gpu", "fail" if listed else "note", f"{listed or 'a driver'}, but torch sees no device", fix)
 
 
-def examine_recipe(config: Config, root: Path) -> list[Finding]:
-    """Check what a recipe needs: device, data sets, weights, disk space.
+def examine_recipe(config: Config, root: Path, deep: bool = False) -> list[Finding]:
+    """Check what a recipe needs: device, data sets, weights, a model that fits the data, disk space.
 
     Args:
         config: A resolved recipe.
         root: Folder of the runs.
+        deep: Whether to load the weights, and to train on two images and evaluate two.
     """
     found = [device(config)]
     sets = [name for name, entry in config.data.items() if isinstance(entry, dict) and "type" in entry]
     found += [data(config, split) for split in sets]
-    return [*found, weights(config), checkpoints(config, root)]
+    readable = all(one.state != "fail" for one in found)
+    return [*found, *(together(config, root, deep) if readable else [disk(root)]), weights(config)]
+
+
+def together(config: Config, root: Path, deep: bool) -> list[Finding]:
+    """Build model and data as training does, and compare them; check the disk space for the checkpoints."""
+    try:
+        read = read_data(config)
+        plan_batch(config.schedule, 1)
+        with torch.device("meta"):
+            model = build.build_model(config, read.view.source.classes, torch.device("meta"), pretrained=False)
+        check_model(config, model, read)
+    except UserError as error:
+        return [Finding("model and data", "fail", str(error), FIX), disk(root)]
+    found = [Finding("data", "note", line) for line in read.notes]
+    found = [*found, Finding("model and data", "ok", f"they fit, {len(read.view.source.classes)} classes")]
+    found.append(disk(root, checkpoint_bytes(config, model)))
+    return [*found, trial(config, read)] if deep else found
+
+
+def trial(config: Config, read: TrainingData) -> Finding:
+    """Train on two images and evaluate two, as the start of training does."""
+    started = time.monotonic()
+    try:
+        model = build.build_model(config, read.view.source.classes, choose_device(config.runtime.device))
+        take_trial_steps(config, model, read)
+    except (UserError, RunError) as error:
+        return Finding("trial steps", "fail", str(error), FIX)
+    seconds = time.monotonic() - started
+    return Finding("trial steps", "ok", f"training and evaluation of {IMAGES} images work, {seconds:.1f} s")
 
 
 def device(config: Config) -> Finding:
@@ -116,15 +151,7 @@ def weights(config: Config) -> Finding:
     return Finding("weights", "note", f"{backbone.name} is not downloaded yet; training downloads it", fix)
 
 
-def checkpoints(config: Config, root: Path) -> Finding:
-    """Check the disk space for the checkpoints that training keeps, and the one that it writes."""
-    try:
-        with torch.device("meta"):
-            model = build.build_model(config, 21, torch.device("meta"), pretrained=False)
-        check_sizes(config, model.students[0].backbone.patch)
-    except UserError as error:
-        return Finding("model", "fail", str(error), "dupl show RECIPE prints the settings")
+def checkpoint_bytes(config: Config, model: Method) -> int:
+    """Return the bytes of the checkpoints that training keeps, of the one it writes, and of the best weights twice."""
     size = 4 * sum(p.numel() for p in model.parameters())
-    return disk(
-        root, size * (STATES * (config.runtime.keep_checkpoints + 1) + 2)
-    )  # and the best weights, twice while written
+    return size * (STATES * (config.runtime.keep_checkpoints + 1) + 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ def evaluate(
     workers: int = 0,
     progress: Progress | None = None,
     part: tuple[int, int] = (0, 1),
+    images: Sequence[int] | None = None,
 ) -> EvaluationResult:
     """Evaluate segmentation, CAMs (of the image's tags) and classification of every student as during training.
 
@@ -42,12 +43,13 @@ def evaluate(
         workers: Number of the loader's workers.
         progress: Called with images done and in all.
         part: Number of this process and of all processes that share the images; the caller merges their results.
+        images: Positions of the images; None for all.
 
     Raises:
         UserError: The data set has no masks, or a mask holds a label out of range.
     """
     protocol = TrainTimeProtocol(settings, MapSelection.of([], len(model.students)))
-    found = evaluate_by(protocol, model, source, settings, workers=workers, progress=progress, part=part)
+    found = evaluate_by(protocol, model, source, settings, workers=workers, progress=progress, part=part, images=images)
     return found[protocol.name]
 
 
@@ -60,6 +62,7 @@ def evaluate_by(
     workers: int = 0,
     progress: Progress | None = None,
     part: tuple[int, int] = (0, 1),
+    images: Sequence[int] | None = None,
 ) -> dict[str, EvaluationResult]:
     """Evaluate by a protocol and all of its parts, in one pass over the images.
 
@@ -71,6 +74,7 @@ def evaluate_by(
         workers: Number of the loader's workers.
         progress: Called with images done and in all.
         part: Number of this process and of all processes that share the images.
+        images: Positions of the images; None for all.
 
     Returns:
         Evaluations by the names of the protocol and its parts.
@@ -81,7 +85,7 @@ def evaluate_by(
     if not source.has_masks:
         raise UserError(NO_MASKS)
     started = time.monotonic()
-    mine = list(range(part[0], len(source), part[1]))
+    mine = list(range(len(source)) if images is None else images)[part[0] :: part[1]]
     tallies: dict[str, dict[str, Tally]] = {name: {} for name in protocol.parts}
     scored: list[LabelledImage] = []
     training = model.training

@@ -18,7 +18,8 @@ from dupl.engine.training.batch import memory_advice, plan_batch
 from dupl.engine.training.processes import join
 from dupl.engine.training.run_folder import find_checkpoint, open_run
 from dupl.engine.training.trainer import Setup, Trainer, build_trainer
-from dupl.engine.training.validate import check_config, check_evaluation, check_sizes, read_data
+from dupl.engine.training.trial_step import take_trial_steps
+from dupl.engine.training.validate import check_config, check_model, read_data
 from dupl.errors import RunError
 from dupl.lock import hold
 from dupl.report.figures.start_markers import start_markers, starts
@@ -66,9 +67,8 @@ def train(
     advice = memory_advice(config, batch)
     with plain_errors(advice):
         model = build.build_model(config, data.view.source.classes, process.device)
-    check_sizes(config, model.students[0].backbone.patch)
-    if data.validation is not None:
-        check_evaluation(config, data.validation.classes, len(model.students))
+    check_model(config, model, data)
+    take_trial_steps(config, model, data, advice)
     lock = hold(folder, lambda line: console.print(line, soft_wrap=True, markup=False))
     with lock if process.is_first else nullcontext():
         run = Run(folder)

@@ -16,6 +16,7 @@ from dupl.data.views import TrainView
 from dupl.engine import build
 from dupl.engine.evaluation.result import metric_names
 from dupl.errors import UserError
+from dupl.method.base import Method
 from dupl.registry import validate_registered
 from dupl.structures import IGNORE
 
@@ -80,6 +81,17 @@ def read_data(config: Config) -> TrainingData:
         return TrainingData(view, None, tuple(notes))
     check_masks(validation, "data.val")
     return TrainingData(view, validation, tuple(notes))
+
+
+def check_model(config: Config, model: Method, data: TrainingData) -> None:
+    """Compare the model with the data and with the settings that are first used at the first evaluation.
+
+    Raises:
+        UserError: An image side is no multiple of the patch, or a setting of the evaluation names what does not exist.
+    """
+    check_sizes(config, model.students[0].backbone.patch)
+    if data.validation is not None:
+        check_evaluation(config, data.validation.classes, len(model.students))
 
 
 def check_evaluation(config: Config, classes: tuple[str, ...], students: int) -> None:

@@ -120,6 +120,7 @@ def test_everything_missing_has_a_fix(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(packages, "_version", lambda name: None)
     monkeypatch.setattr(machine.os, "access", lambda *_: False)
+    assert not {"disk", "data voc", "data coco"} & {one.name for one in machine.examine(tmp_path, nothing, True)}
     found = machine.examine(tmp_path, nothing)
     lacking = [one for one in found if one.state != "ok"]
     assert {"torch", "wandb", "compiler", "git", "tracking", "disk", "data voc"} <= {one.name for one in lacking}

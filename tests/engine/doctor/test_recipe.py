@@ -79,12 +79,29 @@ class TestRecipe:
         found = self.examine(tiny, tmp_path, **sets)
         assert (found["device"].state, found["weights"].state) == ("fail", "fail")
         found = self.examine(tiny, tmp_path, **{"model.students": {"type": "SingleStudent"}})
-        assert (found["model"].state, "L_dis without DS" in found["model"].found) == ("fail", True)
+        both = found["model and data"]
+        assert (both.state, "L_dis without DS" in both.found) == ("fail", True)
 
-    def test_room_is_what_checkpoints_take(self, tiny, trained, tmp_path, monkeypatch):
+    def test_the_model_is_built_for_the_classes_of_the_data(self, tiny, tmp_path):
+        targets = {"model.threshold": {"type": "PerClassCosineDescent", "final": [0.5] * 20}}
+        found = self.examine(tiny, tmp_path, **targets)["model and data"]
+        assert found.state == "fail" and "model.threshold.final has 20 values, and the data have 6" in found.found
+        found = self.examine(tiny, tmp_path, **{"evaluation.best": "seg/best/mIuU"})["model and data"]
+        assert found.state == "fail" and "evaluation.best is 'seg/best/mIuU'" in found.found
+
+    def test_deep_trains_and_evaluates_two_images(self, tiny, tmp_path):
+        assert "trial steps" not in self.examine(tiny, tmp_path)
+        config = overrides.apply(catalogue.load(tiny), {})
+        (found,) = (one for one in recipe.examine_recipe(config, tmp_path, deep=True) if one.name == "trial steps")
+        assert found.state == "ok" and found.found.startswith("training and evaluation of 2 images work")
+        config = overrides.apply(catalogue.load(tiny), {"model.refine.downscale": 100})
+        (found,) = (one for one in recipe.examine_recipe(config, tmp_path, deep=True) if one.name == "trial steps")
+        assert (found.state, "the trial training step of 2 images failed" in found.found) == ("fail", True)
+
+    def test_the_disk_space_is_what_checkpoints_take(self, tiny, trained, tmp_path, monkeypatch):
         asked = []
         monkeypatch.setattr(recipe, "disk", lambda root, need: asked.append(need))
-        recipe.checkpoints(catalogue.load(tiny), tmp_path)
+        recipe.together(catalogue.load(tiny), tmp_path, deep=False)
         folder = trained / "checkpoints"
         one, best = max(f.stat().st_size for f in folder.glob("iter_*")), (folder / "best.pth").stat().st_size
         assert asked[0] == pytest.approx(3 * one + 2 * best, rel=0.2)  # two that are kept, one that is being written
