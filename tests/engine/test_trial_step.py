@@ -46,9 +46,7 @@ def test_model_and_random_generators_stay_as_they_were(tiny):
 def test_every_component_that_starts_within_the_run_acts(tiny, monkeypatch):
     config, model, data = prepared(tiny)
     clocks = []
-    monkeypatch.setattr(
-        type(model), "loss", lambda self, clock, **_: clocks.append(clock) or {"loss": 0 * _sum(self)}
-    )
+    monkeypatch.setattr(type(model), "loss", lambda self, clock, **_: clocks.append(clock) or {"loss": 0 * _sum(self)})
     take_trial_steps(config, model, data)
     assert [(clock.t, clock.T) for clock in clocks] == [(23, 24)]
 
