@@ -44,11 +44,11 @@ class AblationTable:
         """The number of runs that are finished."""
         return sum(run.state == "finished" for run in self.runs)
 
-    def render(self, form: str = "md") -> str:
-        """Return the table as "md", "latex", "csv" or "html" text."""
+    def render(self, form: str = "md", style: str = "full") -> str:
+        """Return the table as "md", "latex", "csv" or "html" text; LaTeX also in the style "paper"."""
         from dupl.report.tables.render import render
 
-        return self.page() if form == "html" else render(self.table, form)
+        return self.page() if form == "html" and style == "full" else render(self.table, form, style)
 
     def rich(self) -> Iterator[RenderableType]:
         """Yield the table as a rich console prints it."""
