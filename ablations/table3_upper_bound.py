@@ -29,4 +29,3 @@ rows = dict(
     ),
 )
 compare = "supervised"
-ratio = dict(dupl="supervised", dupl_in21k="supervised_in21k")

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from dupl.config import catalogue
-from dupl.config.fingerprint import fingerprint
+from dupl.config.fingerprint import config_id
 from dupl.config.overrides import apply
 from dupl.runs.run import Run, folder_name
 from dupl.runs.store import RunStore
@@ -59,7 +59,7 @@ def evaluation(run: Run, folder: str, facts: dict[str, Any], maps: list[str], dr
 def template(folder: Path, evaluations: int) -> Run:
     """One finished run with its evaluations."""
     config = catalogue.load("voc_animals")
-    run = Run.create(folder, catalogue.to_text(config), fingerprint(config), ["dupl", "train", "voc_animals"], 0)
+    run = Run.create(folder, catalogue.to_text(config), config_id(config), ["dupl", "train", "voc_animals"], 0)
     draw, data = random.Random(0), {"type": "VOC", "split": "val100"}
     for k in range(1, evaluations + 1):
         facts = {"protocol": "squashed, no CRF", "data": data, "iter": 200 * k}
@@ -81,12 +81,12 @@ def build(root: Path, runs: int, evaluations: int) -> None:
     status, config = first.status, catalogue.load(first.config_path)
     for seed in range(runs):
         changed = apply(config, {"runtime.seed": seed})
-        folder = root / folder_name("voc_animals", changed)
+        folder = root / folder_name("voc_animals", config_id(changed))
         shutil.copytree(first.path, folder, copy_function=_copy)
         run = Run(folder)
         (folder / "config.py").write_text(catalogue.to_text(changed))
         # Not by Run: a thousand files that are synced to the disk one by one take minutes.
-        values = asdict(replace(status, seed=seed, fingerprint=fingerprint(changed)))
+        values = asdict(replace(status, seed=seed, fingerprint=config_id(changed)))
         (folder / "status.json").unlink()
         (folder / "status.json").write_text(json.dumps(values, indent=2) + "\n")
         assert run.status.seed == seed

@@ -25,6 +25,17 @@ def pytest_terminal_summary(terminalreporter):
         Path(name).write_text("".join(f"{one}\n" for one in skipped), encoding="utf-8")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_places(tmp_path_factory):
+    """No test reads the user's files or writes into the user's caches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DUPL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("DUPL_CONFIG", str(tmp_path_factory.mktemp("config") / "config.ini"))
+        for name in ("DUPL_DATA", "DUPL_WEIGHTS"):
+            patch.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
     """Only this machine may be reached."""

@@ -14,7 +14,7 @@ import torch
 
 from dupl.cli import build_parser, main
 from dupl.config import catalogue, overrides
-from dupl.config.fingerprint import fingerprint
+from dupl.config.fingerprint import config_id
 from dupl.config.slots import switches
 from dupl.engine import build
 from dupl.engine.evaluation.result import metric_names
@@ -126,7 +126,7 @@ def pairs(keys):
 
 
 def test_a_row_that_several_tables_have_is_one_run_with_one_number():
-    full = fingerprint(catalogue.load("voc/dupl"))
+    full = config_id(catalogue.load("voc/dupl"))
     tables = ("table4_components", "table4_leave_one_out", "table5a_threshold", "table5b_warmup", "table6_discrepancy")
     seen = {}
     for name in tables:
@@ -177,13 +177,13 @@ def test_all_released_forms_are_the_released_recipe():
     runs = first_seed("released_vs_paper")
     released = catalogue.load("voc/dupl_released")
     assert overrides.diff(runs["released"].config, released) == {}
-    assert runs["paper"].fingerprint == fingerprint(catalogue.load("voc/dupl"))
+    assert runs["paper"].fingerprint == config_id(catalogue.load("voc/dupl"))
     changed = {path for key in rows_of("released_vs_paper")["released"].has for path in runs[key].changes}
     assert changed == set(runs["released"].changes), "each form is the only change of a row of its own"
 
 
 def test_the_demo_s_tables_share_the_full_model():
-    full = fingerprint(catalogue.load("demo/ablation"))
+    full = config_id(catalogue.load("demo/ablation"))
     for name, key in (
         ("demo_table4", "L_reg"),
         ("demo_table5a", "0.55"),
@@ -227,7 +227,7 @@ class TestShow:
         assert out.startswith("Table 4: ")
         assert "6 rows x 3 seeds (0, 1, 2)" in out
         assert "Seg.: seg/best/mIoU, protocol train" in out
-        full = fingerprint(catalogue.load("voc/dupl"))
+        full = config_id(catalogue.load("voc/dupl"))
         assert re.search(rf"^L_reg +{full}  \+ L_reg +paper: M 73\.5, Seg\. 69\.9$", out, re.M)
         baseline = out[out.index("\nbaseline ") : out.index("\nDS ")]
         assert re.findall(r"^ +(model\.\w+)=", baseline, re.M) == [
@@ -241,7 +241,7 @@ class TestShow:
     def test_with_values_set(self, capsys):
         assert main(["show", "--plan", "demo_table5a", "--set", "schedule.iterations=5"]) == 0
         short = overrides.apply(catalogue.load("demo/ablation"), {"schedule.iterations": 5})
-        assert fingerprint(short) in capsys.readouterr().out
+        assert config_id(short) in capsys.readouterr().out
 
     def test_a_typo(self, capsys):
         assert main(["show", "--plan", "table4_component"]) == 2
@@ -270,7 +270,7 @@ def test_a_plan_for_the_released_code_is_two_lines(tmp_path):
     file = tmp_path / "released.py"
     text = DOCUMENTED[1].replace("PATH/TO/ablations/table4_components.py", str(source))
     file.write_text(text)
-    assert load(file).expand(["L_reg"], [0])[0].fingerprint == fingerprint(catalogue.load("voc/dupl_released"))
+    assert load(file).expand(["L_reg"], [0])[0].fingerprint == config_id(catalogue.load("voc/dupl_released"))
     file.write_text(text.replace("released", "relased"))
     with pytest.raises(UserError, match="did you mean voc/dupl_released"):
         load(file)

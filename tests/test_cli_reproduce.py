@@ -6,13 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from dupl.cli import main
-from dupl.data.tagged_folder import TaggedFolder
-from dupl.engine.data_digest import digest
 from dupl.runs import provenance
 from dupl.runs.provenance import Code
 from dupl.runs.run import Run
@@ -76,47 +72,6 @@ def test_mistakes(run, tmp_path, capsys):
     assert main(["reproduce", str(run), "--check", "--out", "x"]) == 2
     assert main(["reproduce", str(tmp_path)]) == 2
     assert "is it the folder of a run?" in capsys.readouterr().err
-
-
-class TestDigest:
-    @pytest.fixture
-    def folder(self, tmp_path):
-        (tmp_path / "images").mkdir()
-        for name, shade in (("a", 1), ("b", 2)):
-            Image.fromarray(np.full((8, 8, 3), shade, np.uint8)).save(tmp_path / "images" / f"{name}.png")
-        (tmp_path / "tags.csv").write_text("image,tags\na.png,cat\nb.png,dog\n")
-        return tmp_path
-
-    def changed(self, folder: Path, change) -> set[str]:
-        """What of the digest another state of the folder changes."""
-        before = digest(TaggedFolder(str(folder)))
-        change()
-        after = digest(TaggedFolder(str(folder)))
-        return {key for key in before if before[key] != after[key]}
-
-    def test_it_is_the_same_elsewhere(self, folder, tmp_path_factory):
-        other = tmp_path_factory.mktemp("other") / "set"
-        shutil.copytree(folder, other)
-        assert digest(TaggedFolder(str(folder))) == digest(TaggedFolder(str(other)))
-
-    def test_a_tag(self, folder):
-        assert self.changed(
-            folder, lambda: (folder / "tags.csv").write_text("image,tags\na.png,cat\nb.png,cat dog\n")
-        ) == {"tags"}
-
-    def test_a_photo(self, folder):
-        photo = folder / "images" / "b.png"
-        assert self.changed(folder, lambda: photo.write_bytes(photo.read_bytes() + b"0")) == {"sizes"}
-
-    def test_an_image_more(self, folder):
-        def change():
-            shutil.copy(folder / "images" / "a.png", folder / "images" / "c.png")
-            (folder / "tags.csv").write_text("image,tags\na.png,cat\nb.png,dog\nc.png,cat\n")
-
-        assert self.changed(folder, change) == {"images", "names", "tags", "sizes"}
-
-    def test_a_photo_that_is_gone(self, folder):
-        assert self.changed(folder, (folder / "images" / "b.png").unlink) == {"sizes"}
 
 
 def test_other_data_at_resumption_is_told(tiny, trained, tmp_path, capsys):

@@ -11,7 +11,7 @@ import torch
 
 from dupl.cli import build_parser
 from dupl.config import catalogue, overrides
-from dupl.config.fingerprint import fingerprint
+from dupl.config.fingerprint import config_id
 from dupl.config.slots import switches
 from dupl.data.transforms import WeakAugment
 from dupl.engine.evaluation.result import metric_names
@@ -72,7 +72,7 @@ def test_what_is_written_loads_as_the_same_run(recipe, tmp_path):
     path.write_text(catalogue.to_text(config))
     again = catalogue.load(path)
     assert catalogue.plain(again) == catalogue.plain(config)
-    assert fingerprint(again) == fingerprint(config)
+    assert config_id(again) == config_id(config)
 
 
 def test_every_type_exists(recipe):
@@ -112,4 +112,4 @@ def test_the_rest_of_it_means_something(recipe):
 
 
 def test_recipes_are_different_runs():
-    assert len({fingerprint(catalogue.load(name)) for name in NAMES}) == len(NAMES)
+    assert len({config_id(catalogue.load(name)) for name in NAMES}) == len(NAMES)

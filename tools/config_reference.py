@@ -17,7 +17,6 @@ from dupl.config import components
 from dupl.config.components import FILE, RegisteredClass, component_data
 from dupl.config.describe import describe
 from dupl.config.reference import markdown
-from dupl.data.contrast_augment import ContrastAugment
 from dupl.data.transforms import WeakAugment
 from dupl.plans.plan_file import PlanFile
 from dupl.plans.sweep_file import SweepFile
@@ -28,15 +27,18 @@ PAGE = Path(__file__).parents[1] / "docs" / "config.md"
 
 def catalogue() -> dict[str, Any]:
     """Return the registered classes of this package as plain data."""
-    plain = {kind.__name__: kind for kind in (WeakAugment, ContrastAugment)}
-    found = {name: RegisteredClass(describe(kind), "") for name, kind in plain.items()}
+    found = {"WeakAugment": RegisteredClass(describe(WeakAugment), "")}
     for name, kind in COMPONENTS.module_dict.items():
         found[name] = RegisteredClass(
-            describe(kind), slot_of(kind), getattr(kind, "null", False), getattr(kind, "SLOTS", ())
+            describe(kind),
+            slot_of(kind),
+            getattr(kind, "null", False),
+            getattr(kind, "SLOTS", ()),
+            getattr(kind, "learns_from_masks", False),
         )
     for name, kind in DATASETS.module_dict.items():
         found[name] = RegisteredClass(describe(kind), "data set")
-    ours = {**plain, **COMPONENTS.module_dict, **DATASETS.module_dict}
+    ours = {"WeakAugment": WeakAugment, **COMPONENTS.module_dict, **DATASETS.module_dict}
     return {name: component_data(found[name]) for name in sorted(found) if ours[name].__module__.startswith("dupl.")}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dupl.api.inference import is_run
-from dupl.api.recipes import Overrides, recipe_values
+from dupl.api.recipes import Overrides, override_values, recipe_values
 from dupl.api.sweeps import AnySweep, load_sweep
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ class Description:
     Attributes:
         doc: What the recipe says of itself; "" of a run.
         status: Of the run; None of a recipe.
-        fingerprint: Id of the resolved recipe.
+        fingerprint: Id of the run: as stored, or that of a recipe here.
+        absent: Why the fingerprint is that of the config alone: its data are not here; "" where they are.
         components: The components of the paper.
         text: The resolved recipe as a file.
     """
@@ -46,6 +47,7 @@ class Description:
     doc: str
     status: Status | None
     fingerprint: str
+    absent: str
     components: list[SwitchState]
     text: str
 
@@ -66,14 +68,20 @@ def describe(recipe_or_run: str | Path, overrides: Overrides = None) -> Descript
         [('DS', False), ('L_dis', True)]
     """
     from dupl.config import catalogue
-    from dupl.config.fingerprint import fingerprint
+    from dupl.data.identity import identify
     from dupl.runs.run import Run
 
     stored = Run(recipe_or_run) if is_run(recipe_or_run) else None
     values = recipe_values(stored.config_path if stored is not None else recipe_or_run, overrides)
     doc = "" if stored is not None else catalogue.docstring(recipe_or_run).strip()
     rows = components(values["model"])
-    return Description(doc, stored.status if stored else None, fingerprint(values), rows, catalogue.to_text(values))
+    status = stored.status if stored is not None else None
+    if status is not None and not override_values(overrides):
+        name, absent = status.fingerprint, ""
+    else:
+        found = identify(values)
+        name, absent = found.run, found.absent
+    return Description(doc, status, name, absent, rows, catalogue.to_text(values))
 
 
 def components(model: Mapping[str, Any]) -> list[SwitchState]:

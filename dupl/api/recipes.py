@@ -151,10 +151,12 @@ def list_recipes(kind: str = "experiments") -> dict[str, str]:
 
 
 def fingerprint(recipe: Recipe, overrides: Overrides = None) -> str:
-    """Return the id of a recipe: equal recipes are the same run, whatever it is called and wherever it lies.
+    """Return the id of a recipe's run: the same wherever its data lie and whatever the recipe is called.
 
     Returns:
-        12 hexadecimal digits. What cannot change the result (workers, device, intervals of logs) makes no difference.
+        12 hexadecimal digits of the config and, where training reads files that are here, a dash and 8 digits of their
+        content: class names, image names, tags, photos. What cannot change the result (workers, device, intervals of
+        logs) makes no difference.
 
     Raises:
         UserError: As `load_recipe`.
@@ -163,9 +165,9 @@ def fingerprint(recipe: Recipe, overrides: Overrides = None) -> str:
         >>> dupl.fingerprint("demo/toy") == dupl.fingerprint("demo/toy", {"runtime.workers": 3})
         True
     """
-    from dupl.config.fingerprint import fingerprint as digest
+    from dupl.data.identity import identify
 
-    return digest(load_recipe(recipe, overrides))
+    return identify(load_recipe(recipe, overrides)).run
 
 
 def check_wandb(wandb: Wandb) -> str:

@@ -211,7 +211,7 @@ def reproduce_run(
         >>> all(check.same for check in dupl.api.reproduce_run("runs/tiny", "again"))
         True
     """
-    from dupl.config.fingerprint import fingerprint
+    from dupl.data.identity import identify
     from dupl.engine.training.train import train
     from dupl.runs.reproduce import compare
     from dupl.runs.run import Run
@@ -221,7 +221,8 @@ def reproduce_run(
     if words[0] == "torchrun":
         raise UserError("the run took several processes: start the command above, then repeat this one to compare")
     config = load_recipe(_stored_config(made), overrides)
-    finished = other.exists() and other.status.state == "finished" and other.status.fingerprint == fingerprint(config)
+    known = other.exists() and other.status.state == "finished"
+    finished = known and other.status.fingerprint == identify(config).run
     if not finished:
         train(config, Path(out), resume=True, command=words, console=console)
     return compare(made, other)

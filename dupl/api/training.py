@@ -129,7 +129,7 @@ def demo(
 
 
 def default_folder(recipe: Recipe, config: Config, root: str | Path = "runs") -> Path:
-    """Return where a run of a recipe goes by default: ``runs/RECIPE-FINGERPRINT``.
+    """Return where a run of a recipe goes by default: ``runs/RECIPE-FINGERPRINT``, by the id that the run has here.
 
     Args:
         recipe: A name, a file, or a recipe that was loaded.
@@ -140,6 +140,7 @@ def default_folder(recipe: Recipe, config: Config, root: str | Path = "runs") ->
         >>> str(dupl.api.default_folder("voc/dupl", dupl.load_recipe("voc/dupl")))[:14]
         'runs/voc-dupl-'
     """
+    from dupl.data.identity import identify
     from dupl.runs.run import folder_name
 
-    return Path(root) / folder_name(name_of(recipe), config)
+    return Path(root) / folder_name(name_of(recipe), identify(config).run)

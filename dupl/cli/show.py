@@ -83,7 +83,8 @@ def show_recipe(name: str, overrides: Sequence[str]) -> list[str]:
     signs = {True: "on ", False: "off", None: "?  "}
     head = [found.doc, ""] * bool(found.doc) if found.status is None else _status_lines(name, found.status)
     rows = [f"{one.name:12} {signs[one.on]}  {one.text}" for one in found.components]
-    return [*head, f"fingerprint  {found.fingerprint}", *rows, "", found.text]
+    note = [f"{'':13}of the config alone, because {found.absent}"] if found.absent else []
+    return [*head, f"fingerprint  {found.fingerprint}", *note, *rows, "", found.text]
 
 
 def show_plan(name: str, overrides: Sequence[str]) -> list[str]:

@@ -30,12 +30,14 @@ class RegisteredClass:
             where that is unknown: a class of your own.
         null: Whether it stands for a component that is switched off.
         slots: The slots of its components, if it is a method.
+        masks: Whether it is a method that learns from masks.
     """
 
     section: Section
     slot: str | None = None
     null: bool = False
     slots: tuple[Slot, ...] = ()
+    masks: bool = False
 
 
 @lru_cache(maxsize=1)
@@ -47,6 +49,7 @@ def shipped() -> dict[str, RegisteredClass]:
             entry["slot"],
             entry["null"],
             tuple(Slot(**slot) for slot in entry.get("slots", ())),
+            entry.get("masks", False),
         )
         for name, entry in json.loads(FILE.read_text(encoding="utf-8")).items()
     }
@@ -63,7 +66,9 @@ def find(name: str) -> RegisteredClass | None:
     registry = sys.modules.get("dupl.registry")  # not imported for this: a process without it registered nothing
     for registered in (registry.COMPONENTS, registry.DATASETS) if registry else ():
         if (kind := registered.module_dict.get(name)) is not None:
-            return RegisteredClass(describe(kind), None, bool(getattr(kind, "null", False)), getattr(kind, "SLOTS", ()))
+            masks = bool(getattr(kind, "learns_from_masks", False))
+            null = bool(getattr(kind, "null", False))
+            return RegisteredClass(describe(kind), None, null, getattr(kind, "SLOTS", ()), masks)
     return None
 
 
@@ -82,7 +87,14 @@ def arguments_of(kind: Kind) -> Section:
 def component_data(component: RegisteredClass) -> dict[str, Any]:
     """Turn a component into plain data for JSON."""
     slots = {"slots": [_slot_data(slot) for slot in component.slots]} if component.slots else {}
-    return {"slot": component.slot, "null": component.null, **slots, "section": _section_data(component.section)}
+    masks = {"masks": True} if component.masks else {}
+    return {
+        "slot": component.slot,
+        "null": component.null,
+        **masks,
+        **slots,
+        "section": _section_data(component.section),
+    }
 
 
 def _slot_data(slot: Slot) -> dict[str, Any]:

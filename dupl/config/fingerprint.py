@@ -1,10 +1,13 @@
-"""Compute the id of a run: a digest of everything in its config that can change its result."""
+"""Compute the id of a config: a digest of everything in it that can change the weights or metrics of its run.
+
+The id of a run also has a digest of what its training reads, see `dupl.data.identity`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dupl.config.text import plain
@@ -12,12 +15,10 @@ from dupl.config.text import plain
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-# What cannot change the result: where and how fast a run computes, and what it reports on the way.
-# The seed and the precision (`runtime.amp`) can, so they count; so does the root of a data set, which may
-# hold other data.
+# Where and how fast a run computes, and what it reports on the way. tests/engine/test_ignored.py trains with each
+# changed, and finds the same weights and metrics bit by bit. `runtime.device` names a machine, as the host does.
 IGNORED = (
     "runtime.checkpoint_interval",
-    "runtime.compile",
     "runtime.device",
     "runtime.keep_checkpoints",
     "runtime.log_interval",
@@ -31,24 +32,69 @@ IGNORED = (
     "evaluation.gallery",
     "evaluation.quality",
     "evaluation.workers",
-    "hooks",
     "work_dir",
 )
+EMPTY: dict[str, tuple[Any, ...]] = {"hooks": ([], ()), "runtime.compile": (None,)}  # values that say the same as leaving the key out
+PLACES = ("root", "images", "masks", "tags")  # arguments of data sets that say where files are
+WEIGHTS = "weights"  # a file of weights, wherever it stands in the model
 
 
-def fingerprint(config: Config | Mapping[str, Any]) -> str:
-    """Digest a resolved config: 12 hexadecimal digits, equal where the runs are the same run.
+def config_id(config: Config | Mapping[str, Any]) -> str:
+    """Digest a resolved config: 12 hexadecimal digits, equal where the runs differ at most in what they read.
+
+    Arguments of data sets that say where files are (`PLACES`) do not count, nor does the path of a file of weights.
 
     Raises:
         UserError: The config holds something that is no literal, or a number that is not finite.
     """
-    values = plain(config)
+    return hashlib.sha256(canonical(counted(config)).encode()).hexdigest()[:12]
+
+
+def counted(config: Config | Mapping[str, Any]) -> dict[str, Any]:
+    """Return what counts of a config for its id, as plain values.
+
+    Raises:
+        UserError: As `config_id`.
+    """
+    values: dict[str, Any] = plain(config)
     for path in IGNORED:
-        section, _, key = path.rpartition(".")
-        node = values.get(section) if section else values
-        if isinstance(node, dict):
-            node.pop(key, None)
-    return hashlib.sha256(canonical(values).encode()).hexdigest()[:12]
+        _drop(values, path)
+    for path, empty in EMPTY.items():
+        _drop(values, path, empty)
+    if isinstance(values.get("data"), dict):
+        values["data"] = {split: without_places(entry) for split, entry in values["data"].items()}
+    if isinstance(values.get("model"), dict):
+        values["model"] = _without_files(values["model"])
+    return values
+
+
+def without_places(entry: Any) -> Any:
+    """Copy the arguments of a data set without those that say where files are, also of sets that it is a part of."""
+    if not isinstance(entry, dict) or "type" not in entry:
+        return entry
+    return {key: without_places(value) for key, value in entry.items() if key not in PLACES}
+
+
+def places(entry: Any) -> dict[str, Any]:
+    """Return the arguments of a data set, and of sets that it is a part of, that say where files are, by path."""
+    found: dict[str, Any] = {}
+    if isinstance(entry, Mapping) and "type" in entry:
+        for key, value in entry.items():
+            if key in PLACES:
+                found[key] = value
+            else:
+                found |= {f"{key}.{path}": place for path, place in places(value).items()}
+    return found
+
+
+def weight_files(model: Any) -> Iterator[str]:
+    """Yield the files of weights that a model names."""
+    if isinstance(model, Mapping):
+        for key, value in model.items():
+            if key == WEIGHTS and isinstance(value, str) and value:
+                yield value
+            else:
+                yield from weight_files(value)
 
 
 def canonical(value: Any) -> str:
@@ -58,9 +104,39 @@ def canonical(value: Any) -> str:
     and a recipe that says `lr=1` means the number. True and 1 do differ: one is a switch.
 
     Raises:
-        UserError: As `fingerprint`.
+        UserError: As `config_id`.
     """
     return json.dumps(_canonical(plain(value)), sort_keys=True, separators=(",", ":"))
+
+
+def hash_of(parts: Iterable[object]) -> str:
+    """Return 12 hexadecimal digits that depend on every part and on their order."""
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(repr(part).encode("utf-8", "backslashreplace"))
+        whole.update(b"\n")
+    return whole.hexdigest()[:12]
+
+
+def digest_of(value: Any) -> str:
+    """Return 8 hexadecimal digits of a value's canonical text."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:8]
+
+
+def _drop(values: dict[str, Any], path: str, only: tuple[Any, ...] | None = None) -> None:
+    """Remove a key of a config by its path; only where it has one of some values, if these are given."""
+    section, _, key = path.rpartition(".")
+    node = values.get(section) if section else values
+    if isinstance(node, dict) and key in node and (only is None or node[key] in only):
+        del node[key]
+
+
+def _without_files(node: Any) -> Any:
+    """Copy a model's config; a file of weights becomes the word "file"."""
+    if not isinstance(node, dict):
+        return node
+    named = (WEIGHTS in node) and isinstance(node[WEIGHTS], str) and bool(node[WEIGHTS])
+    return {key: _without_files(value) for key, value in node.items()} | ({WEIGHTS: "file"} if named else {})
 
 
 def _canonical(value: Any) -> Any:

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from rich.console import Console
 
 from dupl.config import catalogue
-from dupl.config.fingerprint import fingerprint
+from dupl.config.fingerprint import config_id
 from dupl.engine.pictures import draw
 from dupl.engine.training.train import train
 from dupl.report.tables.evaluation import print_evaluation
@@ -40,7 +40,7 @@ def demo(config: Config, folder: Path, *, resume: bool, wandb: str = "off", cons
     if not (run.exists() and run.status.state == "finished"):
         train(config, folder, resume=resume, command=sys.argv, wandb=wandb, console=console)
     found = read_evaluation(run.path / layout.evaluation(config.schedule.iterations))
-    as_shipped = fingerprint(config) == fingerprint(catalogue.load("demo/toy"))
+    as_shipped = config_id(config) == config_id(catalogue.load("demo/toy"))
     print_evaluation(found.metrics, found.per_class, "toy validation scenes, no CRF", CEILING if as_shipped else None)
     drawn = draw(run, config, CAPTION)
     console.print(f"{time.monotonic() - started:.0f} s in all; see {' and '.join(map(str, drawn))}", soft_wrap=True)

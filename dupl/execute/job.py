@@ -123,7 +123,7 @@ def plan_jobs(
         titles.setdefault(run.fingerprint, []).append(run.row)
     jobs = {}
     for run in planned:
-        folder = (found or {}).get(run.fingerprint) or root / folder_name(run.recipe, run.config)
+        folder = (found or {}).get(run.fingerprint) or root / folder_name(run.recipe, run.fingerprint)
         steps = [Step(train_command(config_file(root, run.fingerprint), processes))]
         if final:
             words = (sys.executable, "-m", "dupl", "eval", PLACE, "--protocol", "final", "--checkpoint", "last")

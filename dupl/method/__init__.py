@@ -1,9 +1,7 @@
 """The methods and their components, as in section 3 of the paper. Importing this package registers them by name."""
 
 from dupl.method import (
-    class_contrast,
     consistency,
-    dense_energy,
     discrepancy,
     dupl,
     network,
@@ -16,13 +14,10 @@ from dupl.method import (
     students,
     supervised,
     threshold,
-    toco,
 )
 
 __all__ = [
-    "class_contrast",
     "consistency",
-    "dense_energy",
     "discrepancy",
     "dupl",
     "network",
@@ -35,5 +30,4 @@ __all__ = [
     "students",
     "supervised",
     "threshold",
-    "toco",
 ]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from dupl.config import catalogue, overrides
 from dupl.config.check import RECIPE, Schema, suggestion
-from dupl.config.fingerprint import fingerprint
+from dupl.config.fingerprint import config_id
+from dupl.data.identity import Memo, identify
 from dupl.errors import UserError
 from dupl.plans.checks import change, checked, located, merge, unknown
 from dupl.plans.factors import Column, Factor, read_columns, read_factors
@@ -42,7 +43,6 @@ class Plan:
         rows: The rows, in order.
         kind: Where the rows come from: "rows" (listed in the file), "leave_one_out", "vary" or "factorial".
         compare: What a row is compared with: "previous" (the row above) or the key of a row.
-        ratio: Keys of rows whose value is also shown in percent of another row's, with the key of that row.
         heading: Heading of the column of labels; "" except in a plan that varies one value.
         reference: A line below the table about numbers that cannot be compared; "" where there is none.
         schema: What the recipes of the rows may contain; None leaves that open.
@@ -59,7 +59,6 @@ class Plan:
     rows: tuple[Row, ...]
     kind: str
     compare: str
-    ratio: dict[str, str] = field(default_factory=dict)
     heading: str = ""
     reference: str = ""
     schema: Schema | None = field(default=RECIPE, repr=False, compare=False)
@@ -78,10 +77,7 @@ class Plan:
 
     def select(self, rows: Sequence[str] | None) -> Plan:
         """Return the plan with some of its rows, by their keys; with all of them where None."""
-        if rows is None:
-            return self
-        ratio = {key: other for key, other in self.ratio.items() if key in rows and other in rows}
-        return replace(self, rows=tuple(row for row in self.rows if row.key in rows), ratio=ratio)
+        return self if rows is None else replace(self, rows=tuple(row for row in self.rows if row.key in rows))
 
     def expand(
         self,
@@ -117,11 +113,11 @@ class Plan:
         configs = {row.key: configure(self.kind, row, every, bases[recipes[row.key]], self.schema) for row in chosen}
         refuse_twins(chosen, configs)
         changes = {key: differences(bases[recipe], configs[key]) for key, recipe in recipes.items()}
-        runs = []
+        runs, memo = [], dict[str, Any]()
         for seed in check_seeds(self.seeds if seeds is None else seeds):
             for key, recipe in recipes.items():
                 values = overrides.apply_to_values(configs[key], {SEED: seed})
-                runs.append(PlannedRun(self.name, key, seed, values, fingerprint(values), recipe, changes[key]))
+                runs.append(PlannedRun.of(self.name, key, values, recipe, changes[key], memo))
         return runs
 
 
@@ -134,10 +130,12 @@ class PlannedRun:
         row: Key of the row.
         seed: Seed of the run, which is also the config's `runtime.seed`.
         values: The resolved recipe as plain values; runs share parts of them.
-        fingerprint: Id of the config; runs of several plans may share it.
+        fingerprint: Id of the run; runs of several plans may share it. That of the config alone where the data are not
+            known here.
         recipe: Name of the base.
         changes: Old and new value by path, compared with the base (with the `sets` of the call); without the seed, and
             without the arguments that went with a component whose type was swapped.
+        absent: Why the data are not known here; "" where they are.
     """
 
     plan: str
@@ -147,6 +145,21 @@ class PlannedRun:
     fingerprint: str
     recipe: str
     changes: dict[str, tuple[Any, Any]] = field(repr=False)
+    absent: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        plan: str,
+        row: str,
+        values: dict[str, Any],
+        recipe: str,
+        changes: dict[str, tuple[Any, Any]],
+        memo: Memo | None = None,
+    ) -> PlannedRun:
+        """Identify the run of a resolved recipe, and describe it; ``memo`` keeps what was identified before."""
+        found = identify(values, memo=memo)
+        return cls(plan, row, values["runtime"]["seed"], values, found.run, recipe, changes, found.absent)
 
     @cached_property
     def config(self) -> Config:
@@ -178,8 +191,8 @@ def load(name: str | Path, schema: Schema | None = RECIPE) -> Plan:
         raise located(error, reading.origins) from None
     if plan.compare:
         return plan
-    same = fingerprint(overrides.apply(base, {SEED: plan.seeds[0]}))
-    compare = next((run.row for run in runs if run.fingerprint == same), plan.rows[0].key)
+    same = config_id(overrides.apply(base, {SEED: plan.seeds[0]}))
+    compare = next((run.row for run in runs if config_id(run.config) == same), plan.rows[0].key)
     return replace(plan, compare=compare)
 
 
@@ -191,10 +204,6 @@ def _read(values: dict[str, Any], name: str, path: Path, schema: Schema | None) 
     keys = [row.key for row in rows]
     if compare not in ("previous", "", *keys):
         raise unknown("compare", "names no row", compare, ["previous", *keys])
-    for key, other in values.get("ratio", {}).items():
-        for name in (key, other):
-            if name not in keys:
-                raise unknown("ratio", "names no row", name, keys)
     doc = catalogue.docstring(path, "ablations")
     plan = Plan(
         name=name,
@@ -208,7 +217,6 @@ def _read(values: dict[str, Any], name: str, path: Path, schema: Schema | None) 
         rows=rows,
         kind=kind,
         compare=compare,
-        ratio=dict(values.get("ratio", {})),
         heading=values["vary"].get("label", "") if kind == "vary" else "",
         reference=values.get("reference", ""),
         schema=schema,

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from dupl.config import catalogue, overrides
 from dupl.config.check import RECIPE, Schema
-from dupl.config.fingerprint import canonical, fingerprint
+from dupl.config.fingerprint import canonical, config_id
 from dupl.config.kinds import Fault
+from dupl.data.identity import Memo
 from dupl.errors import UserError
 from dupl.plans.checks import change, checked, located, merge
 from dupl.plans.constraint import Constraint, read_constraints
@@ -47,7 +48,8 @@ class Sweep:
         search: Changes by which trials train and are evaluated; they do not contain the data of `report`.
         report: Changes by which the chosen points are evaluated in the end.
         config: The base with `set` and `search`.
-        digest: Digest of everything that makes trials comparable.
+        digest: Digest of everything that makes trials comparable, but for the content of data.
+        memo: Data that were identified before; they are identified once for all trials.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Sweep:
     report: dict[str, Any]
     config: Config = field(repr=False, compare=False)
     digest: str = ""
+    memo: Memo = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def study(self) -> str:
@@ -95,8 +98,7 @@ class Sweep:
         values = overrides.apply_to_values(base, self.changes(params))
         text = ", ".join(f"{self.space[name].label}={_short(value)}" for name, value in params.items())
         differences = overrides.diff_values(base, values)
-        seed = values["runtime"]["seed"]
-        return PlannedRun(self.name, text, seed, values, fingerprint(values), self.base, differences)
+        return PlannedRun.of(self.name, text, values, self.base, differences, self.memo)
 
     def violations(self, run: PlannedRun, params: Mapping[str, Any]) -> list[float]:
         """Return by how much a run breaks each constraint, 0 where it does not."""
@@ -174,7 +176,7 @@ def _read(values: dict[str, Any], name: str, doc: str, sets: dict[str, Any], sch
 def _digest(values: Mapping[str, Any], sampler: Any, pruner: Any, config: Config) -> str:
     """Return a digest of what makes trials comparable: neither their number nor the name of the sweep."""
     asked = {key: value for key, value in values.items() if key not in ("trials", "title", "report")}
-    asked = {**asked, "sampler": sampler, "pruner": pruner, "base": fingerprint(config)}
+    asked = {**asked, "sampler": sampler, "pruner": pruner, "base": config_id(config)}
     return hashlib.sha256(canonical(asked).encode()).hexdigest()[:8]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dupl.config.fingerprint import fingerprint
+from dupl.config.fingerprint import config_id, hash_of
 from dupl.config.overrides import diff
 from dupl.errors import UserError
 from dupl.runs import ids, layout, provenance
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 PARTS = {"type": "kind", "images": "number of images", "classes": "class names", "names": "names of images"}
-PARTS |= {"tags": "tags", "sizes": "sizes of files"}
+PARTS |= {"tags": "tags", "photos": "photos", "masks": "masks"}
 TIMING = ("seconds", "memory_GiB")  # scalars that no two runs share
 
 
@@ -65,10 +65,10 @@ def differences(then: Any, now: Mapping[str, Any]) -> list[Check]:
 def _config(run: Run, config: Config) -> Check:
     from dupl.config import catalogue
 
-    recorded, kept = run.status.fingerprint, catalogue.read(run.config_path)
-    if (own := ids.current(fingerprint(kept))) != recorded:
+    recorded, kept = ids.parts(run.status.fingerprint)[0], catalogue.read(run.config_path)
+    if (own := config_id(kept)) != recorded:
         return Check("config", False, f"{layout.CONFIG} is {own}, the run was {recorded}: the file was changed since")
-    if fingerprint(config) != recorded:
+    if config_id(config) != recorded:
         changes = ", ".join(f"{path}: {old!r} -> {new!r}" for path, (old, new) in diff(kept, config).items())
         return Check("config", False, changes)
     return Check("config", True, recorded)
@@ -123,7 +123,7 @@ def _data(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Check]:
             yield Check(what, None, "nothing is known of it then")
             continue
         other = [f"{label} ({_plain(before, key)} then, {_plain(after, key)} now)" for key, label in PARTS.items()
-                 if before.get(key) != after.get(key)]  # fmt: skip
+                 if _differ(before, after, key)]  # fmt: skip
         yield Check(what, not other, "; ".join(other) or f"{after.get('images')} images")
 
 
@@ -131,8 +131,17 @@ def _known(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _differ(before: Mapping[str, Any], after: Mapping[str, Any], key: str) -> bool:
+    """Whether a part differs; version 0.1 recorded a digest of class names, and no content of files."""
+    then, now = before.get(key), after.get(key)
+    if key == "classes" and isinstance(then, str) and isinstance(now, list):
+        return then != hash_of(now)
+    return then != now and not ("sizes" in before and key in ("photos", "masks"))
+
+
 def _plain(found: Mapping[str, Any], key: str) -> str:
-    return str(found.get(key, "none"))
+    value = found.get(key, "none")
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def command(run: Run, config: Path, out: Path) -> list[str]:

@@ -6,27 +6,23 @@ import os
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dupl.atomic import atomic_write
-from dupl.config.fingerprint import fingerprint as digest
 from dupl.errors import UserError
-from dupl.runs import files, layout, provenance, scalars, status
+from dupl.runs import files, ids, layout, provenance, scalars, status
 from dupl.runs.status import Status
 
-if TYPE_CHECKING:
-    from mmengine.config import Config
 
-
-def folder_name(recipe: str | Path, config: Config | Mapping[str, Any]) -> str:
+def folder_name(recipe: str | Path, fingerprint: str) -> str:
     """Return the default name of a run's folder: ``RECIPE-FINGERPRINT``, one word.
 
     Args:
         recipe: A name such as "voc/dupl", or a file.
-        config: The recipe with its overrides.
+        fingerprint: Id of the run.
     """
     name = Path(recipe).with_suffix("").as_posix().strip("./").replace("/", "-")
-    return f"{name}-{digest(config)}"
+    return f"{name}-{fingerprint}"
 
 
 class Run:
@@ -49,7 +45,7 @@ class Run:
         Args:
             path: The folder; it may exist, but must not hold a run.
             config_text: The resolved config, as `dupl.config.catalogue.to_text` writes it.
-            fingerprint: Id of the resolved config.
+            fingerprint: Id of the run.
             command: The command line that started the run.
             seed: The seed of the run.
 
@@ -74,6 +70,7 @@ class Run:
             commit=code.commit,
             dirty=code.dirty,
             versions=provenance.versions(),
+            id_version=ids.VERSION,
         )
         status.write_status(run.path, created)
         return run

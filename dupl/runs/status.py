@@ -26,7 +26,7 @@ class Status:
 
     Attributes:
         state: created, running, finished, failed (by an error) or interrupted (by a person or a signal).
-        fingerprint: Id of the resolved config; as read, the id of today.
+        fingerprint: Id of the run; as read, the id of today.
         command: The command line, as a list.
         seed: The seed of everything random.
         created, started, ended: Times in ISO 8601, UTC.
@@ -39,6 +39,7 @@ class Status:
         versions: Versions of Python and of the packages that matter; None where one is not installed.
         error: Why the run failed, in one line.
         layout: Version of the run's files; a status without it is of version 1.
+        id_version: Version of the rule that made the fingerprint, see `dupl.runs.ids`.
     """
 
     state: State
@@ -59,6 +60,7 @@ class Status:
     versions: dict[str, str | None] | None = None
     error: str | None = None
     layout: int = LAYOUT
+    id_version: int = 1
 
     def __post_init__(self) -> None:
         if self.state not in get_args(State):
@@ -82,6 +84,7 @@ TYPES: dict[str, Any] = {  # of the values that other code relies on
     "dirty": (bool, type(None)),
     "versions": (dict, type(None)),
     "error": (str, type(None)),
+    "id_version": int,
 }
 LARGEST = 2**53  # a larger number, or NaN, is an error
 
@@ -110,11 +113,12 @@ def read_status(folder: Path) -> Status:
         UserError: The folder holds no run, or a run of a newer version.
         CorruptFile: The status cannot be read.
     """
-    return _with_current_id(_read(folder))
+    return _with_current_id(folder, _read(folder))
 
 
-def _with_current_id(status: Status) -> Status:
-    return replace(status, fingerprint=ids.current(status.fingerprint))
+def _with_current_id(folder: Path, status: Status) -> Status:
+    name = ids.current(folder, status.fingerprint, status.id_version, status.machine)
+    return replace(status, fingerprint=name)
 
 
 def _read(folder: Path) -> Status:
@@ -166,7 +170,7 @@ def update_status(folder: Path, changes: Mapping[str, Any]) -> Status:
         changes["error"] = " ".join(str(changes["error"]).split())
     status = replace(status, **changes)
     write_status(folder, status)
-    return _with_current_id(status)
+    return _with_current_id(folder, status)
 
 
 def now() -> str:

@@ -44,7 +44,7 @@ class StoredRun:
 
     @property
     def fingerprint(self) -> str:
-        """Id of the resolved config."""
+        """Id of the run: of its config and of the data that it was trained on."""
         return self.status.fingerprint
 
     @property

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.config import Config
 
-from dupl.config.fingerprint import IGNORED, canonical, fingerprint
+from dupl.config.fingerprint import IGNORED, canonical, config_id
 from dupl.errors import UserError
 
 SCALARS = (
@@ -36,7 +36,7 @@ def shuffled(value, random):
 
 @given(CONFIGS, st.randoms(use_true_random=False))
 def test_how_an_equal_config_is_written_makes_no_difference(config, random):
-    assert fingerprint(shuffled(config, random)) == fingerprint(config)
+    assert config_id(shuffled(config, random)) == config_id(config)
 
 
 @given(VALUES, VALUES)
@@ -62,12 +62,12 @@ def test_what_cannot_change_the_result_does_not_count(config, path, value):
         node = node[key]
     node[last] = value
     config = {**config, **{key: config.get(key, {}) for key in parents}}
-    assert fingerprint(changed) == fingerprint(config)
+    assert config_id(changed) == config_id(config)
 
 
 def test_what_changes_the_result_counts():
     config = {"schedule": {"lr": 1e-4}, "runtime": {"seed": 0, "amp": "auto"}, "data": {"root": "a"}}
-    seen = {fingerprint(config)}
+    seen = {config_id(config)}
     for section, key, value in [
         ("schedule", "lr", 2e-4),
         ("runtime", "seed", 1),
@@ -76,24 +76,24 @@ def test_what_changes_the_result_counts():
         ("data", "root", "b"),
         ("data", "new", None),
     ]:
-        seen.add(fingerprint({**config, section: {**config[section], key: value}}))
+        seen.add(config_id({**config, section: {**config[section], key: value}}))
     assert len(seen) == 7
 
 
 def test_a_known_value_never_changes():
     config = {"model": {"type": "DuPL", "scales": (1.0, 0.5)}, "runtime": {"seed": 0, "workers": 4}}
-    assert fingerprint(config) == fingerprint(Config(config)) == "7e9a1b3a7ff2"
+    assert config_id(config) == config_id(Config(config)) == "7e9a1b3a7ff2"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), print, {1: 2}, {"a": {3}}])
 def test_what_is_no_literal_is_refused(value):
     with pytest.raises(UserError, match=r"model\.x"):
-        fingerprint({"model": {"x": value}})
+        config_id({"model": {"x": value}})
 
 
 def test_the_config_given_is_left_alone():
     config = {"runtime": {"workers": 4}}
-    fingerprint(config)
+    config_id(config)
     assert config == {"runtime": {"workers": 4}}
 
 
@@ -102,7 +102,7 @@ def test_the_lab_runs_without_torch():
         "import sys; sys.modules['torch'] = None\n"
         "import dupl.runs.run, dupl.config.overrides as o, dupl.config.fingerprint as f\n"
         "from mmengine.config import Config\n"
-        "print(f.fingerprint(o.apply(Config(dict(a=1)), o.parse(['a=2']))))"
+        "print(f.config_id(o.apply(Config(dict(a=1)), o.parse(['a=2']))))"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == fingerprint({"a": 2})
+    assert result.stdout.strip() == config_id({"a": 2})

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mmengine.config import Config
 
 from dupl.config import catalogue, overrides
-from dupl.config.fingerprint import fingerprint
+from dupl.config.fingerprint import config_id
 from dupl.config.overrides import ABSENT
 from dupl.errors import UserError
 from dupl.plans import plan as plans
@@ -242,7 +242,7 @@ class TestExpand:
         sets = ["model.b={'type': 'NoB'}", "model.c={'type': 'NoC'}", "runtime.seed=5"]
         typed = overrides.apply(catalogue.load("base", schema=None), overrides.parse(sets))
         assert catalogue.plain(run.config) == catalogue.plain(typed)
-        assert run.fingerprint == fingerprint(typed)
+        assert run.fingerprint == config_id(typed)
         assert (run.plan, run.recipe) == ("plan", "base")
 
     def test_changes_are_against_the_base_without_the_seed(self, home):

@@ -8,7 +8,7 @@ import pytest
 from mmengine.config import Config
 
 from dupl.config import catalogue
-from dupl.config.fingerprint import fingerprint
+from dupl.config.fingerprint import config_id
 from dupl.errors import UserError
 from dupl.runs import layout, provenance, reproduce
 from dupl.runs.provenance import Code
@@ -22,7 +22,7 @@ DATA = {"train": dict(type="VOC", images=3, classes="a", names="b", tags="c", si
 def run(tmp_path, monkeypatch):
     """A run of a clean checkout."""
     monkeypatch.setattr(provenance, "code", lambda: Code("c0ffee", False, ""))
-    made = Run.create(tmp_path / "run", catalogue.to_text(CONFIG), fingerprint(CONFIG), ["dupl", "train", "x"], 1)
+    made = Run.create(tmp_path / "run", catalogue.to_text(CONFIG), config_id(CONFIG), ["dupl", "train", "x"], 1)
     made.write_json(layout.DATA, DATA)
     return made
 

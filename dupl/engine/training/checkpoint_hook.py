@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -26,12 +27,13 @@ class CheckpointHook(Hook):
         run: The run's folder.
         interval: Iterations between two checkpoints.
         keep: Number of checkpoints to keep.
+        classes: Names of the classes, background first, to store in each checkpoint.
     """
 
     priority = "VERY_LOW"
 
-    def __init__(self, run: Run, interval: int, keep: int = 2) -> None:
-        self.run, self.interval, self.keep = run, interval, keep
+    def __init__(self, run: Run, interval: int, keep: int = 2, classes: Sequence[str] = ()) -> None:
+        self.run, self.interval, self.keep, self.classes = run, interval, keep, list(classes)
         self.seconds_before = 0.0
 
     def before_train(self, runner: Any) -> None:
@@ -55,7 +57,8 @@ class CheckpointHook(Hook):
             return
         file = self.run.path / layout.checkpoint(runner.iter)
         file.parent.mkdir(exist_ok=True)
-        meta = {"iter": runner.iter, "epoch": 0, "fingerprint": self.run.status.fingerprint}
+        meta: dict[str, Any] = {"iter": runner.iter, "epoch": 0, "fingerprint": self.run.status.fingerprint}
+        meta["classes"] = self.classes
         with draft(file) as part:
             runner.save_checkpoint(str(file.parent), part.name, meta=meta, by_epoch=False)
         self.run.update(iteration=runner.iter, seconds=self.seconds_before + runner.train_loop.spent)

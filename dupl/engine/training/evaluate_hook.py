@@ -69,7 +69,8 @@ class EvaluateHook(Hook):
         best.parent.mkdir(exist_ok=True)
         model = getattr(runner.model, "module", runner.model)
         state = {k: v.cpu() for k, v in model.state_dict().items()}
-        meta = {"iter": runner.iter, "fingerprint": self.run.status.fingerprint, self.best: value}
+        meta: dict[str, Any] = {"iter": runner.iter, "fingerprint": self.run.status.fingerprint, self.best: value}
+        meta["classes"] = [] if self.last is None else list(self.last.classes)
         with draft(best) as part:
             torch.save({"meta": meta, "state_dict": state}, part)
 

@@ -6,17 +6,19 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from rich.console import Console
 
+from dupl.data.identity import identify
 from dupl.engine import build
-from dupl.engine.data_digest import record
+from dupl.engine.data_digest import digests, record
 from dupl.engine.device import choose_device, machine
 from dupl.engine.error_explanations import plain_errors, without_alarm
 from dupl.engine.training.batch import memory_advice, plan_batch
 from dupl.engine.training.processes import join
-from dupl.engine.training.run_folder import find_checkpoint, open_run
+from dupl.engine.training.run_folder import Asked, find_checkpoint, open_run
 from dupl.engine.training.trainer import Setup, Trainer, build_trainer
 from dupl.engine.training.trial_step import take_trial_steps
 from dupl.engine.training.validate import check_config, check_model, read_data
@@ -71,13 +73,14 @@ def train(
     take_trial_steps(config, model, data, advice)
     lock = hold(folder, lambda line: console.print(line, soft_wrap=True, markup=False))
     with lock if process.is_first else nullcontext():
-        run = Run(folder)
+        run, reads = Run(folder), dict[str, Any]()
         if process.is_first:
-            run = open_run(config, folder, resume, command or sys.argv, console)
-        setup = Setup(config, run, model, data, batch, process, console, wandb)
+            reads = digests(config, data.by_split)
+            identity = identify(config, source=data.view.source, record=reads["train"])
+            run = open_run(Asked(config, identity, reads, resume, command or sys.argv), folder, console)
+            record(run, reads, console)
+        setup = Setup(config, run, model, data, batch, process, console, wandb, reads)
         _print_setup(setup)
-        if process.is_first:
-            record(run, config, data.by_split, console)
         trainer = build_trainer(setup, launcher)
         if resume and (start := find_checkpoint(run, console)) is not None:
             trainer.resume_from(start)

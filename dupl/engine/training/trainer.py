@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ class Setup:
         process: This process.
         console: Console for messages; silent in all processes but the first.
         wandb: "off", "offline" or "online".
+        reads: What the run reads by split, in the first process, see `dupl.engine.data_digest.digests`.
     """
 
     config: Config
@@ -64,6 +66,7 @@ class Setup:
     process: Process
     console: Console
     wandb: str
+    reads: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Trainer(Runner):
@@ -162,7 +165,8 @@ def _hooks(setup: Setup) -> tuple[list[Hook], list[Any]]:
     runtime, process = config.runtime, setup.process
     scalars = ScalarHook(run, runtime.log_interval, lambda line: console.print(line, soft_wrap=True, highlight=False))
     hooks: list[Hook] = [StopHook(), scalars, ProgressHook(scalars, console)]
-    hooks.append(CheckpointHook(run, runtime.checkpoint_interval, runtime.keep_checkpoints))
+    classes = data.view.source.classes
+    hooks.append(CheckpointHook(run, runtime.checkpoint_interval, runtime.keep_checkpoints, classes))
     if data.validation is not None:
         hooks.append(_evaluation_hook(setup, data.validation))
     else:
@@ -197,4 +201,5 @@ def _evaluation_hook(setup: Setup, source: ImageSet) -> EvaluateHook:
         return merge(parts, settings)
 
     facts = {"protocol": PROTOCOL, "size": settings["size"], "data": config.data.val.to_dict()}
+    facts["read"] = setup.reads.get("val", {}).get("id")
     return EvaluateHook(setup.run, settings["interval"], work, settings["best"], setup.console, facts)

@@ -75,8 +75,8 @@ class RunFiles:
     @property
     def recipe(self) -> str:
         """What was trained, by the folder's name or else the command; a dash where neither tells."""
-        fingerprint, command = self.status.fingerprint, self.status.command
-        if (recipe := ids.recipe_of(self.path.name, fingerprint)) != self.path.name:
+        command = self.status.command
+        if (recipe := ids.recipe_of(self.path.name, self.status.fingerprint)) != self.path.name:
             return recipe
         if "train" in command[:-1]:
             return command[command.index("train") + 1]
