@@ -34,7 +34,8 @@ IGNORED = (
     "evaluation.workers",
     "work_dir",
 )
-EMPTY: dict[str, tuple[Any, ...]] = {"hooks": ([], ()), "runtime.compile": (None,)}  # values that say the same as leaving the key out
+# Values that say the same as leaving the key out.
+EMPTY: dict[str, tuple[Any, ...]] = {"hooks": ([], ()), "runtime.compile": (None,)}
 PLACES = ("root", "images", "masks", "tags")  # arguments of data sets that say where files are
 WEIGHTS = "weights"  # a file of weights, wherever it stands in the model
 
