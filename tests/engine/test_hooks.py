@@ -17,6 +17,7 @@ from dupl.engine.training.evaluate_hook import EvaluateHook, headline
 from dupl.engine.training.progress_hook import ProgressHook, clock, figures
 from dupl.engine.training.scalar_hook import ScalarHook
 from dupl.engine.training.stop_hook import StopHook
+from dupl.errors import UserError
 from dupl.method.dupl import DuPL
 from dupl.runs.run import Run
 
@@ -132,7 +133,7 @@ class TestBest:
         found = SimpleNamespace(metrics=metrics, save=lambda folder, facts: self.saved.append((folder, facts["iter"])))
         hook.evaluate = lambda: found
         runner.iter = at
-        hook.after_iteration(runner)
+        hook.after_checkpoint(runner)
 
     def test_the_best_weights_are_kept(self, run):
         self.saved = []
@@ -146,11 +147,30 @@ class TestBest:
         best = torch.load(run.path / "checkpoints" / "best.pth", weights_only=True)
         assert best["meta"] == {"iter": 4, "fingerprint": "abc", "seg/1/mIoU": 30.0}
         assert best["state_dict"]["weight"].item() == 4
-        checkpoint = {}
-        hook.before_save_checkpoint(runner, checkpoint)
         again = EvaluateHook(run, 2, None, "seg/1/mIoU", Console(quiet=True), {})
-        again.after_load_checkpoint(runner, checkpoint)
+        again.before_train(runner)
         assert again.top == 30.0
+        run.truncate_scalars(2)
+        again.before_train(runner)
+        assert again.top == 10.0
+
+    def test_a_resumed_run_evaluates_what_an_earlier_attempt_did_not(self, run):
+        self.saved = []
+        hook, runner = EvaluateHook(run, 4, None, "seg/1/mIoU", Console(quiet=True), {}), FakeRunner()
+        self.evaluate(hook, runner, 4, 10.0)
+        for at, expected in ((4, 1), (6, 1), (8, 2), (8, 2)):
+            runner.iter = at
+            hook.after_resume(runner)
+            assert len(self.saved) == expected, at
+
+    def test_an_evaluation_that_fails_says_what_is_saved(self, run):
+        def evaluate():
+            raise UserError("mask of image a: 3x3 pixels")
+
+        hook, runner = EvaluateHook(run, 2, evaluate, "seg/1/mIoU", Console(quiet=True), {}), FakeRunner()
+        runner.iter = 4
+        with pytest.raises(UserError, match="3x3 pixels; the weights of iteration 4 are saved: .* with --resume"):
+            hook.after_checkpoint(runner)
 
 
 def test_what_a_killed_attempt_began_to_write_is_cleared_away(run):
@@ -189,6 +209,7 @@ class TestStop:
             return forward(self, **batch)
 
         monkeypatch.setattr(DuPL, "loss", loss)
+        monkeypatch.setattr("dupl.engine.training.train.take_trial_steps", lambda *_: None)  # it calls the loss too
 
     def test_ctrl_c_is_an_interruption(self, tiny, tmp_path, monkeypatch, capsys):
         self.interrupt(monkeypatch, signal.SIGINT, at=2)
@@ -210,6 +231,7 @@ class TestStop:
     def test_an_error_gives_the_signals_back(self, tiny, tmp_path, monkeypatch):
         before = signal.getsignal(signal.SIGTERM)
         monkeypatch.setattr(DuPL, "loss", lambda self, **batch: 1 / 0)
+        monkeypatch.setattr("dupl.engine.training.train.take_trial_steps", lambda *_: None)
         with pytest.raises(ZeroDivisionError):
             main(["train", tiny, "--work-dir", str(tmp_path / "error")])
         assert signal.getsignal(signal.SIGTERM) is before

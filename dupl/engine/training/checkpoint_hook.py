@@ -16,24 +16,27 @@ from dupl.runs.run import Run
 
 
 class CheckpointHook(Hook):
-    """Write a checkpoint every ``interval`` iterations and at the end, and keep the newest ``keep``.
+    """Write a checkpoint every ``interval`` iterations, before each evaluation and at the end; keep the newest ones.
 
-    It acts after the evaluation of the same iteration, so that a resumed run repeats neither. A checkpoint written at a
-    stop, between two intervals, is removed once there is a later one, so that an interrupted run leaves the same files
-    as one that was not interrupted. Each checkpoint also holds the run's scalars and status, in case their files
-    become corrupt.
+    An evaluation that fails or is killed costs no training: a resumed run repeats it. A checkpoint between two
+    intervals, written for an evaluation or at a stop, is removed once there is a later one. Each checkpoint also holds
+    the run's scalars and status, in case their files become corrupt.
 
     Args:
         run: The run's folder.
         interval: Iterations between two checkpoints.
         keep: Number of checkpoints to keep.
         classes: Names of the classes, background first, to store in each checkpoint.
+        evaluations: Iterations between two evaluations; None where there are none.
     """
 
     priority = "VERY_LOW"
 
-    def __init__(self, run: Run, interval: int, keep: int = 2, classes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, run: Run, interval: int, keep: int = 2, classes: Sequence[str] = (), evaluations: int | None = None
+    ) -> None:
         self.run, self.interval, self.keep, self.classes = run, interval, keep, list(classes)
+        self.evaluations = evaluations
         self.seconds_before = 0.0
 
     def before_train(self, runner: Any) -> None:
@@ -47,7 +50,8 @@ class CheckpointHook(Hook):
     def after_iteration(self, runner: Any) -> None:
         """Save a checkpoint if it is due."""
         done = runner.iter
-        if done % self.interval == 0 or done == runner.max_iters or runner.train_loop.stop_training:
+        due = done % self.interval == 0 or (self.evaluations is not None and done % self.evaluations == 0)
+        if due or done == runner.max_iters or runner.train_loop.stop_training:
             runner.train_loop.require_finite()
             self.save(runner)
 

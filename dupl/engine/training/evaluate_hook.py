@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook
 from rich.console import Console
 
 from dupl.engine.checkpoints import draft
 from dupl.engine.evaluation.result import EvaluationResult
+from dupl.engine.training.evaluation_time_hook import EvaluationTimeHook
+from dupl.errors import UserError
 from dupl.runs import layout
 from dupl.runs.run import Run
 
 
-class EvaluateHook(Hook):
+class EvaluateHook(EvaluationTimeHook):
     """Evaluate every ``interval`` iterations and at the end, and keep the best weights.
 
     Args:
@@ -28,8 +29,6 @@ class EvaluateHook(Hook):
         facts: Values to write beside the metrics (protocol, data set, split).
     """
 
-    priority = "BELOW_NORMAL"
-
     def __init__(
         self,
         run: Run,
@@ -39,29 +38,46 @@ class EvaluateHook(Hook):
         console: Console,
         facts: dict[str, Any],
     ) -> None:
-        self.run, self.interval, self.evaluate, self.best = run, interval, evaluate, best
+        super().__init__(interval)
+        self.run, self.evaluate, self.best = run, evaluate, best
         self.console, self.facts = console, facts
         self.top = float("-inf")
         self.last: EvaluationResult | None = None
 
-    def after_iteration(self, runner: Any) -> None:
-        """Evaluate if it is due, before the checkpoint of the same iteration is written."""
+    def before_train(self, runner: Any) -> None:
+        """Find the best value of earlier attempts, up to the iteration that training resumes from."""
+        values = [row.get(self.best) for row in self.run.scalars()] if runner.rank == 0 else []
+        self.top = max((v for v in values if isinstance(v, (int, float)) and v == v), default=float("-inf"))
+
+    def is_done(self, iteration: int) -> bool:
+        """Return whether the row of the metrics, which is written last, exists."""
+        rows = [row for row in self.run.scalars() if row.get("iter") == iteration]
+        return any(name.partition("/")[0] in ("cam", "seg", "cls") for row in rows for name in row)
+
+    def act(self, runner: Any) -> None:
+        """Evaluate, keep the weights if they are the best so far, and write the metrics.
+
+        Raises:
+            UserError: The evaluation cannot be made with these settings or data.
+        """
         done = runner.iter
-        if done % self.interval and done != runner.max_iters:
-            return
         runner.train_loop.require_finite()
-        evaluation = self.evaluate()
+        try:
+            evaluation = self.evaluate()
+        except UserError as error:
+            saved = f"the weights of iteration {done} are saved: correct this, and continue with --resume"
+            raise UserError(f"{error}; {saved}") from error
         if runner.rank != 0:
             return
         self.last = evaluation
         evaluation.save(self.run.path / layout.evaluation(done), {**self.facts, "iter": done})
-        self.run.append_scalars({"iter": done, **evaluation.metrics})
-        runner.visualizer.add_scalars(evaluation.metrics, step=done)
-        self.console.print(f"[bold]{done}[/]  {headline(evaluation.metrics)}", soft_wrap=True, markup=True)
         value = evaluation.metrics.get(self.best, float("nan"))
         if value > self.top:
             self.top = value
             self.save_best(runner, value)
+        self.run.append_scalars({"iter": done, **evaluation.metrics})
+        runner.visualizer.add_scalars(evaluation.metrics, step=done)
+        self.console.print(f"[bold]{done}[/]  {headline(evaluation.metrics)}", soft_wrap=True, markup=True)
 
     def save_best(self, runner: Any, value: float) -> None:
         """Write the weights to the file of the best ones, completely or not at all."""
@@ -73,14 +89,6 @@ class EvaluateHook(Hook):
         meta["classes"] = [] if self.last is None else list(self.last.classes)
         with draft(best) as part:
             torch.save({"meta": meta, "state_dict": state}, part)
-
-    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Store the best value in the checkpoint."""
-        checkpoint["best"] = self.top
-
-    def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Restore the best value so far."""
-        self.top = checkpoint.get("best", float("-inf"))
 
 
 def headline(metrics: dict[str, float]) -> str:

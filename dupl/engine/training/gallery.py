@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from mmengine.hooks import Hook
-
 from dupl.atomic import atomic_write
+from dupl.engine.training.evaluation_time_hook import EvaluationTimeHook
 from dupl.engine.training.viewer import Viewer
 from dupl.report.figures.contact_sheet import contact_sheet
 from dupl.runs import layout
 from dupl.runs.run import Run
 
 
-class GalleryHook(Hook):
+class GalleryHook(EvaluationTimeHook):
     """Write a contact sheet and its description to the run's gallery at every evaluation.
 
     Once the noise filter acts, the description also holds, per image and student, the histogram of the losses that the
@@ -27,16 +26,19 @@ class GalleryHook(Hook):
         split: Name of the split.
     """
 
-    priority = "BELOW_NORMAL"
-
     def __init__(self, run: Run, settings: Any, viewer: Viewer, split: str) -> None:
+        super().__init__(settings.interval)
         self.run, self.settings, self.viewer, self.split = run, settings, viewer, split
 
-    def after_iteration(self, runner: Any) -> None:
-        """Write the sheet in the first process, if an evaluation is due."""
-        done = runner.iter
-        if runner.rank != 0 or (done % self.settings.interval and done != runner.max_iters):
+    def is_done(self, iteration: int) -> bool:
+        """Return whether the description, which is written last, exists."""
+        return (self.run.path / layout.gallery_description(iteration)).exists()
+
+    def act(self, runner: Any) -> None:
+        """Write the sheet in the first process."""
+        if runner.rank != 0:
             return
+        done = runner.iter
         started = time.monotonic()
         rows, losses = self.viewer.view(self.settings.gallery, done, runner.max_iters)
         sheet, described = contact_sheet(rows, self.viewer.source.classes)

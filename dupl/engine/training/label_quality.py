@@ -9,13 +9,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from numpy.typing import NDArray
 from torch import Tensor
 
 from dupl.data.base import ImageSet
 from dupl.data.spread import spread
 from dupl.data.views import EvalView
+from dupl.engine.training.evaluation_time_hook import EvaluationTimeHook
 from dupl.engine.training.label_counts import LabelCounts, Quality
 from dupl.execute.heartbeat import beat
 from dupl.method.base import Method
@@ -66,7 +66,7 @@ def _at(truth: NDArray[np.uint8], labels: Tensor) -> NDArray[np.uint8]:
     return F.interpolate(labels[:, None].float(), size=truth.shape)[0, 0].to(torch.uint8).cpu().numpy()
 
 
-class QualityHook(Hook):
+class QualityHook(EvaluationTimeHook):
     """Measure pseudo-labels at every evaluation: ``quality/...`` in the run's scalars, and a CSV per class.
 
     Args:
@@ -76,16 +76,17 @@ class QualityHook(Hook):
         classes: Class names, background first.
     """
 
-    priority = "BELOW_NORMAL"
-
     def __init__(self, run: Run, interval: int, work: Callable[[Clock], Quality], classes: Sequence[str]) -> None:
-        self.run, self.interval, self.work, self.classes = run, interval, work, classes
+        super().__init__(interval)
+        self.run, self.work, self.classes = run, work, classes
 
-    def after_iteration(self, runner: Any) -> None:
-        """Measure if an evaluation is due, at the clock of the iteration just done."""
+    def is_done(self, iteration: int) -> bool:
+        """Return whether the table per class, which is written last, exists."""
+        return (self.run.path / layout.evaluation(iteration) / layout.QUALITY).exists()
+
+    def act(self, runner: Any) -> None:
+        """Measure at the clock of the iteration just done."""
         done = runner.iter
-        if done % self.interval and done != runner.max_iters:
-            return
         quality = self.work(Clock(done - 1, runner.max_iters))
         if runner.rank != 0 or not quality.students:
             return

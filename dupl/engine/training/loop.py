@@ -65,8 +65,9 @@ class PositionSampler(Sampler[tuple[int, int]]):
 class TrainLoop(BaseLoop):
     """Run iterations with gradient accumulation, exact resumption and a clean stop.
 
-    One iteration is one optimiser step. After it, hooks get ``after_train_iter`` and then ``after_iteration``, when
-    ``runner.iter`` already counts it. Random generators are seeded in each iteration and carry no state between them.
+    One iteration is one optimiser step. After it, hooks get ``after_train_iter``, then ``after_iteration``, when
+    ``runner.iter`` already counts it, and then, when its checkpoint is written, ``after_checkpoint``. A resumed run
+    calls ``after_resume`` first. Random generators are seeded in each iteration and carry no state between them.
 
     Args:
         runner: The runner.
@@ -96,6 +97,8 @@ class TrainLoop(BaseLoop):
         runner.call_hook("before_train_epoch")
         steps = self.accumulate
         runner.optim_wrapper.initialize_count_status(runner.model, self._iter * steps, self._max_iters * steps)
+        if self._iter:
+            runner.call_hook("after_resume")
         self.dataloader.sampler.start_at(self._iter)
         batches = iter(self.dataloader)
         with workers_of(batches):
@@ -107,6 +110,7 @@ class TrainLoop(BaseLoop):
                 self.spent = self.seconds()
                 beat()
                 runner.call_hook("after_iteration")
+                runner.call_hook("after_checkpoint")
         runner.call_hook("after_train_epoch")
         runner.call_hook("after_train")
         return runner.model

@@ -81,7 +81,7 @@ class TrackHook(Hook):
         line = f"wandb {self.mode}: {known['project']}, {known['name']}, id {known['id']}"
         self.console.print(line, soft_wrap=True, markup=False)
 
-    def after_iteration(self, runner: Any) -> None:
+    def after_checkpoint(self, runner: Any) -> None:
         """Send the scalars of this iteration, and the table and pictures of an evaluation."""
         self._guard(lambda: self._send(runner.iter, runner.max_iters))
 

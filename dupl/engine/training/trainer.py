@@ -165,8 +165,9 @@ def _hooks(setup: Setup) -> tuple[list[Hook], list[Any]]:
     runtime, process = config.runtime, setup.process
     scalars = ScalarHook(run, runtime.log_interval, lambda line: console.print(line, soft_wrap=True, highlight=False))
     hooks: list[Hook] = [StopHook(), scalars, ProgressHook(scalars, console)]
-    classes = data.view.source.classes
-    hooks.append(CheckpointHook(run, runtime.checkpoint_interval, runtime.keep_checkpoints, classes))
+    classes, evaluated = data.view.source.classes, data.validation is not None or config.evaluation.get("quality")
+    evaluations = config.evaluation.interval if evaluated else None
+    hooks.append(CheckpointHook(run, runtime.checkpoint_interval, runtime.keep_checkpoints, classes, evaluations))
     if data.validation is not None:
         hooks.append(_evaluation_hook(setup, data.validation))
     else:
