@@ -29,3 +29,4 @@ rows = dict(
     ),
 )
 compare = "supervised"
+ratio = dict(dupl="supervised", dupl_in21k="supervised_in21k")

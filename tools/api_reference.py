@@ -18,7 +18,17 @@ import dupl
 import dupl.api
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
-MODULES = ("recipes", "training", "inference", "tables", "analysis", "figures", "sweeps", "execution")
+MODULES = (
+    "recipes",
+    "training",
+    "inference",
+    "tables",
+    "analysis",
+    "figures",
+    "paper_figures",
+    "sweeps",
+    "execution",
+)
 MORE = ("store", "describe", "tracking", "machine")  # what the command line needs besides
 HEAD = """# Python API
 
@@ -58,9 +68,9 @@ def functions(module: Any) -> Iterator[Any]:
 
 def call(function: Any) -> str:
     """Return how a function is called: where it is imported from, and its arguments without their types."""
-    module = function.__module__.rpartition(".")[2]
     name = function.__name__
-    where = "dupl.figures" if module == "figures" else "dupl" if name in dupl.__all__ else "dupl.api"
+    drawing = function.__module__ == "dupl.api.figures" or name == "write_paper_figure"
+    where = "dupl.figures" if drawing else "dupl" if name in dupl.__all__ else "dupl.api"
     signature = inspect.signature(function)
     bare = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
     return f"{where}.{name}{signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)}"

@@ -17,6 +17,7 @@ from dupl.config import components
 from dupl.config.components import FILE, RegisteredClass, component_data
 from dupl.config.describe import describe
 from dupl.config.reference import markdown
+from dupl.data.contrast_augment import ContrastAugment
 from dupl.data.transforms import WeakAugment
 from dupl.plans.plan_file import PlanFile
 from dupl.plans.sweep_file import SweepFile
@@ -27,7 +28,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "config.md"
 
 def catalogue() -> dict[str, Any]:
     """Return the registered classes of this package as plain data."""
-    found = {"WeakAugment": RegisteredClass(describe(WeakAugment), "")}
+    plain = {kind.__name__: kind for kind in (WeakAugment, ContrastAugment)}
+    found = {name: RegisteredClass(describe(kind), "") for name, kind in plain.items()}
     for name, kind in COMPONENTS.module_dict.items():
         found[name] = RegisteredClass(
             describe(kind),
@@ -38,7 +40,7 @@ def catalogue() -> dict[str, Any]:
         )
     for name, kind in DATASETS.module_dict.items():
         found[name] = RegisteredClass(describe(kind), "data set")
-    ours = {"WeakAugment": WeakAugment, **COMPONENTS.module_dict, **DATASETS.module_dict}
+    ours = {**plain, **COMPONENTS.module_dict, **DATASETS.module_dict}
     return {name: component_data(found[name]) for name in sorted(found) if ours[name].__module__.startswith("dupl.")}
 
 

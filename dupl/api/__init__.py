@@ -42,6 +42,7 @@ from dupl.api.inference import (
 )
 from dupl.api.machine import check_data, diagnose, prepare_data
 from dupl.api.new_recipe import new_recipe
+from dupl.api.paper_figures import paper_figures, write_paper_figure
 from dupl.api.recipes import (
     build_model,
     check_wandb,
@@ -176,6 +177,7 @@ __all__ = [
     "over_activation",
     "new_recipe",
     "override_values",
+    "paper_figures",
     "plan_runs",
     "predict",
     "predict_folder",
@@ -206,6 +208,7 @@ __all__ = [
     "upload",
     "wandb_account",
     "workspace",
+    "write_paper_figure",
     "write_run_page",
     "write_text",
 ]

@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from dupl.api.analysis import Groups
+from dupl.api.paper_figures import write_paper_figure as write_paper_figure
 from dupl.api.tables import AnyStore, open_store
 
 if TYPE_CHECKING:

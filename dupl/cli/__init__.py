@@ -18,6 +18,7 @@ from dupl.cli.dashboard import add_dashboard
 from dupl.cli.data import add_data
 from dupl.cli.doctor import add_doctor
 from dupl.cli.evaluate import add_eval
+from dupl.cli.figure import add_figure
 from dupl.cli.infer import add_infer
 from dupl.cli.new import add_new
 from dupl.cli.next_step import print_next
@@ -103,7 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=f"dupl {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=CommandParser)
-    look = (add_runs, add_reproduce, add_report, add_dashboard, add_sync, add_doctor)
+    look = (add_runs, add_reproduce, add_report, add_figure, add_dashboard, add_sync, add_doctor)
     for add in (add_demo, add_train, add_eval, add_infer, add_show, add_new, add_data, add_ablate, add_sweep, *look):
         add(commands)
     return parser
@@ -122,4 +123,5 @@ EXAMPLES = """examples:
   dupl ablate PLAN --dry-run                  a plan's runs, what is done, the time remaining; then without it
   dupl sweep SWEEP --jobs 2                   search for hyper-parameters; poor trials are stopped early
   dupl report PLAN                            its table beside the paper's numbers, with intervals
+  dupl figure 7a PLAN --out fig7a.pdf         a figure of the paper, from the runs
 """

@@ -92,6 +92,10 @@ def _reported(arguments: argparse.Namespace) -> str:
         return _command("dashboard", "--local", arguments.what)
     if arguments.out is not None:
         return f"open {arguments.out}"
+    if not api.is_sweep(arguments.what) and any(
+        c.metric.endswith("/OA") for c in api.load_plan(arguments.what).columns
+    ):
+        return _command("figure", "7a", arguments.what, *_root(arguments), *_sets(arguments))
     name = Path(arguments.what).stem
     return _command("report", arguments.what, *_root(arguments), *_sets(arguments), "--out", f"{name}.html")
 
@@ -113,6 +117,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], str]] = {
     "runs": lambda arguments: "dupl report RUN, or dupl dashboard --local",
     "reproduce": lambda arguments: _command("report", arguments.out or arguments.folder),
     "report": _reported,
+    "figure": lambda arguments: f"open {arguments.out or f'fig{arguments.number}.pdf'}",
     "dashboard": lambda arguments: "dupl report RUN for the page of one run",
     "sync": lambda arguments: "dupl dashboard for a workspace of the runs",
     "doctor": _doctored,

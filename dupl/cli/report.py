@@ -28,6 +28,7 @@ def add_report(commands: Any) -> None:
         "  dupl report table4_components\n"
         "  dupl report table4_components --out table4.html        md, tex, csv or html, by the name\n"
         "  dupl report demo_table4 --seeds 0 1 2 3 4 --format latex\n"
+        "  dupl report table4_components --out table4.tex --style paper\n"
         "  dupl report animals_table4 --set data.train.root=DIR data.val.root=DIR\n"
         "  dupl report runs/RUN                                  writes the run's page into its folder\n"
         "  dupl report demo --out sweep.html                     of a sweep: md or html\n",
@@ -37,6 +38,12 @@ def add_report(commands: Any) -> None:
         "--format",
         choices=FORMATS,
         help="format of the report of a plan or a sweep; default: by the ending of --out, else a table or md",
+    )
+    parser.add_argument(
+        "--style",
+        choices=["full", "paper"],
+        default="full",
+        help="with LaTeX: full (intervals, sources), or the paper's own form with the best numbers in bold",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write into this file instead of standard output")
     parser.add_argument(
@@ -70,6 +77,8 @@ def run_report(arguments: argparse.Namespace) -> int:
     form = _form(arguments)
     if api.is_sweep(what):
         return _put(_sweep_text(arguments, form), arguments.out)
+    if arguments.style != "full" and form != "latex":
+        raise UserError(f"--style {arguments.style} belongs to LaTeX: add --format latex or --out FILE.tex")
     if arguments.pages and form != "html":
         raise UserError("--pages belongs to HTML, which links them: add --out FILE.html")
     if arguments.wandb:
@@ -82,7 +91,8 @@ def run_report(arguments: argparse.Namespace) -> int:
             api.write_run_page(run.folder)
     if _on_terminal(arguments):
         return _show(table)
-    text = table.page(arguments.out.parent if arguments.out else ".") if form == "html" else table.render(form)
+    page = form == "html" and arguments.style == "full"
+    text = table.page(arguments.out.parent if arguments.out else ".") if page else table.render(form, arguments.style)
     return _put(text, arguments.out)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dupl.config.check import RECIPE, join, suggestion
-from dupl.config.components import arguments_of, shipped
+from dupl.config.components import arguments_of, in_slot, shipped
 from dupl.config.describe import REQUIRED, Field, Section, describe
 from dupl.config.kinds import in_all
 from dupl.errors import UserError
@@ -72,10 +72,10 @@ def parts(files: Files = NO_FILES) -> Iterator[ReferenceTable]:
 
 
 def _slots() -> list[tuple[str, str]]:
-    """Return the places of components in a recipe with their slots, in the order of the model's arguments."""
-    model = shipped()["DuPL"].section.fields.values()
-    inner = [(f"model.{f.name}", str(kind.target)) for f in model for kind in f.kinds if kind.name == "component"]
-    return [("model", "model"), *inner, ("data.train", "data set")]
+    """Return the places of components in a recipe with their slots, in the order of the methods' arguments."""
+    fields = [field for name in in_slot("model") for field in shipped()[name].section.fields.values()]
+    inner = [(f"model.{f.name}", str(kind.target)) for f in fields for kind in f.kinds if kind.name == "component"]
+    return [("model", "model"), *dict.fromkeys(inner), ("data.train", "data set")]
 
 
 def _sections(section: Section, path: str) -> Iterator[ReferenceTable]:

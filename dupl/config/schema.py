@@ -206,12 +206,14 @@ class Data:
     Attributes:
         train: What is trained on: images and image-level tags.
         augment: The weak augmentation.
+        contrast_augment: The further views of the class token contrast. None: the defaults where it is on.
         val: What is evaluated during training. None: nothing.
         further: Other splits, for evaluation.
     """
 
     train: DataSet
     augment: Annotated[dict[str, Any], ArgumentsOf("WeakAugment")]
+    contrast_augment: Annotated[dict[str, Any] | None, ArgumentsOf("ContrastAugment")] = None
     val: DataSet | None = None
     further: Annotated[dict[str, DataSet | None], FURTHER] = field(default_factory=dict)
 

@@ -37,6 +37,18 @@ class MaskedSample(TrainSample):
     mask: Tensor
 
 
+class ContrastSample(TrainSample):
+    """One training sample with the further views of the class token contrast.
+
+    Attributes:
+        other_view: A second global view, normalised, float32 (3, C, C).
+        local_source: The image in other colours, from which local crops are cut, normalised, float32 (3, C, C).
+    """
+
+    other_view: Tensor
+    local_source: Tensor
+
+
 class EvalSample(TypedDict):
     """One image for evaluation.
 

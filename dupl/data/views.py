@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dupl.data.base import ImageSet
+from dupl.data.contrast_augment import ContrastAugment
 from dupl.data.placement import Box
-from dupl.data.samples import EvalSample, MaskedSample, PhotoSample, TrainSample
+from dupl.data.samples import ContrastSample, EvalSample, MaskedSample, PhotoSample, TrainSample
 from dupl.data.transforms import WeakAugment
 from dupl.errors import UserError
 from dupl.structures import IGNORE, IMAGE_MEAN, IMAGE_STD
@@ -28,7 +29,12 @@ class TrainView(Dataset[TrainSample]):
     """Training samples by (epoch, index): a pair gives the same sample in whichever worker and order it is read."""
 
     def __init__(
-        self, source: ImageSet, augment: Mapping[str, Any] | WeakAugment, seed: int, masks: bool = False
+        self,
+        source: ImageSet,
+        augment: Mapping[str, Any] | WeakAugment,
+        seed: int,
+        masks: bool = False,
+        contrast: ContrastAugment | None = None,
     ) -> None:
         """Wrap a data set.
 
@@ -37,13 +43,14 @@ class TrainView(Dataset[TrainSample]):
             augment: Settings of the weak augmentation.
             seed: Seed of the run, at least 0.
             masks: Whether samples hold masks: only for the fully supervised counterpart, ``Supervised``.
+            contrast: Makes the further views of the class token contrast; None where it is off.
 
         Raises:
             UserError: A setting of the augmentation is wrong, or masks are requested and there are none.
         """
         if masks and not source.has_masks:
             raise UserError("this model learns from masks, and data.train has none; choose another recipe or data set")
-        self.source, self.masks = source, masks
+        self.source, self.masks, self.contrast = source, masks, contrast
         self.augment = augment if isinstance(augment, WeakAugment) else WeakAugment.from_dict(augment)
         self.seed = seed
 
@@ -60,6 +67,13 @@ class TrainView(Dataset[TrainSample]):
         if self.masks:
             crop, box, mask = self.augment.with_mask(image, self._mask(index, image.shape[:2]), rng)
             return MaskedSample(**self._sample(index, crop, box, seed), mask=torch.from_numpy(mask).long())
+        if self.contrast is not None:
+            views = self.contrast(self.augment, image, rng)
+            return ContrastSample(
+                **self._sample(index, views.crop, views.box, seed),
+                other_view=normalize(views.other_view),
+                local_source=normalize(views.local_source),
+            )
         return self._sample(index, *self.augment(image, rng), seed)
 
     def _sample(self, index: int, crop: NDArray[np.uint8], box: Box, seed: int) -> TrainSample:

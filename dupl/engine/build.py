@@ -12,8 +12,10 @@ from mmengine.utils import import_modules_from_strings
 from dupl.config import catalogue
 from dupl.config.check import RECIPE
 from dupl.config.per_class import resolve_per_class
+from dupl.config.slots import slots_of
 from dupl.config.text import plain
 from dupl.data.base import ImageSet
+from dupl.data.contrast_augment import ContrastAugment
 from dupl.engine.device import precision
 from dupl.errors import UserError
 from dupl.method.base import Method, build_method
@@ -107,6 +109,19 @@ def compile_blocks(model: Method, backend: str) -> None:
 def learns_from_masks(config: Config) -> bool:
     """Return whether the model of a recipe learns from masks, as only a fully supervised method does."""
     return bool(getattr(COMPONENTS.get(config.model.type), "learns_from_masks", False))
+
+
+def contrast_augment(config: Config) -> ContrastAugment | None:
+    """Return what makes the further views of the class token contrast; None where a recipe has it switched off.
+
+    Raises:
+        UserError: A setting of ``data.contrast_augment`` is wrong.
+    """
+    slot = next((slot for slot in slots_of(config.model) if slot.name == "class_contrast"), None)
+    chosen = (config.model.get("class_contrast") or {}).get("type")
+    if slot is None or chosen in (None, slot.null):
+        return None
+    return ContrastAugment.from_dict(config.data.get("contrast_augment"))
 
 
 def worker_apart(_: int) -> None:

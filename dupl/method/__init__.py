@@ -1,7 +1,9 @@
 """The methods and their components, as in section 3 of the paper. Importing this package registers them by name."""
 
 from dupl.method import (
+    class_contrast,
     consistency,
+    dense_energy,
     discrepancy,
     dupl,
     network,
@@ -14,10 +16,13 @@ from dupl.method import (
     students,
     supervised,
     threshold,
+    toco,
 )
 
 __all__ = [
+    "class_contrast",
     "consistency",
+    "dense_energy",
     "discrepancy",
     "dupl",
     "network",
@@ -30,4 +35,5 @@ __all__ = [
     "students",
     "supervised",
     "threshold",
+    "toco",
 ]

@@ -1,10 +1,10 @@
-"""A vision transformer of timm that gives the patch tokens of two blocks."""
+"""A vision transformer of timm that gives the patch tokens of two blocks and the class token."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +15,22 @@ from dupl.errors import UserError
 from dupl.method.timm_vit import build_vit, load_weights
 
 
+class Tokens(NamedTuple):
+    """What a backbone computes of B images: h x w patches, D channels.
+
+    Attributes:
+        features: Patch tokens after the final norm, (B, D, h, w).
+        aux_features: Patch tokens of the auxiliary block, (B, D, h, w).
+        class_token: Class token after the final norm, (B, D); None where the model has none.
+    """
+
+    features: Tensor
+    aux_features: Tensor
+    class_token: Tensor | None
+
+
 class Backbone(nn.Module):
-    """A ViT of timm that returns the patch tokens of its last and of one earlier block.
+    """A ViT of timm that returns its class token and the patch tokens of its last and of one earlier block.
 
     Released code: the position embedding is frozen.
 
@@ -33,6 +47,7 @@ class Backbone(nn.Module):
     Attributes:
         dim: Channels of the features, D.
         patch: Side of a patch, in pixels.
+        has_class_token: Whether the model has a class token.
 
     Raises:
         UserError: timm has no such model or no weights of it, the file does not fit, or the model has no patch tokens.
@@ -60,6 +75,7 @@ class Backbone(nn.Module):
         self.blocks_read = [aux_block % depth]
         self.dim: int = self.vit.embed_dim
         self.patch: int = self.vit.patch_embed.feat_ratio()  # a convolutional stem included
+        self.has_class_token = getattr(self.vit, "cls_token", None) is not None
         if isinstance(self.vit, VisionTransformer) and self.vit.pos_embed is not None:
             self.vit.pos_embed.requires_grad_(False)  # Released code: frozen
             self.vit._pos_embed = partial(_add_positions, self.vit)  # type: ignore[method-assign]
@@ -67,21 +83,28 @@ class Backbone(nn.Module):
             if type(module) is nn.Linear:
                 module.__class__ = PointwiseLinear  # the same parameters under the same names
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute patch tokens of images (B, 3, H, W).
+    def forward(self, images: Tensor) -> Tokens:
+        """Compute patch tokens and class token of images (B, 3, H, W).
 
         Args:
             images: Normalised; H and W are multiples of the patch size, or at least one patch if ``fit`` is "drop".
-
-        Returns:
-            Tokens after the final norm, and tokens of the auxiliary block, each (B, D, h, w).
         """
-        if self.fit == "drop":
-            height, width = (side // self.patch * self.patch for side in images.shape[-2:])
-            images = images[..., :height, :width]
-        tokens, (aux,) = self.vit.forward_intermediates(images, indices=self.blocks_read)
+        tokens, (aux,) = self.vit.forward_intermediates(self.whole_patches(images), indices=self.blocks_read)
         final = tokens[:, self.vit.num_prefix_tokens :]  # (B, h w, D)
-        return final.transpose(1, 2).reshape(aux.shape), aux
+        class_token = tokens[:, 0] if self.has_class_token else None
+        return Tokens(final.transpose(1, 2).reshape(aux.shape), aux, class_token)
+
+    def class_token(self, images: Tensor) -> Tensor:
+        """Compute only the class token after the final norm, (B, D), of images (B, 3, H, W)."""
+        token: Tensor = self.vit.forward_features(self.whole_patches(images))[:, 0]
+        return token
+
+    def whole_patches(self, images: Tensor) -> Tensor:
+        """Return the images without the rows and columns after the last whole patch, if ``fit`` is "drop"."""
+        if self.fit != "drop":
+            return images
+        height, width = (side // self.patch * self.patch for side in images.shape[-2:])
+        return images[..., :height, :width]
 
     def scaled_side(self, size: int) -> int:
         """Return the side in pixels that an image is resized to for a scaled side of ``size``; at least one patch."""

@@ -20,6 +20,7 @@ from dupl.config.overrides import apply
 from dupl.config.per_class import resolve_per_class
 from dupl.errors import UserError
 from dupl.method.cam import Maps, Present, multi_scale_cam
+from dupl.method.component import Component
 from dupl.method.network import StudentOutput
 from dupl.method.pseudo_labels import PseudoLabels
 from dupl.method.students import Students
@@ -97,6 +98,8 @@ class Method(nn.Module, ABC):
         configs["students"] |= {"network": network, "num_classes": num_classes}
         for name, config in configs.items():
             setattr(self, name, COMPONENTS.build(config))
+        for part in self.parts():
+            part.bind(self.students)
 
     @classmethod
     def from_recipe(
@@ -143,7 +146,8 @@ class Method(nn.Module, ABC):
             args: None; the batch is given by names.
             batch: images, normalised (B, 3, H, W); tags (B, K) of 0/1; present, the same as ``Present``; boxes of the
                 photo in each crop, y0, y1, x0, x1, int64 (B, 4); seeds, one for each image; clock; and, where the
-                method ``learns_from_masks``, masks, int64 (B, H, W), 255 = none.
+                method ``learns_from_masks``, masks, int64 (B, H, W), 255 = none; and, where the class token contrast is
+            on, contrast, the further views that it compares.
 
         Returns:
             Scalars: "loss", the value to minimise, its terms "L_..." and what else is logged.
@@ -152,6 +156,16 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def inspect(self, images: Tensor, tags: Tensor, present: Present, boxes: Tensor, clock: Clock) -> Inspection:
         """Return what the training step makes of a batch, without training; arguments as for ``loss``."""
+
+    def parts(self) -> list[Component]:
+        """Return the components that can be bound and that may follow the students' weights."""
+        return [part for slot in self.SLOTS if isinstance(part := getattr(self, slot.name), Component)]
+
+    def after_step(self) -> None:
+        """Let moving averages follow the weights; training calls it once after each step of the optimiser."""
+        self.students.after_step()
+        for part in self.parts():
+            part.after_step()
 
     @torch.no_grad()
     def predict(self, images: Tensor, present: Present | None = None, cams: bool = True) -> list[StudentPrediction]:

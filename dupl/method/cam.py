@@ -86,9 +86,9 @@ def multi_scale_cam(
         scaled = _resize(images, [net.backbone.scaled_side(int(scale * side)) for side in size])
         if output is not None and scaled is images:
             straight = net.class_evidence(output.features, output.aux_features)
-            mirrored = net.class_evidence(*net.backbone(scaled.flip(-1)))
+            mirrored = net.class_evidence(*net.backbone(scaled.flip(-1))[:2])
         else:
-            both = net.class_evidence(*net.backbone(torch.cat([scaled, scaled.flip(-1)])))
+            both = net.class_evidence(*net.backbone(torch.cat([scaled, scaled.flip(-1)]))[:2])
             straight, mirrored = zip(*(maps.chunk(2) for maps in both), strict=True)
         at_scale = [
             torch.maximum(_enlarge(present.pick(a), size), _enlarge(present.pick(b), size).flip(-1)).relu_()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from dupl.config.kinds import Start
 from dupl.structures import Clock
+
+if TYPE_CHECKING:
+    from dupl.method.students import Students
 
 
 class Component:
     """A part of a method that a recipe can replace, switch off or start late.
 
-    A component is switched off by its null partner, a class of the same slot whose ``null`` is True.
+    A component is switched off by its null partner, a class of the same slot whose ``null`` is True. A component with
+    parameters is a ``torch.nn.Module`` too: they are then trained, saved and resumed with the students.
 
     Args:
         start: First iteration at which the component acts, at least 0.
@@ -30,3 +34,13 @@ class Component:
     def active(self, clock: Clock) -> bool:
         """Return whether the component acts at this iteration; a null partner never does."""
         return not self.null and clock.t >= self.start
+
+    def bind(self, students: Students) -> None:
+        """Build what depends on the students, once, when the method is built.
+
+        Raises:
+            UserError: The component cannot work with these students.
+        """
+
+    def after_step(self) -> None:
+        """Follow the weights that the optimiser has just changed, as a moving average does."""

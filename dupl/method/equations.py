@@ -15,7 +15,7 @@ with 0 = background. Every mean over a set of pixels is 0, not NaN, where the se
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -179,17 +179,19 @@ def consistency(strong_logits: Tensor, Y: Tensor, mask: Tensor) -> Tensor:
     return pixels / (mask & (Y != IGNORE)).sum().clamp(min=1)
 
 
-def total(terms: dict[str, Tensor], weights: dict[str, float]) -> dict[str, Tensor]:
-    """Compute Eq. 9, L = L_cls + lambda_1 L_dis + lambda_2 L_seg + lambda_3 L_reg, plus the weighted L_ptc.
+def total(terms: Mapping[str, Tensor | None], weights: Mapping[str, float]) -> dict[str, Tensor]:
+    """Compute Eq. 9, L = L_cls + lambda_1 L_dis + lambda_2 L_seg + lambda_3 L_reg, plus the further weighted terms.
 
     Args:
-        terms: L_cls and the other terms, each a scalar.
+        terms: L_cls and the other terms, each a scalar; None for a term that the method does not have.
         weights: Weight of each term but L_cls, whose weight is 1, by its name without "L_".
 
     Returns:
         ``{"loss": L, "L_cls": ..., ...}``: "loss" is the value to minimise, the terms are detached.
     """
-    value = terms["L_cls"]
+    there = {name: term for name, term in terms.items() if term is not None}
+    value = there["L_cls"]
     for name, weight in weights.items():
-        value = value + weight * terms[f"L_{name}"]
-    return {"loss": value, **{name: term.detach() for name, term in terms.items()}}
+        if f"L_{name}" in there:
+            value = value + weight * there[f"L_{name}"]
+    return {"loss": value, **{name: term.detach() for name, term in there.items()}}

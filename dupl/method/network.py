@@ -25,6 +25,7 @@ class StudentOutput:
         scores: Class scores before the sigmoid (B, K).
         aux_scores: Scores of the auxiliary classifier (B, K).
         logits: Segmentation logits of P_i (B, K + 1, h, w), background first.
+        class_token: Final class token (B, D); None where the backbone has none.
     """
 
     features: Tensor
@@ -32,6 +33,7 @@ class StudentOutput:
     scores: Tensor
     aux_scores: Tensor
     logits: Tensor
+    class_token: Tensor | None = None
 
 
 class DilatedHead(nn.Sequential):
@@ -102,13 +104,14 @@ class SubNet(nn.Module):
 
     def forward(self, images: Tensor) -> StudentOutput:
         """Compute everything that training needs of images (B, 3, H, W)."""
-        features, aux = self.backbone(images)
+        features, aux, class_token = self.backbone(images)
         return StudentOutput(
             features=features,
             aux_features=aux,
             scores=self.classifier(self.pool(features, 1).flatten(1)),
             aux_scores=self.aux_classifier(self.pool(aux, 1).flatten(1)),
             logits=self.head(features),
+            class_token=class_token,
         )
 
     def segment(self, images: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -99,6 +99,16 @@ class StrongPerturbation:
         """Apply phi', the same geometry, to labels (B, H, W), nearest neighbour, at ``size``."""
         moved = _mirror(labels[:, None].float(), flipped)
         return F.interpolate(moved, size=tuple(size), mode="nearest")[:, 0].to(labels.dtype)
+
+
+@COMPONENTS.register_module()
+class NoPerturbation(StrongPerturbation):
+    """No strong augmentation: the image as it is."""
+
+    null: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        super().__init__(ops=0, flip=0.0, scale=1.0)
 
 
 def _mirror(x: Tensor, which: Tensor) -> Tensor:

@@ -51,6 +51,9 @@ class Students(nn.Module):
         """Compute the segmentation logits (B, K + 1, h, w) of every student, or of some, for images (B, 3, H, W)."""
         return [net.segment(images) for net in list(self)[which]]
 
+    def after_step(self) -> None:
+        """Follow the weights that the optimiser has just changed, as a moving average does."""
+
     def exchange(self, made: Sequence[T] | None) -> list[T] | None:
         """Give each student what its teacher made; None where nothing is made yet."""
         return None if made is None else [made[teacher] for teacher in self.teacher_of]

@@ -43,6 +43,7 @@ class Plan:
         rows: The rows, in order.
         kind: Where the rows come from: "rows" (listed in the file), "leave_one_out", "vary" or "factorial".
         compare: What a row is compared with: "previous" (the row above) or the key of a row.
+        ratio: Keys of rows whose value is also shown in percent of another row's, with the key of that row.
         heading: Heading of the column of labels; "" except in a plan that varies one value.
         reference: A line below the table about numbers that cannot be compared; "" where there is none.
         schema: What the recipes of the rows may contain; None leaves that open.
@@ -59,6 +60,7 @@ class Plan:
     rows: tuple[Row, ...]
     kind: str
     compare: str
+    ratio: dict[str, str] = field(default_factory=dict)
     heading: str = ""
     reference: str = ""
     schema: Schema | None = field(default=RECIPE, repr=False, compare=False)
@@ -77,7 +79,10 @@ class Plan:
 
     def select(self, rows: Sequence[str] | None) -> Plan:
         """Return the plan with some of its rows, by their keys; with all of them where None."""
-        return self if rows is None else replace(self, rows=tuple(row for row in self.rows if row.key in rows))
+        if rows is None:
+            return self
+        ratio = {key: other for key, other in self.ratio.items() if key in rows and other in rows}
+        return replace(self, rows=tuple(row for row in self.rows if row.key in rows), ratio=ratio)
 
     def expand(
         self,
@@ -204,6 +209,10 @@ def _read(values: dict[str, Any], name: str, path: Path, schema: Schema | None) 
     keys = [row.key for row in rows]
     if compare not in ("previous", "", *keys):
         raise unknown("compare", "names no row", compare, ["previous", *keys])
+    for key, other in values.get("ratio", {}).items():
+        for name in (key, other):
+            if name not in keys:
+                raise unknown("ratio", "names no row", name, keys)
     doc = catalogue.docstring(path, "ablations")
     plan = Plan(
         name=name,
@@ -217,6 +226,7 @@ def _read(values: dict[str, Any], name: str, path: Path, schema: Schema | None) 
         rows=rows,
         kind=kind,
         compare=compare,
+        ratio=dict(values.get("ratio", {})),
         heading=values["vary"].get("label", "") if kind == "vary" else "",
         reference=values.get("reference", ""),
         schema=schema,

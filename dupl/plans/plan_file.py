@@ -108,6 +108,7 @@ class PlanFile:
         leave_one_out: Instead of rows: the full model, then the model without each factor, or each named one.
         factorial: Instead of rows: every combination of the factors, or of the named ones.
         compare: What a row is compared with: "previous" (the row above), or the key of a row.
+        ratio: Rows whose value is also shown in percent of another row's, by key.
         reference: A line below the table about numbers that cannot be compared.
     """
 
@@ -122,4 +123,5 @@ class PlanFile:
     leave_one_out: bool | list[str] = False
     factorial: bool | list[str] = False
     compare: str = ""
+    ratio: dict[str, str] = field(default_factory=dict)
     reference: str = ""

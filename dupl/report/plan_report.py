@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dupl.report.run_comparison import class_table
 from dupl.report.tables.row_run import RowRun
 from dupl.report.tables.table import Table, table
 from dupl.runs import failures, frames
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from dupl.plans.plan import Plan, PlannedRun
     from dupl.runs.store import RunStore
+    from dupl.runs.stored_run import StoredRun
 
 
 @dataclass(frozen=True)
@@ -28,22 +30,25 @@ class AblationTable:
         table: Cells by row and column, with intervals, the paper's numbers and notes.
         runs: The planned runs and what became of them.
         metrics: Metrics of the runs that there are, as `RunStore.frame` has them.
+        rates: Over-activation per class by the metric of a column such as "cam/1/OA": percent, a row per class and a
+            column per row of the plan that has a value.
     """
 
     table: Table
     runs: list[RowRun]
     metrics: DataFrame
+    rates: Mapping[str, DataFrame] = field(default_factory=dict)
 
     @property
     def finished(self) -> int:
         """The number of runs that are finished."""
         return sum(run.state == "finished" for run in self.runs)
 
-    def render(self, form: str = "md") -> str:
-        """Return the table as "md", "latex", "csv" or "html" text."""
+    def render(self, form: str = "md", style: str = "full") -> str:
+        """Return the table as "md", "latex", "csv" or "html" text; LaTeX also in the style "paper"."""
         from dupl.report.tables.render import render
 
-        return self.page() if form == "html" else render(self.table, form)
+        return self.page() if form == "html" and style == "full" else render(self.table, form, style)
 
     def rich(self) -> Iterator[RenderableType]:
         """Yield the table as a rich console prints it."""
@@ -60,7 +65,7 @@ class AblationTable:
         """
         from dupl.report.pages.plan import page
 
-        return page(self.table, self.runs, self.metrics, folder)
+        return page(self.table, self.runs, self.metrics, folder, self.rates)
 
     def chart(self) -> Figure:
         """Return the table as a plotly figure: each run, the mean and spread of each row, the paper's number."""
@@ -103,7 +108,38 @@ def tabulate(
 
     subsets = subsets_of(planned)
     made = table(plan, runs, metrics, pixels, subsets=subsets, mixed=frames.mixed, command=command)
-    return AblationTable(made, runs, metrics)
+    return AblationTable(made, runs, metrics, class_rates(plan, runs, store, there.values()))
+
+
+def class_rates(
+    plan: Plan, runs: Sequence[RowRun], store: RunStore, stored: Iterable[StoredRun]
+) -> dict[str, DataFrame]:
+    """Return the over-activation per class for each column that is a mean OA rate of one label map.
+
+    Args:
+        plan: With the rows to show.
+        runs: One for each row and seed.
+        store: Reads the evaluations.
+        stored: The runs that the store holds.
+    """
+    found: dict[str, DataFrame] = {}
+    finished = {run.fingerprint for run in runs if run.state == "finished"}
+    for column in plan.columns:
+        label_map, _, measure = column.metric.rpartition("/")
+        if measure != "OA" or not finished:
+            continue
+        counts = store.counts(stored, fingerprints=finished, protocol=column.protocol)
+        part = counts[counts["map"] == label_map]
+        splits = list(dict.fromkeys(part["split"]))
+        part = part[part["split"] == ("val" if "val" in splits else "".join(splits[:1]))]
+        known = set(part["fingerprint"])
+        groups = {
+            row.label: [run.fingerprint for run in runs if run.row == row.key and run.fingerprint in known]
+            for row in plan.rows
+        }
+        if groups := {label: members for label, members in groups.items() if members}:
+            found[column.metric] = class_table(part, label_map, "OA", groups).drop("background", errors="ignore")
+    return found
 
 
 def subsets_of(planned: Sequence[PlannedRun]) -> Mapping[str, Sequence[str]]:

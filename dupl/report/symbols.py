@@ -1,4 +1,4 @@
-"""Typeset the paper's symbols, such as L_dis and tau_h, in HTML."""
+"""Typeset the paper's symbols, such as L_dis and tau_h, in HTML and in figures."""
 
 from __future__ import annotations
 
@@ -18,3 +18,10 @@ def typeset(plain: Any, escape: Callable[[Any], str]) -> str:
         escape: Turns plain text into HTML that shows it unchanged.
     """
     return SYMBOL.sub(lambda m: f"{GREEK[m[1]]}<sub>{m[2]}</sub>", escape(plain))
+
+
+def mathtext(plain: str) -> str:
+    """Return plain text for matplotlib, with its symbols (L_dis, tau_h) typeset and dollar signs kept."""
+    escaped = plain.replace("$", r"\$")
+    letter = {"L": r"\mathcal{L}"}
+    return SYMBOL.sub(lambda m: f"${letter.get(m[1], chr(92) + m[1])}_{{\\mathrm{{{m[2]}}}}}$", escaped)

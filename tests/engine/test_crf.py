@@ -16,11 +16,11 @@ from dupl.config.check import settings
 from dupl.config.schema import CRF
 from dupl.engine.evaluation.crf import pool
 from dupl.engine.evaluation.crf.dense_crf import RefineJob, refine, require
-from dupl.engine.evaluation.crf.mean_field import GaussianFilter, Kernels, bilateral_features
+from dupl.engine.evaluation.crf.mean_field import GaussianFilter, Kernels
 from dupl.engine.evaluation.crf.parameters import BACKENDS, CLIP, suffix
-from dupl.engine.evaluation.crf.permutohedral import PermutohedralFilter, simplices
 from dupl.engine.evaluation.crf.pool import refine_stream
 from dupl.errors import RunError, UserError
+from dupl.method.permutohedral import PermutohedralFilter, bilateral_features, simplices
 
 NARROW = CRF(bilateral_sxy=6, srgb=30)  # kernels that fit a picture of 12 x 12
 CPU = torch.device("cpu")

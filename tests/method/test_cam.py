@@ -38,7 +38,7 @@ def every_class(net: SubNet, images: Tensor) -> tuple[Tensor, Tensor]:
         scaled = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
         kinds = []
         for x in (scaled, scaled.flip(-1)):
-            features = net.backbone(x)
+            features = net.backbone(x)[:2]
             weights = (net.classifier.weight, net.aux_classifier.weight)
             maps = [torch.einsum("bdhw,kd->bkhw", f, w) for f, w in zip(features, weights, strict=True)]
             kinds.append([F.interpolate(m, size=(height, width), mode="bilinear", align_corners=False) for m in maps])

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dupl.plans.plan import Column, Plan, Row
+from dupl.errors import UserError
+from dupl.plans.plan import Column, Plan, Row, load
 from dupl.report.pages.html import environment
 from dupl.report.pages.table_view import grid_views
 from dupl.report.run_comparison_charts import table_chart
@@ -444,11 +445,108 @@ class TestFormats:
         assert widths == {len(grid.header) for grid in layout(nasty).grids}
 
     @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX is installed")
-    def test_latex_compiles(self, nasty, tmp_path):
+    @pytest.mark.parametrize("style", ["full", "paper"])
+    def test_latex_compiles(self, nasty, style, tmp_path):
         head = r"\documentclass{article}\usepackage{booktabs,amssymb,graphicx}\begin{document}"
-        (tmp_path / "t.tex").write_text(f"{head}\n{render(nasty, 'latex')}\n\\end{{document}}\n", encoding="utf-8")
+        text = f"{head}\n{render(nasty, 'latex', style)}\n\\end{{document}}\n"
+        (tmp_path / "t.tex").write_text(text, encoding="utf-8")
         command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=300)
         assert done.returncode == 0, done.stdout[-2000:]
         assert (tmp_path / "t.pdf").stat().st_size > 0
         assert "Missing character" not in (tmp_path / "t.log").read_text(errors="replace")
+
+
+class TestPaperStyle:
+    """LaTeX as the paper prints its tables."""
+
+    def test_components_are_marks_and_the_best_number_is_bold(self):
+        text = render(filled(seeds=1).table(), "latex", "paper")
+        body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+        assert [line.count(r"\checkmark") for line in body] == [1, 2, 3], "the baseline is in every row"
+        assert [r"\textbf{" in line for line in body] == [False, False, True]
+        assert r"Baseline & first & second & Seg. \\" in text
+        assert r"\pm" not in text and "one seed" in text and "paper" not in body[0]
+
+    def test_seeds_have_their_deviation(self):
+        text = render(filled(seeds=3).table(), "latex", "paper")
+        assert text.count(r"\scriptsize$\pm$") == 3 and "standard deviation over 3 seeds" in text
+
+    def test_the_lowest_over_activation_is_best(self):
+        store = Store()
+        for row, value in (("none", 20.0), ("a", 12.0), ("ab", 12.04)):
+            store.counts[store.add(row, 0)] = pixels(0.5, seed=0)  # of no CAM
+            line = dict(run=f"runs/{row}0", fingerprint=f"{row}0", seed=0, commit="c" * 40, dirty=False, torch="2.9")
+            line |= dict(protocol="train", title="squashed", split="val", iteration=9, last=True)
+            store.lines.append(line | dict(metric="cam/1/OA", value=value))
+        made = store.table(columns=(Column("OA", "OA", "cam/1/OA", "train"),))
+        text = render(made, "latex", "paper")
+        assert text.count(r"\textbf{12.0}") == 2 and r"\textbf{20.0}" not in text, "as printed they are equal"
+
+    def test_missing_cells_say_why(self):
+        store = filled(STEPS[:2], seeds=1)
+        store.add("ab", 0, state="failed", error="the disk is full")
+        text = render(store.table(), "latex", "paper")
+        assert r"--\textsuperscript{a} \\" in text
+        assert r"\textsuperscript{a}~failed at iteration 9 of 9: the disk is full" in text
+
+    @pytest.mark.parametrize(
+        "title, environment", [("Seg.", "table"), ("a heading of many letters, of many", "table*")]
+    )
+    def test_a_wide_table_spans_both_columns(self, title, environment):
+        column = Column("Seg", title, "seg/best/mIoU", "train")
+        text = render(filled(seeds=1).table(columns=(column,)), "latex", "paper")
+        assert rf"\begin{{{environment}}}[t]" in text and rf"\end{{{environment}}}" in text
+
+    def test_it_is_balanced(self, nasty):
+        text = render(nasty, "latex", "paper")
+        bare = re.sub(r"\\[\\{}]", "", text)
+        assert bare.count("{") == bare.count("}")
+        rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+        assert len({len(re.findall(r"(?<!\\)&", line)) for line in rows}) == 1
+
+    @pytest.mark.parametrize("form, style", [("md", "paper"), ("csv", "paper"), ("latex", "pretty")])
+    def test_other_styles_are_refused(self, form, style):
+        with pytest.raises(UserError, match=style):
+            render(filled().table(), form, style)
+
+
+class TestRatio:
+    """A row in percent of another, as Table 3 has it."""
+
+    ROWS = (Row("full", "Supervised", paper={"Seg": 80.0}), Row("weak", "Weak", paper={"Seg": 72.0}), Row("x", "Other"))
+
+    def made(self) -> Table:
+        store = filled(self.ROWS[:1], seeds=2)
+        store.add("weak", 0, 0.45)
+        store.add("x", 0, 0.4)
+        return store.table(self.ROWS, compare="full", factors={}, ratio={"weak": "full"})
+
+    def test_it_is_over_the_seeds_that_both_have(self):
+        made = self.made()
+        ratio, cells = made.ratios["weak", "Seg"], made.cells
+        assert ratio.value == pytest.approx(100 * cells["weak", "Seg"].values[0] / cells["full", "Seg"].values[0])
+        assert (ratio.to, ratio.paper) == ("full", 90.0)
+
+    def test_it_is_a_column_of_every_format(self):
+        made = self.made()
+        text = f"{made.ratios['weak', 'Seg'].value:.1f}"
+        grid = layout(made).grids[0]
+        assert grid.header[-2:] == ("ratio (%)", "paper's ratio (%)")
+        assert [[cell.text for cell in row[-2:]] for row in grid.rows] == [["", ""], [text, "90.0"], ["", ""]]
+        assert "ratio: Weak by Supervised, over the seeds that both have" in layout(made).notes
+        weak = list(csv.DictReader(io.StringIO(render(made, "csv"))))[1]
+        assert (weak["ratio_to"], weak["paper_ratio"]) == ("full", "90.0")
+        assert f"{float(weak['ratio']):.1f}" == text
+        paper = render(made, "latex", "paper")
+        assert rf"& {text} \\" in paper and r"ratio (\%)" in paper
+
+    def test_a_run_that_is_missing_leaves_a_dash(self):
+        made = filled(self.ROWS[:1]).table(self.ROWS, compare="full", factors={}, ratio={"weak": "full"})
+        assert made.ratios["weak", "Seg"].value is None
+        assert [cell.text for cell in layout(made).grids[0].rows[1][-2:]] == ["–", "90.0"]
+
+    def test_table_3_has_it(self):
+        plan = load("table3_upper_bound")
+        assert plan.ratio == {"dupl": "supervised", "dupl_in21k": "supervised_in21k"}
+        assert plan.select(["dupl"]).ratio == {}

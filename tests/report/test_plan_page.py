@@ -55,6 +55,23 @@ def test_it_links_its_runs(page, store):
             assert [cell["text"] for cell in row[3:6]] == ["–"] * 3
 
 
+def test_a_column_of_over_activation_is_drawn_per_class(store, tmp_path):
+    text = Path(PLAN).read_text().replace("../..", str(FIXTURES.parents[1]))
+    text += 'columns = dict(OA=dict(label="OA", metric="cam/1/OA"))\n'
+    (tmp_path / "over.py").write_text(text)
+    file = tmp_path / "over.html"
+    assert main(["report", str(tmp_path / "over.py"), "--root", str(store), "--out", str(file)]) == 0
+    chart = data_of(file)["plots"]["classes-0"]
+    assert [bars["name"] for bars in chart["data"]] == [
+        "Baseline",
+        "+ DS + L<sub>dis</sub>",
+        "+ DTA + ANF + L<sub>reg</sub>",
+    ]
+    assert chart["data"][0]["y"] == ["disc", "square", "triangle", "ring", "cross", "star"]
+    assert all(0 <= value <= 100 for bars in chart["data"] for value in bars["x"] if value is not None)
+    assert "Over-activation per class: CAM, student 1" in file.read_text()
+
+
 def test_charts_hold_the_rows(page):
     plots = data_of(page)["plots"]
     assert set(plots) == {"table", "course-M", "course-Seg"}

@@ -130,6 +130,7 @@ class TrainLoop(BaseLoop):
             except FloatingPointError as error:
                 late = next(model.parameters()).is_cuda and not logs  # a GPU reports it one step later
                 raise RunError(f"iteration {self._iter - late}: {error}; {ADVICE}") from error
+        getattr(model, "module", model).after_step()  # several processes wrap the model
         outputs = {
             name: sum(torch.as_tensor(log[name]).float() for log in logs) / len(logs)
             for name in logs[0]

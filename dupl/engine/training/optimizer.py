@@ -11,27 +11,34 @@ from torch import nn
 
 
 def param_groups(model: nn.Module, lr: float, weight_decay: float, head_lr: float) -> list[dict[str, Any]]:
-    """Group the parameters of all students: backbone, its norms, classifiers and segmentation heads.
+    """Group the parameters: backbone, its norms, classifiers, segmentation heads and projectors.
 
-    Released code: the heads at 10 times the rate, weight decay on the norms too.
+    Released code, also of ToCo: the heads at 10 times the rate, weight decay on the norms too.
 
     Args:
-        model: A ``DuPL``.
+        model: A ``Method``.
         lr: Learning rate of the backbone.
         weight_decay: Weight decay of every group.
-        head_lr: Factor on ``lr`` for classifiers and segmentation heads.
+        head_lr: Factor on ``lr`` for whatever is not a backbone.
     """
-    groups: dict[str, list[nn.Parameter]] = {"backbone": [], "norm": [], "classifier": [], "segmentation": []}
+    names = ("backbone", "norm", "classifier", "segmentation", "projector")
+    groups: dict[str, list[nn.Parameter]] = {name: [] for name in names}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         if ".backbone." in name:
             groups["norm" if "norm" in name else "backbone"].append(parameter)
+        elif ".projectors." in name:
+            groups["projector"].append(parameter)
         else:
             groups["classifier" if "classifier" in name else "segmentation"].append(parameter)
-    rate = {"backbone": lr, "norm": lr, "classifier": lr * head_lr, "segmentation": lr * head_lr}
     return [
-        {"params": parameters, "lr": rate[name], "weight_decay": weight_decay, "name": name}
+        {
+            "params": parameters,
+            "lr": lr if name in ("backbone", "norm") else lr * head_lr,
+            "weight_decay": weight_decay,
+            "name": name,
+        }
         for name, parameters in groups.items()
         if parameters
     ]

@@ -17,6 +17,7 @@ from dupl.engine import build
 from dupl.engine.evaluation.result import metric_names
 from dupl.errors import UserError
 from dupl.method.base import Method
+from dupl.method.class_contrast import ClassTokenContrast
 from dupl.registry import validate_registered
 from dupl.structures import IGNORE
 
@@ -71,7 +72,8 @@ def read_data(config: Config) -> TrainingData:
     source = build.build_dataset(config, "train")
     check_quality(config, source)
     masks = build.learns_from_masks(config)
-    view = TrainView(source, config.data.augment.to_dict(), config.runtime.seed, masks)
+    contrast = build.contrast_augment(config)
+    view = TrainView(source, config.data.augment.to_dict(), config.runtime.seed, masks, contrast)
     validation = build.build_dataset(config, "val") if config.data.get("val") else None
     if validation is not None and validation.classes != source.classes:
         both = f"{', '.join(validation.classes)}; {', '.join(source.classes)}"
@@ -90,6 +92,8 @@ def check_model(config: Config, model: Method, data: TrainingData) -> None:
         UserError: An image side is no multiple of the patch, or a setting of the evaluation names what does not exist.
     """
     check_sizes(config, model.students[0].backbone.patch)
+    if isinstance(contrast := getattr(model, "class_contrast", None), ClassTokenContrast):
+        check_local_crops(config, contrast)
     if data.validation is not None:
         check_evaluation(config, data.validation.classes, len(model.students))
 
@@ -124,6 +128,20 @@ def check_sizes(config: Config, patch: int) -> None:
         if size % patch:
             near = " or ".join(str(side) for side in (size // patch * patch, (size // patch + 1) * patch) if side)
             raise UserError(f"{path} is {size}, and the backbone's patches have {patch} px: give a multiple, {near}")
+
+
+def check_local_crops(config: Config, contrast: ClassTokenContrast) -> None:
+    """Check that the training crop has enough places for the local crops of the class token contrast.
+
+    Raises:
+        UserError: It is too small.
+    """
+    side, crop = config.data.augment.crop, contrast.crop_size
+    if max(0, side - crop) ** 2 < contrast.crops:
+        raise UserError(
+            f"model.class_contrast cuts {contrast.crops} local crops of {crop} px, and data.augment.crop is {side}, "
+            "which has too few places for them: give a smaller model.class_contrast.crop_size"
+        )
 
 
 def check_quality(config: Config, source: ImageSet) -> None:

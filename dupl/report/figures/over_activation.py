@@ -13,6 +13,7 @@ from dupl.errors import UserError
 from dupl.report.figures.colours import FAINT, INK, file_colour, page_colour
 from dupl.report.figures.matplotlib_theme import HEADING, add_heading, add_line, blank_figure, save, style_axes
 from dupl.report.figures.plotly_theme import LEGEND_ABOVE, blank_chart, label_of, safe
+from dupl.report.symbols import mathtext
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,7 +104,7 @@ def _draw_bars(axes: Axes, info: RatesInfo) -> None:
         places = [i - 0.41 + room * (number + 0.5) for i in range(len(values))]
         colour = file_colour(label, number)
         heights = [0.0 if math.isnan(value) else value for value in values]
-        axes.bar(places, heights, 0.92 * room, color=colour, label=label, zorder=2)
+        axes.bar(places, heights, 0.92 * room, color=colour, label=mathtext(label), zorder=2)
         for place, value in zip(places, values, strict=True):
             if not value >= 1:
                 text = "–" if math.isnan(value) else f"{value:.0f}" if value == 0 else "<1"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dupl.report.figures.over_activation import rate_bars
 from dupl.report.pages.html import ChartCard, add_chart, link, render
 from dupl.report.pages.table_view import grid_views
 from dupl.report.run_comparison_charts import course_chart, table_chart
+from dupl.report.tables.evaluation import title_of
 from dupl.report.tables.layout import layout
 from dupl.report.tables.row_run import RowRun
 from dupl.report.tables.table import Table
@@ -17,10 +19,17 @@ from dupl.runs.layout import PAGE
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+CLASS_CAPTION = "FP / (TP + FP) of the pixels of each class, mean over seeds; no bar: the class is never predicted"
 COURSE_CAPTION = "protocol train; lines: means over seeds, bands: from the lowest to the highest seed"
 
 
-def page(table: Table, runs: Sequence[RowRun] = (), frame: DataFrame | None = None, folder: str | Path = ".") -> str:
+def page(
+    table: Table,
+    runs: Sequence[RowRun] = (),
+    frame: DataFrame | None = None,
+    folder: str | Path = ".",
+    rates: Mapping[str, DataFrame] | None = None,
+) -> str:
     """Return the page of a plan as HTML.
 
     Args:
@@ -28,6 +37,7 @@ def page(table: Table, runs: Sequence[RowRun] = (), frame: DataFrame | None = No
         runs: Planned; without them the page lists none.
         frame: Metrics of the store, for curves over training; without it the page has none.
         folder: Where the page will be written, for links to the pages of the runs.
+        rates: Over-activation per class by metric, a row per class and a column per row of the plan.
     """
     document = layout(table)
     data: dict[str, Any] = {"plots": {}, "tables": {}}
@@ -43,6 +53,7 @@ def page(table: Table, runs: Sequence[RowRun] = (), frame: DataFrame | None = No
         grids=grid_views(document),
         grid_titles=grid_titles,
         table_card=add_chart(data, "table", table_chart(table), "Every run, and the mean of each row over its seeds"),
+        class_cards=_classes(rates or {}, data),
         course_cards=course_cards,
         without_course=without_course,
         runs=_runs(table, runs, Path(folder), data) if runs else None,
@@ -72,6 +83,16 @@ def _courses(
         chart = course_chart(part, column.metric, groups, rows=[row.label for row in table.plan.rows])
         cards.append(add_chart(data, f"course-{column.key}", chart, f"{column.label} over training", COURSE_CAPTION))
     return cards, missing
+
+
+def _classes(rates: Mapping[str, DataFrame], data: dict[str, Any]) -> list[ChartCard]:
+    """Return the cards of over-activation per class, one for each metric."""
+    cards = []
+    for number, (metric, table) in enumerate(rates.items()):
+        chart = rate_bars({str(label): table[label].tolist() for label in table}, list(table.index), "OA rate (%)")
+        title = f"Over-activation per class: {title_of(metric.removesuffix('/OA'))}"
+        cards.append(add_chart(data, f"classes-{number}", chart, title, CLASS_CAPTION))
+    return cards
 
 
 def _runs(table: Table, runs: Sequence[RowRun], folder: Path, data: dict[str, Any]) -> dict[str, int]:

@@ -11,6 +11,7 @@ from dupl.report.tables.table import Cell, RowStep, Table
 
 MARKS = 8  # more factors than this stand in words
 NONE = "–"
+RATIO = "ratio (%)"
 INTERVAL, P = "ours, 95 % interval", "p (Holm)"
 
 
@@ -148,6 +149,7 @@ def _main(table: Table, footnotes: Footnotes) -> Grid:
     compared = any(plan.against(row) is not None for row in plan.rows)
     for column in plan.columns:
         names = ["ours", *["paper", "ours − paper"] * printed[column.key], *["change"] * compared]
+        names += _ratio_heads(table, column)
         groups.append((column.label, _protocol(table, column), len(names)))
         header += names
     rows = []
@@ -163,8 +165,24 @@ def _main(table: Table, footnotes: Footnotes) -> Grid:
                 cells += _paper(cell)
             if compared:
                 cells.append(_change(cell, footnotes))
+            cells += _ratio_cells(table, row, column)
         rows.append(tuple(cells))
     return Grid("", tuple(groups), tuple(header), len(factors), tuple(rows), _letters(table, footnotes))
+
+
+def _ratio_heads(table: Table, column: Column) -> list[str]:
+    """Return the headings of a column's ratios: ours, and the paper's where it has any."""
+    found = [ratio for (_, key), ratio in table.ratios.items() if key == column.key]
+    return [RATIO] * bool(found) + [f"paper's {RATIO}"] * any(ratio.paper is not None for ratio in found)
+
+
+def _ratio_cells(table: Table, row: Row, column: Column) -> list[Text]:
+    heads = _ratio_heads(table, column)
+    ratio = table.ratios.get((row.key, column.key))
+    if ratio is None:
+        return [Text("")] * len(heads)
+    values = (ratio.value, ratio.paper)[: len(heads)]
+    return [Text(NONE if value is None else f"{value:.1f}") for value in values]
 
 
 def _letters(table: Table, footnotes: Footnotes) -> tuple[tuple[str, ...], ...]:
@@ -270,6 +288,10 @@ def _general(table: Table) -> list[str]:
         notes.append(f"no p value and no star below {P_SEEDS} seeds: so few say nothing about other seeds")
     if "images" in over:
         notes.append("an interval over images alone says nothing about other seeds")
+    if table.plan.ratio:
+        names = {row.key: row.label for row in table.plan.rows}
+        pairs = (f"{names[key]} by {names[other]}" for key, other in table.plan.ratio.items())
+        notes.append(f"ratio: {', '.join(pairs)}, over the seeds that both have")
     if table.effects:
         notes.append("effect: mean over all pairs of rows that differ in that component alone")
     return [*notes, *[table.plan.reference] * bool(table.plan.reference)]

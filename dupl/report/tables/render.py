@@ -10,26 +10,35 @@ from dupl.errors import UserError
 from dupl.report.tables.latex import latex
 from dupl.report.tables.layout import layout
 from dupl.report.tables.markdown import markdown
+from dupl.report.tables.paper_style import paper_latex
 from dupl.report.tables.table import RowStep, Table
 
 FORMATS = ("md", "latex", "csv")
+STYLES = ("full", "paper")
 TIDY = (
     *("plan", "row", "label", "column", "metric", "protocol", "how", "n", "seeds", "values", "mean", "std"),
     *("paper", "minus_paper", "change", "against", "change_value", "ci_low", "ci_high", "ci_over", "p", "p_holm"),
-    *("paper_change", "commits", "fingerprints", "notes"),
+    *("paper_change", "ratio", "ratio_to", "paper_ratio", "commits", "fingerprints", "notes"),
 )
 
 
-def render(table: Table, form: str) -> str:
+def render(table: Table, form: str, style: str = "full") -> str:
     """Return a table as text.
 
     Args:
         table: What to show.
         form: One of `FORMATS`.
+        style: One of `STYLES`. "paper" is for LaTeX: the paper's own form, the best number of each column in bold.
 
     Raises:
-        UserError: There is no such form.
+        UserError: There is no such form, or it has no such style.
     """
+    if style not in STYLES:
+        raise UserError(f"style is {style!r}; give one of {', '.join(STYLES)}")
+    if style == "paper":
+        if form != "latex":
+            raise UserError(f"style paper is of the form latex, not of {form}")
+        return paper_latex(table)
     if form not in FORMATS:
         raise UserError(f"form is {form!r}; give one of {', '.join(FORMATS)}")
     if form == "csv":
@@ -65,6 +74,8 @@ def lines(table: Table) -> list[dict[str, object]]:
             step = cell.step
             told = [*cell.notes, "" if step is None else step.note, row.note, table.cautions.get(column.key, "")]
             line["notes"] = "; ".join(filter(None, told))
+            if (ratio := table.ratios.get((row.key, column.key))) is not None:
+                line |= {"ratio": ratio.value, "ratio_to": ratio.to, "paper_ratio": ratio.paper}
             found.append(line | _figures(step))
         for (factor, key), step in table.effects.items():
             if key == column.key:

@@ -66,6 +66,21 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Ratio:
+    """A row's value in percent of another row's.
+
+    Attributes:
+        to: Key of the other row.
+        value: Of the means over the seeds that both have; None where they share none.
+        paper: The same of the paper's numbers; None where it has not both.
+    """
+
+    to: str
+    value: float | None
+    paper: float | None
+
+
+@dataclass(frozen=True)
 class Table:
     """A table, ready to be printed.
 
@@ -77,6 +92,7 @@ class Table:
         provenance: Names and values.
         cautions: By column key, a footnote to the whole column.
         how: By column key, split and protocol in words, as the evaluations have them; "" before there is one.
+        ratios: By row and column key, for the rows that the plan compares as a ratio.
     """
 
     plan: Plan
@@ -86,6 +102,7 @@ class Table:
     provenance: Mapping[str, str]
     cautions: Mapping[str, str] = field(default_factory=dict)
     how: Mapping[str, str] = field(default_factory=dict)
+    ratios: Mapping[tuple[str, str], Ratio] = field(default_factory=dict)
 
 
 def table(
@@ -136,7 +153,21 @@ def table(
     used = [evidence.used for evidence in measured.values()]
     notes, facts = provenance(plan.name, runs, used, mixed, command)
     how = {key: evidence.how for key, evidence in measured.items()}
-    return Table(plan, cells, effects, notes, facts, _cautions(plan, cells), how)
+    return Table(plan, cells, effects, notes, facts, _cautions(plan, cells), how, _ratios(plan, cells))
+
+
+def _ratios(plan: Plan, cells: Mapping[tuple[str, str], Cell]) -> dict[tuple[str, str], Ratio]:
+    """Return the ratios that a plan asks for, by row and column key."""
+    found = {}
+    for key, other in plan.ratio.items():
+        for column in plan.columns:
+            one, base = cells[key, column.key], cells[other, column.key]
+            seeds = one.values.keys() & base.values.keys()
+            below = sum(base.values[seed] for seed in seeds)
+            value = 100 * sum(one.values[seed] for seed in seeds) / below if below else None
+            paper = 100 * one.paper / base.paper if one.paper and base.paper else None
+            found[key, column.key] = Ratio(other, value, paper)
+    return found
 
 
 def _cautions(plan: Plan, cells: Mapping[tuple[str, str], Cell]) -> dict[str, str]:

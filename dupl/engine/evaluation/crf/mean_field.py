@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dupl.config.schema import CRF
 from dupl.engine.evaluation.crf.parameters import CLIP, Labels, Probabilities
-from dupl.engine.evaluation.crf.permutohedral import PermutohedralFilter
+from dupl.method.permutohedral import PermutohedralFilter, bilateral_features
 
 
 def refine(
@@ -61,15 +61,6 @@ class Kernels:
         for _ in range(iterations):
             belief = self.gaussian(belief, onto=unary).add_(self.bilateral(belief)).softmax(1)
         return belief.T.reshape(probabilities.shape)
-
-
-def bilateral_features(image: Tensor, sxy: float, srgb: float) -> Tensor:
-    """Return x, y and colour of all pixels of an image in widths of the bilateral kernel, float32 (H W, 5)."""
-    height, width = image.shape[:2]
-    y = torch.arange(height, device=image.device).float()[:, None].expand(height, width)
-    x = torch.arange(width, device=image.device).float().expand(height, width)
-    place = torch.stack([x, y], 2) / sxy
-    return torch.cat([place, image.float() / srgb], 2).flatten(0, 1)
 
 
 class GaussianFilter:

@@ -1,0 +1,136 @@
+"""The paper's figures, drawn from the runs of a store into a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dupl.api.inference import is_run
+from dupl.api.recipes import Overrides, override_values
+from dupl.api.tables import AnyPlan, AnyStore, ablate_command, load_plan, open_store
+from dupl.errors import UserError
+
+if TYPE_CHECKING:
+    from dupl.runs.stored_run import StoredRun
+
+ENDINGS = (".pdf", ".svg", ".png")
+
+
+def paper_figures() -> dict[str, str]:
+    """Return the figures of the paper that `write_paper_figure` draws, by number, with what each shows.
+
+    Example:
+        >>> list(dupl.api.paper_figures())
+        ['1', '2', '4', '7a']
+    """
+    from dupl.report.paper_figures import FIGURES
+
+    return {number: figure.about for number, figure in FIGURES.items()}
+
+
+def write_paper_figure(
+    number: str,
+    out: str | Path,
+    what: AnyPlan | Sequence[str | Path] | None = None,
+    store: AnyStore = "runs",
+    *,
+    rows: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    overrides: Overrides = None,
+    label_map: str = "",
+    image: str = "",
+    iteration: int | None = None,
+) -> Path:
+    """Draw a figure of the paper from finished runs into a file.
+
+    Args:
+        number: One that `paper_figures` returns, such as "7a".
+        out: The file, which ends with .pdf, .svg or .png.
+        what: A plan, its name or its file, or folders of runs; by default the plan of the figure. Figure 4 takes a run.
+        store: A store or its folder, where a plan's runs lie.
+        rows: Keys of the plan's rows; all by default.
+        seeds: By default the plan's.
+        overrides: Values by path with which the plan's runs were trained.
+        label_map: Figures 2 and 7a: "cam/1" by default, "cam/2", or any label map of the evaluations for 7a.
+        image: Figures 2 and 4: name of an image of the runs' galleries; one is chosen by default.
+        iteration: Figure 4: of the pictures; the last by default.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: There is no such figure, plan, row, run, image or iteration, or a row has no finished run.
+
+    Example:
+        >>> dupl.figures.write_paper_figure("7a", "fig7a.pdf", "plan.py", "runs", rows=["baseline", "L_dis"])
+        PosixPath('fig7a.pdf')
+    """
+    from dupl.report.paper_figures import FIGURES, FigureRequest
+
+    if str(number) not in FIGURES:
+        raise UserError(f"there is no figure {number}: give one of {', '.join(FIGURES)}")
+    figure, file = FIGURES[str(number)], Path(out)
+    if file.suffix.lower() not in ENDINGS:
+        raise UserError(f"{out}: a figure is written as {', '.join(ENDINGS)}; end the file's name with one")
+    if what is None and not figure.plan:
+        raise UserError(f"figure {number} shows one run: name its folder")
+    shown = (rows or figure.rows or None) if what is None else rows
+    given = figure.plan if what is None else what
+    if isinstance(given, (str, Path)) and is_run(given):
+        given = [given]
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        if shown or seeds or overrides:
+            raise UserError("rows, seeds and overrides choose runs of a plan: runs that are named are what they are")
+        groups, planned, opened = *_named_runs(given), open_store(store)
+    else:
+        opened = open_store(store)
+        groups, planned = _planned_runs(given, opened, shown, seeds, overrides)
+    figure.draw(FigureRequest(opened, groups, planned, file, label_map, image, iteration))
+    return file
+
+
+def _named_runs(folders: Sequence[str | Path]) -> tuple[dict[str, list[StoredRun]], dict[str, int]]:
+    """Return the runs of folders, each by its folder's name, which counts as one seed."""
+    from dupl.runs.stored_run import open_run
+
+    found = {}
+    for folder in folders:
+        stored = open_run(folder)
+        if stored is None:
+            raise UserError(f"{folder} is no run: give a plan, or folders of runs")
+        if stored.state != "finished":
+            raise UserError(
+                f"{folder} is {stored.state} at iteration {stored.status.iteration}: a figure shows finished runs"
+            )
+        found[Path(folder).name] = [stored]
+    return found, dict.fromkeys(found, 1)
+
+
+def _planned_runs(
+    plan: AnyPlan, store: AnyStore, rows: Sequence[str] | None, seeds: Sequence[int] | None, overrides: Overrides
+) -> tuple[dict[str, list[StoredRun]], dict[str, int]]:
+    """Return the finished runs of a plan by the label of their row, and the number of seeds that were asked for.
+
+    Raises:
+        UserError: A row has no finished run; the message names the command that trains it.
+    """
+    made, opened = load_plan(plan), open_store(store)
+    labels = {row.key: row.label for row in made.rows}
+    finished = {run.fingerprint: run for run in opened.best() if run.state == "finished"}
+    groups: dict[str, list[StoredRun]] = {}
+    planned: dict[str, int] = {}
+    lacking: list[str] = []
+    for run in made.expand(rows, seeds, override_values(overrides)):
+        members = groups.setdefault(labels[run.row], [])
+        planned[labels[run.row]] = planned.get(labels[run.row], 0) + 1
+        if run.fingerprint in finished:
+            members.append(finished[run.fingerprint])
+    for row in made.rows:
+        if row.label in groups and not groups[row.label]:
+            lacking.append(row.key)
+    if lacking:
+        name = str(plan) if isinstance(plan, (str, Path)) else plan.name
+        line = ablate_command(name, opened.root, rows=lacking, seeds=seeds, overrides=overrides)
+        raise UserError(f"{opened.root} has no finished run of {', '.join(lacking)}: {line} trains them")
+    return groups, planned
