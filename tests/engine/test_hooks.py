@@ -130,7 +130,8 @@ class TestProgress:
 class TestBest:
     def evaluate(self, hook, runner, at, value):
         metrics = {f"{k}/{s}/mIoU": value for k in ("cam", "seg") for s in (1, 2)}
-        found = SimpleNamespace(metrics=metrics, save=lambda folder, facts: self.saved.append((folder, facts["iter"])))
+        found = SimpleNamespace(metrics=metrics, classes=("background", "cat"))
+        found.save = lambda folder, facts: self.saved.append((folder, facts["iter"]))
         hook.evaluate = lambda: found
         runner.iter = at
         hook.after_checkpoint(runner)
@@ -145,7 +146,7 @@ class TestBest:
             self.evaluate(hook, runner, at, value)
         assert self.saved == [(run.path / f"evaluation/iter_{i:06d}", i) for i in (2, 4, 6, 8, 10)]
         best = torch.load(run.path / "checkpoints" / "best.pth", weights_only=True)
-        assert best["meta"] == {"iter": 4, "fingerprint": "abc", "seg/1/mIoU": 30.0}
+        assert best["meta"] == {"iter": 4, "fingerprint": "abc", "seg/1/mIoU": 30.0, "classes": ["background", "cat"]}
         assert best["state_dict"]["weight"].item() == 4
         again = EvaluateHook(run, 2, None, "seg/1/mIoU", Console(quiet=True), {})
         again.before_train(runner)
