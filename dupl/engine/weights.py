@@ -50,10 +50,10 @@ UNUSED = re.compile(r"^(encoder\.(mask_token|head\.)|proj_head|proj_head_t)")
 def convert(state: dict[str, Tensor], expected: set[str]) -> dict[str, Tensor]:
     """Rename the keys of a released checkpoint, or of ToCo's single branch, to those here; keep keys from here.
 
-    Released layout: ``[module.]branch{1,2}.{encoder,decoder,classifier,aux_classifier}``; ToCo's is one such branch
-    without the prefix. Unknown keys keep their name, so that the caller can list them.
+    Released layout: ``branch{1,2}.{encoder,decoder,classifier,aux_classifier}`` behind any ``module.``. ToCo's layout
+    is one such branch without the prefix. Unknown keys keep their name, so that the caller can list them.
     """
-    state = {k.removeprefix("module."): v for k, v in state.items()}
+    state = {re.sub(r"^(module\.)+", "", k): v for k, v in state.items()}
     if set(state) & expected:
         return state
     converted: dict[str, Tensor] = {}

@@ -136,7 +136,7 @@ class DuPL(OneStage):
             "L_ptc": self.contrast_patches(views, outputs, cams, present, tau_h, clock),
             "L_ctc": self.contrast_classes(contrast, outputs, cams, boxes, seeds, tau_h, clock),  # ToCo
             "L_dis": self.discrepancy(outputs, clock),  # Eq. 2-3
-            "L_seg": self.segmentation(log_P, targets),  # Eq. 4
+            "L_seg": self.segmentation(log_P, targets, clock),  # Eq. 4
             "L_reg": self.consistency(inputs),  # Eq. 8
             "L_energy": self.dense_energy(views, log_P, targets, clock),  # ToCo
         }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from dupl.config.kinds import Share
+from dupl.config.kinds import Share, Start
 from dupl.errors import UserError
 from dupl.method.base import Inspection, Method
 from dupl.method.boxes import inside
@@ -30,17 +30,30 @@ class OneStage(Method):
 
     Args:
         tau_l: Low threshold of the pseudo-labels, in [0, 1].
+        levels: How refinement and strong view turn a normalised image back into 8-bit levels: "round", or "truncate" as
+            in the released code.
+        aux_labels_until: First iteration whose pseudo-labels come from the CAM of the classifier; before it they come
+            from that of the auxiliary classifier. Released code, COCO: 12001.
         further: Arguments of ``Method``; a component for each of ``SLOTS``.
 
     Raises:
-        UserError: ``tau_l`` lies outside its range, or the components cannot work together.
+        UserError: ``tau_l`` or ``levels`` lies outside its range, or the components cannot work together.
     """
 
-    def __init__(self, *, tau_l: Share = 0.25, **further: Any) -> None:
+    def __init__(
+        self,
+        *,
+        tau_l: Share = 0.25,
+        levels: Literal["round", "truncate"] = "round",
+        aux_labels_until: Start = 0,
+        **further: Any,
+    ) -> None:
         super().__init__(**further)
         if not 0 <= tau_l <= 1:
             raise UserError(f"model.tau_l is {tau_l}: a threshold on a CAM lies in [0, 1]")
-        self.tau_l = tau_l
+        if levels not in ("round", "truncate"):
+            raise UserError(f'model.levels is {levels!r}: choose "round" or "truncate"')
+        self.tau_l, self.levels, self.aux_labels_until = tau_l, levels, aux_labels_until
         if len(self.students) < 2 and not self.discrepancy.null:
             raise UserError(
                 "L_dis without DS: a discrepancy needs two students; set model.discrepancy.type=NoDiscrepancy"
@@ -89,8 +102,8 @@ class OneStage(Method):
             return None
         made: list[PseudoLabels] = []
         for view, which in shared(views):
-            maps = [of_one.main for of_one in cams[which]]
-            photo = denormalise(view.images)
+            maps = [of_one.aux if clock.t < self.aux_labels_until else of_one.main for of_one in cams[which]]
+            photo = denormalise(view.images, self.levels)
             made += pseudo_labels(self.refine, photo, maps, present, view.boxes, self.tau_l, tau_h)
         return made
 
@@ -102,7 +115,8 @@ class OneStage(Method):
             return None
         made: list[Tensor] = []
         for view, which in shared(views):
-            strong = self.perturb(denormalise(view.images), seeds, self.students[0].backbone.scaled_side)
+            photo = denormalise(view.images, self.levels)
+            strong = self.perturb(photo, seeds, self.students[0].backbone.scaled_side)
             with self.autocast("bf16"):
                 logits = self.students.segment(normalise(strong.images), which)
             made += [self.perturb.undo(p.float(), strong.flipped, view.images.shape[-2:]) for p in logits]

@@ -7,21 +7,29 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from dupl.config.kinds import Start
 from dupl.method import equations
 from dupl.method.component import Component
 from dupl.registry import COMPONENTS
+from dupl.structures import Clock
 
 
 class _SegmentationLoss(Component):
-    def __call__(self, log_P: Sequence[Tensor] | None, targets: Sequence[Tensor] | None) -> Tensor:
+    def __init__(self, start: Start = 0, zero_step: bool = False) -> None:
+        super().__init__(start)
+        self.zero_step = zero_step
+
+    def __call__(self, log_P: Sequence[Tensor] | None, targets: Sequence[Tensor] | None, clock: Clock) -> Tensor:
         """Compute L_seg, a scalar: the sum over students; 0 before it starts, when there are no targets.
 
         Args:
             log_P: Log-probabilities of each student, (B, K + 1, H, W).
             targets: Labels that each student learns from, int64 (B, H, W), 255 = none.
+            clock: t and T.
         """
         losses = [self.one(p, y) for p, y in zip(log_P or (), targets or (), strict=True)]
-        return sum(losses, start=torch.zeros(()))
+        loss = sum(losses, start=torch.zeros(()))
+        return 0 * loss if self.zero_step and clock.t == self.start else loss
 
     @staticmethod
     def one(log_P: Tensor, Y: Tensor) -> Tensor:
@@ -35,6 +43,8 @@ class CrossEntropy(_SegmentationLoss):
 
     Args:
         start: First iteration with pseudo-labels; before it the heads do not train.
+        zero_step: Whether L_seg counts 0 times at ``start``, as in the released code. AdamW then takes a step with zero
+            gradients in the heads: it decays their weights, and its bias correction is one step ahead.
     """
 
     one = staticmethod(equations.cross_entropy)
@@ -46,6 +56,8 @@ class BalancedCrossEntropy(_SegmentationLoss):
 
     Args:
         start: First iteration with pseudo-labels; before it the heads do not train.
+        zero_step: Whether L_seg counts 0 times at ``start``, as in the released code. AdamW then takes a step with zero
+            gradients in the heads: it decays their weights, and its bias correction is one step ahead.
     """
 
     one = staticmethod(equations.balanced_cross_entropy)

@@ -60,20 +60,21 @@ class Supervised(Method):
         if self.segmentation.start > 0:
             raise UserError("Supervised has its labels from the start: set model.segmentation.start=0")
 
-    def loss(self, images: Tensor, tags: Tensor, masks: Tensor, **_: Any) -> dict[str, Tensor]:
+    def loss(self, images: Tensor, tags: Tensor, masks: Tensor, clock: Clock, **_: Any) -> dict[str, Tensor]:
         """Compute the training step.
 
         Args:
             images: X, (B, 3, H, W), normalised.
             tags: Image-level labels, (B, K) of 0/1.
             masks: True labels, int64 (B, H, W), 255 where there is none.
+            clock: t and T.
 
         Returns:
             Scalars: "loss" and its terms L_cls and L_seg.
         """
         outputs = self.forward_students(images)
         log_P = [self.log_probabilities(output.logits, images.shape[-2:]) for output in outputs]
-        terms = {"L_cls": self.classification(outputs, tags), "L_seg": self.segmentation(log_P, [masks])}
+        terms = {"L_cls": self.classification(outputs, tags), "L_seg": self.segmentation(log_P, [masks], clock)}
         return equations.total(terms, {"seg": self.weights["seg"]})
 
     @torch.no_grad()

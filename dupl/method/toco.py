@@ -118,7 +118,7 @@ class ToCo(OneStage):
             "L_cls": self.classification(outputs, tags),  # Sec. 3.5
             "L_ptc": self.contrast_patches(views, outputs, cams, present, tau_h, clock),  # Sec. 3.3
             "L_ctc": self.contrast_classes(contrast, outputs, cams, boxes, seeds, tau_h, clock),  # Sec. 3.4
-            "L_seg": self.segmentation(log_P, targets),  # Sec. 3.5
+            "L_seg": self.segmentation(log_P, targets, clock),  # Sec. 3.5
             "L_energy": self.dense_energy(views, log_P, targets, clock),  # Sec. 3.5  "L_reg"
             "L_dis": self.discrepancy(outputs, clock),  # DuPL
             "L_reg": self.consistency(per_student(ConsistencyInputs, log_P, strong, decided, trusted, targets)),  # DuPL

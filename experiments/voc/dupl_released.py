@@ -11,6 +11,7 @@ _base_ = ["dupl.py"]
 
 model = dict(
     network=dict(backbone=dict(fit="drop")),
+    levels="truncate",
     discrepancy=dict(_delete_=True, type="OnePlusCosine", over="channel", start=0),
     threshold=dict(
         _delete_=True,
@@ -21,7 +22,7 @@ model = dict(
         start=2000,
     ),
     noise_filter=dict(fit_on="foreground", gamma=0.95, bins=None, init="sklearn-1.0"),
-    consistency=dict(_delete_=True, type="ConfidentConsistency", confidence=0.9, start=8000),
-    segmentation=dict(type="BalancedCrossEntropy", start=2000),
-    patch_contrast=dict(box="pixels"),
+    consistency=dict(_delete_=True, type="ConfidentConsistency", confidence=0.9, start=8001),
+    segmentation=dict(type="BalancedCrossEntropy", start=2000, zero_step=True),
+    patch_contrast=dict(box="pixels", floor=0.5),
 )

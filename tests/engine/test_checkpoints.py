@@ -72,7 +72,7 @@ def says_the_same(one, other) -> bool:
 
 
 class TestReleasedLayout:
-    @pytest.mark.parametrize("prefix", ["", "module."])
+    @pytest.mark.parametrize("prefix", ["", "module.", "module.module."])
     @pytest.mark.parametrize("key", ["state_dict", "model", None])
     def test_two_branches(self, tiny, tmp_path, prefix, key):
         source, target = make(tiny), make(tiny, seed=1)
@@ -82,7 +82,7 @@ class TestReleasedLayout:
         load_weights(target, tmp_path / "released.pth")
         assert says_the_same(source, target)
 
-    @pytest.mark.parametrize("prefix", ["", "module."])
+    @pytest.mark.parametrize("prefix", ["", "module.", "module.module."])
     def test_tocos_branch_with_its_projections(self, tiny, tmp_path, prefix):
         source, target = make(tiny, *SINGLE), make(tiny, *SINGLE, seed=1)
         state = released(source, prefix)

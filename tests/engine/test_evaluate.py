@@ -66,10 +66,11 @@ def toy():
 
 def test_a_perfect_prediction_is_perfect(toy):
     found = evaluate(Oracle(toy), toy, SETTINGS)
-    assert set(found.tallies) == {f"{kind}/{who}" for kind in ("cam", "seg") for who in ("1", "2", "mean")}
+    maps = {f"{kind}/{who}" for kind in ("cam", "seg") for who in ("1", "2", "mean")}
+    assert set(found.tallies) == {*maps, "aux_cam/1", "aux_cam/2"} and set(found.listed) == maps
     for name, value in found.metrics.items():
         assert value == (0 if name.endswith("/OA") else 100), name
-    assert sum(t.matrix.sum() for t in found.tallies.values()) == 6 * sum((toy.mask(i) != 255).sum() for i in range(7))
+    assert sum(t.matrix.sum() for t in found.tallies.values()) == 8 * sum((toy.mask(i) != 255).sum() for i in range(7))
 
 
 def test_the_size_of_a_batch_changes_nothing(toy):
@@ -102,6 +103,7 @@ def test_means_of_students_average_probabilities_and_maps(toy):
     assert metrics["seg/2/mIoU"] == metrics["cam/2/mIoU"] == 100
     assert metrics["seg/mean/mIoU"] == 0, "probabilities, not votes"
     assert metrics["cam/mean/mIoU"] == metrics["cam/1/mIoU"], "half of 1 is not above a threshold of a half"
+    assert metrics["aux_cam/1/mIoU"] == metrics["aux_cam/2/mIoU"] == 100, "the auxiliary CAMs of both are right"
 
 
 def test_files_of_an_evaluation_agree(trained):

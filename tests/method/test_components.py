@@ -206,18 +206,28 @@ def test_no_discrepancy() -> None:
 
 
 def test_segmentation_sums_over_students() -> None:
-    generator = torch.Generator().manual_seed(0)
+    generator, now = torch.Generator().manual_seed(0), Clock(0, 1)
     P = [torch.randn(2, 3, 4, 4, generator=generator) for _ in range(2)]
     Y = [torch.randint(0, 3, (2, 4, 4), generator=generator) for _ in range(2)]
     for part, loss in (
         (CrossEntropy(), equations.cross_entropy),
         (BalancedCrossEntropy(), equations.balanced_cross_entropy),
     ):
-        assert float(part(P, Y)) == pytest.approx(float(loss(P[0], Y[0]) + loss(P[1], Y[1])))
-        assert float(part(P[:1], Y[:1])) == pytest.approx(float(loss(P[0], Y[0])))
-        assert isinstance(part([], []), Tensor) and float(part([], [])) == 0
+        assert float(part(P, Y, now)) == pytest.approx(float(loss(P[0], Y[0]) + loss(P[1], Y[1])))
+        assert float(part(P[:1], Y[:1], now)) == pytest.approx(float(loss(P[0], Y[0])))
+        assert isinstance(part([], [], now), Tensor) and float(part([], [], now)) == 0
         with pytest.raises(ValueError, match="zip"):
-            part(P, Y[:1])
+            part(P, Y[:1], now)
+
+
+def test_the_released_loss_counts_nothing_in_its_first_iteration() -> None:
+    """Its gradients are there and zero, so that AdamW takes a step."""
+    P, Y = torch.randn(1, 3, 4, 4).requires_grad_(), torch.randint(0, 3, (1, 4, 4))
+    part = BalancedCrossEntropy(start=7, zero_step=True)
+    first = part([P], [Y], Clock(7, 10))
+    first.backward()
+    assert float(first) == 0 and P.grad is not None and not P.grad.any()
+    assert float(part([P], [Y], Clock(8, 10))) == float(BalancedCrossEntropy(start=7)([P], [Y], Clock(7, 10))) > 0
 
 
 # L_reg

@@ -9,16 +9,19 @@ import torch
 import torch.nn.functional as F
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
+from torchvision.transforms.v2 import functional as tv
 
 from dupl.engine.preprocess import to_device
 from dupl.engine.training.finite_guard import FiniteGuard
 from dupl.engine.training.step import train_step
 from dupl.errors import UserError
+from dupl.method.cam import Maps
 from dupl.method.dupl import DuPL
 from dupl.method.pixels import denormalise, normalise
 from dupl.method.segmentation import BalancedCrossEntropy
+from dupl.method.view import View
 from dupl.registry import COMPONENTS
-from dupl.structures import IGNORE, Clock
+from dupl.structures import IGNORE, IMAGE_MEAN, IMAGE_STD, Clock
 
 SWITCHES = ("DS", "L_dis", "DTA", "ANF", "L_reg")
 EVERY_OFF = list(chain.from_iterable(combinations(SWITCHES, n) for n in range(6)))
@@ -173,7 +176,7 @@ def reached(loss: Tensor, net: nn.Module) -> set[str]:
 @pytest.mark.parametrize("form", ["paper", "released"])
 def test_students_teach_each_other_by_labels_alone(form: str, build: Build, batch: Batch) -> None:
     model, samples = build(form), batch([[0, 2], [1]], ALL)
-    log_P, targets = seen(model, "segmentation", samples)
+    log_P, targets, _ = seen(model, "segmentation", samples)
     labels, noisy, weak = inspected(model, samples)
     trusted = [y.y.masked_fill(n, IGNORE) for y, n in zip(labels, noisy, strict=True)]
     assert torch.equal(targets[0], trusted[1]) and torch.equal(targets[1], trusted[0])
@@ -189,7 +192,7 @@ def test_students_teach_each_other_by_labels_alone(form: str, build: Build, batc
 
 def test_one_student_teaches_itself(build: Build, batch: Batch) -> None:
     model, samples = build(off=("DS", "L_dis")), batch([[0, 2], [1]], ALL)
-    _, targets = seen(model, "segmentation", samples)
+    _, targets, _ = seen(model, "segmentation", samples)
     labels, noisy, _ = inspected(model, samples)
     assert len(targets) == 1 and torch.equal(targets[0], labels[0].y.masked_fill(noisy[0], IGNORE))
 
@@ -429,6 +432,46 @@ def test_images_come_back_on_their_8_bit_levels() -> None:
         denormalise(torch.full((1, 3, 1, 1), 99.0)).max() == 1
         and denormalise(torch.full((1, 3, 1, 1), -9.0)).min() == 0
     )
+
+
+def test_truncated_levels_are_those_of_the_released_arithmetic() -> None:
+    """torchvision's normalisation, and back in levels with the fraction cut off: some levels become lower by one."""
+    levels = torch.arange(256).repeat(3, 1)[:, None].to(torch.uint8)  # (3, 1, 256)
+    given = tv.normalize(levels.float() / 255, list(IMAGE_MEAN), list(IMAGE_STD))[None]
+    mean, std = (torch.tensor(c)[:, None, None] for c in ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)))
+    cut = (given * std + mean).to(torch.uint8)
+    lower = levels.int() - cut.int()
+    assert [int((lower == 1)[0, c].sum()) for c in range(3)] == [19, 7, 6] and lower.min() == 0 and lower.max() == 1
+    for made in (given, normalise(levels[None] / 255)):
+        assert torch.equal((denormalise(made, "truncate") * 255).round().to(torch.uint8), cut)
+
+
+def test_levels_reach_refinement_and_strong_view(build: Build, batch: Batch) -> None:
+    samples = batch([[0, 2], [1]], ALL)
+    table = denormalise(normalise(torch.arange(256)[:, None, None, None].expand(-1, 3, 1, 1) / 255), "truncate")
+    lower = int((table[:, 0, 0, 0] * 255).round().ne(torch.arange(256)).nonzero()[0])
+    samples["images"] = normalise(torch.full_like(samples["images"], lower / 255))
+    for levels, first in (("round", lower), ("truncate", lower - 1)):
+        model = build(levels=levels)
+        photo, *_ = seen(model, "perturb", samples)
+        assert (photo[:, 0] * 255).round().unique().tolist() == [first]
+    with pytest.raises(UserError, match="levels is 'up'"):
+        build(levels="up")
+
+
+def test_pseudo_labels_come_from_the_auxiliary_cam_at_first(build: Build, batch: Batch) -> None:
+    model, plain = build(aux_labels_until=ALL), build()
+    for t in (ALL - 1, ALL):
+        samples = batch([[0, 2], [1]], t)
+        made = inspected(model, samples)[0]
+        cams = plain.inspect(**{k: v for k, v in samples.items() if k != "seeds"}).cams
+        assert cams is not None
+        swapped = [Maps(maps.aux, maps.main) for maps in cams] if t < ALL else cams
+        views = [View(samples["images"], samples["boxes"])] * 2
+        tau_h = plain.threshold(samples["clock"], samples["tags"])
+        labels = plain.make_labels(views, swapped, samples["present"], tau_h, samples["clock"])
+        assert labels is not None
+        assert all(torch.equal(one.y, other.y) for one, other in zip(made, labels, strict=True))
 
 
 def test_a_component_of_ones_own_takes_its_place(build: Build, batch: Batch) -> None:

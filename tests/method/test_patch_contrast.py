@@ -77,6 +77,9 @@ def test_patch_labels_by_hand() -> None:
     labels = patch_labels(maps, present, boxes, 0.25, torch.tensor([0.7, 0.28]))
     assert labels[0, 0].tolist() == [0, 0, IGNORE, IGNORE, 4, 4]
     assert labels[1, 0].tolist() == [IGNORE, 0, 1, 1, 1, IGNORE]
+    floored = patch_labels(maps, present, boxes, 0.25, torch.tensor([0.7, 0.28]), floor=0.5)
+    assert torch.equal(floored[0], labels[0]), "below tau_h it has no effect"
+    assert floored[1, 0].tolist() == [IGNORE, 0, 0, 1, 1, IGNORE]
 
 
 def student(seed: int, patch: int = 8, grid: int = 4) -> tuple[StudentOutput, Maps]:

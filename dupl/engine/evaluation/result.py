@@ -55,7 +55,7 @@ class EvaluationResult:
 
     Attributes:
         metrics: Metrics in percent by name (``cam/1/mIoU``).
-        tallies: Pixel counts by label map (``cam/1``).
+        tallies: Pixel counts by label map (``cam/1``), those of auxiliary CAMs (``aux_cam/1``) included.
         class_scores: Class scores and tags.
         classes: Class names, background first.
         names: Names of the images, in the order of the per-image counts.
@@ -72,7 +72,12 @@ class EvaluationResult:
     def save(self, folder: Path, facts: dict[str, Any]) -> None:
         """Write the files of the evaluation; see `dupl.runs.evaluation_files.write_evaluation`."""
         facts = {**facts, "seconds": round(self.seconds, 3)}
-        write_evaluation(folder, facts, self.metrics, self.tallies, self.classes, self.names)
+        write_evaluation(folder, facts, self.metrics, self.listed, self.classes, self.names)
+
+    @property
+    def listed(self) -> dict[str, Tally]:
+        """Return the tallies that tables list; of auxiliary CAMs there are metrics only."""
+        return {name: tally for name, tally in self.tallies.items() if not name.startswith("aux_cam/")}
 
     @property
     def judged(self) -> str:
@@ -87,7 +92,7 @@ class EvaluationResult:
 
     def class_rows(self) -> list[ClassRow]:
         """Return the figures per label map and class, percent unrounded."""
-        return class_rows(self.tallies, self.classes)
+        return class_rows(self.listed, self.classes)
 
 
 def merge(parts: list[EvaluationResult], settings: dict[str, Any]) -> EvaluationResult:
@@ -139,6 +144,8 @@ def metric_names(settings: dict[str, Any], classes: tuple[str, ...], students: i
         names |= {f"{kind}/{name}/OA" for name in all_maps}
         for metric in ["mIoU"] + ([subset[0]] if subset else []):
             names |= {f"{kind}/{name}/{metric}" for name in [*all_maps, "best"]}
+    for metric in ["mIoU", "OA"] + ([subset[0]] if subset else []):
+        names |= {f"aux_cam/{name}/{metric}" for name in each}
     return names
 
 

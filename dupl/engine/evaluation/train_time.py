@@ -25,8 +25,8 @@ from dupl.runs.tallies import ThresholdTally
 class TrainTimeProtocol(Protocol):
     """The protocol during training, and of the paper's Tables 1 and 4: images squashed to a square, no CRF.
 
-    Released code: single-scale logits, and multi-scale CAMs of the image's tags above a threshold, without refinement;
-    both resized to the mask.
+    Released code: single-scale logits, and multi-scale CAMs of the image's tags above a threshold, without refinement,
+    of the classifier and of the auxiliary classifier; all resized to the mask.
 
     Args:
         settings: The recipe's ``evaluation``: size, cam_threshold, batch_size.
@@ -36,7 +36,7 @@ class TrainTimeProtocol(Protocol):
     """
 
     word = "train"
-    kinds: tuple[str, ...] = ("seg", "cam")
+    kinds: tuple[str, ...] = ("seg", "cam", "aux_cam")
 
     def __init__(
         self,
@@ -92,7 +92,15 @@ class TrainTimeProtocol(Protocol):
             if self.selection.mean:
                 labels["seg/mean"] = torch.stack([p.softmax(1) for p in logits]).mean(0).argmax(1)
         present = Present.of(tags).to(answer[0][1].device)
-        for name, heat in self.heat(mask.shape, answer, row, present.index.shape[1]).items():
+        slots = present.index.shape[1]
+        heats = self.heat(mask.shape, answer, row, slots)
+        if "aux_cam" in self.kinds:
+            maps = [m for _, _, m in answer if m is not None]
+            heats |= {
+                f"aux_cam/{s + 1}": resize(mask.shape, maps[s].aux[row : row + 1, :slots])
+                for s in self.selection.students
+            }
+        for name, heat in heats.items():
             labels[name] = label_by_threshold(heat, present, self.threshold)
         return {name: labels[name][0].cpu().numpy() for name in sorted(labels)}
 

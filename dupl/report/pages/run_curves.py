@@ -13,6 +13,7 @@ from dupl.report.pages.run_files import RunFiles
 from dupl.report.tables.evaluation import title_of
 
 SPEED = {"seconds": ("Seconds per iteration", "s"), "memory_GiB": ("Peak memory of the GPU", "GiB")}
+MAPS = {"cam": "CAM", "aux_cam": "Auxiliary CAM", "seg": "Segmentation"}
 KNOWN = {
     "tau_h": ("Threshold tau_h", "on a CAM in [0, 1]"),
     "lr": ("Learning rate", ""),
@@ -89,9 +90,8 @@ def _title(name: str) -> tuple[str, str]:
     if name in KNOWN:
         return KNOWN[name]
     kind, _, metric = name.partition("/")
-    if kind in ("cam", "seg"):
-        what = "OA rate" if metric == "OA" else metric
-        return f"{'CAM' if kind == 'cam' else 'Segmentation'}, {what}", "%"
+    if kind in MAPS:
+        return f"{MAPS[kind]}, {'OA rate' if metric == 'OA' else metric}", "%"
     if kind == "quality":
         return f"{QUALITY}: {metric.replace('_', ' ')}", "%"
     return name, ""
