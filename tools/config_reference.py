@@ -31,13 +31,7 @@ def catalogue() -> dict[str, Any]:
     plain = {kind.__name__: kind for kind in (WeakAugment, ContrastAugment)}
     found = {name: RegisteredClass(describe(kind), "") for name, kind in plain.items()}
     for name, kind in COMPONENTS.module_dict.items():
-        found[name] = RegisteredClass(
-            describe(kind),
-            slot_of(kind),
-            getattr(kind, "null", False),
-            getattr(kind, "SLOTS", ()),
-            getattr(kind, "learns_from_masks", False),
-        )
+        found[name] = RegisteredClass.of(kind, slot_of(kind))
     for name, kind in DATASETS.module_dict.items():
         found[name] = RegisteredClass(describe(kind), "data set")
     ours = {**plain, **COMPONENTS.module_dict, **DATASETS.module_dict}

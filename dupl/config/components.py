@@ -31,6 +31,8 @@ class RegisteredClass:
         null: Whether it stands for a component that is switched off.
         slots: The slots of its components, if it is a method.
         masks: Whether it is a method that learns from masks.
+        early: Names of the arguments that act before its ``start``.
+        stateful: Whether it holds parameters or buffers, which exist from the first iteration on.
     """
 
     section: Section
@@ -38,6 +40,26 @@ class RegisteredClass:
     null: bool = False
     slots: tuple[Slot, ...] = ()
     masks: bool = False
+    early: tuple[str, ...] = ()
+    stateful: bool = False
+
+    @classmethod
+    def of(cls, kind: Any, slot: str | None = None) -> RegisteredClass:
+        """Describe a class that is imported.
+
+        Args:
+            kind: The class.
+            slot: Where in a model it fits, as of the attribute.
+        """
+        return cls(
+            section=describe(kind),
+            slot=slot,
+            null=bool(getattr(kind, "null", False)),
+            slots=tuple(getattr(kind, "SLOTS", ())),
+            masks=bool(getattr(kind, "learns_from_masks", False)),
+            early=tuple(getattr(kind, "EARLY", ())),
+            stateful=any(base.__module__.startswith("torch.nn.") for base in getattr(kind, "__mro__", ())),
+        )
 
 
 @lru_cache(maxsize=1)
@@ -50,6 +72,8 @@ def shipped() -> dict[str, RegisteredClass]:
             entry["null"],
             tuple(Slot(**slot) for slot in entry.get("slots", ())),
             entry.get("masks", False),
+            tuple(entry.get("early", ())),
+            entry.get("stateful", False),
         )
         for name, entry in json.loads(FILE.read_text(encoding="utf-8")).items()
     }
@@ -66,9 +90,7 @@ def find(name: str) -> RegisteredClass | None:
     registry = sys.modules.get("dupl.registry")  # not imported for this: a process without it registered nothing
     for registered in (registry.COMPONENTS, registry.DATASETS) if registry else ():
         if (kind := registered.module_dict.get(name)) is not None:
-            masks = bool(getattr(kind, "learns_from_masks", False))
-            null = bool(getattr(kind, "null", False))
-            return RegisteredClass(describe(kind), None, null, getattr(kind, "SLOTS", ()), masks)
+            return RegisteredClass.of(kind)
     return None
 
 
@@ -88,13 +110,10 @@ def component_data(component: RegisteredClass) -> dict[str, Any]:
     """Turn a component into plain data for JSON."""
     slots = {"slots": [_slot_data(slot) for slot in component.slots]} if component.slots else {}
     masks = {"masks": True} if component.masks else {}
-    return {
-        "slot": component.slot,
-        "null": component.null,
-        **masks,
-        **slots,
-        "section": _section_data(component.section),
-    }
+    early = {"early": list(component.early)} if component.early else {}
+    stateful = {"stateful": True} if component.stateful else {}
+    facts = {"slot": component.slot, "null": component.null, **masks, **early, **stateful, **slots}
+    return {**facts, "section": _section_data(component.section)}
 
 
 def _slot_data(slot: Slot) -> dict[str, Any]:

@@ -17,6 +17,10 @@ class Component:
     A component is switched off by its null partner, a class of the same slot whose ``null`` is True. A component with
     parameters is a ``torch.nn.Module`` too: they are then trained, saved and resumed with the students.
 
+    Before ``start`` nothing of a component acts but the arguments that ``EARLY`` names. Runs that differ only in what
+    does not act yet are the same training until then, and share it (``dupl.config.prefix``). Parameters exist from the
+    first iteration on, so a component that has some acts from there.
+
     Args:
         start: First iteration at which the component acts, at least 0.
 
@@ -25,6 +29,7 @@ class Component:
     """
 
     null: ClassVar[bool] = False
+    EARLY: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, start: Start = 0) -> None:
         if start < 0:

@@ -56,14 +56,46 @@ class DuPL(OneStage):
 
     SLOTS = (
         Slot("students", mark="DS", null="SingleStudent", of_paper=True, doc="The students, and who teaches whom."),
-        Slot("discrepancy", mark="L_dis", null="NoDiscrepancy", of_paper=True, starts=True, doc="Discrepancy loss."),
+        Slot(
+            "discrepancy",
+            mark="L_dis",
+            null="NoDiscrepancy",
+            of_paper=True,
+            starts=True,
+            weight="dis",
+            doc="Discrepancy loss.",
+        ),
         Slot("threshold", mark="DTA", null="FixedThreshold", of_paper=True, doc="The high threshold over training."),
-        Slot("noise_filter", mark="ANF", null="TrustAll", of_paper=True, starts=True, doc="Filter of noisy labels."),
-        Slot("consistency", mark="L_reg", null="NoConsistency", of_paper=True, starts=True, doc="Consistency loss."),
-        Slot("segmentation", mark="L_seg", starts=True, doc="Segmentation loss; it starts the pseudo-labels."),
-        Slot("patch_contrast", mark="L_ptc", null="NoPatchContrast", starts=True, doc="Patch token contrast."),
-        Slot("refine", null="NoRefinement", doc="Refinement of the CAMs before the pseudo-labels."),
-        Slot("perturb", doc="The strong augmentation."),
+        Slot(
+            "noise_filter",
+            mark="ANF",
+            null="TrustAll",
+            of_paper=True,
+            starts=True,
+            after="segmentation",
+            doc="Filter of noisy labels.",
+        ),
+        Slot(
+            "consistency",
+            mark="L_reg",
+            null="NoConsistency",
+            of_paper=True,
+            starts=True,
+            after="segmentation",
+            weight="reg",
+            doc="Consistency loss.",
+        ),
+        Slot("segmentation", mark="L_seg", starts=True, weight="seg", doc="Segmentation loss; it starts the labels."),
+        Slot(
+            "patch_contrast",
+            mark="L_ptc",
+            null="NoPatchContrast",
+            starts=True,
+            weight="ptc",
+            doc="Patch token contrast.",
+        ),
+        Slot("refine", null="NoRefinement", after="segmentation", doc="Refinement of the CAMs into pseudo-labels."),
+        Slot("perturb", after="consistency", doc="The strong augmentation."),
         Slot(
             "own_view", mark="Diff. Aug", null="SameView", of_paper=True, optional=True, doc="What each student sees."
         ),
@@ -73,9 +105,18 @@ class DuPL(OneStage):
             null="NoClassContrast",
             starts=True,
             optional=True,
+            weight="ctc",
             doc="Class token contrast of ToCo.",
         ),
-        Slot("dense_energy", mark="L_energy", null="NoDenseEnergy", starts=True, optional=True, doc="L_reg of ToCo."),
+        Slot(
+            "dense_energy",
+            mark="L_energy",
+            null="NoDenseEnergy",
+            starts=True,
+            optional=True,
+            weight="energy",
+            doc="L_reg of ToCo.",
+        ),
     )
 
     def __init__(

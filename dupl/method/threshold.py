@@ -58,6 +58,8 @@ class PerClassCosineDescent(Component):
         ValueError: A threshold lies outside its range.
     """
 
+    EARLY = ("initial",)
+
     def __init__(
         self, initial: Share = 0.7, final: Share | Sequence[Share] | Mapping[str, Share] = 0.55, start: Start = 2000
     ) -> None:

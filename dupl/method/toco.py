@@ -61,16 +61,75 @@ class ToCo(OneStage):
 
     SLOTS = (
         Slot("students", mark="DS", null="SingleStudent", optional=True, doc="The students, and who teaches whom."),
-        Slot("patch_contrast", mark="L_ptc", null="NoPatchContrast", of_paper=True, starts=True, doc="Patch tokens."),
-        Slot("class_contrast", mark="L_ctc", null="NoClassContrast", of_paper=True, starts=True, doc="Class tokens."),
-        Slot("segmentation", mark="L_seg", starts=True, doc="Segmentation loss; it starts the pseudo-labels."),
-        Slot("dense_energy", mark="L_energy", null="NoDenseEnergy", of_paper=True, starts=True, doc="Dense energy."),
-        Slot("refine", null="NoRefinement", doc="Refinement of the CAMs before the pseudo-labels."),
+        Slot(
+            "patch_contrast",
+            mark="L_ptc",
+            null="NoPatchContrast",
+            of_paper=True,
+            starts=True,
+            weight="ptc",
+            doc="Patch tokens.",
+        ),
+        Slot(
+            "class_contrast",
+            mark="L_ctc",
+            null="NoClassContrast",
+            of_paper=True,
+            starts=True,
+            weight="ctc",
+            doc="Class tokens.",
+        ),
+        Slot(
+            "segmentation",
+            mark="L_seg",
+            starts=True,
+            weight="seg",
+            doc="Segmentation loss; it starts the pseudo-labels.",
+        ),
+        Slot(
+            "dense_energy",
+            mark="L_energy",
+            null="NoDenseEnergy",
+            of_paper=True,
+            starts=True,
+            weight="energy",
+            doc="Dense energy.",
+        ),
+        Slot(
+            "refine", null="NoRefinement", after="segmentation", doc="Refinement of the CAMs before the pseudo-labels."
+        ),
         Slot("threshold", mark="DTA", null="FixedThreshold", optional=True, doc="The high threshold over training."),
-        Slot("noise_filter", mark="ANF", null="TrustAll", starts=True, optional=True, doc="Noise filter of DuPL."),
-        Slot("discrepancy", mark="L_dis", null="NoDiscrepancy", starts=True, optional=True, doc="L_dis of DuPL."),
-        Slot("consistency", mark="L_reg", null="NoConsistency", starts=True, optional=True, doc="L_reg of DuPL."),
-        Slot("perturb", null="NoPerturbation", optional=True, doc="The strong augmentation of DuPL."),
+        Slot(
+            "noise_filter",
+            mark="ANF",
+            null="TrustAll",
+            starts=True,
+            optional=True,
+            after="segmentation",
+            doc="Noise filter of DuPL.",
+        ),
+        Slot(
+            "discrepancy",
+            mark="L_dis",
+            null="NoDiscrepancy",
+            starts=True,
+            optional=True,
+            weight="dis",
+            doc="L_dis of DuPL.",
+        ),
+        Slot(
+            "consistency",
+            mark="L_reg",
+            null="NoConsistency",
+            starts=True,
+            optional=True,
+            after="segmentation",
+            weight="reg",
+            doc="L_reg of DuPL.",
+        ),
+        Slot(
+            "perturb", null="NoPerturbation", optional=True, after="consistency", doc="The strong augmentation of DuPL."
+        ),
     )
 
     def __init__(

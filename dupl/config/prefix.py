@@ -1,0 +1,133 @@
+"""Find how many iterations two configs train alike: what of a config can act before an iteration.
+
+A component that starts late does nothing before its ``start``, so configs that differ only in such components are the
+same training until the first of them acts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from dupl.config import components
+from dupl.config.fingerprint import canonical, counted
+from dupl.config.kinds import Slot
+from dupl.config.slots import slots_of
+
+
+def prefix(config: Mapping[str, Any], t: int) -> dict[str, Any]:
+    """Return the part of a config that can act before iteration ``t``.
+
+    Components that act at ``t`` or later are left out, with the weights of their losses. Everything else counts: the
+    data, the schedule with its length T, the seed, and every class that is neither shipped nor registered here.
+
+    Args:
+        config: A resolved config.
+        t: An iteration, at least 0.
+    """
+    values = counted(config)
+    return values | {"model": _acting(values.get("model", {}), t)}
+
+
+def beginnings(config: Mapping[str, Any]) -> dict[int, str]:
+    """Digest what of a config can act before each iteration at which that changes.
+
+    Args:
+        config: A resolved config.
+
+    Returns:
+        12 hexadecimal digits by iteration, in order, the last one being T: the digest at t is that of every iteration
+        after the one before, up to t.
+    """
+    values = counted(config)
+    model = values.pop("model", {})
+    rest = hashlib.sha256(canonical(values).encode())
+    found = {}
+    for t in (*forks(config), _length(config)):
+        whole = rest.copy()
+        whole.update(canonical(_acting(model, t)).encode())
+        found[t] = whole.hexdigest()[:12]
+    return found
+
+
+def common(one: Mapping[int, str], other: Mapping[int, str]) -> int:
+    """Return how many iterations, counted from the first, two runs train alike; 0 where none.
+
+    Args:
+        one: The ``beginnings`` of a run.
+        other: Those of another one.
+    """
+    shared, last = 0, min(max(one), max(other))
+    for t in sorted({*one, *other}):
+        if t > last or _at(one, t) != _at(other, t):
+            break
+        shared = t
+    return shared
+
+
+def forks(config: Mapping[str, Any]) -> list[int]:
+    """Return the iterations after the first at which a further component begins to act, in order."""
+    model = config.get("model", {})
+    firsts = {acts_from(model, slot) for slot in slots_of(model)}
+    return sorted(t for t in firsts if t is not None and 0 < t < _length(config))
+
+
+def acts_from(model: Mapping[str, Any], slot: Slot) -> int | None:
+    """Return the first iteration at which the component in a slot acts; None where it never does.
+
+    Args:
+        model: The section of that name.
+        slot: One of its slots.
+    """
+    config = model.get(slot.name)
+    if not isinstance(config, Mapping):
+        return None if slot.optional else 0
+    component = components.find(str(config.get("type")))
+    if component is None or component.stateful:
+        return 0
+    if component.null:
+        return None
+    field = component.section.fields.get("start")
+    first = int(config.get("start", field.default)) if field is not None else 0
+    return _not_before(model, slot, first)
+
+
+def _not_before(model: Mapping[str, Any], slot: Slot, first: int) -> int | None:
+    """Return ``first``, or when the component that this slot depends on acts, if that is later."""
+    other = next((each for each in slots_of(model) if each.name == slot.after), None)
+    if other is None:
+        return first
+    begin = acts_from(model, other)
+    return None if begin is None else max(first, begin)
+
+
+def _acting(model: Mapping[str, Any], t: int) -> dict[str, Any]:
+    """Return the part of a model's config that can act before iteration ``t``."""
+    kept = dict(model)
+    for slot in slots_of(model):
+        first = acts_from(model, slot)
+        if first is not None and first < t:
+            continue
+        held = kept.pop(slot.name, None)
+        if first is not None and (early := _early(held)):
+            kept[slot.name] = early
+        if isinstance(kept.get("weights"), dict):
+            kept["weights"] = {term: weight for term, weight in kept["weights"].items() if term != slot.weight}
+    return kept
+
+
+def _early(config: Any) -> dict[str, Any]:
+    """Return the type and the arguments of a component that act before its start; empty where none do."""
+    component = components.find(str(config["type"]))
+    names = component.early if component is not None else ()
+    return {key: value for key, value in config.items() if names and key in ("type", *names)}
+
+
+def _length(config: Mapping[str, Any]) -> int:
+    return int(config["schedule"]["iterations"])
+
+
+def _at(digests: Mapping[int, str], t: int) -> str:
+    """Return the digest that holds at iteration ``t``."""
+    return digests[min(each for each in digests if each >= t)]
