@@ -21,5 +21,9 @@ class RunError(Exception):
     code: ClassVar[int] = 1
 
 
-class UnknownKeys(UserWarning):
+class Notice(UserWarning):
+    """Something that the user should know, in one line; the command line prints it on standard error."""
+
+
+class UnknownKeys(Notice):
     """A stored config has keys that the schema of this version does not have."""

@@ -1,17 +1,59 @@
-"""Text from anybody's files, and progress, on a terminal."""
+"""Make text from anybody's files safe to print, without control characters and passwords; show progress."""
 
 from __future__ import annotations
 
+import re
 import time
 import unicodedata
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+USER = re.compile(r"(\w://[^\s/:@]*):\S*@")  # of a URL with a password; up to the last "@", as it may contain one
+SECRET = "(?:ssl)?(?:password|passwd|pass|pwd|token|secret|api_?key)"
+PARAMETER = re.compile(rf"([?&;]{SECRET}=)[^\s&;#'\")]*", re.IGNORECASE)
 
 
 def printable(text: object) -> str:
-    """Text in which what would steer a terminal, or turn the direction of reading, is written as its escape."""
+    """Replace what would steer a terminal, or turn the direction of reading, by its escape."""
     steers = {c for c in str(text) if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in "\n\t"}
     return str(text).translate({ord(c): ascii(c)[1:-1] for c in steers})
+
+
+def without_passwords(text: object) -> str:
+    """Remove the passwords of URLs in a text: ``user:password@`` and parameters such as ``?password=``."""
+    return PARAMETER.sub(r"\1***", USER.sub(r"\1@", str(text)))
+
+
+class PrintableStream:
+    """A text stream that writes only what is `printable`; a console of rich writes past it.
+
+    Args:
+        stream: Where the text goes.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.rich_proxied_file = stream  # the name by which rich finds the stream
+
+    def write(self, text: str) -> int:
+        """Write a text, its control characters as escapes."""
+        return self.rich_proxied_file.write(printable(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rich_proxied_file, name)
+
+
+def safe_console(**options: Any) -> Console:
+    """Return a console of rich that prints the control characters in texts as escapes.
+
+    Args:
+        **options: As of ``rich.console.Console``.
+    """
+    from dupl.console import SafeConsole
+
+    return SafeConsole(**options)
 
 
 class LastingProgress:
@@ -36,10 +78,9 @@ class LastingProgress:
         if self.bar is None:
             if time.monotonic() - self.started < self.after:
                 return
-            from rich.console import Console
             from rich.progress import Progress
 
-            self.bar = Progress(console=Console(stderr=True, force_jupyter=False), transient=True)
+            self.bar = Progress(console=safe_console(stderr=True, force_jupyter=False), transient=True)
             self.bar.start()
             self.task = self.bar.add_task(self.text, total=total)
         self.bar.update(self.task, completed=done)

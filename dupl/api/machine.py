@@ -110,9 +110,8 @@ def prepare_data(
         >>> dupl.api.prepare_data("voc", "voc12", dry_run=True)
         todo  VOCtrainval...
     """
-    from rich.console import Console
-
     from dupl.data.prepare.command import prepare
+    from dupl.terminal import safe_console
 
     place = Path(source) if source is not None else None
-    prepare(dataset, Path(root), console or Console(stderr=True, markup=False), place, mirror, dry_run=dry_run)
+    prepare(dataset, Path(root), console or safe_console(stderr=True, markup=False), place, mirror, dry_run=dry_run)

@@ -80,13 +80,14 @@ def sweep_report(
         dupl.errors.UserError: demo has no study ...
     """
     from dupl.plans.commands import report_command
-    from dupl.plans.study import shown
     from dupl.report.sweep_report import examine
+    from dupl.terminal import without_passwords
 
     if bootstraps < 0:
         raise UserError(f"--bootstraps {bootstraps}: give 0 or more")
     made, store = load_sweep(sweep, overrides), open_store(store)
-    name, hidden = str(sweep) if isinstance(sweep, (str, Path)) else sweep.name, shown(storage) if storage else None
+    name = str(sweep) if isinstance(sweep, (str, Path)) else sweep.name
+    hidden = without_passwords(storage) if storage else None
     line = report_command(name, store.root, storage=hidden, overrides=overrides)
     progress = progress or (lambda done, total: None)
     return examine(made, store, storage=storage, bootstraps=bootstraps, progress=progress, command=line)

@@ -9,7 +9,8 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from contextlib import redirect_stdout
+from typing import Any, TextIO, cast
 
 from dupl import __version__
 from dupl.cli.ablate import add_ablate
@@ -29,8 +30,8 @@ from dupl.cli.show import add_show
 from dupl.cli.sweep import add_sweep
 from dupl.cli.sync import add_sync
 from dupl.cli.train import add_demo, add_train
-from dupl.errors import RunError, UnknownKeys, UserError
-from dupl.terminal import printable
+from dupl.errors import Notice, RunError, UserError
+from dupl.terminal import PrintableStream, printable, without_passwords
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_anything()
     arguments = build_parser().parse_args(argv)
     watch_for_hangs()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), redirect_stdout(cast(TextIO, PrintableStream(sys.stdout))):
         warn_in_one_line()
         return run(arguments)
 
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
             print_next(arguments)
         return code
     except (UserError, RunError) as error:
-        print(f"dupl: {printable(error)}", file=sys.stderr)
+        tell(error)
         return error.code
     except KeyboardInterrupt:
         print("dupl: interrupted", file=sys.stderr)
@@ -60,21 +61,26 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stderr.close()
         return 0
     except OSError as error:
-        print(f"dupl: {printable(error)}", file=sys.stderr)
+        tell(error)
         return 1
 
 
+def tell(message: object) -> None:
+    """Print a message as one line on standard error, without control characters and passwords."""
+    print(f"dupl: {printable(without_passwords(message))}", file=sys.stderr)
+
+
 def warn_in_one_line() -> None:
-    """Print warnings about stored configs as one line on standard error, each once."""
+    """Print the package's own warnings as one line on standard error, each once."""
     others = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-        if issubclass(category, UnknownKeys):
-            print(f"dupl: {printable(message)}", file=sys.stderr)
+        if issubclass(category, Notice):
+            tell(message)
         else:
             others(message, category, *place, **more)
 
-    warnings.simplefilter("default", UnknownKeys)
+    warnings.simplefilter("default", Notice)
     warnings.showwarning = show
 
 

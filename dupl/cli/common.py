@@ -86,11 +86,11 @@ def crf_options(parser: argparse._ActionsContainer) -> None:
 
 def stderr() -> Console:
     """Return the console of progress and messages; results go to standard output."""
-    from rich.console import Console
+    from dupl.terminal import safe_console
 
     notebook = "ipykernel" in sys.modules  # says it is a terminal, and keeps every state of a progress bar
     forced = False if notebook else None
-    return Console(stderr=True, highlight=False, markup=False, force_jupyter=False, force_terminal=forced)
+    return safe_console(stderr=True, highlight=False, markup=False, force_jupyter=False, force_terminal=forced)
 
 
 def say(console: Console) -> Callable[[str], None]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dupl import api
 from dupl.cli.common import command, progress_bar, recipe_options, say, stderr
 from dupl.errors import UserError
+from dupl.terminal import printable
 
 if TYPE_CHECKING:
     from dupl.api import AblationTable
@@ -92,7 +93,8 @@ def run_report(arguments: argparse.Namespace) -> int:
     if _on_terminal(arguments):
         return _show(table)
     page = form == "html" and arguments.style == "full"
-    text = table.page(arguments.out.parent if arguments.out else ".") if page else table.render(form, arguments.style)
+    where = arguments.out.parent if arguments.out else "."
+    text = table.page(where) if page else printable(table.render(form, arguments.style))
     return _put(text, arguments.out)
 
 
@@ -108,9 +110,9 @@ def _on_terminal(arguments: argparse.Namespace) -> bool:
 
 
 def _show(table: AblationTable) -> int:
-    from rich.console import Console
+    from dupl.terminal import safe_console
 
-    console = Console(highlight=False, markup=False)
+    console = safe_console(highlight=False, markup=False)
     for part in table.rich():
         console.print(part)
     return 0
@@ -173,7 +175,8 @@ def _sweep_text(arguments: argparse.Namespace, form: str) -> str:
             bootstraps=arguments.bootstraps,
             progress=progress,
         )
-    return found.render(form, arguments.out.parent if arguments.out else ".")
+    text = found.render(form, arguments.out.parent if arguments.out else ".")
+    return text if form == "html" else printable(text)
 
 
 def _put(text: str, out: Path | None) -> int:

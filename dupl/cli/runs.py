@@ -164,12 +164,13 @@ class Listed:
 
 def show(found: list[Listed], metric: str, root: Path) -> None:
     """Print the runs as a table with their totals; where there is no terminal, one line for each."""
-    from rich.console import Console
     from rich.filesize import decimal
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from dupl.terminal import safe_console
+
+    console = safe_console(highlight=False)
     if not console.is_terminal:
         console.width = PIPED
     if not found:

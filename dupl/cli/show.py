@@ -57,11 +57,11 @@ def run_show(arguments: argparse.Namespace) -> int:
 
 def print_schema(part: str) -> None:
     """Print a part of the schema; 160 columns wide where there is no terminal."""
-    from rich.console import Console
+    from dupl.terminal import safe_console
 
-    console = Console(highlight=False)
+    console = safe_console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=160)
+        console = safe_console(highlight=False, width=160)
     for table in api.describe_schema(part):
         console.print(table)
 

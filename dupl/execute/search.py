@@ -16,9 +16,10 @@ from dupl.execute.sweep import carry_out, counts, prepare
 from dupl.execute.trial import News
 from dupl.plans.describe import describe_search
 from dupl.plans.samplers import quiet_optuna
-from dupl.plans.study import best_trials, default_url, open_storage, open_study, shown
+from dupl.plans.study import best_trials, default_url, open_storage, open_study
 from dupl.plans.sweep import Sweep
 from dupl.runs.store import RunStore
+from dupl.terminal import without_passwords
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -76,17 +77,16 @@ class Search:
             UserError: The storage cannot be reached, or it has trials and ``resume`` is not set.
         """
         url = storage or default_url(sweep, root)
+        shown = without_passwords(url)
         with quiet_optuna():
             opened = open_storage(url)
             study = open_study(sweep, opened, create=True)
         if (found := len(study.get_trials(deepcopy=False))) and not resume:
-            raise UserError(
-                f"study {sweep.study} has {found} trials at {shown(url)}: add --continue to go on or to join"
-            )
+            raise UserError(f"study {sweep.study} has {found} trials at {shown}: add --continue to go on or to join")
         resources, wanted = resources or Resources(), trials or sweep.trials
         if resources.gpus_per_run is None:
             resources = replace(resources, gpus_per_run=processes_asked([sweep.config]))
-        return cls(sweep, study, opened, shown(url), Path(root), wanted, resources, rules or Rules())
+        return cls(sweep, study, opened, shown, Path(root), wanted, resources, rules or Rules())
 
     def run(
         self,
@@ -161,8 +161,8 @@ def preview_search(sweep: Sweep, root: str | Path, storage: str | None = None, t
     """
     store = RunStore(root)
     runs = store.runs()
-    url = storage or default_url(sweep, root)
-    lines = [f"{sweep.name}: {sweep.title}", f"study {sweep.study} at {shown(url)}; base {sweep.base}", ""]
+    url = without_passwords(storage or default_url(sweep, root))
+    lines = [f"{sweep.name}: {sweep.title}", f"study {sweep.study} at {url}; base {sweep.base}", ""]
     lines += [*describe_search(sweep), "starts from"]
     known = {run.fingerprint: run for run in store.best(runs)}
     for i, start in enumerate(sweep.start_from):

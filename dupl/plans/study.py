@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dupl.errors import UserError
 from dupl.plans.samplers import make_pruner, make_sampler
+from dupl.terminal import without_passwords
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -41,6 +42,7 @@ def open_storage(url: str) -> BaseStorage:
     from optuna import storages
     from optuna.storages.journal import JournalFileBackend
 
+    shown = without_passwords(url)
     scheme, _, rest = url.partition(":")
     if scheme == "journal":
         if not rest:
@@ -50,17 +52,17 @@ def open_storage(url: str) -> BaseStorage:
     if scheme == "grpc":
         host, _, port = rest.removeprefix("//").partition(":")
         if not host or not port.isdecimal():
-            raise UserError(f"--storage {url}: write grpc://HOST:PORT")
+            raise UserError(f"--storage {shown}: write grpc://HOST:PORT")
         try:
             proxy = storages.GrpcStorageProxy(host=host, port=int(port))
             proxy.wait_server_ready(timeout=WAIT)
         except ImportError:
             raise UserError('--storage grpc needs grpcio and protobuf: pip install ".[grpc]"') from None
         except ConnectionError:
-            raise UserError(f"--storage {url}: nobody answers there within {WAIT:g} s") from None
+            raise UserError(f"--storage {shown}: nobody answers there within {WAIT:g} s") from None
         return proxy
     if scheme not in ("sqlite", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"):
-        raise UserError(f"--storage {url}: write {URLS}")
+        raise UserError(f"--storage {shown}: write {URLS}")
     options: dict[str, Any] = {"pool_pre_ping": True}
     if scheme == "sqlite":
         Path(rest.removeprefix("///")).parent.mkdir(parents=True, exist_ok=True)
@@ -72,10 +74,12 @@ def open_storage(url: str) -> BaseStorage:
     except (ImportError, ModuleNotFoundError):
         raise UserError('--storage postgresql needs a driver: pip install ".[postgres]"') from None
     except optuna.exceptions.StorageInternalError as error:
-        raise UserError(f"--storage {shown(url)}: {' '.join(str(error.__cause__ or error).split())}") from None
+        text = " ".join(str(error.__cause__ or error).split())
+        raise UserError(without_passwords(f"--storage {shown}: {text}")) from None
     except Exception as error:
         if type(error).__module__.startswith("sqlalchemy"):
-            raise UserError(f"--storage {shown(url)}: {' '.join(str(error).split())[:300]}") from None
+            text = without_passwords(" ".join(str(error).split()))
+            raise UserError(f"--storage {shown}: {text[:300]}") from None
         raise
 
 
@@ -89,12 +93,6 @@ def _first_to_create(make: Callable[[], BaseStorage]) -> BaseStorage:
                 raise
             time.sleep(0.5)
     return make()
-
-
-def shown(url: str) -> str:
-    """Return a URL without its password."""
-    head, at, tail = url.rpartition("@")
-    return url if not at else f"{head.rpartition(':')[0] if head.count(':') > 1 else head}@{tail}"
 
 
 def open_study(

@@ -13,11 +13,12 @@ from dupl.plans.commands import report_command
 from dupl.plans.describe import describe_spec
 from dupl.plans.plan import Plan, load
 from dupl.plans.samplers import quiet_optuna
-from dupl.plans.study import default_url, open_study, shown
+from dupl.plans.study import default_url, open_study
 from dupl.report.plan_report import tabulate
 from dupl.report.sweep.summary import SweepReport, report
 from dupl.report.sweep.trials import fingerprint_of, state_of
 from dupl.report.tables.table import Table
+from dupl.terminal import without_passwords
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -82,7 +83,8 @@ def examine(
     Raises:
         UserError: There is no study.
     """
-    command = command or report_command(sweep.name, store.root, storage=shown(storage) if storage else None)
+    shown = without_passwords(storage) if storage else None
+    command = command or report_command(sweep.name, store.root, storage=shown)
     with quiet_optuna():
         trials = open_study(sweep, storage, store.root).get_trials(deepcopy=False)
         facts = provenance(sweep, store.root, storage, command)
@@ -97,7 +99,7 @@ def provenance(sweep: Sweep, root: str | Path, storage: str | None, command: str
     facts = {"recipe": sweep.base}
     facts |= {"sampler": describe_spec(sweep.sampler), "pruner": describe_spec(sweep.pruner)}
     facts["constraints"] = "; ".join(one.text for one in sweep.constraints) or "none"
-    facts["study"] = f"{sweep.study} at {shown(storage or default_url(sweep, root))}"
+    facts["study"] = f"{sweep.study} at {without_passwords(storage or default_url(sweep, root))}"
     facts["command"] = command
     return facts
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dupl import cells
-from dupl.atomic import atomic_write
+from dupl.atomic import atomic_write, utf8
 from dupl.errors import UserError
 
 
@@ -34,18 +34,29 @@ def write_json(path: Path, value: Any) -> Path:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file; half of a surrogate pair, which no other file can hold, becomes its escape.
 
     Raises:
         UserError: The file is missing.
         CorruptFile: The file cannot be read.
     """
     try:
-        return json.loads(path.read_bytes())
+        text = path.read_bytes()
+        return _encodable(json.loads(text)) if b"\\ud" in text.lower() else json.loads(text)
     except FileNotFoundError:
         raise UserError(f"{path.parent} holds no {path.name}: is it the folder of a run?") from None
     except (OSError, ValueError, RecursionError) as error:
         raise CorruptFile(f"{path} is corrupt: {error}") from None
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return utf8(value).decode()
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    return value
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from dupl.runs.evaluation_files import ClassRow
-from dupl.terminal import printable
+from dupl.terminal import printable, safe_console
 
 KINDS = {"cam": "CAM", "seg": "Seg"}
 
@@ -96,7 +95,7 @@ def print_evaluation(
         title: Data, checkpoint and protocol.
         reference: As `summary_table` takes it.
     """
-    console = Console(highlight=False)
+    console = safe_console(highlight=False)
     tables = (summary_table(metrics, reference), ""), (class_table(rows), "IoU per class; ")
     for table, what in tables:
         note = "percent; –: no pixel in the truth" if what else "percent"

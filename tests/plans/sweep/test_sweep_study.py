@@ -10,9 +10,10 @@ from optuna.trial import TrialState, create_trial
 from dupl.errors import UserError
 from dupl.plans.samplers import SAMPLERS, make_pruner, make_sampler
 from dupl.plans.space import suggest
-from dupl.plans.study import open_storage, open_study, shown, trials
+from dupl.plans.study import open_storage, open_study, trials
 from dupl.plans.sweep import load
 from dupl.plans.wilcoxon import image_scores, scores, worse
+from dupl.terminal import without_passwords
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -181,10 +182,32 @@ class TestStorages:
             open_study(sweep, lab.url())
         assert not lab.root.exists()  # looking leaves nothing behind
 
-    def test_passwords_are_not_shown(self):
-        assert shown("postgresql://me:secret@host:5432/db") == "postgresql://me@host:5432/db"
-        assert shown("postgresql://me@host/db") == "postgresql://me@host/db"
-        assert shown("sqlite:///runs/s.db") == "sqlite:///runs/s.db"
+    @pytest.mark.parametrize(
+        ("url", "shown"),
+        [
+            ("postgresql://me:secret@host:5432/db", "postgresql://me@host:5432/db"),
+            ("postgresql://me:se:c@ret@host/db", "postgresql://me@host/db"),
+            ("postgresql+psycopg://:secret@host/db", "postgresql+psycopg://@host/db"),
+            ("postgresql://me@host/db", "postgresql://me@host/db"),
+            ("postgresql://h/db?user=me&password=secret", "postgresql://h/db?user=me&password=***"),
+            (
+                "postgresql://h/db?PassWord=secret&sslpassword=se%20cret",
+                "postgresql://h/db?PassWord=***&sslpassword=***",
+            ),
+            ("sqlite:///runs/s.db", "sqlite:///runs/s.db"),
+            ("grpc://host:13000", "grpc://host:13000"),
+        ],
+    )
+    def test_passwords_are_not_shown(self, url, shown):
+        assert without_passwords(url) == shown
+        assert "ecret" not in without_passwords(f"--storage {url}: no answer")
+
+    @pytest.mark.parametrize("scheme", ["postgresql", "mysql", "grpc"])
+    @pytest.mark.parametrize("rest", ["//me:secret@nowhere.invalid:1/db", "//nowhere.invalid:1/db?password=secret"])
+    def test_a_storage_that_cannot_be_had_is_told_without_its_password(self, scheme, rest):
+        with pytest.raises(UserError) as caught:
+            open_storage(f"{scheme}:{rest}")
+        assert "secret" not in str(caught.value) and f"--storage {scheme}://" in str(caught.value)
 
 
 class TestFrame:
