@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import time
@@ -9,6 +10,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import psutil
+
+SAFE_PATH = "PYTHONSAFEPATH"  # with it, Python does not look for modules in the current folder
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a Python process that must not import modules from the current folder."""
+    return {**os.environ, SAFE_PATH: "1"}
 
 
 def host() -> str:

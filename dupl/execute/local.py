@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -14,8 +13,9 @@ from dataclasses import replace
 
 from dupl.errors import UserError
 from dupl.execute.job import Job
-from dupl.execute.order import End, Order, encode
+from dupl.execute.order import End, Order, decode_end, encode
 from dupl.execute.worker import kill_marked
+from dupl.process import environment
 
 
 class LocalExecutor:
@@ -83,6 +83,7 @@ class LocalHandle:
         self.ticket = order.ticket
         self.process = subprocess.Popen(
             [sys.executable, "-m", "dupl.execute.worker", encode(job, order)],
+            env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -97,7 +98,7 @@ class LocalHandle:
         """Return what the worker printed at its end; where it broke, the last line of what it said."""
         answer, said = (stream.decode(errors="replace").strip() for stream in self.process.communicate())
         if self.process.returncode == 0 and answer:
-            return End(**json.loads(answer.splitlines()[-1]))
+            return decode_end(answer.splitlines()[-1])
         why = said.splitlines()[-1] if said else f"its worker {ending(self.process.returncode)}"
         return End("failed", why, broken=True)
 

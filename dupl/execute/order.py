@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from dupl.execute.job import PLANS, Job
 from dupl.lock import TTL
@@ -63,11 +63,34 @@ def stop_file(job: Job, ticket: str) -> Path:
 
 
 def encode(job: Job, order: Order) -> str:
-    """Write job and order as one word of a command line."""
+    """Write job and order as one line of JSON."""
     return json.dumps([asdict(job), asdict(order)])
 
 
-def decode(word: str) -> tuple[Job, Order]:
+def decode(text: str) -> tuple[Job, Order]:
     """Read what `encode` wrote."""
-    job, order = json.loads(word)
+    job, order = json.loads(text)
     return Job.of(job), Order(**order)
+
+
+def encode_end(end: End) -> str:
+    """Write how an attempt ended as one line of JSON."""
+    return json.dumps(asdict(end))
+
+
+def decode_end(text: object) -> End:
+    """Read what `encode_end` wrote.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    values = json.loads(text) if isinstance(text, str) else None
+    if not isinstance(values, dict) or values.get("outcome") not in get_args(Outcome):
+        raise ValueError(f"a worker answered {str(text)[:100]!r}, which is not how an attempt ended")
+    error = values.get("error")
+    return End(
+        outcome=values["outcome"],
+        error=None if error is None else str(error),
+        hopeless=bool(values.get("hopeless")),
+        broken=bool(values.get("broken")),
+    )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 from dupl.errors import UserError
 from dupl.execute.job import Job
-from dupl.execute.order import End, Order
-from dupl.execute.worker import work
+from dupl.execute.order import End, Order, decode_end, encode
+from dupl.execute.worker import work_by_text
 
 STORE = 100 * 2**20  # bytes for objects, of which there are hardly any
 
@@ -18,6 +18,7 @@ STORE = 100 * 2**20  # bytes for objects, of which there are hardly any
 class RayExecutor:
     """One task per run, with its GPUs and cores; the cluster decides where.
 
+    Orders and answers are JSON.
     A cluster that needs a token finds it as Ray documents: RAY_AUTH_MODE and RAY_AUTH_TOKEN, or a file.
     The store and the working folder must be there, by the same path, on every node. When the process that gave the
     orders dies, Ray ends its tasks, and the runs go on from their last checkpoint with whoever takes them over.
@@ -71,9 +72,9 @@ class RayExecutor:
 
     def submit(self, job: Job, order: Order) -> RayHandle:
         """Have the job done where there is room."""
-        task = self.ray.remote(max_retries=0)(work)
+        task = self.ray.remote(max_retries=0)(work_by_text)
         options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "name": job.title}
-        return RayHandle(self.ray, task.options(**options).remote(job, order))
+        return RayHandle(self.ray, task.options(**options).remote(encode(job, order)))
 
     def close(self) -> None:
         """Leave the cluster; one of this machine alone ends."""
@@ -93,7 +94,7 @@ class RayHandle:
     def end(self) -> End:
         """Return how it ended."""
         try:
-            return cast(End, self.ray.get(self.task))
+            return decode_end(self.ray.get(self.task))
         except Exception as error:  # of Ray, or of the worker
             return End("failed", str(error).strip().splitlines()[-1], broken=True)
 

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from dupl.errors import UserError
 from dupl.execute.job import Job
-from dupl.execute.order import End, Order
-from dupl.execute.worker import work
+from dupl.execute.order import End, Order, decode_end, encode
+from dupl.execute.worker import work_by_text
+from dupl.process import SAFE_PATH
 
 FOLDER = ".slurm"  # of a store: what submitit keeps of its jobs
-DEFAULTS: dict[str, Any] = {"nodes": 1, "tasks_per_node": 1, "timeout_min": 24 * 60, "slurm_signal_delay_s": 120}
+DEFAULTS: dict[str, Any] = {
+    "nodes": 1,
+    "tasks_per_node": 1,
+    "timeout_min": 24 * 60,
+    "slurm_signal_delay_s": 120,
+    "slurm_setup": [f"export {SAFE_PATH}=1"],
+}
 
 
 class SlurmExecutor:
     """One Slurm job per run. They outlive the process that submitted them.
+
+    Every executor makes a folder of its own, which only this user may enter: submitit unpickles what lies there, so
+    nothing that came with the store may. Orders and answers are JSON.
 
     Before the time limit Slurm has the run save a checkpoint; it is submitted again and goes on from there.
 
@@ -52,8 +64,9 @@ class SlurmExecutor:
         self.gpus = 1 if per_run is None else per_run
         self.slots = 10**6 if jobs is None else jobs
         parameters = {**DEFAULTS, "cpus_per_task": cpus, "gpus_per_node": self.gpus, **(settings or {})}
+        self.folder = _fresh_folder(Path(root).absolute() / FOLDER)
         try:
-            self.executor = submitit.AutoExecutor(folder=Path(root).absolute() / FOLDER, cluster=cluster)
+            self.executor = submitit.AutoExecutor(folder=self.folder, cluster=cluster)
             self.executor.update_parameters(**parameters)
         except (RuntimeError, ValueError, NameError, AssertionError, TypeError) as error:
             raise UserError(f"--executor slurm: {str(error).splitlines()[0]}") from None
@@ -68,7 +81,8 @@ class SlurmExecutor:
         """
         self.executor.update_parameters(name=f"dupl-{job.fingerprint}")
         try:
-            return SlurmHandle(self.executor.submit(work, job, order))
+            answer = self.folder / f"{order.ticket}.json"
+            return SlurmHandle(self.executor.submit(work_by_text, encode(job, order), str(answer)), answer)
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:  # submitit's, of what sbatch says
             said = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             raise UserError(
@@ -83,8 +97,8 @@ class SlurmExecutor:
 class SlurmHandle:
     """A job of submitit."""
 
-    def __init__(self, job: Any) -> None:
-        self.job = job
+    def __init__(self, job: Any, answer: Path) -> None:
+        self.job, self.answer = job, answer
 
     def ended(self) -> bool:
         """Tell whether the job is over."""
@@ -93,12 +107,28 @@ class SlurmHandle:
     def end(self) -> End:
         """Return how it ended."""
         try:
-            return cast(End, self.job.result())
-        except Exception as error:  # of submitit, or of the worker
-            why = f"{str(error).strip().splitlines()[-1]} (see {self.job.paths.stderr})"
-            return End("failed", why, broken=True)
+            return decode_end(self.answer.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            lines = (self.job.stderr() or "").strip().splitlines()
+            why = lines[-1] if lines else "its worker ended without an answer"
+        except (OSError, ValueError) as error:
+            why = str(error)
+        return End("failed", f"{why} (see {self.job.paths.stderr})", broken=True)
 
     def kill(self) -> None:
         """Cancel the job."""
         with suppress(Exception):  # it may be over
             self.job.cancel()
+
+
+def _fresh_folder(parent: Path) -> Path:
+    """Make a folder that nothing lies in and nobody else may enter.
+
+    Raises:
+        UserError: It cannot be made.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=parent))
+    except OSError as error:
+        raise UserError(f"--executor slurm: {parent} cannot be written: {error.strerror or error}") from None

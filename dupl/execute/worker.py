@@ -6,7 +6,6 @@ training ends with the exit code of `Held`, and the worker says so.
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
@@ -15,19 +14,18 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from dupl import process
-from dupl.atomic import utf8
+from dupl.atomic import atomic_write, utf8
 from dupl.errors import Held, UserError
 from dupl.execute.hang import Hung, Pulse, dump_stacks
 from dupl.execute.heartbeat import VARIABLE
 from dupl.execute.job import PLACE, TETHER, Job, Step
-from dupl.execute.order import End, Order, decode, stop_file
+from dupl.execute.order import End, Order, decode, encode_end, stop_file
 from dupl.execute.outcome import COMMAND, iteration_of, settle, what_happened
 from dupl.execute.run_folder import take_folder
 from dupl.lock import LEASE, MARK, Watch, kill_stalled
@@ -83,6 +81,22 @@ def work(job: Job, order: Order) -> End:
             return End("failed", str(error))
 
 
+def work_by_text(text: str, answer: str = "") -> str:
+    """Carry out an order that was sent as text, as executors of other machines do; see `work`.
+
+    Args:
+        text: What `dupl.execute.order.encode` wrote.
+        answer: File that the answer is written to as well; "" for none.
+
+    Returns:
+        How it ended, as `dupl.execute.order.encode_end` writes it.
+    """
+    end = encode_end(work(*decode(text)))
+    if answer:
+        atomic_write(answer, end)
+    return end
+
+
 def _bring_on(job: Job, order: Order, folder: Path, stop: Stop) -> End:
     """Carry out the steps that are not done, one after the other."""
     began = iteration_of(folder)
@@ -116,7 +130,7 @@ def _execute(step: Step, job: Job, order: Order, folder: Path, stop: Stop) -> in
         Hung: It gave no heartbeat for too long, and was killed.
     """
     words = [word.replace(PLACE, str(folder)) for word in step.command]
-    env = {**os.environ, **job.env, **order.env, MARK: order.ticket, LEASE: str(order.ttl)}
+    env = {**process.environment(), **job.env, **order.env, MARK: order.ticket, LEASE: str(order.ttl)}
     told = None
     (folder / layout.LOG).parent.mkdir(parents=True, exist_ok=True)
     with open(folder / layout.LOG, "ab") as log, tempfile.NamedTemporaryFile(prefix="dupl-heartbeat-") as heartbeat:
@@ -174,7 +188,7 @@ def main() -> None:
     job, order = decode(sys.argv[1])
     if order.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, order.cores)
-    print(json.dumps(asdict(work(job, order))), flush=True)
+    print(encode_end(work(job, order)), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dupl.errors import UserError
+from dupl.process import SAFE_PATH
 from dupl.runs.process import at_work
 from dupl.runs.run import Run
 from dupl.runs.status import written_at
@@ -83,7 +84,8 @@ def upload(stretches: Sequence[Upload], environ: Mapping[str, str] = os.environ)
         Why it failed, in one line; None where everything was uploaded.
     """
     command = [sys.executable, "-m", "wandb", "sync", "--include-online", *(str(s.path) for s in stretches)]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=dict(environ))
+    environment = {**environ, SAFE_PATH: "1"}
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment)
     missing = [s for s in find([s.path for s in stretches]) if not s.done]
     if not missing:
         return None

@@ -178,7 +178,7 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
     environ = {"WANDB_DATA_DIR": str((home / "data").resolve()), **os.environ}
     with open(home / "writer.log", "ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-c", START, json.dumps(sys.path)],
+            [sys.executable, "-I", "-c", START, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
