@@ -55,7 +55,8 @@ def train(
         >>> run.status.state, run.status.iteration
         ('finished', 4)
     """
-    from dupl.track.choice import check_backends, choose
+    from dupl.track.backends import check_backends
+    from dupl.track.choice import choose
 
     config = load_recipe(recipe, overrides)
     check_backends(config.runtime.vis_backends)  # before the imports: a wrong setting is told at once
@@ -119,12 +120,11 @@ def demo(
 
     config, mode = load_recipe("demo/toy", overrides), choose(wandb).mode
 
-    from rich.console import Console
-
     from dupl.engine.demo import demo as run_demo
+    from dupl.terminal import safe_console
 
     place = Path(folder) if folder is not None else default_folder("demo/toy", config)
-    run_demo(config, place, resume=resume, wandb=mode, console=console or Console(stderr=True, markup=False))
+    run_demo(config, place, resume=resume, wandb=mode, console=console or safe_console(stderr=True, markup=False))
     return place
 
 

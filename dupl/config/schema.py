@@ -169,7 +169,8 @@ class Runtime:
         log_interval: Steps between two lines of scalars.
         checkpoint_interval: Steps between two checkpoints.
         keep_checkpoints: Newest checkpoints that are kept.
-        vis_backends: Further trackers: backends of mmengine, each a dict with its type and arguments.
+        vis_backends: Further trackers: TensorboardVisBackend, LocalVisBackend, MLflowVisBackend (exp_name, tags) and
+            AimVisBackend (experiment, log_system_params), which write into the run's folder.
         compile: Backend of torch.compile for the networks' blocks, such as "inductor". None: not compiled.
         track: What is sent to wandb beside scalars.
     """
@@ -191,7 +192,7 @@ class CustomImports:
     """Modules with components or data sets of your own; commands that build a model import them.
 
     Attributes:
-        imports: Names of the modules; they must be installed or on PYTHONPATH.
+        imports: Names of the modules: installed, on PYTHONPATH, or beside a recipe that a command names.
         allow_failed_imports: Go on where a module cannot be imported.
     """
 

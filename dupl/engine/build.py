@@ -7,39 +7,16 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.config import Config
-from mmengine.utils import import_modules_from_strings
 
-from dupl.config import catalogue
-from dupl.config.check import RECIPE
 from dupl.config.per_class import resolve_per_class
 from dupl.config.slots import slots_of
-from dupl.config.text import plain
 from dupl.data.base import ImageSet
 from dupl.data.contrast_augment import ContrastAugment
+from dupl.engine.custom_imports import import_custom
 from dupl.engine.device import precision
 from dupl.errors import UserError
 from dupl.method.base import Method, build_method
 from dupl.registry import COMPONENTS, DATASETS, build
-
-
-def import_custom(config: Config) -> None:
-    """Import the modules that a recipe names in ``custom_imports``, and check the arguments of their classes.
-
-    Raises:
-        UserError: A module cannot be imported, or one of its classes does not accept its arguments.
-    """
-    if not (custom := config.get("custom_imports")):
-        return
-    values = plain(config)
-    before = {str(fault) for fault in RECIPE.faults(values)}
-    try:
-        import_modules_from_strings(**custom)
-    except Exception as error:  # a module is a program: it may fail in any way
-        text = " ".join(str(error).split())
-        raise UserError(f"{config.filename}: custom_imports: {type(error).__name__}: {text}") from error
-    for fault in RECIPE.faults(values, imported=True):
-        if str(fault) not in before:
-            raise fault.at(catalogue.declared(config.filename).origins.of(fault.path) if config.filename else "")
 
 
 def build_dataset(config: Config, split: str) -> ImageSet:

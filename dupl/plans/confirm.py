@@ -42,10 +42,11 @@ def confirm(
         The file, its text, and whether it was there before.
 
     Raises:
-        UserError: There is no study, or no trial besides the starting point is complete.
+        UserError: There is no study, no trial besides the starting point is complete, or the file is of another recipe.
     """
     path = confirm_file(sweep, root)
     if path.is_file():
+        _check_file(path, sweep)
         return path, path.read_text(encoding="utf-8"), True
     with quiet_optuna():
         best = best_trials(sweep, open_study(sweep, storage, root))
@@ -53,6 +54,19 @@ def confirm(
     if write:
         atomic_write(path, text)
     return path, text, False
+
+
+def _check_file(path: Path, sweep: Sweep) -> None:
+    """Check that a plan in the store, which may have come with it, trains the recipe of the sweep and no other.
+
+    Raises:
+        UserError: It names another recipe, or holds more than literals.
+    """
+    values = catalogue.declared(path).values
+    rows = values["rows"] if isinstance(values.get("rows"), dict) else {}
+    bases = [values.get("base"), *(row.get("base") for row in rows.values() if isinstance(row, dict))]
+    if other := [base for base in bases if base not in (None, "", sweep.base)]:
+        raise UserError(f"{path} trains {other[0]!r}, and the sweep {sweep.base!r}: remove the file to choose again")
 
 
 def confirm_text(sweep: Sweep, best: Sequence[Point], count: int, seeds: Sequence[int]) -> str:

@@ -17,6 +17,7 @@ SCALARS = "scalars.jsonl"
 DATA = "data.json"  # digests of the data sets
 CHANGES = "git.diff"  # changes of the code that no commit holds
 TRACKER = "wandb.json"  # id and names on wandb
+TRACKERS = "trackers.json"  # ids on other trackers
 LOG = "logs/ablate.log"  # output of the commands that a scheduler ran
 PICTURES = "pictures.png"  # also in an evaluation
 CURVES = "curves.png"
@@ -50,6 +51,12 @@ _ITERATION = re.compile(r"iter_(\d+)")
 def is_stored_config(path: Path) -> bool:
     """Whether a file is the config that a run stored."""
     return path.name == CONFIG and (path.parent / STATUS).is_file()
+
+
+def is_of_store(path: Path) -> bool:
+    """Whether a config lies in the folder of a run, or in a hidden folder of a store, such as ``.plans``."""
+    of_run = path.name == CONFIG and any((path.parent / name).exists() for name in (STATUS, *REMAINS))
+    return of_run or path.absolute().parent.name.startswith(".")
 
 
 def iteration_name(iteration: int) -> str:

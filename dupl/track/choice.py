@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import netrc
 import os
 import secrets
@@ -30,8 +29,6 @@ WANDB_MODES: dict[str, Mode] = {
 }
 PROJECT = "dupl"
 HINT = "wandb is off; --wandb online tracks the run, --wandb offline records it for dupl sync"
-# The package of each backend, which is also the name of its extra.
-BACKENDS = {"TensorboardVisBackend": "tensorboard", "MLflowVisBackend": "mlflow", "AimVisBackend": "aim"}
 
 
 @dataclass(frozen=True)
@@ -83,24 +80,6 @@ def account(environ: Mapping[str, str] = os.environ) -> str | None:
         except (OSError, netrc.NetrcParseError):
             continue
     return None
-
-
-def check_backends(backends: Sequence[Mapping[str, Any]]) -> None:
-    """Check before training that the packages of mmengine's visualization backends are installed.
-
-    Args:
-        backends: The recipe's ``runtime.vis_backends``.
-
-    Raises:
-        UserError: A package is missing.
-    """
-    for backend in backends:
-        name = str(backend.get("type"))
-        package = BACKENDS.get(name)
-        if package is not None and importlib.util.find_spec(package) is None:
-            raise UserError(
-                f'runtime.vis_backends names {name}: pip install ".[{package}]", or remove it from the list'
-            )
 
 
 def entity() -> str:

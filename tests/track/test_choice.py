@@ -20,7 +20,7 @@ from dupl.cli import main
 from dupl.errors import UserError
 from dupl.runs import layout
 from dupl.runs.run import Run
-from dupl.track import after_training, choice, run_files, sync, wandb_process, wandb_writer
+from dupl.track import after_training, backends, choice, run_files, sync, wandb_process, wandb_writer
 from dupl.track.wandb_process import Histogram, Picture, TrackedTable, Tracker
 
 KEY = "k" * 40
@@ -85,10 +85,10 @@ class TestMode:
 
 
 def test_a_backend_whose_package_is_missing(tmp_path, monkeypatch, capsys):
-    found = choice.importlib.util.find_spec
-    monkeypatch.setattr(choice.importlib.util, "find_spec", lambda name: None if name == "aim" else found(name))
-    choice.check_backends([])
-    choice.check_backends([{"type": "LocalVisBackend"}])
+    found = backends.importlib.util.find_spec
+    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None if name == "aim" else found(name))
+    backends.check_backends([])
+    backends.check_backends([{"type": "LocalVisBackend"}])
     sets = ["--set", 'runtime.vis_backends=[{"type": "AimVisBackend"}]']
     assert main(["train", "demo/toy", "--work-dir", str(tmp_path / "run"), *sets]) == 2
     assert 'pip install ".[aim]"' in capsys.readouterr().err

@@ -26,6 +26,7 @@ from dupl.errors import RunError
 from dupl.lock import hold
 from dupl.report.figures.start_markers import start_markers, starts
 from dupl.runs.run import Run
+from dupl.terminal import safe_console
 
 
 def train(
@@ -59,7 +60,7 @@ def train(
         RunError: Training stopped by itself.
     """
     check_config(config)
-    console = console or Console(stderr=True, markup=False)
+    console = console or safe_console(stderr=True, markup=False)
     process = join(launcher, choose_device(config.runtime.device))
     console = console if process.is_first else Console(quiet=True)
     data = read_data(config)
@@ -124,6 +125,7 @@ def _run(trainer: Trainer, setup: Setup, advice: str) -> None:
                 run.update(state="failed", error=f"{type(error).__name__}: {error}")
         trainer.release()
         raise
+    trainer.close_trackers("interrupted" if trainer.interrupted else "finished")
     if trainer.interrupted:
         if is_first:
             run.update(state="interrupted", iteration=trainer.iter)

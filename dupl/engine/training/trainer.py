@@ -22,6 +22,7 @@ from dupl.data.base import ImageSet
 from dupl.engine import build
 from dupl.engine.evaluation.evaluate import PROTOCOL, evaluate
 from dupl.engine.evaluation.result import EvaluationResult, merge
+from dupl.engine.training.backends import build_backends
 from dupl.engine.training.batch import Batch
 from dupl.engine.training.checkpoint_hook import CheckpointHook
 from dupl.engine.training.evaluate_hook import EvaluateHook
@@ -32,6 +33,7 @@ from dupl.engine.training.noise_statistics import noise_hook
 from dupl.engine.training.optimizer import WarmupPoly, build_optimizer
 from dupl.engine.training.processes import Process
 from dupl.engine.training.progress_hook import ProgressHook
+from dupl.engine.training.run_backend import RunBackend
 from dupl.engine.training.scalar_hook import ScalarHook
 from dupl.engine.training.step import train_step
 from dupl.engine.training.stop_hook import StopHook
@@ -105,8 +107,15 @@ class Trainer(Runner):
         """Whether training was stopped before its last iteration."""
         return self.train_loop.stop_training and self.iter < self.max_iters
 
+    def close_trackers(self, state: str) -> None:
+        """Close the runs of further trackers with the state in which training ended."""
+        for backend in self.visualizer._vis_backends.values():
+            if isinstance(backend, RunBackend):
+                backend.finish(state)
+
     def release(self) -> None:
-        """After an error, give back terminal and signal handlers, and end the tracker."""
+        """After an error, give back terminal and signal handlers, and end the trackers."""
+        self.close_trackers("failed")
         for hook in self.hooks:
             if isinstance(hook, ProgressHook):
                 hook.close()
@@ -163,7 +172,11 @@ def _hooks(setup: Setup) -> tuple[list[Hook], list[Any]]:
     """Build the hooks of a run, and the backends of its visualizer."""
     config, run, model, data, console = setup.config, setup.run, setup.model, setup.data, setup.console
     runtime, process = config.runtime, setup.process
-    scalars = ScalarHook(run, runtime.log_interval, lambda line: console.print(line, soft_wrap=True, highlight=False))
+
+    def say(line: str) -> None:
+        console.print(line, soft_wrap=True, highlight=False)
+
+    scalars = ScalarHook(run, runtime.log_interval, say)
     hooks: list[Hook] = [StopHook(), scalars, ProgressHook(scalars, console)]
     classes, evaluated = data.view.source.classes, data.validation is not None or config.evaluation.get("quality")
     evaluations = config.evaluation.interval if evaluated else None
@@ -179,7 +192,7 @@ def _hooks(setup: Setup) -> tuple[list[Hook], list[Any]]:
         hooks.append(GalleryHook(run, config.evaluation, viewer, "train" if data.validation is None else "val"))
     if (noise := noise_hook(run, runtime.log_interval, model)) is not None:
         hooks.append(noise)
-    backends: list[Any] = [dict(one) for one in runtime.vis_backends]  # copies, because mmengine adds keys
+    backends = build_backends(runtime.vis_backends, run, say) if process.is_first else []
     if setup.wandb != "off" and process.is_first:
         tracked = TrackHook(run, config, model, viewer, setup.wandb, console)
         hooks.append(tracked)

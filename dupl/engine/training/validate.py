@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import HOOKS, VISBACKENDS
@@ -59,7 +61,35 @@ def check_config(config: Config) -> None:
             raise fault
     build.import_custom(config)
     validate_registered(config.get("hooks", []), HOOKS, "hooks")
+    check_hooks(config.get("hooks", []))
     validate_registered(config.runtime.vis_backends, VISBACKENDS, "runtime.vis_backends")
+
+
+def check_hooks(hooks: Sequence[Mapping[str, Any]]) -> None:
+    """Check that no hook of mmengine is given a path, or a name with dots, which mmengine would import.
+
+    Raises:
+        UserError: One is.
+    """
+    for number, hook in enumerate(hooks):
+        if not HOOKS.module_dict[hook["type"]].__module__.startswith("mmengine."):
+            continue
+        for text in _texts({key: value for key, value in hook.items() if key != "type"}):
+            if set(text) & set("./\\"):
+                raise UserError(
+                    f"hooks.{number}: {hook['type']} takes neither paths nor names with dots: remove {text!r}"
+                )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)
 
 
 def read_data(config: Config) -> TrainingData:
