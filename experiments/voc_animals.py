@@ -11,9 +11,7 @@ Data: a part of VOC 2012 in VOC layout in data/voc_animals (JPEGImages, Segmenta
 
 _base_ = [
     "_base_/method/dupl_vitb.py",
-    "_base_/data/voc12.py",
-    "_base_/schedule/iters_20k.py",
-    "_base_/runtime.py",
+    "_base_/animals.py",
 ]
 
 model = dict(
@@ -30,17 +28,3 @@ model = dict(
     consistency=dict(_delete_=True, type="ConfidentConsistency", confidence=0.9, start=600),
     segmentation=dict(type="BalancedCrossEntropy", start=350),
 )
-data = dict(
-    train=dict(root="data/voc_animals", split="train"),
-    val=dict(root="data/voc_animals", split="val100"),
-    augment=dict(scale=[0.5, 1.5], crop=160, jitter=0.0, gray=0.0, blur=0.0),
-)
-schedule = dict(iterations=1000, lr=1e-4, warmup=100)
-evaluation = dict(
-    interval=200,
-    size=160,
-    batch_size=10,
-    subset=dict(name="mIoU-7", classes=["background", "cat", "cow", "dog", "horse", "person", "sheep"]),
-    best="seg/best/mIoU-7",
-)
-runtime = dict(workers=1, log_interval=20, checkpoint_interval=100)

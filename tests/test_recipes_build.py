@@ -1,4 +1,4 @@
-"""Every recipe loads, says how to run it, survives being written, and builds its model in four parameter groups."""
+"""Every recipe loads, says how to run it, survives being written, and builds its model in groups of parameters."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ from dupl.method.dupl import DuPL
 from dupl.registry import COMPONENTS, DATASETS
 
 NAMES = catalogue.names()
+ON = {  # components of the paper that the recipes of a method switch on
+    "DuPL": {"DS", "L_dis", "DTA", "ANF", "L_reg"},
+    "ToCo": {"L_ptc", "L_ctc", "L_energy"},
+    "Supervised": set(),
+}
 
 
 def types(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -84,17 +89,17 @@ def test_every_type_exists(recipe):
         assert registry.get(kind) is not None, f"{path} is {kind}"
 
 
-def test_the_model_builds_in_four_groups(recipe):
+def test_the_model_builds_in_groups_of_parameters(recipe):
     _, config = recipe
     model, schedule = build_on_meta(config), config.schedule
     groups = param_groups(model, schedule.lr, schedule.weight_decay, schedule.head_lr)
-    assert [g["name"] for g in groups] == ["backbone", "norm", "classifier", "segmentation"]
+    further = ["projector"] * (config.model.type == "ToCo")
+    assert [g["name"] for g in groups] == ["backbone", "norm", "classifier", "segmentation", *further]
     grouped = sum(len(g["params"]) for g in groups)
     assert grouped == sum(p.requires_grad for p in model.parameters())
     on = {part.slot.mark for part in switches(config.model) if part.on}
-    full = config.model.type == "DuPL"
-    assert on == ({"DS", "L_dis", "DTA", "ANF", "L_reg"} if full else set())
-    assert len(model.students) == 1 + full
+    assert on == ON[config.model.type]
+    assert len(model.students) == 1 + (config.model.type == "DuPL")
 
 
 def test_the_rest_of_it_means_something(recipe):
@@ -105,7 +110,8 @@ def test_the_rest_of_it_means_something(recipe):
     assert plan_batch(schedule, 1).effective == schedule.batch_size
     assert schedule.warmup < schedule.iterations
     starts = {key: config.model[key].get("start", 0) for key in ("segmentation", "noise_filter", "consistency")}
-    assert 0 <= starts["segmentation"] <= starts["noise_filter"] < schedule.iterations
+    assert 0 <= starts["segmentation"] < schedule.iterations and starts["noise_filter"] < schedule.iterations
+    assert starts["segmentation"] <= starts["noise_filter"] or config.model.noise_filter.type == "TrustAll"
     assert starts["consistency"] < schedule.iterations
     final = config.model.threshold.get("final")
     assert not isinstance(final, list) or len(final) == len(classes) - 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dupl.config.kinds import Count
+from dupl.config.kinds import GIVEN, Count
 
 
 class Projector(nn.Module):
@@ -23,7 +25,9 @@ class Projector(nn.Module):
         out: Number of unit vectors.
     """
 
-    def __init__(self, dim: int, hidden: Count = 2048, bottleneck: Count = 256, out: Count = 1024) -> None:
+    def __init__(
+        self, dim: Annotated[int, GIVEN], hidden: Count = 2048, bottleneck: Count = 256, out: Count = 1024
+    ) -> None:
         super().__init__()
         self.mlp = nn.Sequential(
             nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, bottleneck)
