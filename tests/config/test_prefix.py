@@ -2,8 +2,8 @@ import pytest
 
 from dupl.config import catalogue
 from dupl.config.check import RECIPE
-from dupl.config.overrides import apply
 from dupl.config.fingerprint import canonical
+from dupl.config.overrides import apply
 from dupl.config.prefix import beginnings, forks, prefix
 from dupl.config.prefix import common as common_of
 
