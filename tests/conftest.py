@@ -69,9 +69,9 @@ model = dict(
 data = dict(
     train=dict(size=32, count=24), val=dict(size=32, count=8), augment=dict(crop=32, scale=[0.8, 1.3], jitter=0.8)
 )
-schedule = dict(iterations=24, batch_size=4, warmup=3)
+schedule = dict(iterations=24, batch_size=4, images_per_loss=4, warmup=3)
 evaluation = dict(interval=8, size=32, batch_size=4)
-runtime = dict(log_interval=2, checkpoint_interval=5, device="cpu")
+runtime = dict(log_interval=2, checkpoint_interval=5, device="cpu", threads=1)
 '''
 
 

@@ -128,7 +128,7 @@ class TestDryRun:
 
 
 class TestProcesses:
-    """A recipe that says per_gpu asks for the processes that make its batch."""
+    """The processes of a run share the losses of a step."""
 
     @pytest.fixture
     def asked(self, monkeypatch):
@@ -142,11 +142,9 @@ class TestProcesses:
         ("options", "processes"),
         [
             ([], 1),
-            (["--set", "schedule.per_gpu=4"], 1),
-            (["--set", "schedule.per_gpu=2"], 2),
-            (["--set", "schedule.per_gpu=1", "schedule.accumulate=2"], 2),
-            (["--set", "schedule.per_gpu=2", "schedule.allow_other_batch=True"], 1),
-            (["--set", "schedule.per_gpu=2", "--gpus-per-run", "3"], 3),
+            (["--set", "schedule.images_per_loss=2"], 1),
+            (["--set", "schedule.images_per_loss=2", "--gpus-per-run", "2"], 2),
+            (["--set", "schedule.images_per_loss=1", "--gpus-per-run", "4"], 4),
         ],
     )
     def test_are_started_by_torchrun(self, plan, asked, capsys, options, processes):
@@ -154,15 +152,19 @@ class TestProcesses:
         assert set(asked) == {processes}
 
     def test_gpus_that_are_not_there(self, plan, capsys):
-        assert main(["ablate", plan, "--gpus", "0", "--set", "schedule.per_gpu=2"]) == 2
+        assert main(["ablate", plan, "--gpus", "0", "--gpus-per-run", "2"]) == 2
         assert "2 GPUs per run, of 1" in capsys.readouterr().err
 
-    def test_rows_that_ask_for_different_numbers(self, plan, capsys):
+    @pytest.mark.parametrize(("images", "gpus", "start"), [(4, 2, "1"), (2, 3, "1 or 2"), (2, 4, "1 or 2")])
+    def test_that_cannot_share_the_losses_of_a_step_are_refused(self, plan, capsys, images, gpus, start):
+        """More processes than losses, or a number that does not divide; the row is named."""
         text = Path(plan).read_text()
-        rows = "rows = dict(one={'set': {'schedule.per_gpu': 4}}, two={'set': {'schedule.per_gpu': 2}})\n"
+        rows = f"rows = dict(one={{'set': {{'schedule.images_per_loss': {images}}}}})\n"
         Path(plan).write_text(text[: text.index("vary")] + rows)
-        assert main(["ablate", plan, "--dry-run"]) == 2
-        assert "rows ask for 1 and 2 GPUs" in capsys.readouterr().err
+        assert main(["ablate", plan, "--dry-run", "--gpus", "none", "--gpus-per-run", str(gpus)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"dupl: row one: {gpus} processes cannot share a step of ")
+        assert line.endswith(f"start {start}")
 
 
 class TestRunning:

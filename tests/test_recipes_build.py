@@ -11,11 +11,11 @@ import torch
 
 from dupl.cli import build_parser
 from dupl.config import catalogue, overrides
+from dupl.config.batch import plan_batch
 from dupl.config.fingerprint import config_id
 from dupl.config.slots import switches
 from dupl.data.transforms import WeakAugment
 from dupl.engine.evaluation.result import metric_names
-from dupl.engine.training.batch import plan_batch
 from dupl.engine.training.optimizer import param_groups
 from dupl.method.dupl import DuPL
 from dupl.registry import COMPONENTS, DATASETS
@@ -107,7 +107,7 @@ def test_the_rest_of_it_means_something(recipe):
     classes, schedule = classes_of(config), config.schedule
     WeakAugment.from_dict(config.data.augment.to_dict())
     assert config.evaluation.best in metric_names(config.evaluation.to_dict(), classes, 2)
-    assert plan_batch(schedule, 1).effective == schedule.batch_size
+    assert plan_batch(schedule).images == schedule.batch_size
     assert schedule.warmup < schedule.iterations
     starts = {key: config.model[key].get("start", 0) for key in ("segmentation", "noise_filter", "consistency")}
     assert 0 <= starts["segmentation"] < schedule.iterations and starts["noise_filter"] < schedule.iterations

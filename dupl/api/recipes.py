@@ -70,10 +70,11 @@ def recipe_values(name: str | Path, overrides: Overrides = None) -> dict[str, An
     from dupl.config import catalogue
     from dupl.config import overrides as changes
     from dupl.config.check import RECIPE
+    from dupl.runs.config import read_config_values
     from dupl.runs.layout import is_stored_config
 
     path = catalogue.resolve(name)
-    values = catalogue.read_values(path) if is_stored_config(path) else catalogue.load_values(path)
+    values = read_config_values(path.parent) if is_stored_config(path) else catalogue.load_values(path)
     if lacking := [field for field in RECIPE.required() if not isinstance(values.get(field), dict)]:
         raise UserError(f"{path} has no {', '.join(lacking)}: it is no config of a run, or was edited")
     return changes.apply(values, override_values(overrides), RECIPE)
@@ -210,12 +211,12 @@ def build_model(recipe: Recipe, overrides: Overrides = None, *, pretrained: bool
         (torch.Size([2, 6]), torch.Size([2, 7, 16, 16]))
     """
     from dupl.engine import build
-    from dupl.engine.device import choose_device
+    from dupl.engine.device import open_device
     from dupl.registry import class_names
 
     config = load_recipe(recipe, overrides)
     build.import_custom(config)
-    device = choose_device(config.runtime.device)
+    device = open_device(config.runtime)
     return build.build_model(config, class_names(config.data), device, pretrained=pretrained)
 
 

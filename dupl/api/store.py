@@ -229,6 +229,6 @@ def reproduce_run(
 
 
 def _stored_config(run: Any) -> Any:
-    from dupl.config import catalogue
+    from dupl.runs.config import read_config
 
-    return catalogue.read(run.config_path)
+    return read_config(run.path)

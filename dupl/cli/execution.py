@@ -12,9 +12,7 @@ from dupl.errors import UserError
 if TYPE_CHECKING:
     from dupl.api import Resources, Rules
 
-GPUS_PER_RUN = (
-    "GPUs of one run, trained by torchrun; default: as many as schedule.per_gpu needs for the batch size, or 1"
-)
+GPUS_PER_RUN = "GPUs of one run, trained by torchrun in as many processes, which changes no number; default: 1"
 LEAST = {"trials": 1, "jobs": 1, "confirm": 1, "gpus_per_run": 0, "cpus_per_run": 1, "retries": 0, "max_failed": 0}
 CLUSTERS = {"address": "ray", "cluster": "slurm", "slurm": "slurm"}  # options by the executor that they belong to
 

@@ -52,7 +52,6 @@ def add_train(commands: Any) -> None:
         "  dupl train voc/dupl --set model.threshold.final=0.5 runtime.seed=1\n"
         "  dupl train voc/dupl --iterations 2000                    a short run: its phases are scaled too\n"
         "  dupl train my/recipe.py --work-dir runs/mine --resume\n"
-        "  dupl train voc/dupl --set schedule.accumulate=2          one GPU, micro-batches of 2\n"
         "  dupl train voc/dupl --wandb offline                      dupl sync uploads it later\n"
         "  torchrun --nproc-per-node 2 -m dupl train voc/dupl --launcher pytorch\n",
     )

@@ -6,7 +6,7 @@ import ast
 import difflib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,9 +132,19 @@ def read(path: str | Path, schema: Schema | None = RECIPE) -> Config:
     return as_config(read_values(path, schema), path)
 
 
-def read_values(path: str | Path, schema: Schema | None = RECIPE) -> dict[str, Any]:
-    """Read the config of a run as `read` does, as a plain dict, without importing mmengine."""
-    values = declared(path).values
+def read_values(
+    path: str | Path,
+    schema: Schema | None = RECIPE,
+    change: Callable[[dict[str, Any]], dict[str, Any]] = lambda values: values,
+) -> dict[str, Any]:
+    """Read the config of a run as `read` does, as a plain dict, without importing mmengine.
+
+    Args:
+        path: The file.
+        schema: What the config may hold; None leaves that open.
+        change: Applied to the values before they are compared with the schema.
+    """
+    values = change(declared(path).values)
     if schema is not None and (unknown := schema.unknown_keys(values)):
         warnings.warn(f"{path}: unknown to this version: {', '.join(unknown)}", UnknownKeys, stacklevel=1)
     return values

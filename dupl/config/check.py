@@ -12,6 +12,7 @@ from dupl.config.components import RegisteredClass
 from dupl.config.describe import REQUIRED, Section, describe
 from dupl.config.kinds import Fault, Kind, Kinds, in_all, short
 from dupl.config.schema import Recipe
+from dupl.config.translate import replacement
 
 Settings = TypeVar("Settings")
 
@@ -177,6 +178,8 @@ def closest(value: object, choices: Iterable[object]) -> str:
 
 
 def _unknown(key: str, section: Section, path: str, component: bool) -> str:
+    if new := replacement(join(path, key)):
+        return f"is gone: use {new} (docs/upgrade.md)"
     text = f"is unknown{f' to {section.name}' * component}{suggestion(key, section.fields)}"
     if "did you mean" in text:
         return text

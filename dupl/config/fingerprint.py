@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Where and how fast a run computes, and what it reports on the way. tests/engine/test_ignored.py trains with each
 # changed, and finds the same weights and metrics bit by bit. `runtime.device` names a machine, as the host does.
+# `runtime.threads` changes the numbers on a CPU alone: it counts unless `runtime.device` is "cuda".
 IGNORED = (
     "runtime.checkpoint_interval",
     "runtime.device",
@@ -58,7 +59,9 @@ def counted(config: Config | Mapping[str, Any]) -> dict[str, Any]:
         UserError: As `config_id`.
     """
     values: dict[str, Any] = plain(config)
-    for path in IGNORED:
+    runtime = values.get("runtime")
+    on_gpu = isinstance(runtime, dict) and runtime.get("device") == "cuda"
+    for path in (*IGNORED, *(["runtime.threads"] if on_gpu else [])):
         _drop(values, path)
     for path, empty in EMPTY.items():
         _drop(values, path, empty)

@@ -14,6 +14,7 @@ from dupl.config.check import Schema
 from dupl.config.expression import Evaluator
 from dupl.config.fingerprint import canonical
 from dupl.config.text import plain
+from dupl.config.translate import replacement
 from dupl.errors import UserError
 
 if TYPE_CHECKING:
@@ -194,6 +195,8 @@ def _replace(
         items[int(key)] = _replace(items[int(key)], rest, value, _join(above, key), path, whole, fit)
         return type(node)(items)
     place = above or "the config"
+    if new := replacement(path):
+        raise UserError(f"override {path}: is gone: use {new} (docs/upgrade.md)")
     if isinstance(node, dict):
         what = f"{place} has no {key!r}, only {', '.join(node) or 'nothing'}"
     elif isinstance(node, (list, tuple)):

@@ -36,10 +36,10 @@ class Schedule:
 
     Attributes:
         iterations: Optimiser steps of the run, T.
-        batch_size: Images of one optimiser step, over all processes: processes x per_gpu x accumulate.
-        per_gpu: Images that one process takes at once. None: as many as make the batch_size.
-        accumulate: Parts into which a process divides its images of one step; more parts take less memory.
-        allow_other_batch: Train although processes x per_gpu x accumulate is not batch_size.
+        batch_size: Images of one optimiser step, over all processes.
+        images_per_loss: Images over which one loss takes its means; it divides batch_size. The gradients of the
+            batch's losses are averaged. Processes share the losses of a step, which changes no number; fewer images
+            take less memory and are another objective.
         lr: Learning rate of the backbone after the warm-up (AdamW).
         head_lr: Factor on lr for classifiers and segmentation heads.
         weight_decay: Of AdamW, for all parameters.
@@ -51,9 +51,7 @@ class Schedule:
 
     iterations: Iterations
     batch_size: Annotated[int, In("[1, inf)", "images")]
-    per_gpu: Annotated[int, In("[1, inf)", "images")] | None
-    accumulate: Count
-    allow_other_batch: bool
+    images_per_loss: Annotated[int, In("[1, inf)", "images")]
     lr: Positive
     head_lr: Positive
     weight_decay: NotNegative
@@ -163,8 +161,10 @@ class Runtime:
     Attributes:
         seed: Of all random draws.
         device: "auto" takes CUDA where there is a device.
-        amp: Precision: "off" is float32, "cam" bfloat16 in passes without gradients, "bf16" bfloat16 everywhere but
-            in the losses, "auto" bf16 on CUDA and off on the CPU.
+        precision: "off" is float32 without TF32, "cam" bfloat16 in passes without gradients, "bf16" bfloat16
+            everywhere but in the losses, "fp16" float16 with a gradient scaler, for GPUs without bfloat16.
+        threads: Threads of torch on a CPU, in each process. They change the order of sums, so that another number is
+            another run, except where device is "cuda": there they have no effect.
         workers: Processes of the data loader.
         log_interval: Steps between two lines of scalars.
         checkpoint_interval: Steps between two checkpoints.
@@ -177,7 +177,8 @@ class Runtime:
 
     seed: Seed
     device: Literal["auto", "cuda", "cpu"]
-    amp: Literal["auto", "off", "cam", "bf16"]
+    precision: Literal["off", "cam", "bf16", "fp16"]
+    threads: Annotated[int, In("[1, inf)", "threads")]
     workers: Annotated[int, In("[0, inf)", "processes")]
     log_interval: Iterations
     checkpoint_interval: Iterations

@@ -13,7 +13,6 @@ from dupl.config.slots import slots_of
 from dupl.data.base import ImageSet
 from dupl.data.contrast_augment import ContrastAugment
 from dupl.engine.custom_imports import import_custom
-from dupl.engine.device import precision
 from dupl.errors import UserError
 from dupl.method.base import Method, build_method
 from dupl.registry import COMPONENTS, DATASETS, build
@@ -44,7 +43,7 @@ def build_model(config: Config, classes: Sequence[str] | int, device: torch.devi
     Args:
         config: A resolved recipe.
         classes: Class names, background first; their number K + 1 is enough where no value is stated by class name.
-        device: Where the model will run; it decides what ``runtime.amp = "auto"`` means.
+        device: Where the model will run.
         pretrained: Whether to load the ImageNet weights that the recipe names; False if a checkpoint follows.
 
     Raises:
@@ -52,12 +51,10 @@ def build_model(config: Config, classes: Sequence[str] | int, device: torch.devi
             cannot be had.
     """
     import_custom(config)
-    amp = precision(config.runtime.amp, device)
-    model, count = (
-        resolve_per_class(config.model.to_dict(), classes),
-        classes if isinstance(classes, int) else len(classes),
-    )
-    built = build_method(model, count, seed=config.runtime.seed, amp=amp, pretrained=pretrained)
+    model = resolve_per_class(config.model.to_dict(), classes)
+    count = classes if isinstance(classes, int) else len(classes)
+    seed, precision = config.runtime.seed, config.runtime.precision
+    built = build_method(model, count, seed=seed, precision=precision, pretrained=pretrained)
     if backend := config.runtime.get("compile"):
         compile_blocks(built, backend)
     return built.to(device)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,21 +35,23 @@ def choose_device(setting: str) -> torch.device:
     return torch.device("cpu")
 
 
-def precision(setting: str, device: torch.device) -> str:
-    """Return the precision of a method, "off", "cam" or "bf16".
+def open_device(runtime: Mapping[str, Any]) -> torch.device:
+    """Return the device of this process, and set what changes its numbers, whatever the environment says.
+
+    That is the number of torch's threads on a CPU, and TF32 on a GPU, which is off.
 
     Args:
-        setting: ``runtime.amp``: one of the three, or "auto", which is "bf16" on CUDA devices and "off" on the CPU.
-        device: Where the method will run.
+        runtime: The section of a recipe: device, threads.
 
     Raises:
-        UserError: The setting is unknown.
+        UserError: As `choose_device`.
     """
-    if setting == "auto":
-        return "bf16" if device.type == "cuda" else "off"
-    if setting not in ("off", "cam", "bf16"):
-        raise UserError(f'runtime.amp is {setting!r}: choose "auto", "off", "cam" or "bf16"')
-    return setting
+    device = choose_device(runtime["device"])
+    if device.type == "cpu":
+        torch.set_num_threads(runtime["threads"])
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    return device
 
 
 def machine(device: torch.device, world: int) -> str:

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from dupl.data.spread import spread
 from dupl.engine import build
 from dupl.engine.checkpoints import newest_valid
-from dupl.engine.device import choose_device
+from dupl.engine.device import open_device
 from dupl.engine.evaluation.evaluate import PROTOCOL
 from dupl.engine.inspect_images import inspect_images
 from dupl.engine.training.quality_curves import quality_curves
@@ -40,7 +40,7 @@ def draw(run: Run, config: Config, caption: str = "", count: int = 8) -> list[Pa
     if newest is None or not config.data.get("val"):
         return drawn
     source = build.build_dataset(config, "val")
-    model = build.build_model(config, source.classes, choose_device(config.runtime.device), pretrained=False)
+    model = build.build_model(config, source.classes, open_device(config.runtime), pretrained=False)
     load_weights(model, newest)
     settings, T = config.evaluation, config.schedule.iterations
     rows = inspect_images(

@@ -14,12 +14,13 @@ from dupl.config import catalogue, overrides
 from dupl.config.check import RECIPE
 from dupl.engine import build
 from dupl.engine.checkpoints import iteration_of, newest_valid
-from dupl.engine.device import choose_device
+from dupl.engine.device import open_device
 from dupl.engine.weights import load_weights
 from dupl.errors import UserError
 from dupl.method.base import Method
 from dupl.registry import class_names
 from dupl.runs import layout
+from dupl.runs.config import read_config
 from dupl.runs.run import Run
 
 
@@ -57,7 +58,7 @@ class Restored:
 
     def model(self, classes: Sequence[str]) -> Method:
         """Build the model with its weights, on its device, in evaluation mode."""
-        device = choose_device(self.config.runtime.device)
+        device = open_device(self.config.runtime)
         model = build.build_model(self.config, classes, device, pretrained=False)
         load_weights(model, self.checkpoint)
         model.eval()
@@ -80,7 +81,7 @@ def restore(run_or_recipe: str, checkpoint: str | None, sets: Sequence[str] | Ma
     of_run = run.exists()
     if not of_run:
         require_recipe(run_or_recipe)
-    read = catalogue.read(run.config_path) if of_run else catalogue.load(run_or_recipe)
+    read = read_config(run.path) if of_run else catalogue.load(run_or_recipe)
     config = overrides.apply(read, sets if isinstance(sets, Mapping) else overrides.parse(sets), RECIPE)
     build.import_custom(config)
     if checkpoint not in (None, "best", "last"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from dupl.errors import RunError
 from dupl.execute.eta import Course, course_of
 from dupl.execute.executor import Executor
-from dupl.execute.job import Job, plan_jobs, processes_asked, write_configs
+from dupl.execute.job import Job, plan_jobs, write_configs
 from dupl.execute.progress import Progress
 from dupl.execute.resources import Resources
 from dupl.execute.scheduler import Rules, Scheduler
@@ -65,8 +65,6 @@ class Ablation:
         Raises:
             UserError: A package is missing, or numbers of GPUs do not fit together.
         """
-        if resources.gpus_per_run is None:
-            resources = replace(resources, gpus_per_run=processes_asked(run.config for run in planned))
         runs = store.runs()
         known = {run.fingerprint: run for run in store.best(runs)}
         courses = {run.fingerprint: course_of(run.config, runs) for run in planned}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dupl.atomic import atomic_write
 from dupl.config import catalogue
+from dupl.config.batch import plan_batch
 from dupl.errors import UserError
 from dupl.runs import planned as planned_rows
 from dupl.runs.evaluation import read_evaluations
@@ -116,7 +117,11 @@ def plan_jobs(
         final: Metrics that the plan takes from the final protocol; with any, each run is evaluated by it.
         processes: Of one training; several are started by torchrun.
         found: Folders of runs that the store has already.
+
+    Raises:
+        UserError: The processes cannot share the losses of a step equally.
     """
+    check_processes(planned, processes)
     root = Path(os.path.abspath(root))
     titles: dict[str, list[str]] = {}
     for run in planned:
@@ -141,25 +146,19 @@ def plan_jobs(
     return list(jobs.values())
 
 
-def processes_asked(configs: Iterable[Any]) -> int | None:
-    """How many processes recipes ask for by their `schedule.per_gpu`: those that make their batch.
-
-    Returns:
-        More than one; None where they say nothing, or one is enough.
+def check_processes(planned: Iterable[PlannedRun], processes: int) -> None:
+    """Check that each run can be trained by a number of processes.
 
     Raises:
-        UserError: They ask for different numbers.
+        UserError: They cannot share the losses of a step equally; the message names the row.
     """
-    asked = set()
-    for config in configs:
-        schedule = config.get("schedule", {})
-        share = (schedule.get("per_gpu") or 0) * schedule.get("accumulate", 1)
-        if share > 0 and not schedule.get("allow_other_batch") and schedule.batch_size % share == 0:
-            asked.add(schedule.batch_size // share)
-    if len(asked) > 1:
-        numbers = " and ".join(map(str, sorted(asked)))
-        raise UserError(f"by schedule.per_gpu rows ask for {numbers} GPUs: run them apart by --rows")
-    return next((number for number in asked if number > 1), None)
+    for run in planned:
+        schedule = run.config.get("schedule", {})
+        if "batch_size" in schedule and "images_per_loss" in schedule:
+            try:
+                plan_batch(schedule, processes)
+            except UserError as error:
+                raise UserError(f"row {run.row}: {error}") from None
 
 
 def train_command(config: Path, processes: int = 1) -> tuple[str, ...]:

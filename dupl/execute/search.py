@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dupl.config.batch import plan_batch
 from dupl.errors import RunError, UserError
 from dupl.execute.eta import course_of
-from dupl.execute.job import processes_asked
 from dupl.execute.resources import Resources
 from dupl.execute.scheduler import Rules
 from dupl.execute.sweep import carry_out, counts, prepare
@@ -76,16 +76,16 @@ class Search:
         Raises:
             UserError: The storage cannot be reached, or it has trials and ``resume`` is not set.
         """
+        if "images_per_loss" in sweep.config.schedule:
+            plan_batch(sweep.config.schedule, (resources.gpus_per_run if resources else None) or 1)
         url = storage or default_url(sweep, root)
         shown = without_passwords(url)
         with quiet_optuna():
             opened = open_storage(url)
-            study = open_study(sweep, opened, create=True)
+            study = open_study(sweep, opened, root, create=True)
         if (found := len(study.get_trials(deepcopy=False))) and not resume:
             raise UserError(f"study {sweep.study} has {found} trials at {shown}: add --continue to go on or to join")
         resources, wanted = resources or Resources(), trials or sweep.trials
-        if resources.gpus_per_run is None:
-            resources = replace(resources, gpus_per_run=processes_asked([sweep.config]))
         return cls(sweep, study, opened, shown, Path(root), wanted, resources, rules or Rules())
 
     def run(

@@ -106,7 +106,7 @@ class Worker:
         tell: Callable[[News], None] = lambda _: None,
         plan: Plan | None = None,
     ) -> None:
-        study, rules = open_study(sweep, storage), replace(rules, max_failed=1.0)
+        study, rules = open_study(sweep, storage, root), replace(rules, max_failed=1.0)
         self.bench = Bench(sweep, study, storage, Path(root), executor, rules, halt, tell, plan or self._plan)
 
     def _plan(self, run: PlannedRun, found: Path | None) -> Job:

@@ -28,6 +28,7 @@ from dupl.registry import COMPONENTS, build, class_names
 from dupl.structures import Clock
 
 M = TypeVar("M", bound="Method")
+PRECISIONS = ("off", "cam", "bf16", "fp16")
 
 
 class StudentPrediction(NamedTuple):
@@ -71,11 +72,12 @@ class Method(nn.Module, ABC):
         num_classes: Classes with background, K + 1.
         network: One sub-net: arguments of ``SubNet``.
         cam_scales: Scales of the CAMs, factors on the sides of the image.
-        amp: "off" (float32), "cam" (bfloat16 in the passes without gradients) or "bf16" (everywhere but in the losses).
+        precision: "off" (float32), "cam" (bfloat16 in the passes without gradients), "bf16" or "fp16" (bfloat16 or
+            float16 everywhere but in the losses).
         components: For each slot, a dict with the type of its component and the arguments.
 
     Raises:
-        UserError: A slot is empty or unknown, or ``amp`` is none of the three.
+        UserError: A slot is empty or unknown, or ``precision`` is none of the four.
     """
 
     SLOTS: ClassVar[tuple[Slot, ...]]
@@ -87,13 +89,13 @@ class Method(nn.Module, ABC):
         num_classes: Annotated[int, GIVEN],
         network: Annotated[dict[str, Any], Slot("network", default="SubNet")],
         cam_scales: Annotated[Sequence[Positive], AtLeast(1)] = (1.0, 0.5, 1.5),
-        amp: Annotated[str, GIVEN] = "off",
+        precision: Annotated[str, GIVEN] = "off",
         **components: dict[str, Any] | None,
     ) -> None:
         super().__init__()
-        if amp not in ("off", "cam", "bf16"):
-            raise UserError(f'model.amp is {amp!r}: choose "off", "cam" or "bf16"')
-        self.cam_scales, self.amp = tuple(cam_scales), amp
+        if precision not in PRECISIONS:
+            raise UserError(f"model.precision is {precision!r}: choose from {', '.join(PRECISIONS)}")
+        self.cam_scales, self.precision = tuple(cam_scales), precision
         configs = fill(self.SLOTS, components)
         configs["students"] |= {"network": network, "num_classes": num_classes}
         for name, config in configs.items():
@@ -191,9 +193,14 @@ class Method(nn.Module, ABC):
         return outputs
 
     def autocast(self, least: str) -> torch.autocast:
-        """Return the context of a forward pass: bfloat16 if ``amp`` is "bf16" or ``least``, "cam" or "bf16"."""
+        """Return the context of a forward pass in the precision of the method.
+
+        Args:
+            least: "cam" for a pass without gradients, "bf16" for one with gradients, which "cam" leaves in float32.
+        """
         device = next(self.parameters()).device.type
-        return torch.autocast(device, torch.bfloat16, enabled=self.amp in ("bf16", least))
+        half = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        return torch.autocast(device, half, enabled=self.precision in ("bf16", "fp16", least))
 
     @staticmethod
     def log_probabilities(logits: Tensor, size: Sequence[int]) -> Tensor:
@@ -219,7 +226,7 @@ class Method(nn.Module, ABC):
 
 
 def build_method(
-    model: Mapping[str, Any], num_classes: int, *, seed: int, amp: str = "off", pretrained: bool = True
+    model: Mapping[str, Any], num_classes: int, *, seed: int, precision: str = "off", pretrained: bool = True
 ) -> Method:
     """Build a method from the section ``model`` of a recipe.
 
@@ -227,14 +234,14 @@ def build_method(
         model: The section.
         num_classes: Classes with background, K + 1.
         seed: Seed of the random weights.
-        amp: As of ``Method``.
+        precision: As of ``Method``.
         pretrained: Whether to load the ImageNet weights that the recipe names; False if a checkpoint follows.
 
     Raises:
         UserError: The components cannot work together, a value is out of range, or weights cannot be had.
     """
     torch.manual_seed(seed)
-    arguments = deepcopy({**model, "num_classes": num_classes, "amp": amp})
+    arguments = deepcopy({**model, "num_classes": num_classes, "precision": precision})
     if not pretrained:
         arguments["network"]["backbone"].update(pretrained=False, weights=None)
     built: Method = build(COMPONENTS, arguments, "model")

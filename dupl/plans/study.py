@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl.errors import UserError
+from dupl.plans.earlier_study import earlier_study
 from dupl.plans.samplers import make_pruner, make_sampler
 from dupl.terminal import without_passwords
 
@@ -28,8 +29,13 @@ URLS = "sqlite:///FILE, postgresql://..., journal:FILE or grpc://HOST:PORT"
 
 
 def default_url(sweep: Sweep, root: str | Path) -> str:
-    """Return the URL of a study's own SQLite file in a store."""
-    return f"sqlite:///{Path(root) / FOLDER / f'{sweep.study}.db'}"
+    """Return the URL of a study's own SQLite file in a store, which may be that of an earlier version's study."""
+    folder = Path(root) / FOLDER
+    file = folder / f"{sweep.study}.db"
+    if not file.is_file():
+        others = sorted(folder.glob(f"{sweep.study.rpartition('-')[0]}-????????.db"))
+        file = next((one for one in others if earlier_study(sweep, open_storage(f"sqlite:///{one}"), root)), file)
+    return f"sqlite:///{file}"
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -118,13 +124,16 @@ def open_study(
             raise UserError(missing)
     if storage is None or isinstance(storage, str):
         storage = open_storage(storage or default_url(sweep, root))
+    name = sweep.study
+    if name not in optuna.get_all_study_names(storage):
+        name = earlier_study(sweep, storage, root) or name
     directions: Any = [direction for _, direction in sweep.goal]
     tools: dict[str, Any] = dict(sampler=make_sampler(sweep.sampler, 0), pruner=make_pruner(sweep.pruner, sweep.goal))
     try:
         if not create:
-            return optuna.load_study(study_name=sweep.study, storage=storage, **tools)
+            return optuna.load_study(study_name=name, storage=storage, **tools)
         study = optuna.create_study(
-            study_name=sweep.study, storage=storage, directions=directions, load_if_exists=True, **tools
+            study_name=name, storage=storage, directions=directions, load_if_exists=True, **tools
         )
     except KeyError:
         raise UserError(missing) from None

@@ -20,6 +20,7 @@ from dupl.config import reader
 from dupl.config.aliases import data_of_today, old_data_id
 from dupl.config.fingerprint import canonical, config_id, places, weight_files
 from dupl.config.text import plain
+from dupl.config.translate import translate
 from dupl.errors import UserError
 from dupl.runs import layout
 
@@ -90,6 +91,7 @@ def _config_of_today(
         values = reader.read(Path(folder) / layout.CONFIG).values
         if old_id(values) != stored:  # the file was changed since
             return None
+        values = translate(values, machine=machine, recipe=recipe_of(Path(folder).name, stored))
         data = values.get("data")
         entry = data.get("train") if isinstance(data, dict) else None
         return config_id(values), bool(places(entry)), tuple(weight_files(values.get("model")))

@@ -13,6 +13,7 @@ from dupl.config.fingerprint import config_id, hash_of
 from dupl.config.overrides import diff
 from dupl.errors import UserError
 from dupl.runs import ids, layout, provenance
+from dupl.runs.config import read_config
 from dupl.runs.run import Run
 
 if TYPE_CHECKING:
@@ -63,9 +64,7 @@ def differences(then: Any, now: Mapping[str, Any]) -> list[Check]:
 
 
 def _config(run: Run, config: Config) -> Check:
-    from dupl.config import catalogue
-
-    recorded, kept = ids.parts(run.status.fingerprint)[0], catalogue.read(run.config_path)
+    recorded, kept = ids.parts(run.status.fingerprint)[0], read_config(run.path)
     if (own := config_id(kept)) != recorded:
         return Check("config", False, f"{layout.CONFIG} is {own}, the run was {recorded}: the file was changed since")
     if config_id(config) != recorded:

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dupl.config import catalogue
 from dupl.errors import UserError
 from dupl.runs import ids, layout
+from dupl.runs.config import read_config
 from dupl.runs.evaluation import Skipped, StoredEvaluation, read_evaluations
 from dupl.runs.process import at_work
 from dupl.runs.run import Run
@@ -70,7 +70,7 @@ class StoredRun:
         Raises:
             UserError: The config is corrupt.
         """
-        return catalogue.read(self.run.config_path)
+        return read_config(self.run.path)
 
     @cached_property
     def workload(self) -> Workload | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl.config import reader
 from dupl.config.fingerprint import IGNORED, canonical
 from dupl.config.text import plain
 from dupl.errors import UserError
+from dupl.runs.config import translated
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -22,9 +24,9 @@ MUST = (
     "data.train.type",
     "data.augment.crop",
     "schedule.batch_size",
-    "schedule.per_gpu",
-    "schedule.accumulate",
-    "runtime.amp",
+    "schedule.images_per_loss",
+    "runtime.precision",
+    "runtime.threads",
     "runtime.device",
 )
 FREE = {
@@ -67,7 +69,7 @@ def workload_of(config: Config | Mapping[str, Any]) -> Workload:
 def workload_of_file(path: str | os.PathLike[str]) -> Workload | None:
     """Return the workload of the config that a run stored; None where it is corrupt."""
     try:
-        return workload_of(reader.read(path).values)
+        return workload_of(translated(reader.read(path).values, Path(path).parent))
     except UserError:
         return None
 

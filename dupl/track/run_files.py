@@ -11,6 +11,7 @@ from PIL import Image
 
 from dupl.config import catalogue
 from dupl.runs import layout
+from dupl.runs.config import read_config_values
 from dupl.runs.evaluation_files import read_metrics
 from dupl.runs.files import read_csv
 from dupl.runs.run import Run
@@ -73,7 +74,7 @@ def settings(run: Run, called: RunNames, mode: str) -> dict[str, Any]:
         OSError: The folder cannot be written to.
     """
     status = run.status
-    config = catalogue.plain(catalogue.read(run.config_path))
+    config = read_config_values(run.path)
     with_code = bool(config.get("runtime", {}).get("track", {}).get("code", False))
     files = (*FILES, layout.CHANGES) if with_code else FILES
     facts = {"fingerprint": status.fingerprint, "folder": run.path.name, "versions": status.versions}

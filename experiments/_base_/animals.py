@@ -7,7 +7,7 @@ data = dict(
     val=dict(root="data/voc_animals", split="val100"),
     augment=dict(scale=[0.5, 1.5], crop=160, jitter=0.0, gray=0.0, blur=0.0),
 )
-schedule = dict(iterations=1000, lr=1e-4, warmup=100)
+schedule = dict(iterations=1000, images_per_loss=4, lr=1e-4, warmup=100)
 evaluation = dict(
     interval=200,
     size=160,

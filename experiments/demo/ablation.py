@@ -15,3 +15,4 @@ model = dict(
 )
 schedule = dict(iterations=300)
 evaluation = dict(interval=100)
+runtime = dict(threads=1)  # so that runs share the cores

@@ -31,4 +31,4 @@ model = dict(
 )
 schedule = dict(iterations=420, lr=2e-3)
 evaluation = dict(interval=70, size=64, batch_size=50)
-runtime = dict(workers=0, log_interval=10, checkpoint_interval=100)
+runtime = dict(threads=2, workers=0, log_interval=10, checkpoint_interval=100)

@@ -64,14 +64,19 @@ def test_what_we_ship_fits(path):
          "model.noise_filter.gama is unknown to MixtureFilter; did you mean gamma?"),
         (dict(model__network__backbone__nam="x"), "model.network.backbone.nam is unknown; did you mean name?"),
         (dict(model__weights__dys=1), "model.weights.dys is unknown; did you mean dis?"),
-        (dict(model__amp="bf16"), None),
+        (dict(model__precision="bf16"), None),
         (dict(schedule__lr="fast"), "schedule.lr is 'fast': give a number above 0"),
         (dict(schedule__iterations=10.0), "schedule.iterations is 10.0: give a whole number of iterations, at least 1"),
         (dict(schedule__iterations=True),
          "schedule.iterations is True: give a whole number of iterations, at least 1"),
-        (dict(schedule__per_gpu="all"),
-         "schedule.per_gpu is 'all': give a whole number of images, at least 1, or None"),
-        (dict(schedule__allow_other_batch=1), "schedule.allow_other_batch is 1: give True or False"),
+        (dict(schedule__images_per_loss="all"),
+         "schedule.images_per_loss is 'all': give a whole number of images, at least 1"),
+        (dict(schedule__per_gpu=2), "schedule.per_gpu is gone: use schedule.images_per_loss (docs/upgrade.md)"),
+        (dict(schedule__accumulate=2), "schedule.accumulate is gone: use schedule.images_per_loss (docs/upgrade.md)"),
+        (dict(schedule__allow_other_batch=True), "schedule.allow_other_batch is gone: use schedule.batch_size and "
+                                                 "schedule.images_per_loss (docs/upgrade.md)"),
+        (dict(runtime__amp="auto"), "runtime.amp is gone: use runtime.precision (docs/upgrade.md)"),
+        (dict(runtime__threads=0), "runtime.threads is 0: give a whole number of threads, at least 1"),
         (dict(schedule=[1]), "schedule is [1]: give a dict"),
         (dict(schedule__betas=[0.9]), "schedule.betas is [0.9]: give a list of 2 items, each a number in [0, 1)"),
         (dict(schedule__betas=[0.9, 1.0]), "schedule.betas.1 is 1.0: give a number in [0, 1)"),
@@ -83,8 +88,10 @@ def test_what_we_ship_fits(path):
         (dict(model__cam_scales=[]), "model.cam_scales is []: give a list of at least 1, each a number above 0"),
         (dict(model__refine__dilations=[]),
          "model.refine.dilations is []: give a list of at least 1, each a whole number of px, at least 1"),
-        (dict(runtime__amp="fp16"),
-         "runtime.amp is 'fp16': give \"auto\", \"off\", \"cam\" or \"bf16\"; did you mean bf16?"),
+        (dict(runtime__precision="bf-16"),
+         "runtime.precision is 'bf-16': give \"off\", \"cam\", \"bf16\" or \"fp16\"; did you mean bf16?"),
+        (dict(runtime__precision="auto"),
+         "runtime.precision is 'auto': give \"off\", \"cam\", \"bf16\" or \"fp16\""),
         (dict(evaluation__final__scales=[1.0, 0]), "evaluation.final.scales.1 is 0: give a number above 0"),
         (dict(evaluation__cam_threshold=1.5), "evaluation.cam_threshold is 1.5: give a number in [0, 1]"),
         (dict(model__noise_filter__gamma=1), "model.noise_filter.gamma is 1: give a number in (0, 1)"),
@@ -118,12 +125,12 @@ def test_one_line_for_each_fault(changes, message):
 
 
 def test_arguments_that_the_builder_gives_are_no_keys():
-    assert faults(model__amp="bf16")[0].startswith("model.amp is unknown to DuPL")
+    assert faults(model__precision="bf16")[0].startswith("model.precision is unknown to DuPL")
     assert faults(model__students__num_classes=3)[0].startswith("model.students.num_classes is unknown")
 
 
 def test_what_is_allowed():
-    assert faults(data__val=None, model__weights=None, evaluation__subset=None, schedule__per_gpu=4) == []
+    assert faults(data__val=None, model__weights=None, evaluation__subset=None, schedule__images_per_loss=4) == []
     assert faults(data__test=None, hooks=[dict(type="EMAHook", momentum=0.1)], runtime__compile="inductor") == []
     assert faults(schedule__betas=(0.9, 0.99), schedule__lr=1, model__threshold=dict(type="FixedThreshold")) == []
     assert faults(runtime__track=REMOVED, evaluation__crf=REMOVED, model__own_view=REMOVED) == []

@@ -89,8 +89,8 @@ FAULTS = {
         HEAD + "_half = 1\nevaluation = dict(\n    interval=_half // 2)", SHOW,
         "r.py, line 4: evaluation.interval is 0: give a whole number of iterations, at least 1"),
     "a choice that is none": (
-        HEAD + "runtime = dict(amp='bf-16')", SHOW,
-        'r.py, line 2: runtime.amp is \'bf-16\': give "auto", "off", "cam" or "bf16"; did you mean bf16?'),
+        HEAD + "runtime = dict(precision='bf-16')", SHOW,
+        'r.py, line 2: runtime.precision is \'bf-16\': give "off", "cam", "bf16" or "fp16"; did you mean bf16?'),
     "a missing field": (
         HEAD + "data = dict(\n    augment=dict(_delete_=True, flip=0.5))", SHOW,
         "r.py, line 3: data.augment needs crop (side C of the square crop, in pixels)"),
@@ -135,8 +135,8 @@ FAULTS = {
         "r.py, line 2: '(' was never closed"),
     "an override of a path that is none": (
         HEAD, [*SHOW, "--set", "schedule.weigth_decay=0.1"],
-        "override schedule.weigth_decay: schedule has no 'weigth_decay', only iterations, batch_size, per_gpu, "
-        "accumulate, allow_other_batch, lr, head_lr, weight_decay, betas, warmup, warmup_ratio, power; did you mean "
+        "override schedule.weigth_decay: schedule has no 'weigth_decay', only iterations, batch_size, "
+        "images_per_loss, lr, head_lr, weight_decay, betas, warmup, warmup_ratio, power; did you mean "
         "schedule.weight_decay?"),
     "an override out of range": (
         HEAD, [*SHOW, "--set", "schedule.lr=-1"],

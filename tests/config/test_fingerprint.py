@@ -66,18 +66,25 @@ def test_what_cannot_change_the_result_does_not_count(config, path, value):
 
 
 def test_what_changes_the_result_counts():
-    config = {"schedule": {"lr": 1e-4}, "runtime": {"seed": 0, "amp": "auto"}, "data": {"root": "a"}}
+    config = {"schedule": {"lr": 1e-4}, "runtime": {"seed": 0, "precision": "off"}, "data": {"root": "a"}}
     seen = {config_id(config)}
     for section, key, value in [
         ("schedule", "lr", 2e-4),
         ("runtime", "seed", 1),
         ("runtime", "seed", False),
-        ("runtime", "amp", "off"),
+        ("runtime", "precision", "bf16"),
+        ("runtime", "threads", 2),
         ("data", "root", "b"),
         ("data", "new", None),
     ]:
         seen.add(config_id({**config, section: {**config[section], key: value}}))
-    assert len(seen) == 7
+    assert len(seen) == 8
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
+def test_threads_count_unless_the_device_is_a_gpu(device):
+    ids = {config_id({"runtime": {"device": device, "threads": n}}) for n in (1, 2)}
+    assert len(ids) == (1 if device == "cuda" else 2)
 
 
 def test_a_known_value_never_changes():

@@ -21,8 +21,8 @@ def config():
                 "threshold": None,
             },
             "data": {"augment": {"scale": (0.5, 2.0), "flip": 1}, "sets": [{"root": "a"}, {"root": "b"}]},
-            "schedule": {"iterations": 20000, "lr": 6e-5, "per_gpu": None},
-            "runtime": {"amp": "auto", "deterministic": True, "tags": []},
+            "schedule": {"iterations": 20000, "lr": 6e-5, "lists": None},
+            "runtime": {"precision": "auto", "deterministic": True, "tags": []},
         }
     )
 
@@ -98,9 +98,9 @@ class TestApply:
             ("model.noise_filter", {"type": "TrustAll"}),
             ("model.noise_filter", None),
             ("model.network.backbone.options", {"depth": 4}),
-            ("schedule.per_gpu", 2),
-            ("schedule.per_gpu", "auto"),
-            ("runtime.amp", False),
+            ("schedule.lists", 2),
+            ("schedule.lists", "auto"),
+            ("runtime.precision", False),
             ("runtime.tags", ["a"]),
             ("schedule", {"iterations": 1}),
         ],
@@ -190,7 +190,7 @@ class TestApply:
                 {"gamma": 1},
                 r"needs its type; change one argument by model\.noise_filter\.NAME=",
             ),
-            ("schedule.per_gpu", {1, 2}, r"schedule\.per_gpu is \{1, 2\}"),
+            ("schedule.lists", {1, 2}, r"schedule\.lists is \{1, 2\}"),
             ("schedule.lr", float("inf"), r"schedule\.lr is inf"),
         ],
     )

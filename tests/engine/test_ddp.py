@@ -16,12 +16,14 @@ import torch
 
 from dupl.cli import main
 from dupl.engine import build
-from dupl.engine.device import choose_device, precision
+from dupl.engine.device import choose_device
 from dupl.engine.evaluation.evaluate import evaluate
 from dupl.engine.evaluation.result import merge
 from dupl.engine.restore import restore
 from dupl.errors import UserError
 from dupl.runs.run import Run
+
+HALVES = ("--set", "schedule.images_per_loss=2")  # two losses in each step of four images
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def by_torchrun(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("torchrun") / "run"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port()]
     done = subprocess.run(
-        [*torchrun, "-m", "dupl", "train", tiny, "--launcher", "pytorch", "--work-dir", str(folder)],
+        [*torchrun, "-m", "dupl", "train", tiny, "--launcher", "pytorch", "--work-dir", str(folder), *HALVES],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
@@ -58,7 +60,7 @@ def start_two(commands, *argv):
 
 def test_it_finishes_and_writes_once(by_torchrun):
     folder, stderr = by_torchrun
-    assert stderr.count("effective batch 4 = 2 process(es) x 2 x 1 accumulated") == 1
+    assert stderr.count("batch 4 = 2 processes x 1 loss x 2 images per loss") == 1
     run = Run(folder)
     assert (run.status.state, run.status.iteration) == ("finished", 24)
     rows = run.scalars()
@@ -73,14 +75,14 @@ def test_it_finishes_and_writes_once(by_torchrun):
 
 def test_an_interrupted_one_goes_on_exactly(by_torchrun, commands, tiny, tmp_path, helpers):
     folder = tmp_path / "run"
-    pair = start_two(commands, "train", tiny, "--work-dir", folder)
+    pair = start_two(commands, "train", tiny, "--work-dir", folder, *HALVES)
     helpers.until(lambda: helpers.progress(folder) >= 6)
     os.kill(pair[1].pid, signal.SIGTERM)  # one is told, both stop
     assert [child.wait() for child in pair] == [1, 1], [child.lines() for child in pair]
     status = Run(folder).status
     assert status.state == "interrupted"
     assert status.iteration in (10, 20), "they agree every 10 iterations"
-    pair = start_two(commands, "train", tiny, "--work-dir", folder, "--resume")
+    pair = start_two(commands, "train", tiny, "--work-dir", folder, "--resume", *HALVES)
     assert [child.wait() for child in pair] == [0, 0], [child.lines() for child in pair]
     assert f"resuming from iter_{status.iteration:06d}.pth" in pair[0].lines()
     assert not [line for line in pair[1].lines() if "eta" in line or "mIoU" in line or "iter_" in line]
@@ -94,11 +96,12 @@ def test_two_processes_learn_as_one(by_torchrun, trained):
     assert two["lr"] == one["lr"]
 
 
-def test_two_processes_are_one_that_accumulates(by_torchrun, commands, tiny, tmp_path, helpers):
-    """Images, their augmentation and all random draws are the same: the two gradients that are added up are equal."""
+def test_the_same_id_is_the_same_run_on_any_number_of_processes(by_torchrun, commands, tiny, tmp_path, helpers):
+    """Four images in two losses, on one process and on two: the two gradients that are averaged are equal."""
     folder = tmp_path / "run"
-    child = commands.start("train", tiny, "--work-dir", folder, "--set", "schedule.accumulate=2")
+    child = commands.start("train", tiny, "--work-dir", folder, *HALVES)
     assert child.wait() == 0, child.lines()
+    assert Run(folder).status.fingerprint == Run(by_torchrun[0]).status.fingerprint
     states = [
         torch.load(run / "checkpoints" / "iter_000024.pth", weights_only=True)["state_dict"]
         for run in (folder, by_torchrun[0])
@@ -165,9 +168,12 @@ class TestLaunching:
         monkeypatch.setenv("LOCAL_RANK", "1")
         assert choose_device("auto") == torch.device("cuda", 1)
 
-    def test_precision(self):
-        cpu, cuda = torch.device("cpu"), torch.device("cuda")
-        assert [precision("auto", d) for d in (cpu, cuda)] == ["off", "bf16"]
-        assert precision("cam", cpu) == "cam"
-        with pytest.raises(UserError, match="runtime.amp"):
-            precision("fp16", cpu)
+    def test_more_processes_than_losses_are_refused(self, commands, tiny, tmp_path):
+        pair = start_two(commands, "train", tiny, "--work-dir", tmp_path / "run")
+        assert [child.wait() for child in pair] == [2, 2]
+        line = (
+            "dupl: 2 processes cannot share a step of 1 loss equally "
+            "(schedule.batch_size=4 / schedule.images_per_loss=4): start 1"
+        )
+        assert line in pair[0].lines()
+        assert not (tmp_path / "run").exists()

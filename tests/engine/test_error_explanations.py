@@ -46,9 +46,9 @@ class TestLines:
         ],
     )
     def test_memory(self, error, where):
-        line = told(error, "schedule.accumulate=2 (now 1)")
+        line = told(error, "schedule.images_per_loss=2 (now 4)")
         assert line.startswith(f"out of memory on the {where} (")
-        assert "try schedule.accumulate=2 (now 1); or free memory and repeat the command" in line
+        assert "try schedule.images_per_loss=2 (now 4); or free memory and repeat the command" in line
 
     def test_workers_are_named_where_they_take_the_memory(self):
         assert "runtime.workers=0 (now 4)" in told(MemoryError(), "x", 4)
@@ -110,8 +110,7 @@ class TestTraining:
         assert main(["train", tiny, "--work-dir", str(folder)]) == 1
         line = capsys.readouterr().err.splitlines()[-1]
         for named in (
-            "schedule.accumulate=2 (now 1: the batch in more parts)",
-            "schedule.batch_size (now 4)",
+            "schedule.images_per_loss=2 (now 4)",
             "data.augment.crop (now 32)",
         ):
             assert named in line
@@ -123,11 +122,11 @@ class TestTraining:
 
     def test_the_keys_of_the_advice_are_those_of_the_recipe(self, tiny, tmp_path, monkeypatch, capsys, lack):
         lack(0, MemoryError())
-        sets = ["runtime.amp=cam", "runtime.workers=1"]
+        sets = ["runtime.precision=cam", "runtime.workers=1"]
         assert main(["train", tiny, "--work-dir", str(tmp_path / "run"), "--set", *sets]) == 1
         line = capsys.readouterr().err.splitlines()[-1]
         words = [word.rstrip(",;") for word in line.split() if word.startswith(("schedule.", "data.", "runtime."))]
-        assert len(words) == 5
+        assert len(words) == 4
         for word in words:
             path, _, value = word.partition("=")
             overrides.apply(catalogue.load(tiny), overrides.parse([f"{path}={value or 1}"]))

@@ -1,4 +1,4 @@
-"""Batches by position, micro-batches, and how the effective batch comes about."""
+"""Batches by position, and how processes share the losses of a step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from dupl.cli import main
 from dupl.config import catalogue, overrides
-from dupl.engine.training.batch import Batch, plan_batch
+from dupl.config.batch import Batch, plan_batch
 from dupl.engine.training.loop import PositionSampler, split
 from dupl.engine.training.validate import check_config
 from dupl.errors import UserError
@@ -62,29 +62,37 @@ def test_split_is_consecutive_and_whole():
 
 
 class TestPlanBatch:
-    SCHEDULE = dict(batch_size=8, accumulate=1, per_gpu=None, allow_other_batch=False)
-
-    @pytest.mark.parametrize(("gpus", "accumulate", "per_gpu"), [(1, 1, 8), (2, 1, 4), (8, 1, 1), (1, 4, 2), (2, 2, 2)])
-    def test_the_share_of_a_process_is_derived(self, gpus, accumulate, per_gpu):
-        batch = plan_batch({**self.SCHEDULE, "accumulate": accumulate}, gpus)
-        assert batch == Batch(gpus, per_gpu, accumulate)
-        assert batch.effective == 8
-        assert str(batch) == f"effective batch 8 = {gpus} process(es) x {per_gpu} x {accumulate} accumulated"
-
     @pytest.mark.parametrize(
-        ("gpus", "changes"), [(3, {}), (16, {}), (1, dict(accumulate=3)), (2, dict(per_gpu=8)), (1, dict(per_gpu=1))]
+        ("processes", "images", "losses"), [(1, 8, 1), (1, 2, 4), (2, 4, 1), (2, 2, 2), (4, 2, 1), (8, 1, 1)]
     )
-    def test_another_batch_is_refused_with_the_remedy_unless_allowed(self, gpus, changes):
-        schedule = {**self.SCHEDULE, **changes}
-        with pytest.raises(UserError) as caught:
-            plan_batch(schedule, gpus)
-        message = str(caught.value)
-        assert "\n" not in message
-        for word in ("effective batch", "batch_size is 8", "schedule.accumulate", "schedule.allow_other_batch=True"):
-            assert word in message
-        assert plan_batch({**schedule, "allow_other_batch": True}, gpus).effective != 8
+    def test_the_losses_of_a_process_are_derived(self, processes, images, losses):
+        batch = plan_batch(dict(batch_size=8, images_per_loss=images), processes)
+        assert batch == Batch(processes, losses, images)
+        assert batch.images == 8 and batch.images_of_process == 8 // processes
 
-    @pytest.mark.parametrize("changes", [dict(accumulate=0), dict(per_gpu=-1), dict(batch_size=0), dict(iterations=-5)])
+    def test_it_describes_itself(self):
+        texts = [str(plan_batch(dict(batch_size=8, images_per_loss=2), n)) for n in (1, 4)]
+        assert texts[0] == "batch 8 = 1 process x 4 losses x 2 images per loss"
+        assert texts[1] == "batch 8 = 4 processes x 1 loss x 2 images per loss"
+
+    @pytest.mark.parametrize(("processes", "images", "start"), [(3, 2, "1, 2 or 4"), (8, 2, "1, 2 or 4"), (2, 8, "1")])
+    def test_processes_that_cannot_share_the_losses_are_refused(self, processes, images, start):
+        with pytest.raises(UserError) as caught:
+            plan_batch(dict(batch_size=8, images_per_loss=images), processes)
+        message = str(caught.value)
+        assert message.startswith(f"{processes} processes cannot share a step of {8 // images} loss")
+        assert message.endswith(f"(schedule.batch_size=8 / schedule.images_per_loss={images}): start {start}")
+
+    @pytest.mark.parametrize("images", [3, 16])
+    def test_images_that_do_not_divide_the_batch_are_refused(self, images):
+        with pytest.raises(UserError) as caught:
+            plan_batch(dict(batch_size=8, images_per_loss=images))
+        assert str(caught.value) == (
+            f"schedule.batch_size is 8 and schedule.images_per_loss {images}: the batch must be a multiple; "
+            "set images_per_loss to 1, 2, 4 or 8, or another batch_size"
+        )
+
+    @pytest.mark.parametrize("changes", [dict(images_per_loss=0), dict(batch_size=0), dict(iterations=-5)])
     def test_what_is_no_count_is_refused_before_training(self, tiny, changes):
         config = catalogue.load(tiny)
         config.schedule.update(changes)
@@ -108,12 +116,12 @@ def only_classification(sets: list[str]) -> list[str]:
 
 def test_accumulated_gradients_are_those_of_the_whole_batch(tiny, tmp_path):
     weights = {}
-    for accumulate in (1, 2):
-        folder = tmp_path / f"accumulate{accumulate}"
-        sets = only_classification([f"schedule.accumulate={accumulate}"])
+    for losses in (1, 2):
+        folder = tmp_path / f"losses{losses}"
+        sets = only_classification([f"schedule.images_per_loss={4 // losses}"])
         assert main(["train", tiny, "--work-dir", str(folder), "--set", *sets]) == 0
         file = folder / "checkpoints" / "iter_000003.pth"
-        weights[accumulate] = torch.load(file, weights_only=True)["state_dict"]
+        weights[losses] = torch.load(file, weights_only=True)["state_dict"]
     config = overrides.apply(catalogue.load(tiny), overrides.parse(only_classification([])))
     lr = config.schedule.lr
     for name, whole in weights[1].items():

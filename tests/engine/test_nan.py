@@ -55,9 +55,9 @@ def test_it_names_term_and_iteration(poisoned, tiny, tmp_path, capsys, monkeypat
     assert not torch.isnan(torch.tensor([row["loss"] for row in run.scalars() if "loss" in row])).any()
 
 
-def test_every_micro_batch_is_watched(poisoned, tiny, tmp_path, capsys):
+def test_every_loss_of_a_step_is_watched(poisoned, tiny, tmp_path, capsys):
     poisoned(9, math.nan)  # the second half of iteration 4
-    assert train(tiny, tmp_path / "halves", "schedule.accumulate=2") == 1
+    assert train(tiny, tmp_path / "halves", "schedule.images_per_loss=2") == 1
     assert "iteration 4: L_seg is nan" in capsys.readouterr().err
 
 
@@ -104,7 +104,7 @@ def test_the_iteration_is_that_of_the_term(monkeypatch, cuda, part, iteration):
     model = SimpleNamespace(parameters=lambda: iter([SimpleNamespace(is_cuda=cuda)]))
     training = TrainLoop.__new__(TrainLoop)
     training._runner = SimpleNamespace(model=model, optim_wrapper=None, call_hook=lambda *_, **__: None)
-    training._iter, training._max_iters, training.accumulate = 7, 10, 2
+    training._iter, training._max_iters, training.losses = 7, 10, 2
     training.guard = None
     with pytest.raises(RunError, match=f"^iteration {iteration}: L_seg is nan"):
         training.run_iter({"name": ["a", "b"]})

@@ -48,7 +48,7 @@ def test_four_groups_hold_every_trained_parameter_once(model):
 
 
 def test_the_optimiser_of_a_recipe(model, config):
-    wrapper = build_optimizer(model, {**config.schedule, "head_lr": 10.0}, accumulate=3)
+    wrapper = build_optimizer(model, {**config.schedule, "head_lr": 10.0}, losses=3)
     assert isinstance(wrapper.optimizer, torch.optim.AdamW)
     assert wrapper._accumulative_counts == 3
     assert {g["betas"] for g in wrapper.optimizer.param_groups} == {(0.9, 0.999)}

@@ -397,7 +397,7 @@ class TestEval:
         (out / "val_logits-1-1.5-1.25_best/2/p1.npz").write_bytes(b"half")
         assert main([*argv, "evaluation.crf.srgb=13"]) == 0
         assert len(passes) == 9, "one photo of one student"
-        assert main([*argv, "evaluation.crf.srgb=15", "runtime.amp=bf16"]) == 0
+        assert main([*argv, "evaluation.crf.srgb=15", "runtime.precision=bf16"]) == 0
         assert len(passes) == 17, "of another precision they are not"
         other = "model.network.head.dilation=2"  # of the same shapes
         assert main([*argv[:4], "--keep-logits", *argv[4:], other]) == 0

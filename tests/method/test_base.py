@@ -88,8 +88,8 @@ def test_a_contract_that_is_not_kept(network: dict[str, Any]) -> None:
 
     with pytest.raises(TypeError, match="abstract"):
         NoStep(num_classes=4, network=network, students=dict(type="SingleStudent"))  # type: ignore[abstract]
-    with pytest.raises(UserError, match="model.amp is 'fp16'"):
-        TagsAlone(num_classes=4, network=network, amp="fp16", students=dict(type="SingleStudent"))
+    with pytest.raises(UserError, match="model.precision is 'fp8'"):
+        TagsAlone(num_classes=4, network=network, precision="fp8", students=dict(type="SingleStudent"))
 
 
 def test_log_probabilities_sum_to_one() -> None:

@@ -102,7 +102,7 @@ def test_the_32_combinations() -> None:
     [
         (dict(tau_l=1.5), "model.tau_l is 1.5"),
         (dict(weights=dict(dys=1.0)), "model.weights has no term 'dys': choose from ptc, dis, seg, reg"),
-        (dict(amp="fp16"), "model.amp is 'fp16'"),
+        (dict(precision="fp8"), "model.precision is 'fp8'"),
     ],
 )
 def test_wrong_settings_are_named(wrong: dict[str, Any], named: str, build: Build) -> None:
@@ -330,12 +330,12 @@ def test_a_lower_threshold_supervises_more(build: Build, batch: Batch) -> None:
     assert shares == sorted(shares, reverse=True) and shares[0] > shares[-1]
 
 
-@pytest.mark.parametrize("amp", ["cam", "bf16"])
-def test_bfloat16_steps(amp: str, build: Build, batch: Batch) -> None:
+@pytest.mark.parametrize("precision", ["cam", "bf16", "fp16"])
+def test_steps_in_other_precisions(precision: str, build: Build, batch: Batch) -> None:
     samples = batch([[0, 2], [1]], ALL)
-    exact, rough = (step(build(amp=a), samples) for a in ("off", amp))
+    exact, rough = (step(build(precision=p), samples) for p in ("off", precision))
     assert float(rough["loss"]) == pytest.approx(float(exact["loss"]), rel=0.05)
-    assert torch.equal(exact["L_cls"], rough["L_cls"]) == (amp == "cam"), "passes with gradients stay in float32"
+    assert torch.equal(exact["L_cls"], rough["L_cls"]) == (precision == "cam"), "passes with gradients stay in float32"
 
 
 # mmengine

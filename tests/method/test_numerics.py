@@ -193,11 +193,13 @@ def test_losses_that_are_not_finite_are_left_out_of_the_mixture(bad: float) -> N
 
 
 @both
-@pytest.mark.parametrize("amp", ["off", "cam", "bf16"])
+@pytest.mark.parametrize("precision", ["off", "cam", "bf16"])
 @pytest.mark.parametrize(("part", "term"), [("head", "L_seg"), ("classifier", "L_cls"), ("backbone", "L_cls")])
-def test_an_overflow_is_stopped_by_name(build: Build, batch: Batch, form: str, amp: str, part: str, term: str) -> None:
+def test_an_overflow_is_stopped_by_name(
+    build: Build, batch: Batch, form: str, precision: str, part: str, term: str
+) -> None:
     """Weights beyond what the precision holds: inf in the logits, nan in the loss, and one line that says where."""
-    model = build(form, amp=amp)
+    model = build(form, precision=precision)
     net = model.students[0]
     with torch.no_grad():
         weight = {
@@ -216,10 +218,10 @@ def test_an_overflow_is_stopped_by_name(build: Build, batch: Batch, form: str, a
 
 
 @both
-@pytest.mark.parametrize("amp", ["cam", "bf16"])
-def test_mixed_precision_without_overflow(build: Build, batch: Batch, form: str, amp: str) -> None:
+@pytest.mark.parametrize("precision", ["cam", "bf16"])
+def test_mixed_precision_without_overflow(build: Build, batch: Batch, form: str, precision: str) -> None:
     """Logits of thousands, far beyond what float16 would hold after a square, are no trouble."""
-    model = build(form, amp=amp)
+    model = build(form, precision=precision)
     with torch.no_grad():
         for net in model.students:
             net.head[4].weight *= 1e3

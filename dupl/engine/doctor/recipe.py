@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from dupl.engine import build
-from dupl.engine.device import choose_device, precision
+from dupl.engine import build, precision
+from dupl.engine.device import choose_device
 from dupl.engine.doctor.finding import Finding
 from dupl.engine.doctor.machine import disk
 from dupl.engine.training.batch import plan_batch
@@ -46,9 +46,8 @@ def gpu() -> Finding:
     if torch.cuda.is_available():
         devices = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
         found = ", ".join(f"{d.name} ({d.total_memory / 2**30:.0f} GiB)" for d in devices)
-        if not torch.cuda.is_bf16_supported(including_emulation=False):
-            return Finding("gpu", "note", f"{found}, without bfloat16", "try --set runtime.amp=off there")
-        return Finding("gpu", "ok", f"{found}, CUDA {torch.version.cuda}")
+        able = precision.capability(torch.device("cuda", 0))
+        return Finding("gpu", "ok", f"{found}, CUDA {torch.version.cuda}, {able}")
     driver = shutil.which("nvidia-smi")
     if driver is None:
         fix = "enough for demo/* and voc_animals; the paper's recipes need a machine with an NVIDIA GPU and its driver"
@@ -112,8 +111,12 @@ def device(config: Config) -> Finding:
         chosen = choose_device(config.runtime.device)
     except UserError as error:
         return Finding("device", "fail", str(error), "--set runtime.device=cpu, or repair the GPU")
-    words = {"off": "float32", "cam": "bfloat16 in CAM passes", "bf16": "bfloat16"}
-    return Finding("device", "ok", f"{chosen}, {words[precision(config.runtime.amp, chosen)]}")
+    setting, threads = config.runtime.precision, config.runtime.threads
+    place = f"{chosen}, {threads} thread{'s' * (threads > 1)}" if chosen.type == "cpu" else str(chosen)
+    found = f"{place}, {precision.describe(setting, chosen)}; it {precision.capability(chosen)}"
+    if (line := precision.warning(setting, chosen)) is not None:
+        return Finding("device", "note", found, line)
+    return Finding("device", "ok", found)
 
 
 def data(config: Config, split: str) -> Finding:

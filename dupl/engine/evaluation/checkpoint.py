@@ -85,7 +85,7 @@ def evaluate_checkpoint(
     data = config.data[split].to_dict()
     label = split if data.get("split", split) == split else f"{split}-{data['split']}"
     parent = out or restored.folder / layout.EVALUATIONS
-    made_of = {"weights": digest(restored.checkpoint), "amp": model.amp, "data": data}
+    made_of = {"weights": digest(restored.checkpoint), "precision": model.precision, "data": data}
     made_of["model"] = identity(config.model.to_dict())
     of = {name: identity(made_of | part.facts) for name, part in protocol.parts.items()}
     folders = {name: own_folder(parent / f"{label}_{name}_{checkpoint}", of[name]) for name in protocol.parts}

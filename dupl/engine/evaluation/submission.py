@@ -59,8 +59,8 @@ def submit(
         raise UserError("a submission is made by the final protocol, without tags; leave out --present-only")
     if len(protocol.selection.maps("seg")) != 1:
         raise UserError("a submission has one label map; give --student 1, 2 or mean")
-    made_of = {"weights": digest(restored.checkpoint), "amp": model.amp, "list": split, "students": options.students}
-    made_of |= {"protocol": protocol.name, **protocol.parts[protocol.name].facts}
+    made_of = {"weights": digest(restored.checkpoint), "precision": model.precision, "list": split}
+    made_of |= {"students": options.students, "protocol": protocol.name, **protocol.parts[protocol.name].facts}
     cache = LabelCache(out / LAYOUT, made_of, "{image}.png", note=out / "submission.json", replace=False)
     protocol.caches = {protocol.name: cache}
     workers = restored.config.runtime.workers

@@ -20,8 +20,8 @@ from dupl.execute.heartbeat import beat
 from dupl.structures import Clock
 
 ADVICE = (
-    "training stopped, checkpoints are kept. Try a lower schedule.lr, a longer schedule.warmup or runtime.amp=off, "
-    "and --resume"
+    "training stopped, checkpoints are kept. Try a lower schedule.lr, a longer schedule.warmup or "
+    "runtime.precision=off, and --resume"
 )
 
 
@@ -33,7 +33,7 @@ class PositionSampler(Sampler[tuple[int, int]]):
 
     Args:
         size: Number of images of the data set.
-        batch: The effective batch, over all processes and micro-batches.
+        batch: Images of one optimiser step, over all processes.
         seed: Seed of the permutations.
         rank: Number of this process.
         world: Number of processes.
@@ -63,7 +63,7 @@ class PositionSampler(Sampler[tuple[int, int]]):
 
 @LOOPS.register_module()
 class TrainLoop(BaseLoop):
-    """Run iterations with gradient accumulation, exact resumption and a clean stop.
+    """Run iterations with several losses per step, exact resumption and a clean stop.
 
     One iteration is one optimiser step. After it, hooks get ``after_train_iter``, then ``after_iteration``, when
     ``runner.iter`` already counts it, and then, when its checkpoint is written, ``after_checkpoint``. A resumed run
@@ -73,14 +73,14 @@ class TrainLoop(BaseLoop):
         runner: The runner.
         dataloader: A loader over the pairs of a ``PositionSampler``.
         max_iters: Number of iterations T.
-        accumulate: Micro-batches of one step.
+        losses: Losses that this process computes in one step, each of an equal part of its images.
         seed: Seed of the random numbers that a step draws.
     """
 
-    def __init__(self, runner: Any, dataloader: DataLoader, max_iters: int, accumulate: int, seed: int) -> None:
+    def __init__(self, runner: Any, dataloader: DataLoader, max_iters: int, losses: int, seed: int) -> None:
         super().__init__(runner, dataloader)
         self._max_iters, self._iter, self._epoch, self._max_epochs = max_iters, 0, 0, 1
-        self.accumulate, self.seed = accumulate, seed
+        self.losses, self.seed = losses, seed
         self.stop_training = False
         self.guard = FiniteGuard()
         self.spent, self.begun = 0.0, time.monotonic()
@@ -95,8 +95,8 @@ class TrainLoop(BaseLoop):
         runner = self.runner
         runner.call_hook("before_train")
         runner.call_hook("before_train_epoch")
-        steps = self.accumulate
-        runner.optim_wrapper.initialize_count_status(runner.model, self._iter * steps, self._max_iters * steps)
+        counted = [self._iter * self.losses, self._max_iters * self.losses]
+        runner.optim_wrapper.initialize_count_status(runner.model, *counted)
         if self._iter:
             runner.call_hook("after_resume")
         self.dataloader.sampler.start_at(self._iter)
@@ -120,11 +120,11 @@ class TrainLoop(BaseLoop):
         return self.spent + time.monotonic() - self.begun
 
     def run_iter(self, batch: dict[str, Any]) -> None:
-        """Take one optimiser step on a batch, in ``accumulate`` parts."""
+        """Take one optimiser step on the gradients of all losses of a batch."""
         self.runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=batch)
         model, clock = self.runner.model, Clock(self._iter, self._max_iters)
         logs: list[dict[str, Any]] = []
-        for part in split(batch, self.accumulate):
+        for part in split(batch, self.losses):
             try:
                 logs.append(train_step(model, {**part, "clock": clock}, self.runner.optim_wrapper, self.guard))
             except FloatingPointError as error:

@@ -18,6 +18,7 @@ from dupl.data.identity import Identity
 from dupl.engine.checkpoints import load, newest_valid
 from dupl.errors import UserError
 from dupl.runs import ids, layout
+from dupl.runs.config import read_config
 from dupl.runs.evaluation import trained_evaluations
 from dupl.runs.files import CorruptFile
 from dupl.runs.reproduce import differences
@@ -98,7 +99,7 @@ def _correct_evaluation(run: Run, status: Status, asked: Asked, console: Console
     if config == asked.identity.config:
         told = _data_differences(run, asked, data)
         raise UserError(f"{run.path} holds a run of this recipe on other data ({told}): choose another --work-dir")
-    changes = diff(counted(catalogue.read(run.config_path)), counted(asked.config))
+    changes = diff(counted(read_config(run.path)), counted(asked.config))
     listed = ", ".join(f"{path}: {old!r} -> {new!r}" for path, (old, new) in list(changes.items())[:5])
     more = f" and {len(changes) - 5} more" if len(changes) > 5 else ""
     corrected = data == asked.identity.data and all(path.startswith("evaluation.") for path in changes)
@@ -159,6 +160,6 @@ KEPT = {field.name for field in fields(Status)} - {"state", "layout"}
 def _stored_config_id(run: Run) -> str | None:
     """Return the id of the stored config; None where it cannot be read."""
     try:
-        return config_id(catalogue.read(run.config_path))
+        return config_id(read_config(run.path))
     except (UserError, OSError):
         return None

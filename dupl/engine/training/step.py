@@ -15,11 +15,11 @@ from dupl.engine.training.finite_guard import FiniteGuard
 def train_step(
     model: nn.Module, data: Mapping[str, Any], optimizer: OptimWrapper, guard: FiniteGuard
 ) -> dict[str, Tensor]:
-    """Train a method on one batch, or one part of an accumulated batch.
+    """Compute one loss and its gradients, and step where the batch is complete.
 
     Args:
         model: A ``Method``, or its wrapper for several processes.
-        data: A batch of the loader with the clock, see ``to_device``.
+        data: The images of one loss with the clock, see ``to_device``.
         optimizer: Decides when gradients are complete and steps.
         guard: Checks the terms of the loss.
 

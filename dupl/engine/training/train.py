@@ -11,12 +11,13 @@ from typing import Any
 from mmengine.config import Config
 from rich.console import Console
 
+from dupl.config.batch import plan_batch
 from dupl.data.identity import identify
-from dupl.engine import build
+from dupl.engine import build, precision
 from dupl.engine.data_digest import digests, record
-from dupl.engine.device import choose_device, machine
+from dupl.engine.device import machine, open_device
 from dupl.engine.error_explanations import plain_errors, without_alarm
-from dupl.engine.training.batch import memory_advice, plan_batch
+from dupl.engine.training.memory_advice import memory_advice
 from dupl.engine.training.processes import join
 from dupl.engine.training.run_folder import Asked, find_checkpoint, open_run
 from dupl.engine.training.trainer import Setup, Trainer, build_trainer
@@ -61,13 +62,13 @@ def train(
     """
     check_config(config)
     console = console or safe_console(stderr=True, markup=False)
-    process = join(launcher, choose_device(config.runtime.device))
+    process = join(launcher, open_device(config.runtime))
     console = console if process.is_first else Console(quiet=True)
     data = read_data(config)
     for line in data.notes:
         console.print(line, soft_wrap=True, highlight=False)
     batch = plan_batch(config.schedule, process.world)
-    advice = memory_advice(config, batch)
+    advice = memory_advice(config)
     with plain_errors(advice):
         model = build.build_model(config, data.view.source.classes, process.device)
     check_model(config, model, data)
@@ -94,10 +95,13 @@ def train(
 
 def _print_setup(setup: Setup) -> None:
     """Print data, batch, precision and device, and the components that start only after the last iteration."""
-    config, console = setup.config, setup.console
-    precision = {"off": "float32", "cam": "bfloat16 in CAM passes", "bf16": "bfloat16"}[setup.model.amp]
-    facts = f"{len(setup.data.view)} images, {setup.batch}, {precision} on {setup.process.device}"
-    console.print(f"{setup.run.path}: {facts}", soft_wrap=True)
+    config, console, device = setup.config, setup.console, setup.process.device
+    threads = config.runtime.threads
+    place = f"{device}, {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else str(device)
+    words = precision.describe(config.runtime.precision, device)
+    console.print(f"{setup.run.path}: {len(setup.data.view)} images, {setup.batch}, {words} on {place}", soft_wrap=True)
+    if line := precision.warning(config.runtime.precision, device):
+        console.print(line, soft_wrap=True, highlight=False)
     if late := starts(config.model).keys() - start_markers(config).keys():
         names = ", ".join(sorted(name.removesuffix(" starts") for name in late))
         console.print(

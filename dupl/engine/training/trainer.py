@@ -18,12 +18,12 @@ from rich.console import Console
 from torch import nn
 from torch.utils.data import DataLoader
 
+from dupl.config.batch import Batch
 from dupl.data.base import ImageSet
 from dupl.engine import build
 from dupl.engine.evaluation.evaluate import PROTOCOL, evaluate
 from dupl.engine.evaluation.result import EvaluationResult, merge
 from dupl.engine.training.backends import build_backends
-from dupl.engine.training.batch import Batch
 from dupl.engine.training.checkpoint_hook import CheckpointHook
 from dupl.engine.training.evaluate_hook import EvaluateHook
 from dupl.engine.training.gallery import GalleryHook
@@ -53,7 +53,7 @@ class Setup:
         run: The run's folder.
         model: The model on its device.
         data: The data sets.
-        batch: The effective batch.
+        batch: The batch of one optimiser step.
         process: This process.
         console: Console for messages; silent in all processes but the first.
         wandb: "off", "offline" or "online".
@@ -129,7 +129,7 @@ def build_trainer(setup: Setup, launcher: str) -> Trainer:
     """Build the Runner of a run."""
     config, run, batch, device = setup.config, setup.run, setup.batch, setup.process.device
     schedule, seed = config.schedule, config.runtime.seed
-    optimizer = build_optimizer(setup.model, schedule, batch.accumulate)
+    optimizer = build_optimizer(setup.model, schedule, batch.losses, config.runtime.precision)
     decay = WarmupPoly(optimizer, schedule.iterations, schedule.warmup, schedule.warmup_ratio, schedule.power)
     hooks, backends = _hooks(setup)
     wrapper = dict(type="MMDistributedDataParallel", find_unused_parameters=True, broadcast_buffers=False)
@@ -141,7 +141,7 @@ def build_trainer(setup: Setup, launcher: str) -> Trainer:
         wrapper=wrapper,
         work_dir=str(run.path / "logs"),
         train_dataloader=_loader(setup),
-        train_cfg=dict(type="TrainLoop", max_iters=schedule.iterations, accumulate=batch.accumulate, seed=seed),
+        train_cfg=dict(type="TrainLoop", max_iters=schedule.iterations, losses=batch.losses, seed=seed),
         optim_wrapper=optimizer,
         param_scheduler=[decay],
         default_hooks=dict.fromkeys(("runtime_info", "timer", "sampler_seed", "logger", "checkpoint")),
@@ -160,8 +160,8 @@ def _loader(setup: Setup) -> DataLoader[Any]:
     view, batch, process, runtime = setup.data.view, setup.batch, setup.process, setup.config.runtime
     return DataLoader(
         view,
-        batch_size=batch.per_gpu * batch.accumulate,
-        sampler=PositionSampler(len(view), batch.effective, runtime.seed, process.rank, process.world),
+        batch_size=batch.images_of_process,
+        sampler=PositionSampler(len(view), batch.images, runtime.seed, process.rank, process.world),
         num_workers=runtime.workers,
         worker_init_fn=build.worker_apart,
         pin_memory=process.device.type == "cuda",

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dupl.config import catalogue
 from dupl.errors import UserError
 from dupl.runs import ids, layout
+from dupl.runs.config import read_config_values
 from dupl.runs.evaluation_files import ClassRow, read_confusion, read_evaluation
 from dupl.runs.gallery import NUMBER, read_sheet, wrong_value
 from dupl.runs.run import Run
@@ -130,7 +130,7 @@ def read_run(folder: Path) -> RunFiles:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    return dict(catalogue.plain(catalogue.read(path))) if path.exists() else {}
+    return dict(read_config_values(path.parent)) if path.exists() else {}
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

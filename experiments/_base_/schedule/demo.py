@@ -3,9 +3,7 @@
 schedule = dict(
     iterations=500,
     batch_size=16,
-    per_gpu=None,
-    accumulate=1,
-    allow_other_batch=False,
+    images_per_loss=16,
     lr=1e-3,
     head_lr=1.0,
     weight_decay=0.01,

@@ -2,10 +2,8 @@
 
 schedule = dict(
     iterations=20000,
-    batch_size=4,  # effective: processes x per_gpu x accumulate
-    per_gpu=None,  # None: computed from the effective batch
-    accumulate=1,
-    allow_other_batch=False,
+    batch_size=4,  # of one optimiser step, over all processes
+    images_per_loss=2,  # released code: losses are means over the 2 images of each of its 2 processes
     lr=6e-5,
     head_lr=10.0,  # factor on lr for classifiers and segmentation heads
     weight_decay=0.01,

@@ -2,4 +2,4 @@
 
 _base_ = "iters_20k.py"
 
-schedule = dict(iterations=80000, batch_size=8)
+schedule = dict(iterations=80000, batch_size=8, images_per_loss=1)  # released code: 8 processes of 1 image

@@ -11,8 +11,6 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
-import torch
-
 from dupl.config.schema import CRF
 from dupl.engine.evaluation.crf.dense_crf import RefineJob, refine
 from dupl.engine.evaluation.crf.parameters import Labels
@@ -23,9 +21,10 @@ Key = TypeVar("Key")
 
 
 def cores() -> int:
-    """Return the number of cores to use: at most torch's threads, which OMP_NUM_THREADS sets."""
+    """Return the number of cores to use: those of this process, and at most OMP_NUM_THREADS where that is set."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(allowed, torch.get_num_threads())
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(allowed, int(limit)) if limit.isdecimal() and int(limit) > 0 else allowed
 
 
 def refine_stream(
