@@ -48,6 +48,7 @@ SETS = [
     "data.augment.crop=32",
     "evaluation.size=32",
     "schedule.batch_size=2",
+    "schedule.images_per_loss=2",
     "runtime.workers=1",
     "runtime.log_interval=50",
     "runtime.device=cpu",

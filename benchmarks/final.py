@@ -117,15 +117,15 @@ class Ours(FinalSide):
             "img_size": grid * self.model.students[0].backbone.patch,
         }
 
-    def segment(self, chunk: str, amp: str) -> list[Any]:
+    def segment(self, chunk: str, precision: str) -> list[Any]:
         """The protocol without CRF, its label maps and logits kept; confusion matrices of both students."""
-        return self._evaluate(chunk, amp, "best", False)
+        return self._evaluate(chunk, precision, "best", False)
 
-    def refine(self, chunk: str, amp: str, student: int) -> list[Any]:
+    def refine(self, chunk: str, precision: str, student: int) -> list[Any]:
         """The CRF of one student, from the kept logits; its confusion matrix."""
-        return self._evaluate(chunk, amp, str(student + 1), True)
+        return self._evaluate(chunk, precision, str(student + 1), True)
 
-    def _evaluate(self, chunk: str, amp: str, student: str, refine: bool) -> list[Any]:
+    def _evaluate(self, chunk: str, precision: str, student: str, refine: bool) -> list[Any]:
         from dupl.data.voc import VOC
         from dupl.engine.evaluation.cache import LabelCache, LogitCache
         from dupl.engine.evaluation.evaluate import evaluate_by
@@ -136,11 +136,11 @@ class Ours(FinalSide):
         options = EvaluationOptions("final", (student,), refine, self.backend)
         protocol = options.build(settings, len(self.model.students))
         assert isinstance(protocol, FinalProtocol)
-        folder, made_of = self.out / f"{chunk}_{amp}", {"chunk": chunk, "amp": amp}
+        folder, made_of = self.out / f"{chunk}_{precision}", {"chunk": chunk, "precision": precision}
         protocol.caches = {name: LabelCache(folder / name / "labels", made_of) for name in protocol.parts}
         protocol.logits = LogitCache(folder / "logits", made_of)
         protocol.keep_logits = not refine
-        self.model.amp = amp
+        self.model.precision = precision
         found = evaluate_by(protocol, self.model, VOC(self.data, chunk), settings)[protocol.name]
         return [tally.matrix for tally in found.tallies.values()]
 
@@ -186,7 +186,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     chunks = lay_out(Path(options.images), options.split, options.photos, options.chunks, folder, options.whole)
     report: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), "machine": machine(), "split": options.split}
     report |= {"chunks": chunks, "cut": ", cut to whole patches," if options.whole else ""}
-    sides = ["released"] * bool(options.reference) + options.amp
+    sides = ["released"] * bool(options.reference) + options.precision
     with contextlib.ExitStack() as stack:
         data = str(folder / "data")
         ours = stack.enter_context(
@@ -194,14 +194,14 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         )
         report |= ours("facts")
         network = ours("export", str(folder))
-        workers: dict[str, Worker] = dict.fromkeys(options.amp, ours)
+        workers: dict[str, Worker] = dict.fromkeys(options.precision, ours)
         if options.reference:
             arguments = dict(root=options.reference, network=network, folder=str(folder), jobs=options.jobs)
             workers["released"] = stack.enter_context(Parent("released_final:ReleasedFinal", **arguments))
             report["released_jobs"] = workers["released"]("jobs")
         plain = Phase("final protocol without CRF, both students", photos=list(chunks.values()))
         turns(plain, "segment", workers, sides, chunks, ())
-        reference = "released" if options.reference else options.amp[0]
+        reference = "released" if options.reference else options.precision[0]
         better = int(np.argmax(plain.scores(reference)))
         refined = Phase(f"CRF alone, student {better + 1}", photos=list(chunks.values()))
         turns(refined, "refine", workers, sides, chunks, (better,))
@@ -327,7 +327,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--jobs", type=int, help="processes of the released CRF; its own rule, 0.8 of all cores, if not"
     )
-    parser.add_argument("--amp", nargs="+", choices=("off", "bf16"), default=["off"], help="ours; default: off (fp32)")
+    parser.add_argument(
+        "--precision", nargs="+", choices=("off", "bf16"), default=["off"], help="ours; default: off (fp32)"
+    )
     parser.add_argument("--crf-backend", choices=("torch", "pydensecrf"), default="torch", help="ours")
     parser.add_argument(
         "--whole",

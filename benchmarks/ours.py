@@ -140,7 +140,7 @@ class Ours(Side):
             changes += ["model.students.type=SingleStudent", "model.discrepancy={'type': 'NoDiscrepancy'}"]
         config = overrides.apply(self.config, overrides.parse(c for c in changes if not c.endswith("=None")))
         config.model.network.backbone.options = dict(embed_dim=case.dim, depth=case.depth, num_heads=case.heads)
-        config.runtime.update(amp="off", compile=compiled)
+        config.runtime.update(precision="off", compile=compiled)
         return build_model(config, case.classes, torch.device(self.device))
 
     def _batch(self) -> dict[str, Any]:
@@ -207,15 +207,15 @@ class Ours(Side):
             "gpu": None if self.device == "cpu" else torch.cuda.get_device_name(),
         }
 
-    def step(self, t: int = LAST, amp: str = "off", same_strong: bool = False) -> dict[str, float]:
+    def step(self, t: int = LAST, precision: str = "off", same_strong: bool = False) -> dict[str, float]:
         """One training step as the engine does it, the optimiser's included; the loss terms.
 
         Args:
             t: Iteration, of 20,000.
-            amp: "off", "cam" or "bf16".
+            precision: "off", "cam" or "bf16".
             same_strong: Whether to leave the colours of the strong view as they are.
         """
-        self.model.amp = amp
+        self.model.precision = precision
         self.model.perturb.ops = 0 if same_strong else self.ops
         terms = train_step(self.model, {**self.batch, "clock": Clock(t, T)}, self.optimizer, self.guard)
         return {k: float(v) for k, v in terms.items() if k == "loss" or k.startswith("L_")}
@@ -226,10 +226,12 @@ class Ours(Side):
             self.step()
         return float(counter.get_total_flops())
 
-    def best_rate(self, amp: str) -> float:
+    def best_rate(self, precision: str) -> float:
         """FLOP/s of one large matrix product in float32 or, with "bf16", bfloat16; the best of ten."""
         side = 2048 if self.device == "cpu" else 8192
-        a, b = torch.randn(2, side, side, device=self.device, dtype=torch.bfloat16 if amp == "bf16" else torch.float32)
+        a, b = torch.randn(
+            2, side, side, device=self.device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32
+        )
         seconds = []
         for _ in range(10):
             self.settle()
@@ -239,9 +241,9 @@ class Ours(Side):
             seconds.append(time.perf_counter() - begun)
         return float(2 * side**3 / min(seconds))
 
-    def syncs(self, amp: str) -> int:
+    def syncs(self, precision: str) -> int:
         """How often a step makes the host wait for the GPU."""
-        self.model.amp = amp
+        self.model.precision = precision
         torch.cuda.set_sync_debug_mode("warn")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -261,7 +263,7 @@ class Ours(Side):
             count += len(next(batches)["image"])
         return count / passed
 
-    def breakdown(self, repeats: int, amp: str = "off") -> dict[str, float]:
+    def breakdown(self, repeats: int, precision: str = "off") -> dict[str, float]:
         """Median seconds of each part of a step in the last phase."""
         rounds = []
         for _ in range(repeats):
@@ -270,7 +272,7 @@ class Ours(Side):
             wrapped = [("backward", "backward"), ("optimiser", "step"), ("optimiser", "zero_grad")]
             changed += [(self.optimizer, name, watch.on(self.optimizer, name, part)) for part, name in wrapped]
             begun = time.perf_counter()
-            self.step(amp=amp)
+            self.step(precision=precision)
             self.settle()
             total = time.perf_counter() - begun
             for owner, name, undo in changed:
@@ -298,7 +300,7 @@ class Ours(Side):
         self.present = Present.of(self.batch["tags"]).to(torch.device(self.device))
         self.boxes, self.tau_h = self.batch["box"].to(self.device), model.threshold(clock, tags)
         with torch.no_grad():
-            model.amp = "off"
+            model.precision = "off"
             self.views = [View(images, self.boxes)] * len(model.students)
             self.maps = model.compute_cams(self.views, self.present, model.forward_students(images), clock)
         own = [self._losses(images.shape[-1]) for _ in model.students]
@@ -354,9 +356,9 @@ class Ours(Side):
         """The pixels that ``filter`` took out."""
         return [n.cpu().numpy() for n in self.noisy]
 
-    def evaluate(self, amp: str = "off") -> dict[str, float]:
+    def evaluate(self, precision: str = "off") -> dict[str, float]:
         """The evaluation of training time on the photos; mIoU in percent."""
-        self.model.amp = amp
+        self.model.precision = precision
         settings = {**self.config.evaluation.to_dict(), "size": self.case.size}
         metrics = evaluate(self.model, self.held, settings).metrics
         return {k: v for k, v in metrics.items() if k.endswith("mIoU") and k.split("/")[1].isdigit()}

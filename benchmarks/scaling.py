@@ -41,9 +41,9 @@ def values(case: Case, factor: str) -> list[int]:
 def measure(case: Case, options: Any) -> dict[str, Any]:
     """Seconds and bytes of a step in the last phase."""
     with Worker("ours:Ours", case=case, device=options.device, threads=options.threads) as ours:
-        ours("step", amp=options.amp)  # the optimiser's state exists after it
-        (top, before), _ = ours("weighed", "step", amp=options.amp)
-        seconds = [ours("timed", "step", amp=options.amp)[0] for _ in range(options.repeats)]
+        ours("step", precision=options.precision)  # the optimiser's state exists after it
+        (top, before), _ = ours("weighed", "step", precision=options.precision)
+        seconds = [ours("timed", "step", precision=options.precision)[0] for _ in range(options.repeats)]
         return {"seconds": seconds, "peak": top / GIB, "before": before / GIB, "facts": ours("facts")}
 
 
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--case", choices=list(CASES), default="tiny", help="default: tiny")
     parser.add_argument("--factors", nargs="+", choices=list(FACTORS), default=list(FACTORS), help="default: all")
     parser.add_argument("--repeats", type=int, default=3, help="measured repetitions; default: 3")
-    parser.add_argument("--amp", choices=("off", "cam", "bf16"), default="off", help="precision; default: off (fp32)")
+    parser.add_argument("--precision", choices=("off", "cam", "bf16"), default="off", help="default: off (fp32)")
     parser.add_argument("--threads", type=int, help="of torch; default: its own choice")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--json", metavar="OUT", type=Path)
@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
     where = facts["gpu"] or f"{computer['cpu']}, {computer['cores']} cores, {facts['threads']} threads"
     head = [
         f"{where}; torch {facts['versions']['torch']}; {time.strftime('%Y-%m-%d')}; load before: "
-        f"{computer['load_before']}. Last phase, {case.title}, precision {options.amp}, toy scenes; "
+        f"{computer['load_before']}. Last phase, {case.title}, precision {options.precision}, toy scenes; "
         f"median (least–most) of {options.repeats}."
     ]
     if options.markdown:

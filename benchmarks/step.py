@@ -130,21 +130,21 @@ class Bench:
             if name in rows:
                 getattr(self, name)()
 
-    def check(self, phase: str, t: int, weigh: bool = False, amp: str = "off") -> tuple[Bytes | None, Bytes]:
+    def check(self, phase: str, t: int, weigh: bool = False, precision: str = "off") -> tuple[Bytes | None, Bytes]:
         """Compare the losses of a step with one strong view for both; the answer, if weighed, is their memory.
 
         Raises:
             SystemExit: The losses differ, and --go-on was not given.
         """
         kind = "weighed" if weigh else "timed"
-        ours_bytes, ours = self.ours(kind, "step", t=t, amp=amp, same_strong=True)
-        if self.released is None or amp != "off":
+        ours_bytes, ours = self.ours(kind, "step", t=t, precision=precision, same_strong=True)
+        if self.released is None or precision != "off":
             reference = next((c["released"] for c in self.checks if c["phase"] == phase), None)
-            self.checks.append({"phase": phase, "amp": amp, "ours": ours, "released": reference})
-            say(f"  {phase} phase, {VARIANTS[amp]}: loss {ours['loss']:.6g}")
+            self.checks.append({"phase": phase, "precision": precision, "ours": ours, "released": reference})
+            say(f"  {phase} phase, {VARIANTS[precision]}: loss {ours['loss']:.6g}")
             return None, ours_bytes
         theirs_bytes, theirs = self.released(kind, "step", t=t, same_strong=True)
-        self.checks.append({"phase": phase, "amp": amp, "ours": ours, "released": theirs})
+        self.checks.append({"phase": phase, "precision": precision, "ours": ours, "released": theirs})
         say(f"  {phase} phase: loss {ours['loss']:.6g} (ours), {theirs['loss']:.6g} (released); terms of both:")
         say("    " + ", ".join(f"{k} {ours[k]:.6g} / {theirs[k]:.6g}" for k in theirs if k != "loss"))
         compared = [k for k in theirs if self.case.whole_patches or k not in ("loss", "L_reg")]
@@ -171,7 +171,7 @@ class Bench:
     def rounds(self, method: str, variants: list[dict[str, Any]]) -> list[list[float] | None]:
         """Seconds of the released method (None without one) and of ours in each variant, in turn."""
         found: list[list[float]] = [[] for _ in range(len(variants) + 1)]
-        shared = {k: v for k, v in variants[0].items() if k != "amp"}
+        shared = {k: v for k, v in variants[0].items() if k != "precision"}
         for _ in range(self.repeats):
             if self.released is not None:
                 found[0].append(self.released("timed", method, **shared)[0])
@@ -181,15 +181,15 @@ class Bench:
 
     def last_phase(self, variants: bool) -> tuple[list[float] | None, list[float]]:
         """The step with everything on: check, memory, time; with ``variants`` in bf16 too."""
-        amps = list(VARIANTS) if variants else ["off"]
-        peaks = {amp: self.check("last", LAST, weigh=True, amp=amp) for amp in amps}
+        precisions = list(VARIANTS) if variants else ["off"]
+        peaks = {precision: self.check("last", LAST, weigh=True, precision=precision) for precision in precisions}
         theirs = peaks["off"][0]
-        times = self.rounds("step", [{"t": LAST, "amp": amp} for amp in amps])
-        for amp, ours in zip(amps, times[1:], strict=True) if variants else ():
-            work = f"training step, last phase, {VARIANTS[amp]}"
-            self.add(Row(work, "s", ours or [], times[0], self.case.targets.get(amp)))
-            memory = self.case.targets.get("memory") if amp == "off" else None
-            top, before = (x / GIB for x in peaks[amp][1])
+        times = self.rounds("step", [{"t": LAST, "precision": precision} for precision in precisions])
+        for precision, ours in zip(precisions, times[1:], strict=True) if variants else ():
+            work = f"training step, last phase, {VARIANTS[precision]}"
+            self.add(Row(work, "s", ours or [], times[0], self.case.targets.get(precision)))
+            memory = self.case.targets.get("memory") if precision == "off" else None
+            top, before = (x / GIB for x in peaks[precision][1])
             weighed, note = None, f"{before:.2f} GiB before the step"
             if theirs is not None:
                 weighed = [theirs[0] / GIB]
@@ -309,7 +309,9 @@ def markdown(report: dict[str, Any], benches: list[Bench]) -> str:
         for c in bench.checks:
             theirs = f"{c['released']['loss']:.6g}" if c["released"] else "–"
             apart = ", ".join(c.get("differ", [])) or ("none" if "differ" in c else "–")
-            lines.append(f"| {c['phase']} phase, {VARIANTS[c['amp']]} | {theirs} | {c['ours']['loss']:.6g} | {apart} |")
+            lines.append(
+                f"| {c['phase']} phase, {VARIANTS[c['precision']]} | {theirs} | {c['ours']['loss']:.6g} | {apart} |"
+            )
         if bench.parts:
             lines += ["", *parts_table(bench.parts)]
     return "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
 """How near our training step comes to the machine: FLOP/s beside those of one large product, eager or compiled.
 
     python benchmarks/utilisation.py --case tiny
-    python benchmarks/utilisation.py --case vitb --batch 4 --device cuda --amp bf16 --compile none inductor --workers 16
+    python benchmarks/utilisation.py --case vitb --batch 4 --device cuda --precision bf16 --compile none inductor
 
 Each variant is a process of its own. FLOP are those of the step's matrix products and convolutions, forward and
 backward, as torch counts them. The loader is measured alone. Hours are projected from the three phases.
@@ -22,17 +22,17 @@ from step import PHASES, VARIANTS, spread
 from workers import CASES, GIB, Case, Parent, Worker, machine
 
 
-def measure(case: Case, amp: str, compiled: str | None, options: Any) -> dict[str, Any]:
+def measure(case: Case, precision: str, compiled: str | None, options: Any) -> dict[str, Any]:
     """A variant's seconds by phase, bytes, operations, and the rate of one large product."""
     shared = dict(case=case, device=options.device, threads=options.threads, compiled=compiled)
     with Worker("ours:Ours", images=options.images, split=options.split, **shared) as ours:
-        found: dict[str, Any] = {"amp": amp, "compile": compiled, "facts": ours("facts"), "phases": {}}
+        found: dict[str, Any] = {"precision": precision, "compile": compiled, "facts": ours("facts"), "phases": {}}
         for name, t, _ in PHASES:
-            ours("step", t=t, amp=amp)  # compiles, and makes the optimiser's state
-            found["phases"][name] = [ours("timed", "step", t=t, amp=amp)[0] for _ in range(options.repeats)]
-        found["peak"] = ours("weighed", "step", amp=amp)[0][0] / GIB
-        found["best_rate"] = ours("best_rate", amp)
-        found["syncs"] = ours("syncs", amp) if options.device == "cuda" else None
+            ours("step", t=t, precision=precision)  # compiles, and makes the optimiser's state
+            found["phases"][name] = [ours("timed", "step", t=t, precision=precision)[0] for _ in range(options.repeats)]
+        found["peak"] = ours("weighed", "step", precision=precision)[0][0] / GIB
+        found["best_rate"] = ours("best_rate", precision)
+        found["syncs"] = ours("syncs", precision) if options.device == "cuda" else None
     return found
 
 
@@ -47,7 +47,7 @@ def row(found: dict[str, Any], flops: float) -> str:
     """A variant as a line of the table."""
     last = statistics.median(found["phases"]["last"])
     hours = sum(n * statistics.median(found["phases"][name]) for name, _, n in PHASES) / 3600
-    variant = VARIANTS[found["amp"]] + (f", compiled by {found['compile']}" if found["compile"] else "")
+    variant = VARIANTS[found["precision"]] + (f", compiled by {found['compile']}" if found["compile"] else "")
     cells = [
         variant,
         spread(found["phases"]["last"], "s"),
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", choices=list(CASES), default="tiny", help="default: tiny")
     parser.add_argument("--batch", type=int, help="another batch")
-    parser.add_argument("--amp", nargs="+", choices=list(VARIANTS), default=["off"], help="default: off (fp32)")
+    parser.add_argument("--precision", nargs="+", choices=list(VARIANTS), default=["off"], help="default: off (fp32)")
     parser.add_argument("--compile", nargs="+", default=["none"], help="none, or backends of torch.compile")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of the loader; default: all cores")
     parser.add_argument("--repeats", type=int, default=5, help="measured repetitions; default: 5")
@@ -81,8 +81,8 @@ def main(arguments: list[str] | None = None) -> None:
     case = dataclasses.replace(case, batch=options.batch or case.batch)
     computer = machine()
     flops, images = count(case, options)
-    variants = [(amp, None if c == "none" else c) for amp in options.amp for c in options.compile]
-    found = [measure(case, amp, compiled, options) for amp, compiled in variants]
+    variants = [(precision, None if c == "none" else c) for precision in options.precision for c in options.compile]
+    found = [measure(case, precision, compiled, options) for precision, compiled in variants]
     facts = found[0]["facts"]
     where = facts["gpu"] or f"{computer['cpu']}, {computer['cores']} cores, {facts['threads']} threads"
     inputs = "photos in VOC layout" if options.images else "toy scenes"

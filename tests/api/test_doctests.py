@@ -83,7 +83,13 @@ def test_the_code_of_the_readme(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     text = (FIXTURES.parents[1] / "README.md").read_text()
     (code,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
-    short = {"schedule.iterations": 4, "schedule.warmup": 1, "schedule.batch_size": 2, "data.val.count": 4}
+    short = {
+        "schedule.iterations": 4,
+        "schedule.warmup": 1,
+        "schedule.batch_size": 2,
+        "schedule.images_per_loss": 2,
+        "data.val.count": 4,
+    }
     short |= {"data.train": {"type": "Toy", "split": "train", "size": 64, "count": 8}}
     assert code.count('{"runtime.seed": 1}') == 1
     names: dict[str, object] = {}

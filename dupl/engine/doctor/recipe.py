@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
+from dupl.config.batch import plan_batch
 from dupl.engine import build, precision
-from dupl.engine.device import choose_device
+from dupl.engine.device import choose_device, open_device
 from dupl.engine.doctor.finding import Finding
 from dupl.engine.doctor.machine import disk
-from dupl.engine.training.batch import plan_batch
 from dupl.engine.training.trial_step import IMAGES, take_trial_steps
 from dupl.engine.training.validate import TrainingData, check_model, read_data
 from dupl.errors import RunError, UserError
@@ -97,7 +97,7 @@ def trial(config: Config, read: TrainingData) -> Finding:
     """Train on two images and evaluate two, as the start of training does."""
     started = time.monotonic()
     try:
-        model = build.build_model(config, read.view.source.classes, choose_device(config.runtime.device))
+        model = build.build_model(config, read.view.source.classes, open_device(config.runtime))
         take_trial_steps(config, model, read)
     except (UserError, RunError) as error:
         return Finding("trial steps", "fail", str(error), FIX)
