@@ -413,7 +413,7 @@ def test_the_demo(capsys, tmp_path):
     argv = ["demo", "--work-dir", str(folder), "--set", *SMALL]
     assert main(argv) == 0
     out, err = capsys.readouterr()
-    assert "effective batch 4" in err
+    assert "batch 4 = 1 process x 1 loss x 4 images per loss" in err
     for word in ("CAM, student 1", "CAM, student 2", "Seg, student 1", "Seg, student 2", "OA"):
         assert word in out
     assert "ceiling" not in out, "it was measured for the demo as shipped"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 THREADS = {"demo-toy": 2, "demo-supervised": 2}  # of torch on a CPU, by recipe, where a run did not record them; else 1
+GONE = ("per_gpu", "accumulate", "allow_other_batch")  # every schedule of version 0.1 had them
 REPLACED = {
     "schedule.per_gpu": "schedule.images_per_loss",
     "schedule.accumulate": "schedule.images_per_loss",
@@ -64,7 +65,7 @@ def images_per_loss_recorded(values: Mapping[str, Any]) -> bool:
         values: The config as it is stored, before `translate`.
     """
     schedule = values.get("schedule")
-    return not isinstance(schedule, Mapping) or "batch_size" not in schedule or "images_per_loss" in schedule
+    return not isinstance(schedule, Mapping) or not any(key in schedule for key in GONE)
 
 
 def replacement(path: str) -> str | None:
@@ -73,9 +74,8 @@ def replacement(path: str) -> str | None:
 
 
 def _schedule(old: Mapping[str, Any], processes: int) -> dict[str, Any]:
-    if "images_per_loss" in old or "batch_size" not in old:
+    if "batch_size" not in old or not any(key in old for key in GONE):
         return dict(old)
-    gone = ("per_gpu", "accumulate", "allow_other_batch")
     new: dict[str, Any] = {}
     parts = processes * int(old.get("accumulate") or 1)
     images = int(old.get("per_gpu") or max(1, old["batch_size"] // parts))
@@ -83,7 +83,7 @@ def _schedule(old: Mapping[str, Any], processes: int) -> dict[str, Any]:
         if key == "batch_size":
             new["batch_size"] = images * parts if old.get("allow_other_batch") else value
             new["images_per_loss"] = images
-        elif key not in gone:
+        elif key not in GONE:
             new[key] = value
     return new
 

@@ -177,7 +177,7 @@ def test_poor_batches_step(tags: list[list[int]], box: list[int], toco: Build, b
 
 
 def test_bfloat16_in_the_passes(toco: Build, batch: Batch) -> None:
-    model, samples = toco(amp="bf16"), with_views(batch([[0, 2], [1]], ALL))
+    model, samples = toco(precision="bf16"), with_views(batch([[0, 2], [1]], ALL))
     logs = step(model, samples)
     full = toco().loss(**samples)
     assert torch.allclose(logs["L_ctc"], full["L_ctc"], rtol=0.05) and logs["L_ctc"].dtype == torch.float32
