@@ -1,4 +1,4 @@
-"""Make text from anybody's files safe to print, without control characters and passwords; show progress."""
+"""Text for a terminal: counts in words, text of unknown origin made safe to print; and progress."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 USER = re.compile(r"(\w://[^\s/:@]*):\S*@")  # of a URL with a password; up to the last "@", as it may contain one
 SECRET = "(?:ssl)?(?:password|passwd|pass|pwd|token|secret|api_?key)"
 PARAMETER = re.compile(rf"([?&;]{SECRET}=)[^\s&;#'\")]*", re.IGNORECASE)
+
+
+def counted(count: int, thing: str) -> str:
+    """Return a count with its noun: "1 run", "2 runs"."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def printable(text: object) -> str:

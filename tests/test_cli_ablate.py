@@ -195,7 +195,7 @@ class TestRunning:
         out, err = capsys.readouterr()
         assert re.search(r"failed: low, seed 0: the command ended .*  \(log: .*logs/ablate\.log\)", out)
         assert err.splitlines()[-1] == (
-            "dupl: 2 of 4 runs failed, more than --max-failed 0.3 allows: fix the cause and repeat the command"
+            "dupl: 2 of 4 runs failed, more than max_failed = 0.3 allows: fix the cause and repeat the command"
         )
 
     def test_plan_and_row_are_told_to_the_run(self, plan):

@@ -105,7 +105,7 @@ class TestSearch:
         first = text.splitlines()
         assert first[0] == "2 trials: 2 complete"
         assert first[1].startswith("trial 1: seg/best/mIoU 78.75  toy.x=0.3, toy.y=0.6")
-        assert "add --continue" in said(capsys, file, code=2)
+        assert "resume=True (--continue) goes on" in said(capsys, file, code=2)
         assert said(capsys, file, "--trials", "2", "--continue") == text
         assert len(list(Path("runs/.sweeps").glob("*.db"))) == 1
 
@@ -140,4 +140,4 @@ class TestSearch:
     def test_too_many_failures_end_it(self, capsys, lab):
         file = lab.sweep(toy=dict(broken_from=0.0))
         text = said(capsys, file, "--trials", "4", "--retries", "0", code=1)
-        assert "2 trials failed, more than --max-failed 0.3 allows" in text
+        assert "2 trials failed, more than max_failed = 0.3 allows" in text

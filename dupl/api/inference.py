@@ -128,7 +128,7 @@ def evaluation_tracking(run: AnyRun, wandb: Wandb = None) -> str:
 
     made = Run(folder_of(run))
     if wandb not in (None, "off") and not made.exists():
-        raise UserError(f"--wandb {wandb} is for runs, and {made.path} is none: leave it out")
+        raise UserError(f"wandb {wandb} is for runs, and {made.path} is none: leave it out")
     return choose_later(wandb, made.path).mode
 
 

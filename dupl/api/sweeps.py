@@ -84,7 +84,7 @@ def sweep_report(
     from dupl.terminal import without_passwords
 
     if bootstraps < 0:
-        raise UserError(f"--bootstraps {bootstraps}: give 0 or more")
+        raise UserError(f"bootstraps is {bootstraps}: give 0 or more")
     made, store = load_sweep(sweep, overrides), open_store(store)
     name = str(sweep) if isinstance(sweep, (str, Path)) else sweep.name
     hidden = without_passwords(storage) if storage else None

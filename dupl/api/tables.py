@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Union
 
 from dupl.api.inference import AnyRun, Progress, folder_of
 from dupl.api.recipes import Overrides, override_values
+from dupl.errors import UserError
 
 if TYPE_CHECKING:
     from dupl.plans.plan import Plan
@@ -68,7 +69,7 @@ def ablation_table(
         ``chart()`` as a figure, ``table.cells`` has the numbers (percent).
 
     Raises:
-        UserError: No such plan, row or path.
+        UserError: No such plan, row or path, or no such store.
 
     Example:
         >>> table = dupl.ablation_table("plan.py", "runs")
@@ -86,6 +87,8 @@ def ablation_table(
     name = str(plan) if isinstance(plan, (str, Path)) else plan.name
     line = report_command(name, store.root, form=form, rows=rows, seeds=seeds, overrides=overrides)
     shown = comparable(made.select(rows), override_values(overrides))
+    if not store.root.is_dir():
+        raise UserError(f"there is no store {store.root}: dupl.ablate({name!r}) trains the runs, or name another store")
     return tabulate(shown, planned, store, line, progress or (lambda done, total: None))
 
 

@@ -12,6 +12,7 @@ from dupl.api.inference import AnyRun, folder_of
 from dupl.api.recipes import Overrides, override_values
 from dupl.api.tables import AnyPlan, AnyStore, load_plan, open_store
 from dupl.errors import RunError, UserError
+from dupl.terminal import counted
 
 if TYPE_CHECKING:
     from dupl.track.sync import Upload
@@ -205,4 +206,6 @@ def upload(
         if end is not None:
             end(name, reason)
     if failed:
-        raise RunError(f"{failed} of {len(waiting)} runs were not uploaded: repeat dupl sync, which uploads the rest")
+        raise RunError(
+            f"{failed} of {counted(len(waiting), 'run')} were not uploaded: repeat dupl sync, which uploads the rest"
+        )

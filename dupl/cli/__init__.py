@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import faulthandler
 import io
 import signal
@@ -30,6 +31,7 @@ from dupl.cli.show import add_show
 from dupl.cli.sweep import add_sweep
 from dupl.cli.sync import add_sync
 from dupl.cli.train import add_demo, add_train
+from dupl.cli.welcome import what_next
 from dupl.errors import Notice, RunError, UserError
 from dupl.terminal import PrintableStream, printable, without_passwords
 
@@ -37,7 +39,13 @@ from dupl.terminal import PrintableStream, printable, without_passwords
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; exit code 0, 1 (the run failed), 2 (bad input), 75 (another process is at it) or 130 (Ctrl-C)."""
     write_anything()
-    arguments = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    parser = build_parser()
+    parser.set_defaults(run=welcome, command="")
+    if words and (line := unknown_command(words[0], parser)):
+        tell(line)
+        return 2
+    arguments = parser.parse_args(words)
     watch_for_hangs()
     with warnings.catch_warnings(), redirect_stdout(cast(TextIO, PrintableStream(sys.stdout))):
         warn_in_one_line()
@@ -63,6 +71,22 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         tell(error)
         return 1
+
+
+def welcome(arguments: argparse.Namespace) -> int:
+    """Run ``dupl`` without a command."""
+    print("\n".join(what_next()))
+    return 0
+
+
+def unknown_command(word: str, parser: argparse.ArgumentParser) -> str:
+    """Return what is wrong with the first word of a command line; "" where it is an option or a command."""
+    (commands,) = (action.choices for action in parser._actions if isinstance(action.choices, dict))
+    if word.startswith("-") or word in commands:
+        return ""
+    close = difflib.get_close_matches(word, commands, n=1)
+    meant = f"; did you mean {close[0]}?" if close else f": give one of {', '.join(commands)}"
+    return f"there is no command {printable(word)}{meant}"
 
 
 def tell(message: object) -> None:
@@ -109,7 +133,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=f"dupl {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=CommandParser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=CommandParser)
     look = (add_runs, add_reproduce, add_report, add_figure, add_dashboard, add_sync, add_doctor)
     for add in (add_demo, add_train, add_eval, add_infer, add_show, add_new, add_data, add_ablate, add_sweep, *look):
         add(commands)

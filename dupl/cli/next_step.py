@@ -27,7 +27,7 @@ def print_next(arguments: argparse.Namespace) -> None:
 def next_step(arguments: argparse.Namespace) -> str:
     """Return what to do after a command that succeeded."""
     try:
-        return STEPS[arguments.command](arguments)
+        return STEPS[arguments.command](arguments) if arguments.command else ""
     except (UserError, OSError):  # the command was right; only the hint cannot be made
         return ""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dupl import api
 from dupl.cli.common import command, say, stderr
 from dupl.errors import UserError
-from dupl.terminal import printable
+from dupl.terminal import counted, printable
 
 if TYPE_CHECKING:
     from dupl.api import RunStore, StoredRun
@@ -200,7 +200,7 @@ def show(found: list[Listed], metric: str, root: Path) -> None:
         )
     console.print(table)
     told = ", ".join(f"{count} {state}" for state, count in Counter(one.stored.state for one in found).most_common())
-    console.print(f"\n{len(found)} run{'s' * (len(found) != 1)}, {decimal(sum(one.size for one in found))}: {told}")
+    console.print(f"\n{counted(len(found), 'run')}, {decimal(sum(one.size for one in found))}: {told}")
 
 
 def span(seconds: float) -> str:
@@ -223,7 +223,7 @@ def remove(store: RunStore, runs: list[StoredRun], sizes: list[int], yes: bool) 
     going = [(stored, size) for stored, size, reason in zip(runs, sizes, reasons, strict=True) if reason is None]
     if not going:
         return 1
-    freed = f"{len(going)} run{'s' * (len(going) != 1)}, {decimal(sum(size for _, size in going))}"
+    freed = f"{counted(len(going), 'run')}, {decimal(sum(size for _, size in going))}"
     if not yes:
         if not sys.stdin.isatty():
             raise UserError("--rm asks before it removes: add --yes where nobody can answer")

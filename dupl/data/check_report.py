@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from dupl.terminal import counted
+
 Severity = Literal["error", "warning"]
 # Per split: images, masks, images without a tag, and pairs of image and class on which mask and tags disagree.
 COUNTS = ("images", "masks", "untagged", "in mask, not in tags", "in tags, not in mask")
@@ -67,7 +69,7 @@ class Report:
         warnings = len(self.problems) - self.errors
         text += [f"classes  {split}: {line}" for split, line in self.classes.items()]
         text += [f"masks    {split}: {line}" for split, line in self.masks.items()]
-        return [*text, *self._count_lines(), f"{self.errors} errors, {warnings} warnings"]
+        return [*text, *self._count_lines(), f"{counted(self.errors, 'error')}, {counted(warnings, 'warning')}"]
 
     def _count_lines(self) -> list[str]:
         """Return the counts as a table with one column per split."""

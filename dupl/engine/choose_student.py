@@ -39,14 +39,14 @@ def choose_student(restored: Restored, asked: str | None, students: int) -> Chos
     """
     known = ["mean", "best", *(str(i + 1) for i in range(students))]
     if asked is not None and asked not in known:
-        raise UserError(f"--student {asked}: this model has {', '.join(known)}")
+        raise UserError(f"student {asked}: this model has {', '.join(known)}")
     if asked not in (None, "best"):
         return ChosenStudent(str(asked), "as asked")
     scores = student_scores(restored, students)
     if not scores:
         if asked == "best":
             raise UserError(
-                f"--student best: no mIoU on val is recorded for {restored.checkpoint}; choose {known[0]} or a student"
+                f"student best: no mIoU on val is recorded for {restored.checkpoint}; choose {known[0]} or a student"
             )
         return ChosenStudent("mean", "the mean of all students, because no mask of val was scored with these weights")
     best = max(scores, key=lambda name: scores[name])

@@ -43,4 +43,4 @@ def check_tags(tags: Sequence[str], classes: Sequence[str]) -> None:
         UserError: A tag is not a foreground class.
     """
     if unknown := [tag for tag in tags if tag not in classes[1:]]:
-        raise UserError(f"--tags: no class {unknown[0]!r}; there are {', '.join(classes[1:])}")
+        raise UserError(f"tags: no class {unknown[0]!r}; there are {', '.join(classes[1:])}")

@@ -41,7 +41,7 @@ def claim(out: Path, facts: Mapping[str, Any]) -> None:
     note = out / "infer.json"
     others = [out / "tags.csv", *(out / "masks").glob("*"), *(out / "overlays").glob("*"), *(out / "cams").glob("*")]
     if not note.exists() and (found := next((file for file in others if file.exists()), None)):
-        raise UserError(f"{found} was not written by dupl infer, which would overwrite it: choose another --out")
+        raise UserError(f"{found} was not written by dupl infer, which would overwrite it: choose another out")
     atomic_write(note, json.dumps(facts, indent=2) + "\n")
 
 

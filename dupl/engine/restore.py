@@ -97,7 +97,7 @@ def restore(run_or_recipe: str, checkpoint: str | None, sets: Sequence[str] | Ma
             config, file, run.path if of_run else Path(layout.EVALUATIONS) / name, file.stem, iteration_of(file)
         )
     if not of_run:
-        raise UserError(f"{run_or_recipe} is a recipe, not a run: give its weights by --checkpoint FILE")
+        raise UserError(f"{run_or_recipe} is a recipe, not a run: give its weights as checkpoint (--checkpoint FILE)")
     best = run.path / layout.BEST
     if checkpoint == "best" or (checkpoint is None and best.is_file()):
         return Restored(config, best, run.path, "best", iteration_of(best))
@@ -119,7 +119,7 @@ def require_recipe(name: str) -> None:
     except UserError as error:
         path, hint = Path(name), str(error)
     if path.is_file():
-        raise UserError(f"{name} is neither a run's folder nor a recipe: give one of these, and --checkpoint {name}")
+        raise UserError(f"{name} is neither a run's folder nor a recipe: give one of these, and this as --checkpoint")
     if path.is_dir():
         inside = sorted(child.name for child in path.iterdir() if Run(child).exists())
         more = f"; runs in it: {', '.join(inside[:5])}" + ", ..." * (len(inside) > 5) if inside else ""

@@ -18,6 +18,7 @@ from dupl.plans.plan import Plan, PlannedRun
 from dupl.runs.layout import LOG
 from dupl.runs.store import RunStore
 from dupl.runs.stored_run import StoredRun
+from dupl.terminal import counted
 
 WANDB_MODES = {"off": "disabled"}  # how wandb itself calls a mode
 Show = Callable[[Sequence[Progress], TimeRemaining], None]
@@ -132,7 +133,7 @@ class Outcome:
         states = [p.state for p in self.progress]
         counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
         before = sum(p.state == "finished" and not p.begun for p in self.progress)
-        lines = [f"{count_runs(len(states))}: {counts}" + (f" ({before} were finished before)" if before else "")]
+        lines = [f"{counted(len(states), 'run')}: {counts}" + (f" ({before} were finished before)" if before else "")]
         failed = (p for p in self.progress if p.state == "failed")
         return [*lines, *(f"failed: {p.job.title}: {p.errors[-1]}  (log: {p.folder / LOG})" for p in failed)]
 
@@ -146,15 +147,10 @@ class Outcome:
         if self.stopped == "interrupted":
             raise KeyboardInterrupt
         if self.stopped is not None:
-            allowed = f"more than --max-failed {self.max_failed:g} allows"
+            allowed = f"more than max_failed = {self.max_failed:g} allows"
             raise RunError(f"{self.stopped}, {allowed}: fix the cause and repeat the command")
         if failed := sum(p.state == "failed" for p in self.progress):
             total = len(self.progress)
             raise RunError(
-                f"{failed} of {count_runs(total)} failed: fix the cause and repeat the command, which runs them again"
+                f"{failed} of {counted(total, 'run')} failed: fix the cause and repeat this, which runs them again"
             )
-
-
-def count_runs(count: int) -> str:
-    """Return "1 run" or "2 runs"."""
-    return f"{count} run" if count == 1 else f"{count} runs"

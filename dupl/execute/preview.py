@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dupl.errors import UserError
-from dupl.execute.ablation import Ablation, count_runs
+from dupl.execute.ablation import Ablation
 from dupl.execute.eta import Course, iteration_now
 from dupl.execute.job import Job
 from dupl.runs.stored_run import StoredRun
+from dupl.terminal import counted
 
 Remaining = dict[str, "float | None"]  # seconds of a run by fingerprint; None where they are not known
 
@@ -19,7 +20,7 @@ def preview(ablation: Ablation) -> list[str]:
     plan, planned, jobs = ablation.plan, ablation.planned, ablation.jobs
     by_fingerprint = {job.fingerprint: job for job in jobs}
     shared = f", {len(jobs)} different ones" if len(jobs) < len(planned) else ""
-    lines = [f"{plan.name}: {plan.title}", f"{count_runs(len(planned))}{shared}; base {plan.base}", ""]
+    lines = [f"{plan.name}: {plan.title}", f"{counted(len(planned), 'run')}{shared}; base {plan.base}", ""]
     remaining: Remaining = {}
     seen: dict[str, str] = {}  # row by fingerprint
     for row in dict.fromkeys(run.row for run in planned):
@@ -59,7 +60,7 @@ def _total(remaining: Mapping[str, float | None], slots: int | None, gpus: int |
     if not remaining:
         return "time remaining: none, all runs are finished"
     known = [seconds / 3600 for seconds in remaining.values() if seconds is not None]
-    line = f"time remaining: {count_runs(len(remaining))}"
+    line = f"time remaining: {counted(len(remaining), 'run')}"
     if unknown := len(remaining) - len(known):
         line += f", {unknown} of unknown length (the store has no similar run)"
     if not known:

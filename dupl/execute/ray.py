@@ -48,7 +48,7 @@ class RayExecutor:
         try:
             import ray
         except ImportError:
-            raise UserError('--executor ray needs Ray: pip install ".[ray]"') from None
+            raise UserError('the executor ray needs Ray: pip install ".[ray]"') from None
         self.ray: Any = ray
         self.cpus = cpus
         address = address or os.environ.get("RAY_ADDRESS") or "local"

@@ -24,6 +24,7 @@ from dupl.runs.files import CorruptFile
 from dupl.runs.process import at_work
 from dupl.runs.status import ACTIVE
 from dupl.runs.stored_run import StoredRun, open_run
+from dupl.terminal import counted
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Scheduler:
                     if signals.count:
                         self.stop("interrupted")
                     elif failed > self.rules.max_failed * len(self.progress):
-                        self.stop(f"{failed} of {len(self.progress)} runs failed")
+                        self.stop(f"{failed} of {counted(len(self.progress), 'run')} failed")
                     if signals.count > 1:
                         self.kill()
                     self.show(self.progress)

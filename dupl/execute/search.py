@@ -19,7 +19,7 @@ from dupl.plans.samplers import quiet_optuna
 from dupl.plans.study import best_trials, default_url, open_storage, open_study
 from dupl.plans.sweep import Sweep
 from dupl.runs.store import RunStore
-from dupl.terminal import without_passwords
+from dupl.terminal import counted, without_passwords
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -84,7 +84,9 @@ class Search:
             opened = open_storage(url)
             study = open_study(sweep, opened, root, create=True)
         if (found := len(study.get_trials(deepcopy=False))) and not resume:
-            raise UserError(f"study {sweep.study} has {found} trials at {shown}: add --continue to go on or to join")
+            raise UserError(
+                f"study {sweep.study} has {found} trials at {shown}: resume=True (--continue) goes on or joins"
+            )
         resources, wanted = resources or Resources(), trials or sweep.trials
         return cls(sweep, study, opened, shown, Path(root), wanted, resources, rules or Rules())
 
@@ -120,7 +122,7 @@ class Search:
     def outcome(self) -> list[str]:
         """Return how many trials ended how, the best points, and why some failed, as lines."""
         found = counts(self.study)
-        lines = [f"{sum(found.values())} trials: " + ", ".join(f"{n} {state}" for state, n in found.items())]
+        lines = [f"{counted(sum(found.values()), 'trial')}: " + ", ".join(f"{n} {state}" for state, n in found.items())]
         for trial in best_trials(self.sweep, self.study)[:5]:
             values = ", ".join(f"{m} {v:.4g}" for (m, _), v in zip(self.sweep.goal, trial.values, strict=True))
             lines.append(f"trial {trial.number}: {values}  {self.sweep.run(trial.params).row}")
@@ -140,8 +142,8 @@ class Search:
         if stopped == "interrupted":
             raise KeyboardInterrupt
         if stopped is not None:
-            allowed = f"more than --max-failed {self.rules.max_failed:g} allows"
-            raise RunError(f"{stopped}, {allowed}: fix the cause, then --continue")
+            allowed = f"more than max_failed = {self.rules.max_failed:g} allows"
+            raise RunError(f"{stopped}, {allowed}: fix the cause, then continue it (--continue)")
 
 
 def done_of(study: Study) -> tuple[int, int]:

@@ -60,7 +60,7 @@ class SlurmExecutor:
         try:
             import submitit
         except ImportError:
-            raise UserError('--executor slurm needs submitit: pip install ".[slurm]"') from None
+            raise UserError('the executor slurm needs submitit: pip install ".[slurm]"') from None
         self.gpus = 1 if per_run is None else per_run
         self.slots = 10**6 if jobs is None else jobs
         parameters = {**DEFAULTS, "cpus_per_task": cpus, "gpus_per_node": self.gpus, **(settings or {})}
@@ -69,9 +69,9 @@ class SlurmExecutor:
             self.executor = submitit.AutoExecutor(folder=self.folder, cluster=cluster)
             self.executor.update_parameters(**parameters)
         except (RuntimeError, ValueError, NameError, AssertionError, TypeError) as error:
-            raise UserError(f"--executor slurm: {str(error).splitlines()[0]}") from None
+            raise UserError(f"executor slurm: {str(error).splitlines()[0]}") from None
         if cluster is None and self.executor.cluster != "slurm":
-            raise UserError("--executor slurm: this machine has no srun; try --cluster local, or --executor local")
+            raise UserError("executor slurm: this machine has no srun; try the cluster local, or the executor local")
 
     def submit(self, job: Job, order: Order) -> SlurmHandle:
         """Put the job into the queue.
@@ -86,8 +86,8 @@ class SlurmExecutor:
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:  # submitit's, of what sbatch says
             said = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             raise UserError(
-                f"--executor slurm: Slurm did not take {job.title} ({said}); what it took goes on, and the same "
-                "command waits for it (--jobs limits how many are in the queue)"
+                f"executor slurm: Slurm did not take {job.title} ({said}); what it took goes on, and the same "
+                "command waits for it (jobs limits how many are in the queue)"
             ) from None
 
     def close(self) -> None:

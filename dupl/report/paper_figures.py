@@ -18,6 +18,7 @@ from dupl.report.gallery_pictures import gallery_picture
 from dupl.report.pages.run_files import RunFiles, read_run
 from dupl.report.run_comparison import class_table, courses
 from dupl.report.tables.evaluation import title_of
+from dupl.terminal import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -69,7 +70,7 @@ class FigureRequest:
     def seeds(self) -> str:
         """Return the number of seeds in words."""
         counts = sorted({len(members) for members in self.groups.values()})
-        return f"{counts[0]} seed{'s' * (counts != [1])}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+        return counted(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from dupl.runs import layout
 from dupl.runs.evaluation_files import read_confusion, read_per_image
 from dupl.runs.metrics import ClassTable
 from dupl.runs.provenance import PACKAGES
+from dupl.terminal import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -162,7 +163,7 @@ def _tally(cells: Any) -> str:
 
 
 def _runs(count: int) -> str:
-    return f"{count} run{'s' * (count != 1)}"
+    return counted(count, "run")
 
 
 def _of_run(stored: StoredRun) -> tuple[Any, ...]:

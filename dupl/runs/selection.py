@@ -8,7 +8,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from dupl.errors import UserError
-from dupl.runs.stored_run import StoredRun
+from dupl.runs import layout
+from dupl.runs.stored_run import StoredRun, open_run
 
 
 def select(
@@ -37,7 +38,7 @@ def select(
             place = Path(name).resolve()
             mine = {s.path for s in found if str(name) == s.fingerprint or place == s.path.resolve()}
             if not mine:
-                raise UserError(f"no run {name} in the store: give a fingerprint or a folder that dupl runs lists")
+                raise UserError(_unknown(name))
             chosen |= mine
         found = [s for s in found if s.path in chosen]
     now = datetime.now(timezone.utc)
@@ -48,6 +49,20 @@ def select(
         and (older is None or now - last_seen(s) > older)
         and (newer is None or now - last_seen(s) <= newer)
     ]
+
+
+def _unknown(name: str | Path) -> str:
+    """Return why a name is that of no run: the folder is corrupt, or there is none."""
+    folder = Path(name)
+    if (folder / layout.STATUS).exists():
+        try:
+            open_run(folder)
+        except UserError as error:
+            return f"{folder} cannot be read: {error}"
+        return f"{folder} lies outside the store: name the store that holds it (--root)"
+    if (folder / layout.CONFIG).exists():
+        return f"{folder} cannot be read: {layout.STATUS} is missing; dupl train RECIPE --resume restores it"
+    return f"no run {name} in the store: give a fingerprint or a folder that dupl runs lists"
 
 
 def metric_of(stored: StoredRun, metric: str) -> float | None:

@@ -93,9 +93,9 @@ def entity() -> str:
     try:
         name = wandb.Api().default_entity
     except Exception as error:
-        raise UserError(f"wandb does not tell whose account this is ({error}): give --entity") from None
+        raise UserError(f"wandb does not tell whose account this is ({error}): name one (--entity)") from None
     if not name:
-        raise UserError("the account has no entity of its own: give --entity")
+        raise UserError("the account has no entity of its own: name one (--entity)")
     return str(name)
 
 
@@ -113,9 +113,9 @@ def choose(flag: str | None = None, environ: Mapping[str, str] = os.environ) -> 
         return TrackingChoice("off", "--wandb off")
     if flag is not None:
         if flag not in MODES:
-            raise UserError(f"--wandb {flag}: choose from {', '.join(MODES)}")
+            raise UserError(f"wandb {flag}: choose from {', '.join(MODES)}")
         if flag == "online" and account(environ) is None:
-            raise UserError("--wandb online: no account is set up: wandb login, or --wandb offline and dupl sync later")
+            raise UserError("wandb online: no account is set up: wandb login, or offline and dupl sync later")
         return TrackingChoice(cast(Mode, flag), f"--wandb {flag}")
     if name := environ.get("WANDB_MODE"):
         mode = WANDB_MODES.get(name)

@@ -95,7 +95,7 @@ class TestPredict:
             (np.zeros((0, 8, 3), np.uint8), {}, r"an image is uint8 \(0, 8, 3\)"),
             ("nowhere.png", {}, "nowhere.png"),
             (np.zeros((8, 8, 3), np.uint8), {"tags": ["dog"]}, "no class 'dog'"),
-            (np.zeros((8, 8, 3), np.uint8), {"student": "3"}, "--student 3: this model has "),
+            (np.zeros((8, 8, 3), np.uint8), {"student": "3"}, "student 3: this model has "),
         ],
     )
     def test_what_is_refused(self, trained, image, more, message):

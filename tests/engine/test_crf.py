@@ -226,7 +226,7 @@ class TestSettings:
     def test_a_missing_reference_is_told_early(self, monkeypatch):
         monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
         require("torch")
-        with pytest.raises(UserError, match=r'pip install "\.\[crf\]".*--crf-backend torch'):
+        with pytest.raises(UserError, match=r'pip install "\.\[crf\]".*CRF backend torch'):
             require("pydensecrf")
         with pytest.raises(UserError, match="choose from pydensecrf, torch"):
             require("numpy")

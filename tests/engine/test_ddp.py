@@ -146,7 +146,7 @@ class TestLaunching:
         monkeypatch.setenv("WORLD_SIZE", "2")
         assert main(["train", tiny, "--work-dir", str(tmp_path / "run")]) == 2
         lines = capsys.readouterr().err.splitlines()
-        assert lines == ["dupl: several processes were started, but --launcher is none: add --launcher pytorch"]
+        assert lines == ["dupl: several processes were started, but the launcher is none: add --launcher pytorch"]
         assert not (tmp_path / "run").exists()
 
     def test_a_launcher_without_its_processes_is_refused(self, tiny, tmp_path, capsys):

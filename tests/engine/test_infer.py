@@ -143,11 +143,11 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("changes", "told"),
         [
-            (["--student", "3"], "--student 3: this model has mean, best, 1, 2"),
+            (["--student", "3"], "student 3: this model has mean, best, 1, 2"),
             (["--crf"], "--crf: only with --voc-submission"),
             (["--no-crf", "--present-only"], "--crf, --present-only: only with --voc-submission"),
             (["--root", "VOC2012", "--split", "val"], "--root, --split: only with --voc-submission"),
-            (["--tags", "unicorn"], "--tags: no class 'unicorn'; there are"),
+            (["--tags", "unicorn"], "tags: no class 'unicorn'; there are"),
             (["--tags", "nowhere.csv"], "nowhere.csv"),
             (["--checkpoint", "nowhere.pth"], "no checkpoint nowhere.pth"),
         ],
@@ -259,7 +259,7 @@ class TestStudent:
         copied.write_bytes(restored.checkpoint.read_bytes())
         elsewhere = restore(str(trained), str(copied), [])
         assert choose_student(elsewhere, None, 2).name == "mean"
-        with pytest.raises(UserError, match=r"--student best: no mIoU on val is recorded for .*copied\.pth"):
+        with pytest.raises(UserError, match=r"student best: no mIoU on val is recorded for .*copied\.pth"):
             choose_student(elsewhere, "best", 2)
         monkeypatch.setattr(Run, "scalars", lambda self: [{"iter": restored.iteration, "L_cls": 0.5}])
         assert choose_student(restored, None, 2).name == "mean"

@@ -76,7 +76,7 @@ def test_a_status_cut_anywhere_is_restored_from_the_checkpoint(halfway, tiny, tr
     assert main(["train", tiny, "--work-dir", str(halfway)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"dupl: {halfway / 'status.json'} is corrupt")
-    assert line.endswith("--resume restores it from the newest checkpoint")
+    assert line.endswith("resuming (--resume) restores it from the newest checkpoint")
     said = goes_on(halfway, tiny, trained, helpers, capsys)
     assert "status.json was corrupt: restored from iter_000020.pth" in said
     after = Run(halfway).status

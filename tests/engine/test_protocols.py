@@ -287,7 +287,7 @@ class TestNames:
         assert MapSelection.of([], 1) == MapSelection((0,), False)
         assert MapSelection.of(["best"], 2) == MapSelection((0, 1), False, "-student-best")
         assert MapSelection.of(["2"], 2).maps("cam") == ["cam/2"]
-        with pytest.raises(UserError, match="--student 3: this model has 1, 2, best, mean"):
+        with pytest.raises(UserError, match="student 3: this model has 1, 2, best, mean"):
             MapSelection.of(["3"], 2)
         with pytest.raises(UserError, match="this model has 1, best"):
             MapSelection.of(["mean"], 1)
@@ -299,12 +299,21 @@ class TestNames:
         ("choice", "told"),
         [
             (EvaluationOptions("fianl"), "protocol is 'fianl'; give one of train, final, cam"),
-            (EvaluationOptions("final", threshold=0.3), "--threshold belongs to CAMs"),
-            (EvaluationOptions("cam", present_only=True), "--present-only belongs to --protocol final"),
-            (EvaluationOptions("train", keep_logits=True), "--keep-logits belongs to --protocol final"),
-            (EvaluationOptions("cam", backend="pydensecrf"), "--crf-backend belongs to --protocol final, not to cam"),
-            (EvaluationOptions("train", refine=True), "--crf belongs to --protocol final, not to train"),
-            (EvaluationOptions("final", refine=False, present_only=True), "cannot go with --no-crf"),
+            (EvaluationOptions("final", threshold=0.3), "a threshold belongs to CAMs"),
+            (
+                EvaluationOptions("cam", present_only=True),
+                "present_only .* belongs to the protocol final",
+            ),
+            (
+                EvaluationOptions("train", keep_logits=True),
+                "keep_logits .* belongs to the protocol final",
+            ),
+            (
+                EvaluationOptions("cam", backend="pydensecrf"),
+                r"crf_backend \(--crf-backend\) belongs to the protocol final",
+            ),
+            (EvaluationOptions("train", refine=True), r"crf \(--crf\) belongs to the protocol final, not to train"),
+            (EvaluationOptions("final", refine=False, present_only=True), "cannot go without the CRF"),
         ],
     )
     def test_options_that_do_not_go_together(self, choice, told):

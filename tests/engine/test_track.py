@@ -275,7 +275,7 @@ class TestEvaluation:
         assert main(["eval", str(copy)]) == 0
         assert not list(copy.glob("wandb/offline-run-*"))
         assert main(["eval", "demo/toy", "--checkpoint", "x.pth", "--wandb", "offline"]) == 2
-        assert "--wandb offline is for runs" in capsys.readouterr().err
+        assert "wandb offline is for runs" in capsys.readouterr().err
 
 
 class TestBest:

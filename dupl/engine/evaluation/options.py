@@ -55,16 +55,17 @@ class EvaluationOptions:
             raise UserError(f"protocol is {self.protocol!r}; give one of {', '.join(PROTOCOLS)}")
         selection = MapSelection.of(self.students, students)
         if self.protocol != "final":
-            asked = {"--crf": self.refine, "--crf-backend": self.backend, "--present-only": self.present_only}
-            for option in (name for name, given in (asked | {"--keep-logits": self.keep_logits}).items() if given):
-                raise UserError(f"{option} belongs to --protocol final, not to {self.protocol}")
+            asked = {"crf": self.refine, "crf_backend": self.backend, "present_only": self.present_only}
+            for name in (name for name, given in (asked | {"keep_logits": self.keep_logits}).items() if given):
+                option = f"{name} (--{name.replace('_', '-')})"
+                raise UserError(f"{option} belongs to the protocol final, not to {self.protocol}")
             return {"train": TrainTimeProtocol, "cam": CamProtocol}[self.protocol](
                 settings, selection, self.threshold, cam_scales
             )
         if self.threshold is not None:
-            raise UserError("--threshold belongs to CAMs: use it with --protocol cam or train")
+            raise UserError("a threshold belongs to CAMs: use it with the protocol cam or train")
         if self.present_only and self.refine is False:
-            raise UserError("--present-only restricts the CRF: it cannot go with --no-crf")
+            raise UserError("present_only (--present-only) restricts the CRF: it cannot go without the CRF")
         backend, refine = self.backend or "torch", None
         if self.refine is not False:
             dense_crf.require(backend)

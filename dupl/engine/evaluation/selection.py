@@ -31,7 +31,7 @@ class MapSelection:
         """
         known = [*(str(s + 1) for s in range(count)), "best", *["mean"] * (count > 1)]
         if unknown := [name for name in chosen if name not in known]:
-            raise UserError(f"--student {unknown[0]}: this model has {', '.join(known)}")
+            raise UserError(f"student {unknown[0]}: this model has {', '.join(known)}")
         everything = cls(tuple(range(count)), count > 1)
         if not chosen or set(chosen) == set(known):
             return everything

@@ -51,14 +51,14 @@ def submit(
             other weights or settings.
     """
     if restored.classes() != VOC_CLASSES:
-        raise UserError("--voc-submission needs a model of VOC's 21 classes")
+        raise UserError("a VOC submission needs a model of VOC's 21 classes")
     source = VOC(str(root), split, masks=None)
     model = restored.model(VOC_CLASSES)
     protocol = options.build(restored.config.evaluation.to_dict(), len(model.students))
     if not isinstance(protocol, FinalProtocol) or protocol.present_only:
-        raise UserError("a submission is made by the final protocol, without tags; leave out --present-only")
+        raise UserError("a submission is made by the final protocol without tags: leave out present_only")
     if len(protocol.selection.maps("seg")) != 1:
-        raise UserError("a submission has one label map; give --student 1, 2 or mean")
+        raise UserError("a submission has one label map: choose one student, 1, 2 or mean")
     made_of = {"weights": digest(restored.checkpoint), "precision": model.precision, "list": split}
     made_of |= {"students": options.students, "protocol": protocol.name, **protocol.parts[protocol.name].facts}
     cache = LabelCache(out / LAYOUT, made_of, "{image}.png", note=out / "submission.json", replace=False)

@@ -45,16 +45,16 @@ def join(launcher: str, device: torch.device) -> Process:
         UserError: The launcher does not fit the way in which this process was started.
     """
     if launcher not in LAUNCHERS:
-        raise UserError(f"--launcher {launcher}: choose from {', '.join(LAUNCHERS)}")
+        raise UserError(f"launcher {launcher}: choose from {', '.join(LAUNCHERS)}")
     if launcher == "none":
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise UserError("several processes were started, but --launcher is none: add --launcher pytorch")
+            raise UserError("several processes were started, but the launcher is none: add --launcher pytorch")
         return Process(0, 1, device)
     if not torch.distributed.is_initialized():
         if launcher == "pytorch" and "RANK" not in os.environ:
-            raise UserError("--launcher pytorch is for torchrun: torchrun --nproc-per-node 2 -m dupl train ...")
+            raise UserError("the launcher pytorch is for torchrun: torchrun --nproc-per-node 2 -m dupl train ...")
         if device.type == "cpu" and launcher != "pytorch":
-            raise UserError(f"--launcher {launcher} needs GPUs: on CPUs use torchrun and --launcher pytorch")
+            raise UserError(f"the launcher {launcher} needs GPUs: on CPUs use torchrun and the launcher pytorch")
         if device.type == "cpu":
             torch.distributed.init_process_group("gloo")
         else:

@@ -69,9 +69,10 @@ def open_run(asked: Asked, folder: Path, console: Console) -> Run:
     if status.fingerprint != name:
         _correct_evaluation(run, status, asked, console)
     if status.state == "finished":
-        raise UserError(f"{folder} holds this run, finished: evaluate it by dupl eval, or choose another --work-dir")
+        raise UserError(f"{folder} holds this run, finished: evaluate it, or choose another folder (--work-dir)")
     if not asked.resume:
-        raise UserError(f"{folder} holds this run, {status.state} at iteration {status.iteration}: add --resume")
+        at = f"{status.state} at iteration {status.iteration}"
+        raise UserError(f"{folder} holds this run, {at}: resume it (--resume)")
     if status.id_version < ids.VERSION:
         run.update(fingerprint=name, id_version=ids.VERSION)
     return run
@@ -104,7 +105,7 @@ def _correct_evaluation(run: Run, status: Status, asked: Asked, console: Console
     more = f" and {len(changes) - 5} more" if len(changes) > 5 else ""
     corrected = data == asked.identity.data and all(path.startswith("evaluation.") for path in changes)
     if not (corrected and asked.resume and status.state != "finished" and not trained_evaluations(run.path)):
-        raise UserError(f"{run.path} holds another run ({listed}{more}): choose another folder by --work-dir")
+        raise UserError(f"{run.path} holds another run ({listed}{more}): choose another folder (--work-dir)")
     run.write_text(layout.CONFIG, catalogue.to_text(asked.config))
     run.update(fingerprint=asked.identity.run, id_version=ids.VERSION)
     console.print(f"evaluated from now on with {listed}{more}", soft_wrap=True, markup=False, highlight=False)
@@ -132,7 +133,7 @@ def _restore_corrupt(run: Run, asked: Asked, console: Console) -> Status:
         status = run.status
     except CorruptFile as error:
         if not asked.resume:
-            raise UserError(f"{error}; --resume restores it from the newest checkpoint") from None
+            raise UserError(f"{error}; resuming (--resume) restores it from the newest checkpoint") from None
         start, _ = newest_valid(run.path)
         meta = load(start).get("meta", {}) if start is not None else {}
         before = {k: v for k, v in json.loads(str(meta.get("status", "{}"))).items() if k in KEPT}
@@ -140,7 +141,7 @@ def _restore_corrupt(run: Run, asked: Asked, console: Console) -> Status:
         saved = ids.current(run.path, meta.get("fingerprint", name), version, machine) if meta else name
         stored = _stored_config_id(run)
         if saved != name or stored not in (None, asked.identity.config):
-            raise UserError(f"{error}, and the folder is of another run: choose another by --work-dir") from None
+            raise UserError(f"{error}, and the folder is of another run: choose another folder (--work-dir)") from None
         (run.path / layout.STATUS).unlink()
         asked.create(run.path, run.config_path.read_text() if stored else None)
         changes = {key: value for key, value in before.items() if key not in ("fingerprint", "id_version")}

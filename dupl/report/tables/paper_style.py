@@ -12,7 +12,7 @@ from dupl.report.tables.latex import escape
 from dupl.report.tables.layout import MARKS, RATIO, Footnotes
 from dupl.report.tables.table import Cell, Table
 
-COLUMN = 46  # letters that fit the width of a column of a paper in two columns, at its usual size of tables
+COLUMN = 40  # letters that fit the width of a column of a paper in two columns
 GAP = 2  # letters between two columns
 
 

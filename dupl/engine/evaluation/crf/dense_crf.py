@@ -58,9 +58,9 @@ def require(backend: str) -> None:
         UserError: It is not; the message names the command that installs it.
     """
     if backend not in BACKENDS:
-        raise UserError(f"--crf-backend {backend}: choose from {', '.join(BACKENDS)}")
+        raise UserError(f"CRF backend {backend}: choose from {', '.join(BACKENDS)}")
     if backend == "pydensecrf" and importlib.util.find_spec("pydensecrf") is None:
         raise UserError(
             'pydensecrf is not installed: pip install ".[crf]" (it needs a C++ compiler and Python below 3.13), '
-            "or use --crf-backend torch"
+            "or use the CRF backend torch"
         )
