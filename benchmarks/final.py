@@ -95,7 +95,7 @@ class Ours(FinalSide):
         """Write the weights in the released layout; the measures of the network."""
         import torch
 
-        from dupl.engine.weights import RENAME
+        from dupl.method.released_layout import RENAME
 
         state = {}
         for key, value in self.model.state_dict().items():

@@ -33,9 +33,9 @@ from dupl.engine.training.finite_guard import FiniteGuard
 from dupl.engine.training.loop import PositionSampler
 from dupl.engine.training.optimizer import build_optimizer
 from dupl.engine.training.step import train_step
-from dupl.engine.weights import convert
 from dupl.method.cam import Present
 from dupl.method.pixels import denormalise, normalise
+from dupl.method.released_layout import convert
 from dupl.method.view import View
 from dupl.runs import provenance
 from dupl.structures import IGNORE, Clock

@@ -1,14 +1,14 @@
-"""Loading weights into a model, also from the layouts of the released code and of ToCo."""
+"""Loading weights into a model, also from the layouts of released checkpoints."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from dupl.engine.checkpoints import load
 from dupl.errors import UserError
+from dupl.method.released_layout import convert
 
 
 def load_weights(model: nn.Module, file: Path) -> None:
@@ -35,38 +35,3 @@ def load_weights(model: nn.Module, file: Path) -> None:
     if listed:
         raise UserError(f"{file} does not fit the recipe's model: {listed}")
     model.load_state_dict(converted)
-
-
-RENAME = (  # key in the released layout -> key here, below a student
-    (r"^encoder\.", "backbone.vit."),
-    (r"^decoder\.conv6\.", "head.0."),
-    (r"^decoder\.conv7\.", "head.2."),
-    (r"^decoder\.conv8\.", "head.4."),
-)
-# Parts of released files that the model does not have: an unused mask token, an ImageNet head, ToCo's projections.
-UNUSED = re.compile(r"^(encoder\.(mask_token|head\.)|proj_head|proj_head_t)")
-
-
-def convert(state: dict[str, Tensor], expected: set[str]) -> dict[str, Tensor]:
-    """Rename the keys of a released checkpoint, or of ToCo's single branch, to those here; keep keys from here.
-
-    Released layout: ``branch{1,2}.{encoder,decoder,classifier,aux_classifier}`` behind any ``module.``. ToCo's layout
-    is one such branch without the prefix. Unknown keys keep their name, so that the caller can list them.
-    """
-    state = {re.sub(r"^(module\.)+", "", k): v for k, v in state.items()}
-    if set(state) & expected:
-        return state
-    converted: dict[str, Tensor] = {}
-    for key, value in state.items():
-        branch = re.match(r"branch(\d)\.", key)
-        student = int(branch[1]) - 1 if branch else 0
-        inner = key[branch.end() :] if branch else key
-        if UNUSED.match(inner):
-            continue
-        for old, new in RENAME:
-            inner = re.sub(old, new, inner)
-        if inner in ("classifier.weight", "aux_classifier.weight") and value.ndim == 4:
-            value = value[:, :, 0, 0]
-        ours = f"students.nets.{student}.{inner}"
-        converted[ours if ours in expected else key] = value
-    return converted

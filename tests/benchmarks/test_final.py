@@ -14,7 +14,7 @@ from PIL import Image
 from dupl.config import catalogue
 from dupl.data.voc import VOC
 from dupl.engine.build import build_model
-from dupl.engine.weights import convert
+from dupl.method.released_layout import convert
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 

@@ -11,16 +11,23 @@ import torch
 
 from dupl.cli import main
 from dupl.config import catalogue, overrides
+from dupl.config.check import RECIPE
 from dupl.engine import build
 from dupl.engine.checkpoints import load, newest_valid
 from dupl.engine.restore import restore
 from dupl.engine.training.checkpoint_hook import plain
-from dupl.engine.weights import convert, load_weights
+from dupl.engine.weights import load_weights
 from dupl.errors import UserError
 from dupl.method.cam import Present
+from dupl.method.released_layout import convert
 from dupl.runs import layout
 
 SINGLE = ["model.students.type=SingleStudent", 'model.discrepancy={"type": "NoDiscrepancy"}']
+TOCO = [
+    *SINGLE,
+    'model.class_contrast={"type": "ClassTokenContrast", "crop_size": 8, '
+    '"projector": {"hidden": 8, "bottleneck": 4, "out": 6}}',
+]
 BLOCK = [
     f"{part}.{w}"
     for part in ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
@@ -38,7 +45,7 @@ BRANCH = {  # one branch of the released layout, with 3 blocks
 
 
 def make(tiny, *sets, seed=0):
-    config = overrides.apply(catalogue.load(tiny), overrides.parse([*sets, f"runtime.seed={seed}"]))
+    config = overrides.apply(catalogue.load(tiny), overrides.parse([*sets, f"runtime.seed={seed}"]), RECIPE)
     return build.build_model(config, 7, torch.device("cpu")).eval()
 
 
@@ -46,6 +53,8 @@ def released(model, prefix="", extra=True) -> dict[str, torch.Tensor]:
     """A model's weights as the released code names them; of a single student as ToCo does."""
     state = {}
     for key, value in model.state_dict().items():
+        if key.startswith("class_contrast."):
+            continue
         student, inner = re.fullmatch(r"students\.nets\.(\d)\.(.*)", key).groups()
         inner = inner.replace("backbone.vit.", "encoder.")
         for place, name in (("0", "conv6"), ("2", "conv7"), ("4", "conv8")):
@@ -55,6 +64,11 @@ def released(model, prefix="", extra=True) -> dict[str, torch.Tensor]:
         branch = f"branch{int(student) + 1}." if len(model.students) == 2 else ""
         state[f"{prefix}{branch}{inner}"] = value
     assert len(state) == len(BRANCH) * len(model.students)
+    for kind, name in (("projectors", "proj_head"), ("teachers", "proj_head_t")):
+        for key, value in model.state_dict().items():
+            if (inner := key.removeprefix(f"class_contrast.{kind}.0.")) != key:
+                state[f"{prefix}{name}.{inner.replace('vectors.weight', 'last_layer.weight_v')}"] = value
+                state[f"{prefix}{name}.last_layer.weight_g"] = torch.ones(6, 1)
     if extra:
         for branch in ("branch1.", "branch2.") if len(model.students) == 2 else ("",):
             state[f"{prefix}{branch}encoder.mask_token"] = torch.zeros(1, 1, 32)
@@ -94,6 +108,26 @@ class TestReleasedLayout:
         torch.save({"state_dict": state}, tmp_path / "toco.pth")
         load_weights(target, tmp_path / "toco.pth")
         assert says_the_same(source, target)
+
+    @pytest.mark.parametrize("prefix", ["", "module."])
+    def test_tocos_projections(self, tiny, tmp_path, prefix):
+        """The layout of ToCo's released code, made by hand; the teacher's projector differs from the student's."""
+        source, target = make(tiny, *TOCO), make(tiny, *TOCO, seed=1)
+        with torch.no_grad():
+            source.class_contrast.teachers[0].mlp[2].bias += 1
+        state = released(source, prefix)
+        torch.save(state, tmp_path / "toco.pth")
+        load_weights(target, tmp_path / "toco.pth")
+        assert says_the_same(source, target)
+        for name, value in source.class_contrast.state_dict().items():
+            assert torch.equal(target.class_contrast.state_dict()[name], value), name
+        assert len(source.class_contrast.state_dict()) == 14
+
+    def test_a_projection_with_a_gain_is_refused(self, tiny, tmp_path):
+        state = released(make(tiny, *TOCO)) | {"proj_head.last_layer.weight_g": torch.full((6, 1), 1.5)}
+        torch.save(state, tmp_path / "toco.pth")
+        with pytest.raises(UserError, match=r"^proj_head.last_layer.weight_g has gains other than 1.*another file$"):
+            load_weights(make(tiny, *TOCO), tmp_path / "toco.pth")
 
     def test_the_command_line_takes_one(self, tiny, trained, tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
