@@ -54,6 +54,25 @@ def open_device(runtime: Mapping[str, Any]) -> torch.device:
     return device
 
 
+def hardware(device: torch.device, world: int) -> dict[str, Any]:
+    """Return what a training computes on, as fields of `dupl.runs.stretches.Stretch`.
+
+    Threads and vector instructions are those of torch on a CPU, where they decide the order of sums; None on a GPU.
+
+    Args:
+        device: The device of this process.
+        world: Number of processes.
+    """
+    on_cpu = device.type == "cpu"
+    return {
+        "processes": world,
+        "threads": torch.get_num_threads() if on_cpu else None,
+        "machine": machine(device, world),
+        "processor": processor() if on_cpu else torch.cuda.get_device_name(device),
+        "vector": torch.backends.cpu.get_cpu_capability() if on_cpu else None,
+    }
+
+
 def machine(device: torch.device, world: int) -> str:
     """Describe the hardware of a run: "2 x NVIDIA H200", or the number of cores and the name of the processor.
 
@@ -64,8 +83,13 @@ def machine(device: torch.device, world: int) -> str:
     if device.type == "cuda":
         name, count = torch.cuda.get_device_name(device), world
     else:
-        info = Path("/proc/cpuinfo")
-        lines = info.read_text().splitlines() if info.exists() else []
-        found = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        name, count = f"core of {found[0] if found else platform.machine()}", os.cpu_count() or 1
+        name, count = f"core of {processor()}", os.cpu_count() or 1
     return f"{count} x {name}"
+
+
+def processor() -> str:
+    """Return the kind of this machine's processor: its name, or else its architecture."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    found = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return found[0] if found else platform.processor() or platform.machine()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from dupl.errors import UserError
 from dupl.runs import layout
 from dupl.runs.evaluation_files import read_confusion, read_per_image
 from dupl.runs.metrics import ClassTable
-from dupl.runs.provenance import PACKAGES
+from dupl.runs.provenance import PACKAGES, changes_digest
 from dupl.terminal import counted
 
 if TYPE_CHECKING:
@@ -179,7 +178,7 @@ def _changes(path: Path, status: Status) -> str | None:
     if not status.dirty:
         return "" if status.dirty is False else None
     try:
-        return hashlib.sha256((path / layout.CHANGES).read_bytes()).hexdigest()[:8]
+        return changes_digest((path / layout.CHANGES).read_bytes())
     except OSError:
         return None
 

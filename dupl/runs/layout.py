@@ -90,6 +90,11 @@ def gallery_description(iteration: int) -> str:
     return f"{GALLERY}/{iteration_name(iteration)}.json"
 
 
+def later_changes(digest: str) -> str:
+    """Return the file of the uncommitted changes of a later stretch of training, by their digest."""
+    return f"git-{digest}.diff"
+
+
 def quality_picture(name: str) -> str:
     """Return the file of the curves of one figure of pseudo-label quality."""
     return f"quality_{name}.png"

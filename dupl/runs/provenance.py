@@ -1,34 +1,77 @@
-"""The code behind a run: the commit of a checkout, its uncommitted changes, and the versions of packages."""
+"""The code behind a run: its commit, its uncommitted changes, its own files, and the versions of packages."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import platform
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]  # the checkout, where the package is imported from one
+PACKAGE = Path(__file__).resolve().parents[1]
+ROOT = PACKAGE.parent  # the checkout, where the package is imported from one
+BUILT = "built_from.json"  # commit of a wheel or an sdist, which the build writes into the package
 PACKAGES = ("dupl-lab", "torch", "torchvision", "timm", "mmengine", "numpy")
 
 
 @dataclass(frozen=True)
 class Code:
-    """The state of a checkout.
+    """The state of the code: of a checkout, or of the checkout that an installed package was built from.
 
     Attributes:
-        commit: The commit's hash; None where the code is no checkout or git is not installed.
+        commit: The commit's hash; None where it is not known.
         dirty: Whether files were changed or added since; None as above.
-        diff: What was changed, as a patch under a list of the files; "" where nothing was.
+        diff: What was changed, as a patch under a list of the files; "" where nothing was, or it is not known.
     """
 
     commit: str | None = None
     dirty: bool | None = None
     diff: str = ""
 
+    @property
+    def changes(self) -> str | None:
+        """Digest of what was changed; "" where nothing was, None where it is not known."""
+        if self.diff:
+            return changes_digest(self.diff.encode(errors="backslashreplace"))
+        return "" if self.dirty is False else None
+
+
+def changes_digest(diff: bytes) -> str:
+    """Return the digest of a patch."""
+    return hashlib.sha256(diff).hexdigest()[:8]
+
 
 def code(root: Path = ROOT) -> Code:
+    """Return the state of the code at `root`: of the checkout, else what the build of the package has recorded."""
+    found = of_checkout(root)
+    return found if found.commit is not None else of_build(root / "dupl" / BUILT)
+
+
+def of_build(file: Path) -> Code:
+    """Read the commit that a wheel or an sdist was built from."""
+    try:
+        built = json.loads(file.read_text(encoding="utf-8"))
+        return Code(str(built["commit"]), bool(built["dirty"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Code()
+
+
+@cache
+def package_digest(package: Path = PACKAGE) -> str:
+    """Return a digest of the package's own files, which is the same in a checkout and where it is installed."""
+    digest = hashlib.sha256()
+    for name, file in sorted((file.relative_to(package).as_posix(), file) for file in package.rglob("*")):
+        if not file.is_file() or file.suffix == ".pyc" or name == BUILT or name.startswith("_recipes/"):
+            continue
+        digest.update(f"{name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def of_checkout(root: Path) -> Code:
     """Ask git about the checkout at `root`; a folder inside another checkout is none."""
     top = _git(root, "rev-parse", "--show-toplevel")
     commit = _git(root, "rev-parse", "HEAD")

@@ -10,8 +10,9 @@ from typing import Any
 
 from dupl.atomic import atomic_write
 from dupl.errors import UserError
-from dupl.runs import files, ids, layout, provenance, scalars, status
+from dupl.runs import files, ids, layout, provenance, scalars, status, stretches
 from dupl.runs.status import Status
+from dupl.runs.stretches import Stretch
 
 
 def folder_name(recipe: str | Path, fingerprint: str) -> str:
@@ -62,7 +63,7 @@ class Run:
         created = Status(
             state="created",
             fingerprint=fingerprint,
-            command=list(command),
+            command=status.command_line(list(command)),
             seed=seed,
             created=status.now(),
             host=socket.gethostname(),
@@ -92,6 +93,35 @@ class Run:
     def update(self, **changes: Any) -> Status:
         """Change fields of the status on disk, and return it; see `dupl.runs.status.update_status`."""
         return status.update_status(self.path, changes)
+
+    def begin(self, start: int, hardware: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+        """Record that training starts or goes on, and what computes it; see `dupl.runs.stretches`.
+
+        Args:
+            start: Iterations done before.
+            hardware: Fields of `Stretch` on the machine.
+
+        Returns:
+            What is other than in the stretch before, by name, then and now.
+        """
+        code, before = provenance.code(), self.status.history if start else ()
+        new = Stretch(
+            start,
+            start,
+            began=status.now(),
+            commit=code.commit,
+            dirty=code.dirty,
+            changes=code.changes,
+            package=provenance.package_digest(),
+            versions=provenance.versions(),
+            host=socket.gethostname(),
+            **hardware,
+        )
+        if code.diff and code.diff != self.changes():
+            self.write_text(layout.later_changes(str(code.changes)), code.diff)
+        kept = stretches.begun(before, new)
+        self.update(stretches=kept)
+        return stretches.changed(kept[-2], new) if len(kept) > 1 else {}
 
     def append_scalars(self, row: Mapping[str, Any]) -> None:
         """Add one row of scalars; see `dupl.runs.scalars.append`."""

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from dupl.errors import UserError
-from dupl.runs import ids, layout
+from dupl.runs import ids, layout, stretches
 from dupl.runs.files import CorruptFile, read_json, write_json
+from dupl.runs.stretches import Stretch
+from dupl.terminal import without_passwords
 
 State = Literal["created", "running", "finished", "failed", "interrupted"]
 LAYOUT = layout.VERSION
@@ -34,12 +36,13 @@ class Status:
         iteration, iterations: Training steps done, and of the whole run.
         host, pid: Where the run is or was at work.
         machine: What it computes or computed on, in words.
-        commit, dirty: Git commit of the code, and whether it had uncommitted changes (which the run's folder keeps);
-            None where the code is no checkout.
-        versions: Versions of Python and of the packages that matter; None where one is not installed.
+        commit, dirty: Git commit of the code at the start, and whether it had uncommitted changes (which the run's
+            folder keeps); None where it is not known.
+        versions: Versions of Python and of the packages that matter at the start; None where one is not installed.
         error: Why the run failed, in one line.
         layout: Version of the run's files; a status without it is of version 1.
         id_version: Version of the rule that made the fingerprint, see `dupl.runs.ids`.
+        stretches: What computed which iterations; see `history`.
     """
 
     state: State
@@ -61,10 +64,34 @@ class Status:
     error: str | None = None
     layout: int = LAYOUT
     id_version: int = 1
+    stretches: tuple[Stretch, ...] = ()
 
     def __post_init__(self) -> None:
         if self.state not in get_args(State):
             raise ValueError(f"there is no state {self.state!r}, only {', '.join(get_args(State))}")
+
+    @property
+    def history(self) -> tuple[Stretch, ...]:
+        """What computed which iterations; of a run of an earlier version, which recorded its start alone, one entry."""
+        if self.stretches or not self.iteration:
+            return self.stretches
+        count, _, kind = (self.machine or "").partition(" x ")
+        of_cores = kind.startswith("core of ")
+        return (
+            Stretch(
+                end=self.iteration,
+                seconds=self.seconds,
+                began=self.started,
+                commit=self.commit,
+                dirty=self.dirty,
+                changes="" if self.dirty is False else None,
+                versions=self.versions,
+                processes=int(count) if count.isdecimal() and int(count) and not of_cores else None,
+                host=self.host,
+                machine=self.machine,
+                processor=kind.removeprefix("core of ") or None,
+            ),
+        )
 
 
 TYPES: dict[str, Any] = {  # of the values that other code relies on
@@ -168,9 +195,23 @@ def update_status(folder: Path, changes: Mapping[str, Any]) -> Status:
         changes = {"ended": now(), **changes}
     if changes.get("error"):
         changes["error"] = " ".join(str(changes["error"]).split())
+    if "stretches" in changes:
+        changes["stretches"] = tuple(map(Stretch.of, changes["stretches"]))
+    elif "iteration" in changes or "seconds" in changes:
+        iteration, seconds = (changes.get(name, getattr(status, name)) for name in ("iteration", "seconds"))
+        changes["stretches"] = stretches.reached(status.stretches, iteration, seconds)
     status = replace(status, **changes)
     write_status(folder, status)
     return _with_current_id(folder, status)
+
+
+def command_line(words: Any) -> Any:
+    """Return a command line as it is recorded: the script by its name, ``dupl`` for ours, without passwords."""
+    if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+        return words
+    script = Path(words[0])
+    name = "dupl" if script.name == "__main__.py" and script.parent.name == "dupl" else script.name
+    return [name, *map(without_passwords, words[1:])]
 
 
 def now() -> str:
@@ -187,6 +228,8 @@ def _parse(values: Mapping[str, Any]) -> Status:
     """
     names = {field.name for field in fields(Status)}
     known = {key: value for key, value in {**values, "layout": layout.VERSION}.items() if key in names}
+    known["command"] = command_line(known.get("command"))
+    known["stretches"] = tuple(map(Stretch.of, known.get("stretches", ())))
     status = Status(**known)
     for name, types in TYPES.items():
         if not _valid(value := getattr(status, name), types):

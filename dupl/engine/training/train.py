@@ -15,7 +15,7 @@ from dupl.config.batch import plan_batch
 from dupl.data.identity import identify
 from dupl.engine import build, precision
 from dupl.engine.data_digest import digests, record
-from dupl.engine.device import machine, open_device
+from dupl.engine.device import hardware, open_device
 from dupl.engine.error_explanations import plain_errors, without_alarm
 from dupl.engine.training.memory_advice import memory_advice
 from dupl.engine.training.processes import join
@@ -26,7 +26,9 @@ from dupl.engine.training.validate import check_config, check_model, read_data
 from dupl.errors import RunError
 from dupl.lock import hold
 from dupl.report.figures.start_markers import start_markers, starts
+from dupl.runs import layout
 from dupl.runs.run import Run
+from dupl.runs.stretches import BITS, ROUNDING, in_words
 from dupl.terminal import safe_console
 
 
@@ -83,10 +85,11 @@ def train(
             record(run, reads, console)
         setup = Setup(config, run, model, data, batch, process, console, wandb, reads)
         _print_setup(setup)
-        trainer = build_trainer(setup, launcher)
+        trainer, iteration = build_trainer(setup, launcher), 0
         if resume and (start := find_checkpoint(run, console)) is not None:
             trainer.resume_from(start)
-        _run(trainer, setup, advice)
+            iteration = layout.iteration_of(start.stem) or 0
+        _run(trainer, setup, advice, iteration)
         if not process.is_first:
             return None
         _finish(run, trainer.iter, at_end)
@@ -109,8 +112,8 @@ def _print_setup(setup: Setup) -> None:
         )
 
 
-def _run(trainer: Trainer, setup: Setup, advice: str) -> None:
-    """Run the training loop, and keep the run's status up to date.
+def _run(trainer: Trainer, setup: Setup, advice: str, start: int) -> None:
+    """Run the training loop from an iteration on, and keep the run's status up to date.
 
     Raises:
         UserError: Data that training reads is wrong.
@@ -118,8 +121,7 @@ def _run(trainer: Trainer, setup: Setup, advice: str) -> None:
     """
     run, is_first = setup.run, setup.process.is_first
     if is_first:
-        hardware = machine(setup.process.device, setup.process.world)
-        run.update(state="running", iterations=setup.config.schedule.iterations, machine=hardware)
+        _begin(setup, start)
     try:
         with plain_errors(advice, setup.config.runtime.workers):
             trainer.train()
@@ -134,6 +136,17 @@ def _run(trainer: Trainer, setup: Setup, advice: str) -> None:
         if is_first:
             run.update(state="interrupted", iteration=trainer.iter)
         raise RunError(f"stopped at iteration {trainer.iter}, which is saved: continue with --resume")
+
+
+def _begin(setup: Setup, start: int) -> None:
+    """Record that training is at work and on what, and print what is other than before an interruption."""
+    known = hardware(setup.process.device, setup.process.world)
+    other = setup.run.begin(start, known)
+    setup.run.update(state="running", iterations=setup.config.schedule.iterations, machine=known["machine"])
+    if other:
+        rounding = f"; {BITS} from here on" if other.keys() & set(ROUNDING) else ""
+        line = f"from iteration {start} on, other than before: {in_words(other)}{rounding}"
+        setup.console.print(line, soft_wrap=True, highlight=False)
 
 
 def _finish(run: Run, iteration: int, at_end: Callable[[Run], object]) -> None:
