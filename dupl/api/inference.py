@@ -103,7 +103,7 @@ def print_evaluation(one: WrittenEvaluation) -> None:
     """
     from dupl.report.tables.evaluation import print_evaluation as print_tables
 
-    print_tables(one.evaluation.metrics, one.evaluation.class_rows(), one.title)
+    print_tables(one.evaluation.metrics, one.evaluation.class_rows(), one.title, one.evaluation.judged)
 
 
 def evaluation_tracking(run: AnyRun, wandb: Wandb = None) -> str:

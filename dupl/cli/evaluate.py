@@ -90,7 +90,7 @@ def run_eval(arguments: argparse.Namespace) -> int:
         others = len(found[0].evaluation.names) - reused
         more = f"; those of {others} were made now" if others else ""
         say(console)(f"the label maps of {reused} images are those of an earlier command{more}")
-    say(console)(f"{arguments.split}: {found[0].evaluation.judged}")
+    say(console)(f"{arguments.split}: {found[0].evaluation.judged_line()}")
     for one in found:
         api.print_evaluation(one)
         say(console)(f"written to {one.folder}")

@@ -121,7 +121,7 @@ def _check_across_splits(sources: Mapping[str, ImageSet], report: Report) -> Ite
     for split, source in sources.items():
         if not source.has_masks and split != "train":
             hint = f"; {places}" if (places := source.mask_hint()) else ""
-            yield Problem("warning", split, split, f"no image has a mask: it cannot be evaluated{hint}")
+            yield Problem("warning", split, split, f"no image has a mask: its tags alone (mAP, F1) judge it{hint}")
         if train is None or split == "train":
             continue
         if source.classes != train.classes:

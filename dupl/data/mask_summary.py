@@ -35,7 +35,7 @@ class MaskSummary:
     def line(self, classes: tuple[str, ...]) -> str:
         """Return what is judged, in one line; classes have the background first."""
         if not self.masks:
-            return f"no image of {self.images} has a mask: there is no mIoU"
+            return f"no image of {self.images} has a mask: there is no mIoU, and its tags alone (mAP, F1) judge it"
         text = f"{self.masks} of {self.images} images have a mask"
         if self.masks < self.images:
             text += ", and the mIoU is of these alone"

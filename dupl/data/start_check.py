@@ -31,6 +31,10 @@ def check_before_training(train: ImageSet, val: ImageSet | None, masks_of_train:
     lines += quick_check({"train": train, "val": val})
     if len(val) and val.photo_file(0) is not None:  # not made by code
         lines.append(f"val: {mask_line(val)}")
+        if not val.has_masks:
+            lines.append(
+                "val: its mAP chooses the best checkpoint, but no student: the better classifier may segment worse"
+            )
     return lines
 
 

@@ -16,6 +16,7 @@ from dupl.engine.training.train import train
 from dupl.report.tables.evaluation import print_evaluation
 from dupl.runs import layout
 from dupl.runs.evaluation_files import read_evaluation
+from dupl.runs.judged import Judged
 from dupl.runs.run import Run
 
 # Measured by benchmarks/ceiling.py, which trains demo/supervised.
@@ -41,6 +42,7 @@ def demo(config: Config, folder: Path, *, resume: bool, wandb: str = "off", cons
         train(config, folder, resume=resume, command=sys.argv, wandb=wandb, console=console)
     found = read_evaluation(run.path / layout.evaluation(config.schedule.iterations))
     as_shipped = config_id(config) == config_id(catalogue.load("demo/toy"))
-    print_evaluation(found.metrics, found.per_class, "toy validation scenes, no CRF", CEILING if as_shipped else None)
+    title, ceiling = "toy validation scenes, no CRF", CEILING if as_shipped else None
+    print_evaluation(found.metrics, found.per_class, title, Judged.read(found.facts), ceiling)
     drawn = draw(run, config, CAPTION)
     console.print(f"{time.monotonic() - started:.0f} s in all; see {' and '.join(map(str, drawn))}", soft_wrap=True)

@@ -13,6 +13,7 @@ from typing import Any
 from dupl.errors import UserError
 from dupl.runs import layout
 from dupl.runs.evaluation_files import read_metrics
+from dupl.runs.judged import Judged
 
 COMMANDED = re.compile(r"(?P<split>.+?)_(?P<name>(?:train|final|cam)-[^_]+)_(?P<checkpoint>.+)")  # by `dupl eval`
 AGAIN = re.compile(r"-\d+$")  # of a further evaluation with other weights or settings
@@ -35,6 +36,7 @@ class StoredEvaluation:
         iteration: Of those weights, where it is known.
         seconds: That it took, where it is known.
         metrics: By name, NaN where there was nothing to measure.
+        judged: Images and classes with truth, of all; None where an earlier version made it.
         last: Whether it speaks for the run: of its protocol and split the one of the latest iteration that training
             made; else of all students before some, the latest, of the best weights before others, the newest.
         rank: What decides that.
@@ -49,6 +51,7 @@ class StoredEvaluation:
     iteration: int | None
     seconds: float | None
     metrics: dict[str, float]
+    judged: Judged | None = None
     last: bool = False
     rank: tuple[float, ...] = ()
 
@@ -102,13 +105,15 @@ def _read(folder: Path) -> StoredEvaluation:
     written = (folder / layout.METRICS).stat().st_mtime
     facts, metrics = read_metrics(folder)
     seconds = None if facts.get("seconds") is None else float(facts["seconds"])
+    judged = Judged.read(facts)
     title = str(facts.get("protocol", ""))
     title = OLD_TITLES.get(title, title)
     if "name" not in facts:
         iteration = _count(facts["iter"])
         split = _split(facts.get("data"))
         rank: tuple[float, ...] = (True, iteration)
-        return StoredEvaluation(folder, "train", "train", title, split, "", iteration, seconds, metrics, rank=rank)
+        of_training = (folder, "train", "train", title, split, "", iteration, seconds, metrics, judged)
+        return StoredEvaluation(*of_training, rank=rank)
     name, checkpoint = str(facts["name"]), Path(str(facts["checkpoint"])).stem
     reached = facts.get("iter", layout.iteration_of(checkpoint))
     reached = None if reached is None else _count(reached)
@@ -116,7 +121,9 @@ def _read(folder: Path) -> StoredEvaluation:
     alone = folder.name.endswith(f"_{checkpoint}")  # else -2: of other weights or settings than the run's own
     rank = (False, alone, facts.get("students") == "all", reached or 0, checkpoint == "best", written)
     split = str(facts["split"])
-    return StoredEvaluation(folder, protocol, name, title, split, checkpoint, reached, seconds, metrics, rank=rank)
+    return StoredEvaluation(
+        folder, protocol, name, title, split, checkpoint, reached, seconds, metrics, judged, rank=rank
+    )
 
 
 def _count(value: Any) -> int:

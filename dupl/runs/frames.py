@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PIXELS = ["TP", "FP", "FN"]
 VERSIONS = ("python", *PACKAGES)
 RUN = ("run", "recipe", "fingerprint", "state", "seed")
-EVALUATION = ("protocol", "name", "title", "split", "checkpoint", "iteration", "last")
+EVALUATION = ("protocol", "name", "title", "split", "checkpoint", "iteration", "last", "judged")
 
 
 def frame(runs: Iterable[StoredRun]) -> DataFrame:
@@ -33,9 +33,9 @@ def frame(runs: Iterable[StoredRun]) -> DataFrame:
 
     Columns: of the run its folder `run`, `recipe`, `fingerprint`, `state`, `seed`, `commit`, `dirty`, `changes`
     (digest of the uncommitted changes, "" where nothing was changed) and a version for each of `VERSIONS`, all missing
-    where they are not known; of the evaluation `protocol`, `name`, `title`, `split`, `checkpoint`, `iteration` and
-    `last`, as `StoredEvaluation` has them; and `metric` and `value`, mostly percent, NaN where there was nothing to
-    measure.
+    where they are not known; of the evaluation `protocol`, `name`, `title`, `split`, `checkpoint`, `iteration`, `last`
+    and `judged` (in words, "" where it is not known), as `StoredEvaluation` has them; and `metric` and `value`, mostly
+    percent, NaN where there was nothing to measure.
     """
     import pandas as pd
 
@@ -134,7 +134,7 @@ def mixed(table: DataFrame) -> list[str]:
     """Return what keeps the runs behind a table from being compared as they are, one line each.
 
     Different commits, changes that were not committed, package versions; of the evaluations that speak for the runs,
-    different iterations, weights or settings of one protocol.
+    different iterations, weights or settings of one protocol, or other numbers of images and classes judged.
 
     Args:
         table: Of `frame`, or the part of it that is shown.
@@ -150,7 +150,12 @@ def mixed(table: DataFrame) -> list[str]:
             lines.append(f"different versions of {package}: {_tally(runs[package].fillna('none'))}")
     each = table[table["last"]].drop_duplicates(["run", "protocol", "split"])
     for (protocol, split), part in each.groupby(["protocol", "split"]):
-        for column, what in (("name", "settings"), ("checkpoint", "weights"), ("iteration", "iterations")):
+        for column, what in (
+            ("name", "settings"),
+            ("checkpoint", "weights"),
+            ("iteration", "iterations"),
+            ("judged", "truth"),
+        ):
             cells = part[column].astype(object).where(part[column].notna(), "unknown").replace("", "as trained")
             if cells.nunique() > 1:
                 lines.append(f"different {what} evaluated by {protocol} on {split}: {_tally(cells)}")
@@ -171,7 +176,7 @@ def _of_run(stored: StoredRun) -> tuple[Any, ...]:
 
 
 def _of_evaluation(one: StoredEvaluation) -> tuple[Any, ...]:
-    return one.protocol, one.name, one.title, one.split, one.checkpoint, one.iteration, one.last
+    return one.protocol, one.name, one.title, one.split, one.checkpoint, one.iteration, one.last, str(one.judged or "")
 
 
 def _changes(path: Path, status: Status) -> str | None:

@@ -249,22 +249,31 @@ def test_a_label_out_of_range_names_the_image(folder, tiny, tmp_path, capsys):
     assert not Run(run).exists(), "told before the run begins"
 
 
-def test_without_masks_training_and_inference_work_and_evaluation_says_what_is_missing(folder, tiny, tmp_path, capsys):
+def test_without_masks_tags_validate_and_choose_the_checkpoint_but_no_student(folder, tiny, tmp_path, capsys):
     run = tmp_path / "maskless"
     sets = [*sets_of(folder), "schedule.iterations=4", "runtime.checkpoint_interval=4"]
     assert main(["train", tiny, "--work-dir", str(run), "--set", *sets]) == 0
     lines = capsys.readouterr().err.splitlines()
-    assert "no evaluation: data.val has no masks" in lines
     expected = folder / "masks" / "a.png"
-    assert f"val: no image of 4 has a mask: there is no mIoU (expected {expected})" in lines
-    assert {f.name for f in (run / "checkpoints").iterdir()} == {"iter_000004.pth"}
-    assert main(["eval", str(run)]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("dupl: evaluation needs masks")
-    assert line.endswith(f"; expected {expected}")
+    told = "val: no image of 4 has a mask: there is no mIoU, and its tags alone (mAP, F1) judge it"
+    assert f"{told} (expected {expected})" in lines
+    assert any("its mAP chooses the best checkpoint, but no student" in line for line in lines)
+    facts = json.loads((run / "evaluation" / "iter_000004" / "metrics.json").read_text())
+    assert facts["judged"] == {"images": 0, "of_images": 4, "classes": 0, "of_classes": 3}
+    assert set(facts["metrics"]) == {f"cls/{who}/{name}" for who in ("1", "2", "mean") for name in ("mAP", "F1")}
+    best = torch.load(run / "checkpoints" / "best.pth", weights_only=True)["meta"]
+    assert best["cls/mean/mAP"] == facts["metrics"]["cls/mean/mAP"]
+    assert main(["eval", str(run)]) == 0
+    said = capsys.readouterr()
+    assert "val: no image of 4 has a mask" in said.err and "mAP" in said.out and "mIoU" not in said.out
+    for protocol in ("final", "cam"):
+        assert main(["eval", str(run), "--protocol", protocol]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("dupl: this protocol needs masks") and line.endswith(f"; expected {expected}")
     out = tmp_path / "out"
     assert main(["infer", str(run), str(folder / "images"), "--out", str(out)]) == 0
     assert {f.name for f in (out / "masks").iterdir()} == {"a.png", "b.png", "c.png", "d.png"}
+    assert json.loads((out / "infer.json").read_text())["student"] == "mean"
 
 
 def test_sets_with_other_classes_are_refused(folder, tiny, tmp_path, capsys):

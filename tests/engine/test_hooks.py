@@ -19,6 +19,7 @@ from dupl.engine.training.scalar_hook import ScalarHook
 from dupl.engine.training.stop_hook import StopHook
 from dupl.errors import UserError
 from dupl.method.dupl import DuPL
+from dupl.runs.judged import Judged
 from dupl.runs.run import Run
 
 
@@ -98,9 +99,16 @@ class TestFigures:
         metrics = {
             f"{k}/{s}/mIoU": v for k, s, v in (("cam", 1, 1.0), ("cam", 2, 2.0), ("seg", 1, 3.0), ("seg", 2, 4.04))
         }
-        assert headline(metrics) == "mIoU: CAM 1.0 / 2.0, Seg 3.0 / 4.0"
+        judged = Judged(4, 6, 3, 4)
+        words = "(4 of 6 images and 3 of 4 classes judged)"
+        assert headline(metrics, judged) == f"mIoU: CAM 1.0 / 2.0, Seg 3.0 / 4.0 {words}"
         metrics |= {name + "-7": 10 * value for name, value in metrics.items()}
-        assert headline(metrics) == "mIoU-7: CAM 10.0 / 20.0, Seg 30.0 / 40.4"
+        assert headline(metrics, judged) == f"mIoU-7: CAM 10.0 / 20.0, Seg 30.0 / 40.4 {words}"
+
+    def test_headline_of_tags_alone(self):
+        metrics = {f"cls/{s}/{name}": 10.0 * s for s in (1, 2) for name in ("mAP", "F1")} | {"cls/mean/mAP": 5.0}
+        expected = "mAP 10.0 / 20.0, F1 10.0 / 20.0 (no mask of 6 images, judged by tags)"
+        assert headline(metrics, Judged(0, 6, 0, 4)) == expected
 
 
 class TestProgress:
@@ -130,7 +138,7 @@ class TestProgress:
 class TestBest:
     def evaluate(self, hook, runner, at, value):
         metrics = {f"{k}/{s}/mIoU": value for k in ("cam", "seg") for s in (1, 2)}
-        found = SimpleNamespace(metrics=metrics, classes=("background", "cat"))
+        found = SimpleNamespace(metrics=metrics, classes=("background", "cat"), judged=Judged(4, 4, 2, 2))
         found.save = lambda folder, facts: self.saved.append((folder, facts["iter"]))
         hook.evaluate = lambda: found
         runner.iter = at

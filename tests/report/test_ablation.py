@@ -66,13 +66,13 @@ class Store:
             metric = Metric.parse("seg/best/mIoU")
             value = Counts.of(self.counts[name], ["seg/1", "seg/2"]).value(metric)
             line = dict(run=f"runs/{name}", fingerprint=name, seed=seed, commit="c" * 40, dirty=False, torch="2.9")
-            line |= dict(protocol="train", title="squashed", split="val", iteration=9, last=True)
+            line |= dict(protocol="train", title="squashed", split="val", iteration=9, last=True, judged="")
             line |= dict(metric="seg/best/mIoU", value=value)
             self.lines.append(line | facts)
         return name
 
     def frame(self) -> pd.DataFrame:
-        blank = ["run", "fingerprint", "commit", "dirty", "torch", "protocol", "title", "split", "metric"]
+        blank = ["run", "fingerprint", "commit", "dirty", "torch", "protocol", "title", "split", "metric", "judged"]
         empty = pd.DataFrame({name: pd.Series(dtype=str) for name in blank}).assign(last=pd.Series(dtype=bool))
         if self.lines:
             return pd.DataFrame(self.lines)
@@ -298,6 +298,15 @@ class TestLayout:
         assert [signed(x) for x in (2.56, -0.34, 0.04, -0.04, -12)] == ["+2.6", "−0.3", "0.0", "0.0", "−12.0"]
         assert [letter(n) for n in (0, 25, 26, 51, 52)] == ["a", "z", "aa", "az", "ba"]
 
+    def test_how_says_how_much_truth_was_judged(self):
+        store = Store()
+        for seed, images in ((0, "4 of 6"), (1, "6 of 6")):
+            store.add("none", seed, 0.5, judged=f"{images} images and 3 of 3 classes judged")
+        told = store.table(STEPS[:1]).how["Seg"]
+        assert told == (
+            "val, squashed, 4 of 6 images and 3 of 3 classes judged; or 6 of 6 images and 3 of 3 classes judged"
+        )
+
     def test_every_row_fits_its_header(self, nasty):
         for grid in layout(nasty).grids:
             assert len(grid.header) == sum(count for _, _, count in grid.groups)
@@ -477,7 +486,7 @@ class TestPaperStyle:
         for row, value in (("none", 20.0), ("a", 12.0), ("ab", 12.04)):
             store.counts[store.add(row, 0)] = pixels(0.5, seed=0)  # of no CAM
             line = dict(run=f"runs/{row}0", fingerprint=f"{row}0", seed=0, commit="c" * 40, dirty=False, torch="2.9")
-            line |= dict(protocol="train", title="squashed", split="val", iteration=9, last=True)
+            line |= dict(protocol="train", title="squashed", split="val", iteration=9, last=True, judged="")
             store.lines.append(line | dict(metric="cam/1/OA", value=value))
         made = store.table(columns=(Column("OA", "OA", "cam/1/OA", "train"),))
         text = render(made, "latex", "paper")

@@ -73,7 +73,7 @@ def test_the_list_sorts_and_links(runs, tmp_path):
     found, page = data(dashboard.write(runs, BOARDS, tmp_path / "pages" / "page.html"))
     first, second = found["tables"]["runs"]["rows"]
     assert first[0]["link"] == "../runs/voc-a-111111111111/report.html" and "link" not in second[0]
-    assert [cell["value"] for cell in first[1:]] == ["finished", 20, 30.0, None]
+    assert [cell["value"] for cell in first[1:]] == ["finished", 20, 30.0, None, "–"]
     assert "<b> 222222" not in page
 
 

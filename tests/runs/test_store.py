@@ -439,6 +439,16 @@ class TestMixed:
         assert "weights evaluated by final" in told
         assert "iterations evaluated by train" in told
 
+    def test_how_much_truth_was_judged(self, tmp_path):
+        for name, images in (("a", 4), ("b", 6)):
+            judged = {"images": images, "of_images": 6, "classes": 3, "of_classes": 3}
+            final(make(tmp_path, name), judged=judged)
+        (told,) = (line for line in self.lines(tmp_path) if "truth" in line)
+        assert told == (
+            "different truth evaluated by final on val: 4 of 6 images and 3 of 3 classes judged (1 run), "
+            "6 of 6 images and 3 of 3 classes judged (1 run)"
+        )
+
     def test_an_empty_table(self, tmp_path):
         assert self.lines(tmp_path) == []
 

@@ -131,7 +131,9 @@ def data(config: Config, split: str) -> Finding:
         return Finding(name, "fail" if needed else "note", " ".join(str(error).split()), fix)
     masks = "with masks" if source.has_masks else "no masks"
     if split == "val" and not source.has_masks:
-        return Finding(name, "note", f"{len(source)} images, {masks}", "without masks training evaluates nothing")
+        return Finding(
+            name, "note", f"{len(source)} images, {masks}", "without masks its tags alone (mAP, F1) judge it"
+        )
     return Finding(name, "ok", f"{len(source)} images, {masks}")
 
 

@@ -76,12 +76,12 @@ def evaluate_checkpoint(
     config, checkpoint = restored.config, restored.name
     settings = config.evaluation.to_dict()
     source = build.build_dataset(config, split)
-    if not source.has_masks:
-        hint = source.mask_hint()
-        raise UserError(f"{NO_MASKS}; {hint}" if hint else NO_MASKS)
     check_orientations(source, f"data.{split}")
     model = restored.model(source.classes)
     protocol = options.build(settings, len(model.students), model.cam_scales)
+    if protocol.needs_masks and not source.has_masks:
+        hint = source.mask_hint()
+        raise UserError(f"{NO_MASKS}; {hint}" if hint else NO_MASKS)
     data = config.data[split].to_dict()
     label = split if data.get("split", split) == split else f"{split}-{data['split']}"
     parent = out or restored.folder / layout.EVALUATIONS

@@ -21,7 +21,7 @@ from dupl.runs.tallies import Tally
 
 Progress = Callable[[int, int], None]
 PROTOCOL = "squashed, no CRF"  # title of the protocol during training
-NO_MASKS = "evaluation needs masks, and the data set has none; training and inference work without them"
+NO_MASKS = "this protocol needs masks, and the data set has none; --protocol train judges it by its tags (mAP, F1)"
 
 
 def evaluate(
@@ -36,6 +36,8 @@ def evaluate(
 ) -> EvaluationResult:
     """Evaluate segmentation, CAMs (of the image's tags) and classification of every student as during training.
 
+    Without masks only the classification is evaluated.
+
     Args:
         model: The model in any mode, which is restored.
         source: The data set.
@@ -46,7 +48,7 @@ def evaluate(
         images: Positions of the images; None for all.
 
     Raises:
-        UserError: The data set has no masks, or a mask holds a label out of range.
+        UserError: A mask holds a label out of range.
     """
     protocol = TrainTimeProtocol(settings, MapSelection.of([], len(model.students)))
     found = evaluate_by(protocol, model, source, settings, workers=workers, progress=progress, part=part, images=images)
@@ -80,9 +82,9 @@ def evaluate_by(
         Evaluations by the names of the protocol and its parts.
 
     Raises:
-        UserError: The data set has no masks, or a mask holds a label out of range.
+        UserError: The protocol needs masks and there are none, or a mask holds a label out of range.
     """
-    if not source.has_masks:
+    if protocol.needs_masks and not source.has_masks:
         raise UserError(NO_MASKS)
     started = time.monotonic()
     mine = list(range(len(source)) if images is None else images)[part[0] :: part[1]]

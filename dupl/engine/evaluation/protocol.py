@@ -57,11 +57,13 @@ class Protocol(ABC):
         name: Name for files, which differs between protocols and between the settings of one.
         parts: The evaluations made in one pass, by their names; the protocol's own is the last.
         smaller: The setting that takes less memory, and its present value.
+        needs_masks: Whether it has nothing to say of images without masks.
     """
 
     name: str
     parts: dict[str, ProtocolPart]
     smaller: str = ""
+    needs_masks: bool = True
 
     @abstractmethod
     def stream(self, model: Method, source: ImageSet, indices: Sequence[int], workers: int) -> Iterator[LabelledImage]:

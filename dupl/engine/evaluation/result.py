@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dupl.data.base import ImageSet
 from dupl.data.mask_summary import MaskSummary
 from dupl.engine.evaluation.protocol import LabelledImage
 from dupl.errors import UserError
 from dupl.runs.evaluation_files import ClassRow, class_rows, write_evaluation
+from dupl.runs.judged import Judged
 from dupl.runs.metrics import summarise, tag_scores
 from dupl.runs.tallies import Tally
 
@@ -71,7 +74,7 @@ class EvaluationResult:
 
     def save(self, folder: Path, facts: dict[str, Any]) -> None:
         """Write the files of the evaluation; see `dupl.runs.evaluation_files.write_evaluation`."""
-        facts = {**facts, "seconds": round(self.seconds, 3)}
+        facts = {**facts, "judged": asdict(self.judged), "seconds": round(self.seconds, 3)}
         write_evaluation(folder, facts, self.metrics, self.listed, self.classes, self.names)
 
     @property
@@ -80,15 +83,24 @@ class EvaluationResult:
         return {name: tally for name, tally in self.tallies.items() if not name.startswith("aux_cam/")}
 
     @property
-    def judged(self) -> str:
+    def judged(self) -> Judged:
+        """The images and classes that have truth."""
+        summary = self._masks()
+        classes = int((summary.areas[: len(self.classes)] > 0).sum())
+        return Judged(summary.masks, len(self.names), classes, len(self.classes))
+
+    def judged_line(self) -> str:
         """Say in one line how many images and classes have true masks, and what that means for the mIoU."""
+        return self._masks().line(self.classes)
+
+    def _masks(self) -> MaskSummary:
         tally = next(iter(self.tallies.values()), None)
         if tally is None:
-            return MaskSummary(len(self.names), 0).line(self.classes)
+            return MaskSummary(len(self.names), 0)
         areas = np.zeros(256, np.int64)
         areas[: len(self.classes)] = tally.matrix.sum(1)
         masks = len(tally.per_image)
-        return MaskSummary(len(self.names), masks, masks, areas).line(self.classes)
+        return MaskSummary(len(self.names), masks, masks, areas)
 
     def class_rows(self) -> list[ClassRow]:
         """Return the figures per label map and class, percent unrounded."""
@@ -114,8 +126,14 @@ def metrics_of(
 ) -> dict[str, float]:
     """Compute all metrics of an evaluation from its counts and scores."""
     metrics = summarise(tallies, subset_of(settings.get("subset"), classes))
-    for s, scores in enumerate(class_scores.scores if len(class_scores.images) else ()):
-        metrics.update({f"cls/{s + 1}/{name}": value for name, value in tag_scores(class_scores.tags, scores).items()})
+    if not len(class_scores.images):
+        return metrics
+    scores = {str(s + 1): of_student for s, of_student in enumerate(class_scores.scores)}
+    if len(scores) > 1:
+        scores["mean"] = class_scores.scores.mean(0)
+    for who, of_images in scores.items():
+        found = tag_scores(class_scores.tags, of_images)
+        metrics.update({f"cls/{who}/{name}": value for name, value in found.items()})
     return metrics
 
 
@@ -125,13 +143,14 @@ def sort_images(tallies: dict[str, Tally]) -> None:
         tally.per_image.sort(key=lambda rows: int(rows[0, 0]) if len(rows) else -1)
 
 
-def metric_names(settings: dict[str, Any], classes: tuple[str, ...], students: int) -> set[str]:
+def metric_names(settings: dict[str, Any], classes: tuple[str, ...], students: int, masks: bool = True) -> set[str]:
     """Return the names of the metrics that an evaluation will have.
 
     Args:
         settings: The recipe's ``evaluation``.
         classes: Class names, background first.
         students: Number of students.
+        masks: Whether there are masks; without any there are only the metrics of tags.
 
     Raises:
         UserError: ``evaluation.subset`` names an unknown class.
@@ -139,7 +158,9 @@ def metric_names(settings: dict[str, Any], classes: tuple[str, ...], students: i
     subset = subset_of(settings.get("subset"), classes)
     each = [str(s + 1) for s in range(students)]
     all_maps = each + ["mean"] * (students > 1)
-    names = {f"cls/{name}/{metric}" for name in each for metric in ("mAP", "F1")}
+    names = {f"cls/{name}/{metric}" for name in all_maps for metric in ("mAP", "F1")}
+    if not masks:
+        return names
     for kind in ("cam", "seg"):
         names |= {f"{kind}/{name}/OA" for name in all_maps}
         for metric in ["mIoU"] + ([subset[0]] if subset else []):
@@ -147,6 +168,22 @@ def metric_names(settings: dict[str, Any], classes: tuple[str, ...], students: i
     for metric in ["mIoU", "OA"] + ([subset[0]] if subset else []):
         names |= {f"aux_cam/{name}/{metric}" for name in each}
     return names
+
+
+def best_metric(settings: Mapping[str, Any], source: ImageSet, students: int) -> str:
+    """Return the metric by which the best weights are kept: that of the recipe, without masks one of tags.
+
+    Tags never choose between students, because the one that is misled by surroundings may classify better.
+
+    Args:
+        settings: The recipe's ``evaluation``.
+        source: The validation set.
+        students: Number of students.
+    """
+    stated = str(settings["best"])
+    if source.has_masks or stated.startswith("cls/"):
+        return stated
+    return "cls/mean/mAP" if students > 1 else "cls/1/mAP"
 
 
 def subset_of(setting: dict[str, Any] | None, classes: tuple[str, ...]) -> tuple[str, list[int]] | None:

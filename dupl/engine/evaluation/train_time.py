@@ -37,6 +37,7 @@ class TrainTimeProtocol(Protocol):
 
     word = "train"
     kinds: tuple[str, ...] = ("seg", "cam", "aux_cam")
+    needs_masks = False  # it classifies too
 
     def __init__(
         self,
@@ -119,6 +120,7 @@ class CamProtocol(TrainTimeProtocol):
 
     word = "cam"
     kinds = ("cam",)
+    needs_masks = True
 
     def __init__(
         self,

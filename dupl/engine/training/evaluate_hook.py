@@ -14,6 +14,7 @@ from dupl.engine.evaluation.result import EvaluationResult
 from dupl.engine.training.evaluation_time_hook import EvaluationTimeHook
 from dupl.errors import UserError
 from dupl.runs import layout
+from dupl.runs.judged import Judged
 from dupl.runs.run import Run
 
 
@@ -77,7 +78,9 @@ class EvaluateHook(EvaluationTimeHook):
             self.save_best(runner, value)
         self.run.append_scalars({"iter": done, **evaluation.metrics})
         runner.visualizer.add_scalars(evaluation.metrics, step=done)
-        self.console.print(f"[bold]{done}[/]  {headline(evaluation.metrics)}", soft_wrap=True, markup=True)
+        self.console.print(
+            f"[bold]{done}[/]  {headline(evaluation.metrics, evaluation.judged)}", soft_wrap=True, markup=True
+        )
 
     def save_best(self, runner: Any, value: float) -> None:
         """Write the weights to the file of the best ones, completely or not at all."""
@@ -91,10 +94,15 @@ class EvaluateHook(EvaluationTimeHook):
             torch.save({"meta": meta, "state_dict": state}, part)
 
 
-def headline(metrics: dict[str, float]) -> str:
-    """Format the mIoU of CAMs and segmentation of every student on one line."""
-    students = sorted({k.split("/")[1] for k in metrics if k.startswith("seg/") and k.split("/")[1].isdigit()})
+def headline(metrics: dict[str, float], judged: Judged) -> str:
+    """Format the mIoU of CAMs and segmentation of every student on one line; mAP and F1 where no mask was judged."""
+    kind = "seg" if judged.images else "cls"
+    students = sorted({k.split("/")[1] for k in metrics if k.startswith(f"{kind}/") and k.split("/")[1].isdigit()})
+
+    def values(kind: str, metric: str) -> str:
+        return " / ".join(f"{metrics[f'{kind}/{s}/{metric}']:.1f}" for s in students)
+
+    if kind == "cls":
+        return f"mAP {values('cls', 'mAP')}, F1 {values('cls', 'F1')} ({judged})"
     metric = next((k.split("/")[2] for k in metrics if k.startswith("seg/1/mIoU-")), "mIoU")
-    cam = " / ".join(f"{metrics[f'cam/{s}/{metric}']:.1f}" for s in students)
-    seg = " / ".join(f"{metrics[f'seg/{s}/{metric}']:.1f}" for s in students)
-    return f"{metric}: CAM {cam}, Seg {seg}"
+    return f"{metric}: CAM {values('cam', metric)}, Seg {values('seg', metric)} ({judged})"

@@ -22,7 +22,7 @@ from dupl.config.batch import Batch
 from dupl.data.base import ImageSet
 from dupl.engine import build
 from dupl.engine.evaluation.evaluate import PROTOCOL, evaluate
-from dupl.engine.evaluation.result import EvaluationResult, merge
+from dupl.engine.evaluation.result import EvaluationResult, best_metric, merge
 from dupl.engine.training.backends import build_backends
 from dupl.engine.training.checkpoint_hook import CheckpointHook
 from dupl.engine.training.evaluate_hook import EvaluateHook
@@ -184,7 +184,7 @@ def _hooks(setup: Setup) -> tuple[list[Hook], list[Any]]:
     if data.validation is not None:
         hooks.append(_evaluation_hook(setup, data.validation))
     else:
-        console.print("no evaluation: data.val has no masks", highlight=False)
+        console.print("no evaluation: the recipe has no data.val", highlight=False)
     if config.evaluation.get("quality"):
         hooks.append(quality_hook(run, config, model, data.view.source, (process.rank, process.world)))
     viewer = Viewer(model, data.shown, config.evaluation)
@@ -216,4 +216,5 @@ def _evaluation_hook(setup: Setup, source: ImageSet) -> EvaluateHook:
 
     facts = {"protocol": PROTOCOL, "size": settings["size"], "data": config.data.val.to_dict()}
     facts["read"] = setup.reads.get("val", {}).get("id")
-    return EvaluateHook(setup.run, settings["interval"], work, settings["best"], setup.console, facts)
+    best = best_metric(settings, source, len(setup.model.students))
+    return EvaluateHook(setup.run, settings["interval"], work, best, setup.console, facts)

@@ -16,7 +16,7 @@ from dupl.data.spread import spread
 from dupl.data.start_check import check_before_training
 from dupl.data.views import TrainView
 from dupl.engine import build
-from dupl.engine.evaluation.result import metric_names
+from dupl.engine.evaluation.result import best_metric, metric_names
 from dupl.errors import UserError
 from dupl.method.base import Method
 from dupl.method.class_contrast import ClassTokenContrast
@@ -30,7 +30,7 @@ class TrainingData:
 
     Attributes:
         view: The training samples.
-        validation: The validation set; None where there is none with masks.
+        validation: The validation set, with masks or with tags alone; None where there is none.
         notes: Lines to print on what a quick check of the data found.
     """
 
@@ -109,9 +109,8 @@ def read_data(config: Config) -> TrainingData:
         both = f"{', '.join(validation.classes)}; {', '.join(source.classes)}"
         raise UserError(f"data.val has other classes than data.train ({both}): name the same, in the same order")
     notes = check_before_training(source, validation, masks or bool(config.evaluation.get("quality")))
-    if validation is None or not validation.has_masks:
-        return TrainingData(view, None, tuple(notes))
-    check_masks(validation, "data.val")
+    if validation is not None and validation.has_masks:
+        check_masks(validation, "data.val")
     return TrainingData(view, validation, tuple(notes))
 
 
@@ -125,17 +124,19 @@ def check_model(config: Config, model: Method, data: TrainingData) -> None:
     if isinstance(contrast := getattr(model, "class_contrast", None), ClassTokenContrast):
         check_local_crops(config, contrast)
     if data.validation is not None:
-        check_evaluation(config, data.validation.classes, len(model.students))
+        check_evaluation(config, data.validation, len(model.students))
 
 
-def check_evaluation(config: Config, classes: tuple[str, ...], students: int) -> None:
+def check_evaluation(config: Config, source: ImageSet, students: int) -> None:
     """Validate the settings that are first used at the first evaluation.
 
     Raises:
         UserError: ``evaluation.subset`` names an unknown class, or ``evaluation.best`` an unknown metric.
     """
-    known = metric_names(config.evaluation.to_dict(), classes, students)
-    if config.evaluation.best not in known:
+    settings = config.evaluation.to_dict()
+    every = metric_names(settings, source.classes, students)
+    known = metric_names(settings, source.classes, students, source.has_masks)
+    if config.evaluation.best not in every or best_metric(settings, source, students) not in known:
         raise UserError(f"evaluation.best is {config.evaluation.best!r}: choose from {', '.join(sorted(known))}")
 
 

@@ -14,6 +14,7 @@ from dupl.report.pages.html import add_chart, link, render
 from dupl.report.pages.run_files import RunFiles, read_run
 from dupl.report.tables.evaluation import figure
 from dupl.runs import layout
+from dupl.runs.judged import Judged
 
 Runs = Mapping[str, ShownRun]
 BEST = {"best Seg mIoU": "seg/best/mIoU", "best CAM mIoU": "cam/best/mIoU"}  # columns of the table of runs
@@ -87,15 +88,17 @@ def _runs_table(runs: Runs, out: Path) -> dict[str, Any]:
         linked = {"link": link(page, out.resolve().parent)} if page.is_file() else {}
         done, state = run.status.iteration, run.status.state
         best = [best_value(run, key) for key in BEST.values()]
+        judged = str(Judged.read(run.trained[-1].facts if run.trained else {}) or "–")
         rows.append(
             [
                 {"value": name, "text": name, **linked},
                 {"value": state, "text": state},
                 {"value": done, "text": f"{done:,}"},
                 *({"value": value, "text": "–" if value is None else figure(value)} for value in best),
+                {"value": judged, "text": judged},
             ]
         )
-    return {"heads": ["run", "state", "iteration", *BEST], "rows": rows, "foot": None}
+    return {"heads": ["run", "state", "iteration", *BEST, "judged"], "rows": rows, "foot": None}
 
 
 def _board(board: Mapping[str, Any], runs: Runs, data: dict[str, Any]) -> dict[str, Any]:

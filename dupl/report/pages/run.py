@@ -15,6 +15,7 @@ from dupl.report.pages.run_files import RunFiles, read_run
 from dupl.report.pages.run_gallery import gallery
 from dupl.report.tables.evaluation import figure
 from dupl.runs import layout
+from dupl.runs.judged import Judged
 
 COLOURS = {"training": "#3b7dd8", "evaluation": "#d4602a", "gallery": "#2f9e72"}  # of the bar of times
 SECTIONS = {
@@ -101,6 +102,7 @@ def _provenance(run: RunFiles) -> list[tuple[str, str]]:
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
         ("Machine", ", ".join(filter(None, (status.machine, status.host))) or "–"),
         ("Protocol", protocol),
+        ("Truth", str(Judged.read(last) or "not recorded")),
         ("Time", f"{' to '.join(times)} UTC" if times else "–"),
     ]
 

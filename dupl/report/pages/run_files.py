@@ -13,6 +13,7 @@ from dupl.runs import ids, layout
 from dupl.runs.config import read_config_values
 from dupl.runs.evaluation_files import ClassRow, read_confusion, read_evaluation
 from dupl.runs.gallery import NUMBER, read_sheet, wrong_value
+from dupl.runs.judged import Judged
 from dupl.runs.run import Run
 from dupl.runs.status import Status
 
@@ -151,7 +152,8 @@ def _evaluation(folder: Path) -> ShownEvaluation:
     trained = layout.iteration_of(folder.name) is not None
     iteration = int(found.facts["iter"]) if trained else None
     who = f"iteration {iteration:,}" if trained else _commanded(folder, found.facts)
-    title = f"{who}: {found.facts.get('protocol')}"
+    judged = Judged.read(found.facts)
+    title = f"{who}: {found.facts.get('protocol')}" + (f"; {judged}" if judged else "")
     return ShownEvaluation(title, iteration, found.facts, found.metrics, found.per_class, _confusion(folder))
 
 

@@ -23,7 +23,7 @@ class Evidence:
         column: Of the table.
         runs: Of the plan.
         split: Of the data; "" before there is an evaluation.
-        how: Split and protocol in words.
+        how: Split, protocol, and how much truth was judged, in words.
         used: Rows of the frame with the column's metric, one for each run.
         others: Rows of other protocols, splits and metrics, of finished runs.
     """
@@ -47,7 +47,8 @@ class Evidence:
         split = "" if part.empty else "val" if "val" in splits else str(splits.index[0])
         used = part[part["split"] == split]
         titles = "; or ".join(dict.fromkeys(used["title"]))
-        how = ", ".join(filter(None, [split, titles]))
+        judged = "; or ".join(filter(None, dict.fromkeys(used["judged"])))
+        how = ", ".join(filter(None, [split, titles, judged]))
         return cls(column, runs, split, how, used, known.drop(used.index))
 
     def fingerprint(self, row: str, seed: int) -> str:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dupl.runs.evaluation_files import ClassRow
+from dupl.runs.judged import Judged
 from dupl.terminal import printable, safe_console
 
 KINDS = {"cam": "CAM", "seg": "Seg"}
@@ -85,6 +86,7 @@ def print_evaluation(
     metrics: Mapping[str, float],
     rows: Sequence[ClassRow],
     title: str,
+    judged: Judged | None,
     reference: Mapping[str, float] | None = None,
 ) -> None:
     """Print both tables, each below its title, and the classification metrics to standard output.
@@ -93,16 +95,24 @@ def print_evaluation(
         metrics: As `summary_table` takes them.
         rows: As `class_table` takes them.
         title: Data, checkpoint and protocol.
+        judged: Images and classes with truth, of all; None where that was not recorded.
         reference: As `summary_table` takes it.
     """
     console = safe_console(highlight=False)
     tables = (summary_table(metrics, reference), ""), (class_table(rows), "IoU per class; ")
-    for table, what in tables:
-        note = "percent; –: no pixel in the truth" if what else "percent"
+    for table, what in tables if maps_of(metrics) else ():
+        note = "percent; –: no pixel in the truth" if what else f"percent; {judged}" if judged else "percent"
         console.print(printable(f"{what}{title} ({note})"), style="italic", markup=False, soft_wrap=True)
         console.print(table)
     if absent := absent_classes(rows):
         console.print(printable(f"in no image: {', '.join(absent)}"), markup=False, soft_wrap=True)
-    tags = [f"student {k.split('/')[1]} {k.split('/')[2]} {figure(v)}" for k, v in metrics.items() if k[:4] == "cls/"]
+    tags = [f"{_who(k)} {k.split('/')[2]} {figure(v)}" for k, v in metrics.items() if k.startswith("cls/")]
     if tags:
-        console.print(f"classification: {', '.join(tags)}")
+        about = "" if maps_of(metrics) else f"; {title}"
+        console.print(printable(f"classification: {', '.join(tags)}{about}"), markup=False, soft_wrap=True)
+
+
+def _who(metric: str) -> str:
+    """Return whose scores a metric of tags is about."""
+    who = metric.split("/")[1]
+    return "both averaged" if who == "mean" else f"student {who}"
