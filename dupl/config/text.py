@@ -11,6 +11,7 @@ from dupl.config.kinds import Fault
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+SCALARS = frozenset({str, bool, int, type(None)})
 WIDTH = 110  # columns of the text that `to_text` writes
 
 
@@ -24,17 +25,48 @@ def plain(value: Any, path: str = "") -> Any:
     Raises:
         Fault: Something is neither a dict with string keys nor a list, tuple, string, finite number, boolean or None.
     """
+    try:
+        return _plain(value)
+    except _Unfit as unfit:
+        raise Fault(".".join(filter(None, [path, *map(str, unfit.keys)])), unfit.text) from None
+
+
+class _Unfit(Exception):
+    """A value that no config can hold, and the keys that lead to it; a path for every value would take long."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text, self.keys = text, list[object]()
+
+
+def _plain(value: Any) -> Any:
+    """Copy a value as `plain` does.
+
+    Raises:
+        _Unfit: Something in it is none that a config can hold.
+    """
+    kind = type(value)
+    if kind in SCALARS or (kind is float and math.isfinite(value)):
+        return value
+    if kind in (list, tuple):
+        return kind([_inside(i, item) for i, item in enumerate(value)])
     if hasattr(value, "to_dict"):
         value = value.to_dict()
-    if isinstance(value, dict):
-        if bad := [key for key in value if not isinstance(key, str)]:
-            raise Fault(path, f"has the key {bad[0]!r}; keys must be strings")
-        return {k: plain(v, f"{path}.{k}" if path else k) for k, v in value.items() if k != "_delete_"}
-    if type(value) in (list, tuple):
-        return type(value)(plain(item, f"{path}.{i}") for i, item in enumerate(value))
-    if value is None or type(value) in (str, bool, int) or (type(value) is float and math.isfinite(value)):
-        return value
-    raise Fault(path, f"is {value!r}; a config holds only dicts, lists, strings, finite numbers and None")
+    if not isinstance(value, dict):
+        raise _Unfit(f"is {value!r}; a config holds only dicts, lists, strings, finite numbers and None")
+    if bad := [key for key in value if not isinstance(key, str)]:
+        raise _Unfit(f"has the key {bad[0]!r}; keys must be strings")
+    return {
+        key: item if type(item) in SCALARS else _inside(key, item) for key, item in value.items() if key != "_delete_"
+    }
+
+
+def _inside(key: object, value: Any) -> Any:
+    try:
+        return _plain(value)
+    except _Unfit as unfit:
+        unfit.keys.insert(0, key)
+        raise
 
 
 def to_text(config: Config | dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dupl.errors import RunError
-from dupl.execute.eta import Course, course_of
+from dupl.execute.eta import Course, Courses
 from dupl.execute.executor import Executor
 from dupl.execute.job import Job, plan_jobs, write_configs
 from dupl.execute.progress import Progress
@@ -68,13 +68,14 @@ class Ablation:
         """
         runs = store.runs()
         known = {run.fingerprint: run for run in store.best(runs)}
-        courses = {run.fingerprint: course_of(run.config, runs) for run in planned}
+        final = [column.metric for column in plan.columns if column.protocol == "final"]
+        courses = Courses(planned, runs, final=bool(final))
         executor = None if dry_run and resources.executor != "local" else resources.open(store.root)
         gpus = executor.gpus if executor is not None else resources.gpus_per_run
         jobs = plan_jobs(
             planned,
             store.root,
-            final=[column.metric for column in plan.columns if column.protocol == "final"],
+            final=final,
             processes=max(1, gpus or 1),
             found={fingerprint: run.path for fingerprint, run in known.items()},
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from dupl.execute.job import Job
+from dupl.plans.plan import PlannedRun
 from dupl.runs import ledger, scalars
 from dupl.runs.stored_run import StoredRun
 
@@ -90,14 +90,39 @@ class Course:
         return speed.seconds(self.iterations, self.interval, iteration_now(run) if run is not None else 0)
 
 
-def course_of(config: Any, runs: Sequence[StoredRun]) -> Course:
-    """Return the course of a resolved config, measured by the runs of a store."""
-    return Course(
-        iterations=config.schedule.iterations,
-        interval=config.evaluation.interval,
-        pace=ledger.measure(config, runs),
-        final=ledger.final_seconds(config, runs),
-    )
+class Courses(Mapping[str, Course]):
+    """The courses of planned runs by fingerprint, each measured when it is first asked for.
+
+    Args:
+        planned: The runs.
+        runs: Of the store, to measure by.
+        final: Whether they are evaluated by the final protocol afterwards.
+    """
+
+    def __init__(self, planned: Iterable[PlannedRun], runs: Iterable[StoredRun], final: bool = False) -> None:
+        self.values = {run.fingerprint: run.values for run in planned}
+        self.ledger, self.final = ledger.Ledger(runs), final
+        self.made: dict[str, Course] = {}
+
+    def __getitem__(self, fingerprint: str) -> Course:
+        """Return the course of a run."""
+        if fingerprint not in self.made:
+            values = self.values[fingerprint]
+            self.made[fingerprint] = Course(
+                iterations=values["schedule"]["iterations"],
+                interval=values["evaluation"]["interval"],
+                pace=self.ledger.measure(values),
+                final=self.ledger.final_seconds(values) if self.final else None,
+            )
+        return self.made[fingerprint]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the fingerprints."""
+        return iter(self.values)
+
+    def __len__(self) -> int:
+        """Return the number of runs."""
+        return len(self.values)
 
 
 def pace_now(run: StoredRun) -> float | None:

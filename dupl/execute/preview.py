@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from dupl.errors import UserError
 from dupl.execute.ablation import Ablation
 from dupl.execute.eta import Course, iteration_now
 from dupl.execute.job import Job
+from dupl.plans.plan import PlannedRun
 from dupl.runs.stored_run import StoredRun
 from dupl.terminal import counted
 
@@ -23,8 +25,10 @@ def preview(ablation: Ablation) -> list[str]:
     lines = [f"{plan.name}: {plan.title}", f"{counted(len(planned), 'run')}{shared}; base {plan.base}", ""]
     remaining: Remaining = {}
     seen: dict[str, str] = {}  # row by fingerprint
-    for row in dict.fromkeys(run.row for run in planned):
-        mine = [run for run in planned if run.row == row]
+    rows = defaultdict[str, list[PlannedRun]](list)
+    for run in planned:
+        rows[run.row].append(run)
+    for row, mine in rows.items():
         lines.append(row)
         changes = mine[0].changes.items()
         lines += [f"    {path}: {old!r} -> {new!r}" for path, (old, new) in changes] or ["    the base as it is"]
@@ -35,19 +39,20 @@ def preview(ablation: Ablation) -> list[str]:
                 continue
             seen[run.fingerprint] = row
             job, stored = by_fingerprint[run.fingerprint], ablation.known.get(run.fingerprint)
-            lines.append(text + _state(job, stored, ablation.courses[run.fingerprint], remaining))
+            lines.append(text + _state(job, stored, ablation.courses, remaining))
     return [*lines, "", _total(remaining, ablation.slots, ablation.gpus)]
 
 
-def _state(job: Job, stored: StoredRun | None, course: Course, remaining: Remaining) -> str:
+def _state(job: Job, stored: StoredRun | None, courses: Mapping[str, Course], remaining: Remaining) -> str:
     """Return the state of one run, and note the time it still takes in ``remaining``."""
     try:
         todo = job.todo(Path(job.folder))
+        if todo is None:
+            return f"finished  {job.folder}"
+        course = courses[job.fingerprint]
         seconds = course.seconds(job, Path(job.folder), stored)
     except UserError as error:
         return f"corrupt: {error}"
-    if todo is None:
-        return f"finished  {job.folder}"
     remaining[job.fingerprint] = seconds
     time = "unknown" if seconds is None else f"{seconds / 3600:.2f} h"
     if stored is None:

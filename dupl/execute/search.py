@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from dupl.config.batch import plan_batch
 from dupl.errors import RunError, UserError
-from dupl.execute.eta import course_of
 from dupl.execute.resources import Resources
 from dupl.execute.scheduler import Rules
 from dupl.execute.sweep import carry_out, counts, prepare
@@ -172,7 +171,7 @@ def preview_search(sweep: Sweep, root: str | Path, storage: str | None = None, t
         stored = known.get(planned.fingerprint)
         lines.append(f"    trial {i}  {planned.fingerprint}  {planned.row}  {stored.state if stored else 'to run'}")
     count = trials or sweep.trials
-    pace = course_of(sweep.config, runs).pace
+    pace = store.pace(sweep.config, runs)
     each = pace.seconds(sweep.config.schedule.iterations, sweep.config.evaluation.interval) if pace else None
     hours = "hours unknown (the store has no similar run)"
     hours = hours if each is None else f"{count * each / 3600:.2f} h at most"

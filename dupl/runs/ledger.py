@@ -13,14 +13,16 @@ and twice the time.
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from dupl.runs.similar import Similar
 from dupl.runs.stored_run import StoredRun
-from dupl.runs.workload import workload_of
+from dupl.runs.workload import Workload, workload_of
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -56,42 +58,73 @@ class Pace:
         return max(0, iterations - done) * self.iteration + max(0, evaluations) * self.evaluation
 
 
-def measure(config: Config | Mapping[str, Any], runs: Iterable[StoredRun]) -> Pace | None:
-    """Return the pace of a config by the rule above; None where no run is similar.
+class Ledger:
+    """Measure configs by the same runs; what is read of a run is read once, and only where a config asks for it.
 
     Args:
-        config: Resolved.
         runs: To measure by.
     """
-    asked = workload_of(config)
-    similar: list[tuple[bool, tuple[int, int], StoredRun]] = []
-    for run in runs:
-        if _far(run) and run.seconds_per_iteration and (own := run.workload) and own.must == asked.must:
-            similar.append((run.status.host != socket.gethostname(), own.distance(asked), run))
-    if not similar:
-        return None
-    nearest = min(entry[:2] for entry in similar)
-    chosen = [run for *rank, run in similar if tuple(rank) == nearest]
-    return Pace(
-        iteration=median(run.seconds_per_iteration or 0.0 for run in chosen),
-        evaluation=evaluation_seconds(chosen[:ENOUGH]),
-        runs=len(chosen),
-        exact=nearest[1] == (0, 0),
-    )
+
+    def __init__(self, runs: Iterable[StoredRun]) -> None:
+        self.runs = list(runs)
+        self._paces: dict[Any, Pace | None] = {}  # by workload
+        self._medians: dict[int, tuple[float, float]] = {}  # by the identity of lists that `_similar` keeps
+
+    def measure(self, values: Config | Mapping[str, Any]) -> Pace | None:
+        """Return the pace of a config by the rule above; None where no run is similar.
+
+        Args:
+            values: The resolved config, or its plain values.
+        """
+        asked = workload_of(values)
+        if asked.key not in self._paces:
+            group = self._similar.get(asked.must)
+            self._paces[asked.key] = self._pace(*group.nearest(asked)) if group is not None else None
+        return self._paces[asked.key]
+
+    def final_seconds(self, values: Config | Mapping[str, Any]) -> float | None:
+        """Return the median time of the final protocol over runs with the same network and kind of data.
+
+        Args:
+            values: The resolved config, or its plain values.
+
+        Returns:
+            None where there is none.
+        """
+        spent = self._finals.get(workload_of(values).must)
+        return median(spent) if spent else None
+
+    def _pace(self, runs: Sequence[StoredRun], exact: bool) -> Pace:
+        """Return the median pace of runs; equal ones are asked for many configs."""
+        if id(runs) not in self._medians:
+            iteration = median(run.seconds_per_iteration or 0.0 for run in runs)
+            self._medians[id(runs)] = iteration, evaluation_seconds(runs[:ENOUGH])
+        return Pace(*self._medians[id(runs)], len(runs), exact)
+
+    @cached_property
+    def _similar(self) -> dict[str, Similar]:
+        """The runs that count, by what must agree."""
+        found = defaultdict[str, list[tuple[StoredRun, Workload]]](list)
+        for run in self.runs:
+            if _far(run) and run.seconds_per_iteration and (own := run.workload) is not None:
+                found[own.must].append((run, own))
+        return {must: Similar(members) for must, members in found.items()}
+
+    @cached_property
+    def _finals(self) -> dict[str, list[float]]:
+        """Seconds of evaluations by the final protocol, by what must agree."""
+        found = defaultdict[str, list[float]](list)
+        for run in self.runs:
+            spent = [one.seconds for one in run.evaluations if one.protocol == "final" and one.seconds]
+            if spent and run.workload is not None:
+                found[run.workload.must] += spent
+        return found
 
 
 def evaluation_seconds(runs: Iterable[StoredRun]) -> float:
     """Return the median time of one evaluation during training; 0 where the runs made none."""
     spent = [one.seconds for run in runs for one in run.evaluations if one.trained and one.seconds is not None]
     return median(spent) if spent else 0.0
-
-
-def final_seconds(config: Config | Mapping[str, Any], runs: Iterable[StoredRun]) -> float | None:
-    """Return the median time of the final protocol over runs with the same network and kind of data; None without."""
-    must = workload_of(config).must
-    finals = [(run, one.seconds) for run in runs for one in run.evaluations if one.protocol == "final" and one.seconds]
-    spent = [seconds for run, seconds in finals if run.workload is not None and run.workload.must == must]
-    return median(spent) if spent else None
 
 
 def _far(run: StoredRun) -> bool:

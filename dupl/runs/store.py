@@ -158,7 +158,7 @@ class RunStore:
             config: Resolved.
             runs: What `runs` returned, where several configs are asked about.
         """
-        return ledger.measure(config, self.runs() if runs is None else runs)
+        return ledger.Ledger(self.runs() if runs is None else runs).measure(config)
 
     def seconds_per_iteration(
         self, config: Config | Mapping[str, Any], runs: Iterable[StoredRun] | None = None

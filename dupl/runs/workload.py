@@ -56,9 +56,10 @@ class Workload:
     types: Mapping[str, str]
     rest: Mapping[str, str]
 
-    def distance(self, other: Workload) -> tuple[int, int]:
-        """Return how many components are of another type, and how many paths differ at all."""
-        return _different(self.types, other.types), _different(self.rest, other.rest)
+    @property
+    def key(self) -> tuple[str, frozenset[tuple[str, str]], frozenset[tuple[str, str]]]:
+        """All of it, as a key of a dict."""
+        return self.must, frozenset(self.types.items()), frozenset(self.rest.items())
 
 
 def workload_of(config: Config | Mapping[str, Any]) -> Workload:
@@ -110,7 +111,3 @@ def _at(node: Any, keys: list[str]) -> Any:
 
 def _shape(node: Any) -> Any:
     return {k: _shape(v) for k, v in node.items() if k not in WEIGHTS} if isinstance(node, dict) else node
-
-
-def _different(one: Mapping[str, str], other: Mapping[str, str]) -> int:
-    return sum(one.get(path) != other.get(path) for path in one.keys() | other.keys())
