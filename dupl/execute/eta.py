@@ -100,14 +100,14 @@ class Courses(Mapping[str, Course]):
     """
 
     def __init__(self, planned: Iterable[PlannedRun], runs: Iterable[StoredRun], final: bool = False) -> None:
-        self.values = {run.fingerprint: run.values for run in planned}
+        self.configs = {run.fingerprint: run.values for run in planned}
         self.ledger, self.final = ledger.Ledger(runs), final
         self.made: dict[str, Course] = {}
 
     def __getitem__(self, fingerprint: str) -> Course:
         """Return the course of a run."""
         if fingerprint not in self.made:
-            values = self.values[fingerprint]
+            values = self.configs[fingerprint]
             self.made[fingerprint] = Course(
                 iterations=values["schedule"]["iterations"],
                 interval=values["evaluation"]["interval"],
@@ -118,11 +118,11 @@ class Courses(Mapping[str, Course]):
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the fingerprints."""
-        return iter(self.values)
+        return iter(self.configs)
 
     def __len__(self) -> int:
         """Return the number of runs."""
-        return len(self.values)
+        return len(self.configs)
 
 
 def pace_now(run: StoredRun) -> float | None:

@@ -73,9 +73,15 @@ class Plan:
     def against(self, row: Row) -> Row | None:
         """Return the row that a row is compared with; None for the first one, or a row that is compared with none."""
         if self.compare == PREVIOUS:
-            place = self.rows.index(row)
+            place = self._places[row.key]
             return self.rows[place - 1] if place else None
-        return next((other for other in self.rows if other.key == self.compare and other is not row), None)
+        place = self._places.get(self.compare, -1)
+        return None if place < 0 or self.compare == row.key else self.rows[place]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """The place of each row by its key."""
+        return {row.key: place for place, row in enumerate(self.rows)}
 
     def select(self, rows: Sequence[str] | None) -> Plan:
         """Return the plan with some of its rows, by their keys; with all of them where None."""
@@ -197,7 +203,7 @@ def load(name: str | Path, schema: Schema | None = RECIPE) -> Plan:
     if plan.compare:
         return plan
     same = config_id(overrides.apply(base, {SEED: plan.seeds[0]}))
-    compare = next((run.row for run in runs if config_id(run.config) == same), plan.rows[0].key)
+    compare = next((run.row for run in runs if config_id(run.values) == same), plan.rows[0].key)
     return replace(plan, compare=compare)
 
 

@@ -103,8 +103,7 @@ def tabulate(
         nonlocal done
         done += 1
         progress(done, todo)
-        found = store.per_image(runs=[there[fingerprint]], protocol=protocol)
-        return found[found["split"] == split]
+        return store.images_of(there[fingerprint], protocol, split)
 
     subsets = subsets_of(planned)
     made = table(plan, runs, metrics, pixels, subsets=subsets, mixed=frames.mixed, command=command)
@@ -144,5 +143,5 @@ def class_rates(
 
 def subsets_of(planned: Sequence[PlannedRun]) -> Mapping[str, Sequence[str]]:
     """Return class names by the name of a subset's mIoU, as the recipes of the runs define it."""
-    found = [run.config.evaluation.get("subset") or {} for run in planned]
+    found = [run.values["evaluation"].get("subset") or {} for run in planned]
     return {one["name"]: list(one["classes"]) for one in found if one.get("name")}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dupl.runs.stored_run import StoredRun
 
 PIXELS = ["TP", "FP", "FN"]
+IMAGES = ["map", "image", "class", *PIXELS]
 VERSIONS = ("python", *PACKAGES)
 RUN = ("run", "recipe", "fingerprint", "state", "seed")
 EVALUATION = ("protocol", "name", "title", "split", "checkpoint", "iteration", "last", "judged")
@@ -127,7 +128,28 @@ def per_image(
     Classes without a pixel of truth or prediction in an image have no row. A table that does not add up to the
     confusion matrix beside it was cut off, and is left out.
     """
-    return _collect(runs, protocol, last, skipped, _per_image, ["map", "image", "class", *PIXELS])
+    return _collect(runs, protocol, last, skipped, _per_image, IMAGES)
+
+
+def images_of(stored: StoredRun, protocol: str, split: str, skipped: MutableMapping[Path, str]) -> DataFrame:
+    """Return pixels per image and class of the one evaluation that speaks for a run.
+
+    Args:
+        stored: The run.
+        protocol: Of the evaluation.
+        split: Of its data.
+        skipped: Receives what is left out, and why.
+
+    Returns:
+        Columns map, image, class, TP, FP and FN; no rows where there is no such evaluation, or its file cannot be used.
+    """
+    import pandas as pd
+
+    for one in stored.evaluations:
+        asked = one.last and (one.protocol, one.split) == (protocol, split)
+        if asked and (table := _usable(one.folder, _per_image, skipped)) is not None:
+            return table
+    return pd.DataFrame({name: pd.Series(dtype="int64" if name in PIXELS else str) for name in IMAGES})
 
 
 def mixed(table: DataFrame) -> list[str]:
@@ -204,17 +226,24 @@ def _collect(
         for one in stored.evaluations:
             if (last and not one.last) or protocol not in (None, one.protocol):
                 continue
-            try:
-                parts.append(read(one.folder))
+            if (part := _usable(one.folder, read, skipped)) is not None:
+                parts.append(part)
                 heads.append((*_of_run(stored), *_of_evaluation(one)))
-            except FileNotFoundError as error:
-                skipped[Path(error.filename)] = "it is missing"
-            except (OSError, ValueError, UserError) as error:
-                skipped[one.folder] = str(error)
     table = pd.DataFrame(heads, columns=[*RUN, *EVALUATION]).astype({"seed": "int64", "iteration": "Int64"})
     table = table.take(np.repeat(np.arange(len(parts)), [len(part) for part in parts])).reset_index(drop=True)
     empty = pd.DataFrame({name: pd.Series(dtype="int64" if name.isupper() else str) for name in columns})
     return pd.concat([table, pd.concat(parts or [empty], ignore_index=True)], axis=1)
+
+
+def _usable(folder: Path, read: Callable[[Path], DataFrame], skipped: MutableMapping[Path, str]) -> DataFrame | None:
+    """Read a table of an evaluation; None where it cannot be used, which `skipped` then says."""
+    try:
+        return read(folder)
+    except FileNotFoundError as error:
+        skipped[Path(error.filename)] = "it is missing"
+    except (OSError, ValueError, UserError) as error:
+        skipped[folder] = str(error)
+    return None
 
 
 def _counts(folder: Path) -> DataFrame:

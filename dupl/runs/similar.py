@@ -51,9 +51,11 @@ class Table:
 
     def __init__(self, rows: Sequence[Mapping[str, str]]) -> None:
         self.paths = list(dict.fromkeys(path for row in rows for path in row))
-        self.codes: dict[tuple[str, str], int] = {}  # 0 stands for a path that a workload lacks
-        known = self.codes
-        numbers = [[known.setdefault((p, row[p]), len(known) + 1) if p in row else 0 for p in self.paths] for row in rows]
+        codes: dict[tuple[str, str], int] = {}
+        numbers = [
+            [codes.setdefault((p, row[p]), len(codes) + 1) if p in row else 0 for p in self.paths] for row in rows
+        ]
+        self.codes = codes  # 0 stands for a path that a workload lacks
         self.numbers = np.array(numbers, np.int64).reshape(len(rows), len(self.paths))
 
     def distances(self, asked: Mapping[str, str]) -> Any:

@@ -140,6 +140,17 @@ class RunStore:
         """Return pixels per image and class, as `counts`; it is large, so ask for the runs that are needed."""
         return frames.per_image(self._evaluated(runs, fingerprints), protocol, last, self._skipped)
 
+    def images_of(self, stored: StoredRun, protocol: str, split: str) -> DataFrame:
+        """Return pixels per image and class of the evaluation that speaks for a run; see `frames.images_of`.
+
+        Args:
+            stored: The run.
+            protocol: Of the evaluation.
+            split: Of its data.
+        """
+        self.add_skipped(stored)
+        return frames.images_of(stored, protocol, split, self._skipped)
+
     def _evaluated(
         self, runs: Iterable[StoredRun] | None, fingerprints: Iterable[str] | None = None
     ) -> list[StoredRun]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dupl.plans.plan import Column
@@ -52,29 +54,65 @@ class Evidence:
         return cls(column, runs, split, how, used, known.drop(used.index))
 
     def fingerprint(self, row: str, seed: int) -> str:
-        """Of the run of a row and a seed."""
-        return next(run.fingerprint for run in self.runs if (run.row, run.seed) == (row, seed))
+        """Return the fingerprint of the run of a row and a seed."""
+        return self._prints[row, seed]
 
     def values(self, row: str) -> dict[int, float]:
-        """By seed, of the runs that have one."""
-        known = dict(zip(self.used["fingerprint"], self.used["value"].astype(float), strict=True))
-        return {r.seed: known[r.fingerprint] for r in self.runs if r.row == row and r.fingerprint in known}
+        """Return the values of a row by seed, of the runs that have one."""
+        known = self._known
+        return {r.seed: known[r.fingerprint] for r in self._by_row.get(row, ()) if r.fingerprint in known}
 
     def commits(self, row: str) -> tuple[str, ...]:
-        """Of the code behind a row's values, each once, with a + where it had changes."""
-        prints = {run.fingerprint for run in self.runs if run.row == row}
-        return commits(self.used[self.used["fingerprint"].isin(prints)])
+        """Return the commits behind a row's values, each once, with a + where the code had changes beside."""
+        prints = {run.fingerprint for run in self._by_row.get(row, ())}
+        found = sorted(pair for name in prints for pair in self._commits.get(name, ()))
+        return tuple(dict.fromkeys(commit for _, commit in found))
 
     def absent(self, row: str) -> tuple[str, ...]:
-        """Why runs of a row have no value, one line for each reason."""
+        """Return why runs of a row have no value, one line for each reason."""
         have, reasons = self.values(row), dict[str, list[int]]()
-        planned = [run for run in self.runs if run.row == row]
+        planned = self._by_row.get(row, [])
         for run in planned:
             if run.seed not in have:
                 reasons.setdefault(self._reason(run), []).append(run.seed)
         if len(planned) == 1 or (len(reasons) == 1 and not have):
             return tuple(reasons)
         return tuple(f"seed{'s' * (len(s) > 1)} {', '.join(map(str, s))}: {why}" for why, s in reasons.items())
+
+    @cached_property
+    def told(self) -> dict[str, float]:
+        """The value of each run that has one, by fingerprint: the first, where there are several."""
+        return dict(zip(self.used["fingerprint"][::-1], self.used["value"][::-1].astype(float), strict=True))
+
+    @cached_property
+    def _known(self) -> dict[str, float]:
+        """The value of each run that has one, by fingerprint."""
+        return dict(zip(self.used["fingerprint"], self.used["value"].astype(float), strict=True))
+
+    @cached_property
+    def _by_row(self) -> dict[str, list[RowRun]]:
+        found = defaultdict[str, list[RowRun]](list)
+        for run in self.runs:
+            found[run.row].append(run)
+        return dict(found)
+
+    @cached_property
+    def _prints(self) -> dict[tuple[str, int], str]:
+        return {(run.row, run.seed): run.fingerprint for run in reversed(self.runs)}
+
+    @cached_property
+    def _commits(self) -> dict[str, list[tuple[int, str]]]:
+        """Place in `used` and commit, by fingerprint."""
+        found = defaultdict[str, list[tuple[int, str]]](list)
+        for i, (name, commit) in enumerate(zip(self.used["fingerprint"], commit_names(self.used), strict=True)):
+            if commit is not None:
+                found[name].append((i, commit))
+        return dict(found)
+
+    @cached_property
+    def _others(self) -> dict[str, DataFrame]:
+        """Rows of other protocols, splits and metrics, by fingerprint."""
+        return dict(tuple(self.others.groupby("fingerprint")))
 
     def _reason(self, run: RowRun) -> str:
         if run.state is None:
@@ -84,7 +122,7 @@ class Evidence:
             if run.state == "failed":
                 return f"failed at {where}: {run.error or 'no error was noted'}"
             return f"{run.state} at {where}" if run.iteration else run.state
-        column, others = self.column, self.others[self.others["fingerprint"] == run.fingerprint]
+        column, others = self.column, self._others.get(run.fingerprint, self.others[:0])
         same = others[others["protocol"] == column.protocol]
         evaluate = f"dupl eval {run.folder} --protocol {column.protocol} --checkpoint last"
         if others.empty:
@@ -103,11 +141,16 @@ def _listed(names: Iterable[Any]) -> str:
     return ", ".join(sorted(set(map(str, names))))
 
 
+def commit_names(frame: DataFrame) -> list[str | None]:
+    """Return the commit of each row of a frame, with a + where the code had changes; None where it is not known."""
+    known, dirty = frame["commit"].notna(), frame["dirty"].fillna(False).astype(bool)
+    columns = zip(frame["commit"], known, dirty, strict=True)
+    return [f"{commit[:12]}{'+' * changed}" if there else None for commit, there, changed in columns]
+
+
 def commits(frame: DataFrame) -> tuple[str, ...]:
-    """The code behind the rows of a frame: commits, each once, with a + where there were changes beside."""
-    known = frame[frame["commit"].notna()]
-    changed = known["dirty"].fillna(False).astype(bool)
-    return tuple(dict.fromkeys(f"{c[:12]}{'+' * d}" for c, d in zip(known["commit"], changed, strict=True)))
+    """Return the commits behind the rows of a frame, each once, with a + where the code had changes beside."""
+    return tuple(dict.fromkeys(filter(None, commit_names(frame))))
 
 
 def provenance(
