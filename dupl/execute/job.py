@@ -153,7 +153,7 @@ def check_processes(planned: Iterable[PlannedRun], processes: int) -> None:
         UserError: They cannot share the losses of a step equally; the message names the row.
     """
     for run in planned:
-        schedule = run.config.get("schedule", {})
+        schedule = run.values.get("schedule", {})
         if "batch_size" in schedule and "images_per_loss" in schedule:
             try:
                 plan_batch(schedule, processes)
@@ -182,6 +182,6 @@ def write_configs(planned: Sequence[PlannedRun], root: str | Path) -> None:
     """Write the resolved configs that the commands of jobs name, and record which rows ask for them."""
     for run in planned:
         planned_rows.record(root, run.fingerprint, run.plan, run.row)
-        path, text = config_file(root, run.fingerprint), catalogue.to_text(run.config).encode()
+        path, text = config_file(root, run.fingerprint), catalogue.to_text(run.values).encode()
         if not path.is_file() or path.read_bytes() != text:
             atomic_write(path, text)
