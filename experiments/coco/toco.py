@@ -6,9 +6,8 @@ Not run by us: these are the paper's numbers and those of its log.
 Hours: 27.2 h on four A100 with the released code, evaluation included; ours is not measured on a GPU yet.
 Data: COCO 2014 in data/coco14, made by `dupl data prepare coco --root data/coco14`.
 Until 8k only the classifiers train, then L_seg and the dense energy, from 12k the contrasts; until 12k the labels of
-    L_seg come from the auxiliary CAM. The temperature is 1: the
-    released script sets it and ignores its argument of 0.5. ImageNet-21k (42.2 on val):
-    --set model.network.backbone.name=vit_base_patch16_224.orig_in21k_ft_in1k
+    L_seg come from the auxiliary CAM. The temperature is 1: the released script sets it and ignores its argument.
+ImageNet-21k (42.2 on val): --set model.network.backbone.name=vit_base_patch16_224.orig_in21k_ft_in1k
 
     torchrun --nproc-per-node 4 -m dupl train coco/toco --launcher pytorch
     dupl eval runs/RUN --split val_full
@@ -36,6 +35,7 @@ model = dict(
 data = dict(
     contrast_augment=dict(aligned=False, area=[0.4, 1.0], other_blur=0.1, solarize=0.2, local_blur=0.5),
 )
+schedule = dict(images_per_loss=2)  # released code: 4 processes of 2 images
 evaluation = dict(
     interval=4000,
     cam_threshold=0.45,

@@ -259,7 +259,7 @@ def test_ids_of_what_we_ship():
         "animals/toco": "4cbe568c6dc3",
         "coco/dupl": "664861d193db",
         "coco/dupl_released": "8ebf79acae49",
-        "coco/toco": "4cf5fd7035ef",
+        "coco/toco": "09fd47a737b9",
         "demo/ablation": "47e68adeb0ea",
         "demo/supervised": "a826ae4bbeb7",
         "demo/toco": "17b5ebfdbc17",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -137,8 +138,25 @@ def assert_same_run(one: Path, other: Path) -> None:
                 assert a[place] == b[place], place
 
 
+def free_port() -> str:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def start_two(commands, *argv):
+    """Start `dupl ARGV` as a training of two processes."""
+    port = free_port()
+    env = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    return [
+        commands.start(*argv, "--launcher", "pytorch", env={**env, "RANK": str(r), "LOCAL_RANK": str(r)})
+        for r in range(2)
+    ]
+
+
 @pytest.fixture(scope="session")
 def helpers():
     """The functions of this file, which no test file can import."""
-    functions = (until, progress, rows, evaluations, leaves, assert_same_run)
+    functions = (until, progress, rows, evaluations, leaves, assert_same_run, free_port, start_two)
     return SimpleNamespace(**{function.__name__: function for function in functions})

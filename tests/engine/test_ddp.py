@@ -6,7 +6,6 @@ import csv
 import io
 import os
 import signal
-import socket
 import subprocess
 import sys
 
@@ -27,10 +26,18 @@ HALVES = ("--set", "schedule.images_per_loss=2")  # two losses in each step of f
 
 
 @pytest.fixture(scope="module")
-def by_torchrun(tiny, tmp_path_factory):
+def by_torchrun(tiny, tmp_path_factory, helpers):
     """Folder and output of a run of two processes, as a user starts it."""
     folder = tmp_path_factory.mktemp("torchrun") / "run"
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port()]
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        helpers.free_port(),
+    ]
     done = subprocess.run(
         [*torchrun, "-m", "dupl", "train", tiny, "--launcher", "pytorch", "--work-dir", str(folder), *HALVES],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -40,22 +47,6 @@ def by_torchrun(tiny, tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     return folder, done.stderr
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
-def start_two(commands, *argv):
-    """The same in two forks, which start at once."""
-    port = free_port()
-    env = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
-    return [
-        commands.start(*argv, "--launcher", "pytorch", env={**env, "RANK": str(r), "LOCAL_RANK": str(r)})
-        for r in range(2)
-    ]
 
 
 def test_it_finishes_and_writes_once(by_torchrun):
@@ -75,14 +66,14 @@ def test_it_finishes_and_writes_once(by_torchrun):
 
 def test_an_interrupted_one_goes_on_exactly(by_torchrun, commands, tiny, tmp_path, helpers):
     folder = tmp_path / "run"
-    pair = start_two(commands, "train", tiny, "--work-dir", folder, *HALVES)
+    pair = helpers.start_two(commands, "train", tiny, "--work-dir", folder, *HALVES)
     helpers.until(lambda: helpers.progress(folder) >= 6)
     os.kill(pair[1].pid, signal.SIGTERM)  # one is told, both stop
     assert [child.wait() for child in pair] == [1, 1], [child.lines() for child in pair]
     status = Run(folder).status
     assert status.state == "interrupted"
     assert status.iteration in (10, 20), "they agree every 10 iterations"
-    pair = start_two(commands, "train", tiny, "--work-dir", folder, "--resume", *HALVES)
+    pair = helpers.start_two(commands, "train", tiny, "--work-dir", folder, "--resume", *HALVES)
     assert [child.wait() for child in pair] == [0, 0], [child.lines() for child in pair]
     assert f"resuming from iter_{status.iteration:06d}.pth" in pair[0].lines()
     assert not [line for line in pair[1].lines() if "eta" in line or "mIoU" in line or "iter_" in line]
@@ -168,8 +159,8 @@ class TestLaunching:
         monkeypatch.setenv("LOCAL_RANK", "1")
         assert choose_device("auto") == torch.device("cuda", 1)
 
-    def test_more_processes_than_losses_are_refused(self, commands, tiny, tmp_path):
-        pair = start_two(commands, "train", tiny, "--work-dir", tmp_path / "run")
+    def test_more_processes_than_losses_are_refused(self, commands, tiny, tmp_path, helpers):
+        pair = helpers.start_two(commands, "train", tiny, "--work-dir", tmp_path / "run")
         assert [child.wait() for child in pair] == [2, 2]
         line = (
             "dupl: 2 processes cannot share a step of 1 loss equally "
