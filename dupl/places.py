@@ -22,7 +22,6 @@ from pathlib import Path
 from dupl.errors import UserError
 
 SECTION = "places"
-ADVICE = "or by DUPL_DATA=FOLDER"
 
 
 def find_data(path: str | Path) -> Path:

@@ -87,12 +87,23 @@ def class_names(data: Mapping[str, Any]) -> tuple[str, ...]:
     Raises:
         UserError: The data set cannot be read.
     """
+    if (stated := stated_classes(data)) is not None:
+        return stated
     split = "train" if data.get("train") else "val"
-    kind = DATASETS.get(data[split]["type"])
-    if hasattr(kind, "named_classes") and (named := kind.named_classes(data[split])):
+    return tuple(build(DATASETS, data[split], f"data.{split}").classes)
+
+
+def stated_classes(data: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the class names that the kind of a data set or its arguments state; None where its files say them.
+
+    The set is that of training, or else that of validation.
+    """
+    entry = data["train"] if data.get("train") else data["val"]
+    kind = DATASETS.get(entry["type"])
+    if hasattr(kind, "named_classes") and (named := kind.named_classes(entry)):
         return tuple(named)
     fixed = getattr(kind, "classes", None)
-    return fixed if isinstance(fixed, tuple) else tuple(build(DATASETS, data[split], f"data.{split}").classes)
+    return fixed if isinstance(fixed, tuple) else None
 
 
 COMPONENTS = StrictRegistry("component", scope="dupl", locations=["dupl.method"])

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl.api.inference import AnyRun, folder_of
-from dupl.api.recipes import Overrides, override_values
+from dupl.api.planned import choose_runs
+from dupl.api.recipes import Overrides
 from dupl.api.tables import AnyPlan, AnyStore, load_plan, open_store
 from dupl.errors import UserError
 
@@ -25,14 +26,17 @@ def plan_runs(
     rows: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     overrides: Overrides = None,
+    store: AnyStore = "runs",
 ) -> dict[str, list[str]]:
     """Return the fingerprints of a plan's runs by the label of their row, as the functions below take them.
 
     Args:
         plan: A plan, its name or its file.
         rows: Keys of rows; all by default.
-        seeds: By default the plan's.
-        overrides: Values by path with which the runs were trained.
+        seeds: By default those that ``dupl ablate`` was called with, or the plan's.
+        overrides: Values by path with which the runs were trained; None takes those of the last ``dupl ablate`` of the
+            plan in the store.
+        store: A store or its folder.
 
     Raises:
         UserError: No such plan, row or path.
@@ -44,7 +48,7 @@ def plan_runs(
     made = load_plan(plan)
     labels = {row.key: row.label for row in made.rows}
     found: dict[str, list[str]] = {}
-    for run in made.expand(rows, seeds, override_values(overrides)):
+    for run in choose_runs(made, open_store(store), rows, seeds, overrides).runs:
         found.setdefault(labels[run.row], []).append(run.fingerprint)
     return found
 
@@ -57,7 +61,8 @@ def find_run(store: AnyStore, plan: AnyPlan, row: str, seed: int = 0, overrides:
         plan: A plan, its name or its file.
         row: Key of the row.
         seed: One of the plan's.
-        overrides: Values by path with which the run was trained.
+        overrides: Values by path with which the run was trained; None takes those of the last ``dupl ablate`` of the
+            plan in the store.
 
     Raises:
         UserError: There is no such row, or the store does not have its run; the message names the command.
@@ -69,11 +74,11 @@ def find_run(store: AnyStore, plan: AnyPlan, row: str, seed: int = 0, overrides:
     from dupl.plans.commands import ablate_command
 
     made, store = load_plan(plan), open_store(store)
-    (planned,) = made.expand([row], [seed], override_values(overrides))
-    stored = store.find(planned.fingerprint)
+    chosen = choose_runs(made, store, [row], [seed], overrides)
+    stored = store.find(chosen.runs[0].fingerprint)
     if stored is None:
         name = plan if isinstance(plan, str) else made.name
-        line = ablate_command(name, store.root, rows=[row], seeds=[seed], overrides=overrides)
+        line = ablate_command(name, store.root, rows=[row], seeds=[seed], overrides=chosen.overrides)
         raise UserError(f"{store.root} has no run of {row}, seed {seed}: {line} trains it")
     return stored
 

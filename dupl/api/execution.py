@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dupl.api.planned import resolved
 from dupl.api.recipes import Overrides, Wandb, check_wandb, override_values
 from dupl.api.sweeps import AnySweep, load_sweep
 from dupl.api.tables import AnyPlan, AnyStore, ablation_table, load_plan, open_store, put_table_on_wandb, table_folder
@@ -100,12 +101,16 @@ def prepare_ablation(
     """
     from dupl.execute.ablation import Ablation as Prepared
     from dupl.execute.resources import Resources as All
+    from dupl.runs.calls import Call, record
 
     if wandb is not None:
         check_wandb(wandb)  # before the work: what cannot be is told at once
-    made = load_plan(plan)
-    planned = made.expand(rows, seeds, override_values(overrides))
-    prepared = Prepared.prepare(made, planned, open_store(store), resources or All(), dry_run)
+    made, opened, values = load_plan(plan), open_store(store), override_values(overrides)
+    planned = resolved(made.expand(rows, seeds, values), opened)
+    prepared = Prepared.prepare(made, planned, opened, resources or All(), dry_run)
+    if not dry_run:
+        asked = None if seeds is None else list(seeds), None if rows is None else list(rows)
+        record(opened.root, Call("ablate", made.name, values, *asked))
     return prepared.tracked(wandb)
 
 
@@ -196,9 +201,11 @@ def open_search(
         (3, 'demo-', 0)
     """
     from dupl.execute.search import Search as Opened
+    from dupl.runs.calls import Call, record
 
     made = load_sweep(sweep, overrides)
     search = Opened.open(made, root, storage=storage, trials=trials, resume=resume, resources=resources, rules=rules)
+    record(root, Call("sweep", made.name, override_values(overrides)))
     from dupl.engine.build import build_dataset
 
     if not build_dataset(made.config, "val").has_masks:

@@ -40,6 +40,7 @@ def evaluate(
     out: str | Path | None = None,
     overrides: Overrides = None,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> list[WrittenEvaluation]:
     """Evaluate a checkpoint and write its tables and pictures into the run's folder ``evaluation/``.
 
@@ -59,6 +60,7 @@ def evaluate(
         out: Where the folders of results go.
         overrides: New values by path.
         progress: Called with the images done and in all.
+        tell: Called with a line where the data have the model's classes in another order.
 
     Returns:
         One item for the protocol, and for "final" one more for its label maps before the CRF. Each has ``folder``,
@@ -87,7 +89,8 @@ def evaluate(
         keep_logits=keep_logits,
     )
     place = Path(out) if out is not None else None
-    return evaluate_checkpoint(_restored(run, checkpoint, overrides), split, options, out=place, progress=progress)
+    restored = _restored(run, checkpoint, overrides)
+    return evaluate_checkpoint(restored, split, options, out=place, progress=progress, tell=tell)
 
 
 def print_evaluation(one: WrittenEvaluation) -> None:

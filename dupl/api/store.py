@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from dupl.api.inference import AnyRun, folder_of
-from dupl.api.recipes import Overrides, load_recipe, override_values
+from dupl.api.planned import choose_runs
+from dupl.api.recipes import Overrides, load_recipe
 from dupl.api.tables import AnyPlan, AnyStore, load_plan, open_store
 from dupl.errors import UserError
 
@@ -41,7 +42,8 @@ def select_runs(
         states: Of `run_states`.
         older: Only runs that ended longer ago; one that has not ended counts from its last sign.
         newer: Only runs that ended at most so long ago.
-        overrides: Values by path with which the plan's runs were trained.
+        overrides: Values by path with which the plan's runs were trained; None takes those of the last ``dupl ablate``
+            of the plan in the store.
 
     Raises:
         UserError: There is no such plan, or no run of a name.
@@ -58,8 +60,8 @@ def select_runs(
         runs = [run for run in runs if any(row in rows for _, row in planned_rows(opened, run))]
     if plan is not None:
         made, seeds = load_plan(plan), {run.status.seed for run in runs if run.status.seed >= 0}
-        planned = made.expand(rows, seeds=sorted({*made.seeds, *seeds}), sets=override_values(overrides))
-        members = {run.fingerprint for run in planned}
+        chosen = choose_runs(made, opened, rows, sorted({*made.seeds, *seeds}), overrides)
+        members = {run.fingerprint for run in chosen.runs}
     found = select(runs, names, states, older, newer)
     return found if plan is None else [run for run in found if run.fingerprint in members]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from dupl.api.inference import Progress
+from dupl.api.planned import last_overrides
 from dupl.api.recipes import Overrides, override_values
 from dupl.api.tables import AnyStore, open_store
 from dupl.errors import UserError
@@ -53,6 +55,7 @@ def sweep_report(
     overrides: Overrides = None,
     bootstraps: int = 50,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> SweepFindings:
     """Report what the trials of a sweep tell: the best ones, and how much each parameter matters.
 
@@ -60,9 +63,10 @@ def sweep_report(
         sweep: A sweep, its name or its file.
         store: A store or its folder; it holds the runs, and the study unless ``storage`` says where that is.
         storage: URL of the study.
-        overrides: As of `load_sweep`.
+        overrides: As of `load_sweep`; None takes those of the last ``dupl sweep`` of this name in the store.
         bootstraps: Resamples of the trials behind the spread of the importances.
         progress: Called with the bootstraps done and in all.
+        tell: Called with lines on the call that is taken, and on the others.
 
     Returns:
         The report, which a notebook displays; ``render("md")`` or ``render("html")`` returns it as text,
@@ -85,7 +89,10 @@ def sweep_report(
 
     if bootstraps < 0:
         raise UserError(f"bootstraps is {bootstraps}: give 0 or more")
-    made, store = load_sweep(sweep, overrides), open_store(store)
+    store = open_store(store)
+    if overrides is None and isinstance(sweep, (str, Path)):
+        overrides = last_overrides(store, load_sweep(sweep).name, tell or (lambda line: None))
+    made = load_sweep(sweep, overrides)
     name = str(sweep) if isinstance(sweep, (str, Path)) else sweep.name
     hidden = without_passwords(storage) if storage else None
     line = report_command(name, store.root, storage=hidden, overrides=overrides)

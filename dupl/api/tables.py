@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from dupl.api.inference import AnyRun, Progress, folder_of
-from dupl.api.recipes import Overrides, override_values
+from dupl.api.planned import choose_runs
+from dupl.api.recipes import Overrides
 from dupl.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,8 +49,11 @@ def ablation_table(
     rows: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     overrides: Overrides = None,
+    data: str | None = None,
+    call: int | None = None,
     form: str = "md",
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> AblationTable:
     """Make the table of a plan from the runs of a store, beside the paper's numbers.
 
@@ -60,16 +64,21 @@ def ablation_table(
         store: A store or its folder.
         rows: Keys of rows; all by default.
         seeds: By default the plan's.
-        overrides: Values by path with which the runs were trained, such as where their data lies.
+        overrides: Values by path with which the runs were trained; None takes those of the last ``dupl ablate`` of this
+            plan in the store.
+        data: Digest of training or validation data, where the store has runs or evaluations on several.
+        call: Number of the ``dupl ablate`` whose overrides are taken, 1 for the last one.
         form: The format that the command noted in the table names.
         progress: Called with the intervals done and in all.
+        tell: Called with lines on the call that is taken, and on the others.
 
     Returns:
         The table, which a notebook displays; ``render("md")``, also "latex", "csv" and "html", returns it as text,
         ``chart()`` as a figure, ``table.cells`` has the numbers (percent).
 
     Raises:
-        UserError: No such plan, row or path, or no such store.
+        UserError: No such plan, row, path or store; or the store has runs or evaluations on different data, and which
+            of them are meant is not known here.
 
     Example:
         >>> table = dupl.ablation_table("plan.py", "runs")
@@ -83,13 +92,14 @@ def ablation_table(
     from dupl.report.plan_report import tabulate
 
     made, store = load_plan(plan), open_store(store)
-    planned = made.expand(rows, seeds, override_values(overrides))
+    said = tell or (lambda line: None)
+    chosen = choose_runs(made, store, rows, seeds, overrides, data=data, call=call, tell=said)
     name = str(plan) if isinstance(plan, (str, Path)) else plan.name
-    line = report_command(name, store.root, form=form, rows=rows, seeds=seeds, overrides=overrides)
-    shown = comparable(made.select(rows), override_values(overrides))
+    line = report_command(name, store.root, form=form, rows=rows, seeds=chosen.seeds, overrides=chosen.overrides)
+    shown = comparable(made.select(rows), chosen.overrides)
     if not store.root.is_dir():
         raise UserError(f"there is no store {store.root}: dupl.ablate({name!r}) trains the runs, or name another store")
-    return tabulate(shown, planned, store, line, progress or (lambda done, total: None))
+    return tabulate(shown, chosen.runs, store, line, progress or (lambda done, total: None), data=data)
 
 
 def write_run_page(run: AnyRun, out: str | Path | None = None) -> Path:

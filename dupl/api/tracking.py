@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl.api.inference import AnyRun, folder_of
-from dupl.api.recipes import Overrides, override_values
+from dupl.api.planned import choose_runs
+from dupl.api.recipes import Overrides
 from dupl.api.tables import AnyPlan, AnyStore, load_plan, open_store
 from dupl.errors import RunError, UserError
 from dupl.terminal import counted
@@ -80,7 +81,8 @@ def _planned(
 
     made = load_plan(plan)
     labels = {row.key: row.label for row in made.rows}
-    planned = made.expand(rows, seeds, override_values(overrides))
+    chosen = choose_runs(made, store, rows, seeds, overrides, tell=tell)
+    planned, seeds, overrides = chosen.runs, chosen.seeds, chosen.overrides
     there = {stored.fingerprint: stored.path for stored in store.best()}
     found: dict[Path, tuple[str, int]] = {}
     for run in planned:

@@ -64,7 +64,7 @@ def _page(arguments: argparse.Namespace) -> Path:
         plan=arguments.plan,
         rows=arguments.rows,
         seeds=arguments.seeds,
-        overrides=arguments.set,
+        overrides=arguments.set or None,
         out=arguments.out,
         tell=say(stderr()),
     )

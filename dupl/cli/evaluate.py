@@ -81,6 +81,7 @@ def run_eval(arguments: argparse.Namespace) -> int:
                 out=arguments.out,
                 overrides=arguments.set,
                 progress=progress,
+                tell=say(console),
             )
     except KeyboardInterrupt:
         if final:

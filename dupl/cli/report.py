@@ -54,6 +54,12 @@ def add_report(commands: Any) -> None:
     parser.add_argument("--rows", nargs="+", metavar="KEY", help="keys of rows; default: all")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds; default: the plan's")
     recipe_options(parser)
+    parser.add_argument(
+        "--call", type=int, metavar="N", help="take the --set of the N-th last dupl ablate of the plan; default: 1"
+    )
+    parser.add_argument(
+        "--data", metavar="DIGEST", help="of runs or evaluations on different data take those on this, as dupl says it"
+    )
     parser.add_argument("--wandb", choices=["offline", "online"], help="log the table of a plan on wandb too")
     sweep = parser.add_argument_group("of a sweep")
     sweep.add_argument(
@@ -84,7 +90,8 @@ def run_report(arguments: argparse.Namespace) -> int:
         raise UserError("--pages belongs to HTML, which links them: add --out FILE.html")
     if arguments.wandb:
         api.check_wandb(arguments.wandb)  # before the work: what cannot be is told at once
-    table = _table(what, arguments.root, arguments.rows, arguments.seeds, arguments.set, form)
+    chosen = dict(rows=arguments.rows, seeds=arguments.seeds, overrides=arguments.set or None)
+    table = _table(what, arguments.root, form, **chosen, data=arguments.data, call=arguments.call)
     if arguments.wandb:
         api.put_table_on_wandb(table, arguments.root, arguments.wandb, say(stderr()))
     for run in table.runs if arguments.pages else ():
@@ -100,7 +107,7 @@ def run_report(arguments: argparse.Namespace) -> int:
 
 def print_table(plan: str, root: Path, *, seeds: Sequence[int] | None = None) -> int:
     """Print the table of a plan: as a table on a terminal, as Markdown elsewhere."""
-    table = _table(plan, root, None, seeds, (), "md")
+    table = _table(plan, root, "md", rows=None, seeds=seeds, overrides=None)
     return _show(table) if sys.stdout.isatty() else _put(table.render("md"), None)
 
 
@@ -118,22 +125,15 @@ def _show(table: AblationTable) -> int:
     return 0
 
 
-def _table(
-    plan: str,
-    root: Path,
-    rows: Sequence[str] | None,
-    seeds: Sequence[int] | None,
-    overrides: Sequence[str],
-    form: str,
-) -> AblationTable:
-    """Make the table of a plan, and tell what it lacks."""
+def _table(plan: str, root: Path, form: str, **chosen: Any) -> AblationTable:
+    """Make the table of a plan, and tell what it lacks; the keywords are those of `api.ablation_table`."""
     console, store = stderr(), api.RunStore(root)
-    chosen: dict[str, Any] = dict(rows=rows, seeds=seeds, overrides=overrides)
     with progress_bar("intervals", console) as progress:
-        table = api.ablation_table(plan, store, **chosen, form=form, progress=progress)
+        table = api.ablation_table(plan, store, **chosen, form=form, progress=progress, tell=say(console))
     for path, reason in store.skipped:
         say(console)(f"skipped {path}: {reason}")
     if not table.finished:
+        chosen = {key: chosen.get(key) for key in ("rows", "seeds", "overrides")}
         line = api.ablate_command(plan, root, **chosen)
         say(console)(f"no run of this table has finished in {root}: {line} trains them")
     return table
@@ -171,9 +171,10 @@ def _sweep_text(arguments: argparse.Namespace, form: str) -> str:
             arguments.what,
             arguments.root,
             storage=arguments.storage,
-            overrides=arguments.set,
+            overrides=arguments.set or None,
             bootstraps=arguments.bootstraps,
             progress=progress,
+            tell=say(stderr()),
         )
     text = found.render(form, arguments.out.parent if arguments.out else ".")
     return text if form == "html" else printable(text)

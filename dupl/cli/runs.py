@@ -101,7 +101,7 @@ def run_runs(arguments: argparse.Namespace) -> int:
         states=arguments.state,
         older=arguments.older,
         newer=arguments.newer,
-        overrides=arguments.set,
+        overrides=arguments.set or None,
     )
     found = [Listed.of(store, stored, arguments.metric) for stored in runs]
     if arguments.sort:

@@ -16,6 +16,7 @@ from dupl.data.files import read_image, read_mask
 from dupl.data.instances import Instances
 from dupl.data.tag_table import read_tag_table
 from dupl.errors import UserError
+from dupl.places import find_data
 from dupl.registry import DATASETS
 
 
@@ -60,7 +61,7 @@ class COCO(ImageSet):
             UserError: The root, the split, or both table and JSON are missing; the table names an unknown class; no
                 images are left.
         """
-        self.root = Path(root).expanduser()
+        self.root = find_data(root)
         if split not in ("train", "val"):
             raise UserError(f"COCO has no split '{split}'; choose train or val, and `part` for a part of one")
         if part is not None and part < 1:
@@ -71,7 +72,7 @@ class COCO(ImageSet):
         if not self._images.is_dir():
             raise UserError(
                 f"there is no folder {folder} in {self.root}; set its place with "
-                "--set data.train.root=DIR data.val.root=DIR, or make it with dupl data prepare"
+                "--set data.train.root=DIR data.val.root=DIR or by DUPL_DATA=FOLDER, or make it with dupl data prepare"
             )
         self._json = self.root / "annotations" / f"instances_{folder}.json"
         self._masks = None if masks is None else self.root / masks / folder

@@ -67,7 +67,7 @@ def identify(
         UserError: The config holds something that is no literal.
     """
     values = plain(config)
-    model, entry = values.get("model"), _training_entry(values)
+    model, entry = values.get("model"), _entry(values, "train")
     key = canonical([entry, list(weight_files(model)), _learns_from_masks(model)])
     if memo is None or key not in memo:
         try:
@@ -80,9 +80,32 @@ def identify(
     return Identity(config_id(values), *memo[key])
 
 
-def _training_entry(values: Mapping[str, Any]) -> dict[str, Any]:
+def evaluation_reads(config: Any, split: str = "val", memo: Memo | None = None) -> str | None:
+    """Return the digest of what an evaluation of a split reads now; None where it cannot be read here.
+
+    Args:
+        config: A resolved config.
+        split: Entry of its ``data``.
+        memo: What this command identified before.
+    """
+    entry = _entry(plain(config), split)
+    key = canonical([split, entry])
+    if memo is not None and key in memo:
+        return memo[key][0]
+    found = None
+    if entry:
+        try:
+            found = str(read_record(_build(entry, split), entry, masks=True)["id"])
+        except UserError:
+            found = None
+    if memo is not None:
+        memo[key] = found, ""
+    return found
+
+
+def _entry(values: Mapping[str, Any], split: str) -> dict[str, Any]:
     data = values.get("data")
-    entry = data.get("train") if isinstance(data, dict) else None
+    entry = data.get(split) if isinstance(data, dict) else None
     return entry if isinstance(entry, dict) and "type" in entry else {}
 
 
@@ -126,8 +149,8 @@ def _is_generated(entry: Mapping[str, Any]) -> bool:
     return not places(entry) and entry["type"] in components.shipped()
 
 
-def _build(entry: dict[str, Any]) -> ImageSet:
-    """Build a training set.
+def _build(entry: dict[str, Any], split: str = "train") -> ImageSet:
+    """Build a data set.
 
     Raises:
         UserError: Its files are not here, or its class is of a module that is not imported.
@@ -137,7 +160,7 @@ def _build(entry: dict[str, Any]) -> ImageSet:
             raise UserError(f"there is no folder {find_data(place)}")
     if DATASETS.get(str(entry["type"])) is None:
         raise UserError(f"the data set {entry['type']} is of a module that is not imported")
-    built: ImageSet = build(DATASETS, entry, "data.train")
+    built: ImageSet = build(DATASETS, entry, f"data.{split}")
     return built
 
 

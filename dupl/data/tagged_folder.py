@@ -16,6 +16,7 @@ from dupl.data.folder_index import FolderIndex, told_places
 from dupl.data.orientation import upright_mask
 from dupl.data.tag_table import TagTable, read_tag_table
 from dupl.errors import UserError
+from dupl.places import find_data
 from dupl.registry import DATASETS
 
 
@@ -61,10 +62,10 @@ class TaggedFolder(ImageSet):
         Raises:
             UserError: The folder, table or split is missing, an image is listed twice, or a class is unknown.
         """
-        self.root = Path(root).expanduser()
+        self.root = find_data(root)
         self._images = self.root / images
         if not self._images.is_dir():
-            raise UserError(f"folder of images not found: {self._images}; set the data set's root or images")
+            raise UserError(f"folder of images not found: {self._images}; set its root or images, or DUPL_DATA")
         split = None if split is None else str(split)  # split=0 on the command line is the text 0 of the table
         if classes is not None:
             classes = _foreground(classes)

@@ -16,6 +16,7 @@ from dupl.data.folder_index import FolderIndex, told_places
 from dupl.data.orientation import upright_mask
 from dupl.data.tag_table import TagTable, read_tag_table
 from dupl.errors import UserError
+from dupl.places import find_data
 from dupl.registry import DATASETS
 
 _SECOND_PATH = re.compile(r"\s+(?=\S*/)")  # what separates the path of a photo from that of its mask
@@ -55,12 +56,12 @@ class VOC(ImageSet):
         Raises:
             UserError: The root, list or table is missing, the list is empty, or the table names an unknown class.
         """
-        self.root = Path(root).expanduser()
+        self.root = find_data(root)
         self.split = split
         if not (self.root / "JPEGImages").is_dir():
             raise UserError(
                 f"there is no folder JPEGImages in {self.root}; set its place with "
-                "--set data.train.root=DIR data.val.root=DIR, or make it with dupl data prepare"
+                "--set data.train.root=DIR data.val.root=DIR or by DUPL_DATA=FOLDER, or make it with dupl data prepare"
             )
         self.names = read_ids(self.root / "ImageSets" / "Segmentation" / f"{split}.txt")
         table = self.root / (tags or "tags.csv")

@@ -63,11 +63,20 @@ def _reason(file: Path, error: Exception) -> str:
     return f"{' '.join(str(error).split())[:120]}; use an earlier one"
 
 
+def meta_of(file: Path) -> dict[str, Any]:
+    """Return what a checkpoint says of itself, without reading its weights; empty where it says nothing."""
+    try:
+        meta = torch.load(file, map_location="cpu", weights_only=True, mmap=True)["meta"]
+    except Exception:
+        return {}
+    return meta if isinstance(meta, dict) else {}
+
+
 def iteration_of(file: Path) -> int | None:
     """Return the iteration of the weights in a checkpoint; None where it is not recorded."""
     try:
-        return int(torch.load(file, map_location="cpu", weights_only=True, mmap=True)["meta"]["iter"])
-    except Exception:
+        return int(meta_of(file)["iter"])
+    except (KeyError, TypeError, ValueError):
         return None
 
 

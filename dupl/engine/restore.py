@@ -15,6 +15,7 @@ from dupl.config.check import RECIPE
 from dupl.engine import build
 from dupl.engine.checkpoints import iteration_of, newest_valid
 from dupl.engine.device import open_device
+from dupl.engine.trained_classes import check_old_record, check_stated, recorded_classes
 from dupl.engine.weights import load_weights
 from dupl.errors import UserError
 from dupl.method.base import Method
@@ -52,9 +53,22 @@ class Restored:
         return f"{'' if own and layout.iteration_of(name) is not None else f'{name}, '}iteration {self.iteration}"
 
     def classes(self) -> tuple[str, ...]:
-        """Return the class names, background first, see `dupl.registry.class_names`."""
+        """Return the class names of the model, background first, without reading its data where they are recorded.
+
+        Raises:
+            UserError: The recipe states other classes, or they are not recorded and the data cannot be read.
+        """
         build.import_custom(self.config)
-        return class_names(self.config.data)
+        if (trained := self.recorded_classes()) is not None:
+            check_stated(self.config.data, trained)
+            return trained
+        named = class_names(self.config.data)
+        check_old_record(self.folder, named, "the recipe")
+        return named
+
+    def recorded_classes(self) -> tuple[str, ...] | None:
+        """Return the class names that the checkpoint or its run has; None where neither has them."""
+        return recorded_classes(self.checkpoint, self.folder)
 
     def model(self, classes: Sequence[str]) -> Method:
         """Build the model with its weights, on its device, in evaluation mode."""

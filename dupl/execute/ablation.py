@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from dupl.config.fingerprint import places
+from dupl.data.identity import evaluation_reads
 from dupl.errors import RunError
 from dupl.execute.eta import Course, Courses
 from dupl.execute.executor import Executor
@@ -78,6 +81,7 @@ class Ablation:
             final=final,
             processes=max(1, gpus or 1),
             found={fingerprint: run.path for fingerprint, run in known.items()},
+            reads=_reads([run for run in planned if run.fingerprint in known]),
         )
         slots = executor.slots if executor is not None else resources.jobs
         return cls(plan, planned, jobs, known, courses, executor, slots, gpus, Path(store.root))
@@ -108,6 +112,17 @@ class Ablation:
         scheduler = Scheduler(self.jobs, self.executor, rules, look)
         why = scheduler.run()
         return Outcome(scheduler.progress, why, rules.max_failed)
+
+
+def _reads(planned: Sequence[PlannedRun]) -> dict[str, str | None]:
+    """Return the digest of the data of val as they are now, of the runs that have any in files."""
+    memo: dict[str, Any] = {}
+    found = {}
+    for run in planned:
+        data = run.values.get("data")
+        if isinstance(data, Mapping) and places(data.get("val")):
+            found[run.fingerprint] = evaluation_reads(run.values, memo=memo)
+    return found
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dupl.atomic import atomic_write
 from dupl.config import catalogue
 from dupl.config.batch import plan_batch
+from dupl.config.fingerprint import places
 from dupl.errors import UserError
 from dupl.runs import planned as planned_rows
 from dupl.runs.evaluation import read_evaluations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from dupl.plans.plan import PlannedRun
 
 PLANS = ".plans"  # folder of a store that holds the configs of jobs
+AGAIN = "again"  # protocol of a step
 PLACE = "{folder}"  # in a command: the run's folder
 TETHER = (sys.executable, "-IS", str(Path(__file__).with_name("tether.py")))  # needs nothing but Python, and no time
 
@@ -33,13 +35,15 @@ class Step:
     Attributes:
         command: Its words; ``{folder}`` in them stands for the run's folder.
         protocol: What it leaves: "train" is a finished training, else an evaluation of its last weights on val by that
-            protocol.
+            protocol, where "again" is the protocol of training on data that were corrected since.
         metrics: That the evaluation must hold.
+        read: Digest of the data that the evaluation must be on; "" where that is not known here.
     """
 
     command: tuple[str, ...]
     protocol: str = "train"
     metrics: tuple[str, ...] = ()
+    read: str = ""
 
     def done(self, folder: Path) -> bool:
         """Whether the run's folder holds what this step leaves.
@@ -57,10 +61,16 @@ class Step:
             reached = run.status.iteration if run.exists() else None
         except CorruptFile:
             return False
+        protocol = "train" if self.protocol == AGAIN else self.protocol
+        found = [one for one in read_evaluations(folder)[0] if one.protocol == protocol]
+        if self.protocol == AGAIN and not found:  # data.val has no masks
+            return True
         return any(
-            (one.protocol, one.split, one.iteration) == (self.protocol, "val", reached)
+            one.iteration == reached
+            and (one.split == "val" or one.split.startswith("val-"))
             and set(self.metrics) <= one.metrics.keys()
-            for one in read_evaluations(folder)[0]
+            and (not self.read or one.read in (None, self.read))
+            for one in found
         )
 
 
@@ -97,7 +107,7 @@ class Job:
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Job:
         """The inverse of `dataclasses.asdict`, also by way of JSON."""
-        steps = [Step(tuple(s["command"]), s["protocol"], tuple(s["metrics"])) for s in values["steps"]]
+        steps = [Step(**{**s, "command": tuple(s["command"]), "metrics": tuple(s["metrics"])}) for s in values["steps"]]
         return cls(**{**values, "steps": tuple(steps)})
 
 
@@ -106,6 +116,7 @@ def plan_jobs(
     root: str | Path,
     *,
     final: Sequence[str] = (),
+    reads: Mapping[str, str | None] | None = None,
     processes: int = 1,
     found: Mapping[str, Path] | None = None,
 ) -> list[Job]:
@@ -115,6 +126,7 @@ def plan_jobs(
         planned: The runs of a plan; rows may share a run.
         root: The store.
         final: Metrics that the plan takes from the final protocol; with any, each run is evaluated by it.
+        reads: By fingerprint, digest of the data of val as they are here now; evaluations on others are made again.
         processes: Of one training; several are started by torchrun.
         found: Folders of runs that the store has already.
 
@@ -130,9 +142,10 @@ def plan_jobs(
     for run in planned:
         folder = (found or {}).get(run.fingerprint) or root / folder_name(run.recipe, run.fingerprint)
         steps = [Step(train_command(config_file(root, run.fingerprint), processes))]
+        if read := (reads or {}).get(run.fingerprint) or "":
+            steps.append(Step(evaluate_command(run, "train"), AGAIN, read=read))
         if final:
-            words = (sys.executable, "-m", "dupl", "eval", PLACE, "--protocol", "final", "--checkpoint", "last")
-            steps.append(Step(words, "final", tuple(final)))
+            steps.append(Step(evaluate_command(run, "final"), "final", tuple(final), read))
         rows = list(dict.fromkeys(titles[run.fingerprint]))
         jobs[run.fingerprint] = Job(
             fingerprint=run.fingerprint,
@@ -171,6 +184,14 @@ def train_command(config: Path, processes: int = 1) -> tuple[str, ...]:
         return train
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
     return (*torchrun, "--no-python", *TETHER, *train, "--launcher", "pytorch")
+
+
+def evaluate_command(run: PlannedRun, protocol: str) -> tuple[str, ...]:
+    """``dupl eval`` of the last weights of a run, on the data where they lie now."""
+    words = (sys.executable, "-m", "dupl", "eval", PLACE, "--protocol", protocol, "--checkpoint", "last")
+    data = run.values.get("data")
+    found = places(data.get("val")) if isinstance(data, Mapping) else {}
+    return (*words, "--set", *(f"data.val.{path}={place}" for path, place in found.items())) if found else words
 
 
 def config_file(root: str | Path, fingerprint: str) -> Path:

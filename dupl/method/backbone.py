@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from dupl.errors import UserError
 from dupl.method.timm_vit import build_vit, load_weights
+from dupl.places import find_weights
 
 
 class Tokens(NamedTuple):
@@ -68,7 +68,7 @@ class Backbone(nn.Module):
         self.fit = fit
         self.vit: Any = build_vit(name, pretrained and not weights, dict(options or {}))
         if weights:
-            load_weights(self.vit, Path(weights))
+            load_weights(self.vit, find_weights(weights))
         depth = len(self.vit.blocks)
         if not -depth <= aux_block < depth:
             raise UserError(f"model.network.backbone.aux_block is {aux_block}, but {name} has {depth} blocks")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dupl.report.run_comparison import class_table
+from dupl.report.tables.evaluated_data import evaluated_on_one
 from dupl.report.tables.row_run import RowRun
 from dupl.report.tables.table import Table, table
 from dupl.runs import failures, frames
@@ -83,6 +84,7 @@ def tabulate(
     store: RunStore,
     command: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    data: str | None = None,
 ) -> AblationTable:
     """Make the table of planned runs from what a store holds of them.
 
@@ -92,9 +94,14 @@ def tabulate(
         store: Where to look; what cannot be read is then in its ``skipped``.
         command: The command that makes the table again, to be noted in it.
         progress: Called with the intervals done and in all.
+        data: Digest of data that the user names, where there are runs or evaluations on several.
+
+    Raises:
+        UserError: The runs were evaluated on different data, and which are meant is not known here.
     """
     wanted = {run.fingerprint for run in planned}
     there = {stored.fingerprint: stored for stored in store.best() if stored.fingerprint in wanted}
+    there = evaluated_on_one(planned, there, plan.protocols, data)
     runs = [RowRun.of(run, there.get(run.fingerprint), failures.noted(store.root, run.fingerprint)) for run in planned]
     metrics = store.frame(there.values())
     done, todo = 0, len(plan.columns) * sum(stored.state == "finished" for stored in there.values())

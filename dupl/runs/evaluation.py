@@ -7,9 +7,11 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from dupl.config.fingerprint import digest_of, places
 from dupl.errors import UserError
 from dupl.runs import layout
 from dupl.runs.evaluation_files import read_metrics
@@ -37,9 +39,12 @@ class StoredEvaluation:
         seconds: That it took, where it is known.
         metrics: By name, NaN where there was nothing to measure.
         judged: Images and classes with truth, of all; None where an earlier version made it.
-        last: Whether it speaks for the run: of its protocol and split the one of the latest iteration that training
-            made; else of all students before some, the latest, of the best weights before others, the newest.
-        rank: What decides that.
+        read: Digest of what it read of the data, photos and masks; None where that was not recorded.
+        made: When, in seconds since the epoch.
+        last: Whether it speaks for the run: of its protocol and split the one on the data that were evaluated last; of
+            these the one of the latest iteration that training made; else of all students before some, the latest, of
+            the best weights before others, the newest.
+        rank: What decides that among evaluations on the same data.
     """
 
     folder: Path
@@ -52,6 +57,8 @@ class StoredEvaluation:
     seconds: float | None
     metrics: dict[str, float]
     judged: Judged | None = None
+    read: str | None = None
+    made: float = math.inf
     last: bool = False
     rank: tuple[float, ...] = ()
 
@@ -90,10 +97,38 @@ def read_evaluations(run: str | Path) -> tuple[list[StoredEvaluation], Skipped]:
             elif (folder / layout.PER_CLASS).exists():  # the metrics are written before it
                 skipped.append((folder, f"{layout.METRICS} is missing"))
     own = next((one.split for one in found if one.trained), "val")
-    every = found + [_guess(folder, own) for folder, _ in skipped]
-    last = {(one.protocol, one.split): one for one in sorted(every, key=lambda one: one.rank)}
-    chosen = {one.folder for one in last.values()}
-    return [replace(one, last=one.folder in chosen) for one in found], skipped
+    return choose_last(found, [_guess(folder, own) for folder, _ in skipped]), skipped
+
+
+def choose_last(found: list[StoredEvaluation], corrupt: list[StoredEvaluation]) -> list[StoredEvaluation]:
+    """Mark the evaluations that speak for their run; ``corrupt`` are guesses, of which one may take that place."""
+    newest: dict[tuple[str, str, str | None], float] = {}
+    for one in found:
+        key = one.protocol, one.split, one.read
+        newest[key] = max(one.made, newest.get(key, 0.0))
+
+    def order(one: StoredEvaluation) -> tuple[float, tuple[float, ...]]:
+        of_corrupt = max((t for (p, s, _), t in newest.items() if (p, s) == (one.protocol, one.split)), default=0.0)
+        return newest.get((one.protocol, one.split, one.read), of_corrupt), one.rank
+
+    last = {(one.protocol, one.split): one.folder for one in sorted([*found, *corrupt], key=order)}
+    return [replace(one, last=last[one.protocol, one.split] == one.folder) for one in found]
+
+
+def _read_of(facts: Mapping[str, Any]) -> str | None:
+    """Return the digest of what an evaluation read; an earlier version's is known where the settings say it all."""
+    data = facts.get("data")
+    if "read" not in facts and isinstance(data, Mapping) and "type" in data and not places(data):
+        return digest_of(dict(data))
+    return None if facts.get("read") is None else str(facts["read"])
+
+
+def _made(facts: Mapping[str, Any], written: float) -> float:
+    """Return when an evaluation was made, by its files where it does not say."""
+    try:
+        return datetime.fromisoformat(str(facts["made"])).timestamp()
+    except (KeyError, ValueError):
+        return written
 
 
 def trained_evaluations(run: str | Path) -> list[StoredEvaluation]:
@@ -108,11 +143,12 @@ def _read(folder: Path) -> StoredEvaluation:
     judged = Judged.read(facts)
     title = str(facts.get("protocol", ""))
     title = OLD_TITLES.get(title, title)
+    data = _read_of(facts), _made(facts, written)
     if "name" not in facts:
         iteration = _count(facts["iter"])
         split = _split(facts.get("data"))
         rank: tuple[float, ...] = (True, iteration)
-        of_training = (folder, "train", "train", title, split, "", iteration, seconds, metrics, judged)
+        of_training = (folder, "train", "train", title, split, "", iteration, seconds, metrics, judged, *data)
         return StoredEvaluation(*of_training, rank=rank)
     name, checkpoint = str(facts["name"]), Path(str(facts["checkpoint"])).stem
     reached = facts.get("iter", layout.iteration_of(checkpoint))
@@ -122,7 +158,7 @@ def _read(folder: Path) -> StoredEvaluation:
     rank = (False, alone, facts.get("students") == "all", reached or 0, checkpoint == "best", written)
     split = str(facts["split"])
     return StoredEvaluation(
-        folder, protocol, name, title, split, checkpoint, reached, seconds, metrics, judged, rank=rank
+        folder, protocol, name, title, split, checkpoint, reached, seconds, metrics, judged, *data, rank=rank
     )
 
 

@@ -26,7 +26,7 @@ PIXELS = ["TP", "FP", "FN"]
 IMAGES = ["map", "image", "class", *PIXELS]
 VERSIONS = ("python", *PACKAGES)
 RUN = ("run", "recipe", "fingerprint", "state", "seed")
-EVALUATION = ("protocol", "name", "title", "split", "checkpoint", "iteration", "last", "judged")
+EVALUATION = ("protocol", "name", "title", "split", "checkpoint", "iteration", "read", "last", "judged")
 
 
 def frame(runs: Iterable[StoredRun]) -> DataFrame:
@@ -34,9 +34,9 @@ def frame(runs: Iterable[StoredRun]) -> DataFrame:
 
     Columns: of the run its folder `run`, `recipe`, `fingerprint`, `state`, `seed`, `commit`, `dirty`, `changes`
     (digest of the uncommitted changes, "" where nothing was changed) and a version for each of `VERSIONS`, all missing
-    where they are not known; of the evaluation `protocol`, `name`, `title`, `split`, `checkpoint`, `iteration`, `last`
-    and `judged` (in words, "" where it is not known), as `StoredEvaluation` has them; and `metric` and `value`, mostly
-    percent, NaN where there was nothing to measure.
+    where they are not known; of the evaluation `protocol`, `name`, `title`, `split`, `checkpoint`, `iteration`, `read`,
+    `last` and `judged` (in words, "" where it is not known), as `StoredEvaluation` has them; and `metric` and `value`,
+    mostly percent, NaN where there was nothing to measure.
     """
     import pandas as pd
 
@@ -177,6 +177,7 @@ def mixed(table: DataFrame) -> list[str]:
             ("checkpoint", "weights"),
             ("iteration", "iterations"),
             ("judged", "truth"),
+            ("read", "data"),
         ):
             cells = part[column].astype(object).where(part[column].notna(), "unknown").replace("", "as trained")
             if cells.nunique() > 1:
@@ -198,7 +199,8 @@ def _of_run(stored: StoredRun) -> tuple[Any, ...]:
 
 
 def _of_evaluation(one: StoredEvaluation) -> tuple[Any, ...]:
-    return one.protocol, one.name, one.title, one.split, one.checkpoint, one.iteration, one.last, str(one.judged or "")
+    judged = str(one.judged or "")
+    return one.protocol, one.name, one.title, one.split, one.checkpoint, one.iteration, one.read, one.last, judged
 
 
 def _changes(path: Path, status: Status) -> str | None:

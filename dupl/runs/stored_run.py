@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from dupl.errors import UserError
 from dupl.runs import ids, layout
 from dupl.runs.config import read_config
-from dupl.runs.evaluation import Skipped, StoredEvaluation, read_evaluations
+from dupl.runs.evaluation import Skipped, StoredEvaluation, choose_last, read_evaluations
 from dupl.runs.process import at_work
 from dupl.runs.run import Run
 from dupl.runs.status import ACTIVE, State, Status, written_at
@@ -90,6 +91,18 @@ class StoredRun:
     def skipped(self) -> Skipped:
         """Its corrupt evaluations, and why they are."""
         return self._read[1]
+
+    def evaluated_on(self, read: Mapping[tuple[str, str], str]) -> StoredRun:
+        """Return the run with one choice of evaluations: those on other data speak for it no longer.
+
+        Args:
+            read: Digest of the data by protocol and split, see `StoredEvaluation.read`.
+        """
+        fitting = [one for one in self.evaluations if one.read == read.get((one.protocol, one.split), one.read)]
+        others = [replace(one, last=False) for one in self.evaluations if one not in fitting]
+        chosen = replace(self)
+        chosen.__dict__["_read"] = [*choose_last(fitting, []), *others], self.skipped
+        return chosen
 
     def size(self) -> int:
         """Return the bytes of all files in the folder, of which links count as links."""

@@ -109,7 +109,7 @@ def evaluations(folder: Path) -> dict[str, str]:
     files = sorted((folder / "evaluation").glob("iter_*/*.*"))
     texts = {str(f.relative_to(folder)): f.read_text() for f in files}
     for name in [n for n in texts if n.endswith("metrics.json")]:
-        texts[name] = json.dumps({k: v for k, v in json.loads(texts[name]).items() if k != "seconds"})
+        texts[name] = json.dumps({k: v for k, v in json.loads(texts[name]).items() if k not in ("seconds", "made")})
     return texts
 
 

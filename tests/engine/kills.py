@@ -28,7 +28,7 @@ from typing import Any
 import torch
 
 WRITTEN = ("*.py", "*.json", "*.jsonl", "checkpoints/*", "evaluation/iter_*/*", "gallery/*")
-TIMES = ("seconds", "memory_GiB")
+TIMES = ("seconds", "memory_GiB", "made")
 OF_THE_ATTEMPT = ("created", "started", "ended", "seconds", "pid", "command", "commit", "dirty")
 MOMENTS = ("any", "any", "start", "checkpoint", "checkpoint", "draft")
 SIGNALS = ("SIGKILL", "SIGKILL", "SIGTERM", "SIGTERM+SIGKILL")

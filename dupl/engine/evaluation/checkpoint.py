@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dupl.config.fingerprint import counted
 from dupl.data.orientation import check_orientations
+from dupl.data.reads import read_record
 from dupl.data.spread import spread
 from dupl.engine import build
 from dupl.engine.evaluation.cache import Cache, LabelCache, LogitCache
@@ -21,6 +23,7 @@ from dupl.engine.evaluation.thresholds import Curves
 from dupl.engine.evaluation.train_time import CamProtocol
 from dupl.engine.evaluation.write import write
 from dupl.engine.restore import Restored
+from dupl.engine.trained_classes import match_classes
 from dupl.errors import UserError
 from dupl.lock import hold
 from dupl.report.figures.picture_page import picture_page
@@ -53,6 +56,7 @@ def evaluate_checkpoint(
     *,
     out: Path | None = None,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> list[WrittenEvaluation]:
     """Evaluate a checkpoint and write ``DATA_PROTOCOL_CHECKPOINT/`` for the protocol and each of its parts.
 
@@ -68,14 +72,19 @@ def evaluate_checkpoint(
         options: Options of the evaluation.
         out: Parent of the folders; the run's ``evaluation`` where None.
         progress: Called with images done and in all.
+        tell: Called with a line where the classes of the data set stand in another order than the model's.
 
     Raises:
         Held: Another process makes the same evaluation.
-        UserError: The data set has no masks or cannot be read, or an option does not fit.
+        UserError: The data set has no masks or cannot be read, or an option does not fit; its classes are not those
+            that the model was trained on.
     """
     config, checkpoint = restored.config, restored.name
     settings = config.evaluation.to_dict()
-    source = build.build_dataset(config, split)
+    original = build.build_dataset(config, split)
+    source, note = match_classes(original, restored.recorded_classes(), restored.folder, f"data.{split}")
+    if note and tell is not None:
+        tell(note)
     check_orientations(source, f"data.{split}")
     model = restored.model(source.classes)
     protocol = options.build(settings, len(model.students), model.cam_scales)
@@ -85,8 +94,9 @@ def evaluate_checkpoint(
     data = config.data[split].to_dict()
     label = split if data.get("split", split) == split else f"{split}-{data['split']}"
     parent = out or restored.folder / layout.EVALUATIONS
-    made_of = {"weights": digest(restored.checkpoint), "precision": model.precision, "data": data}
-    made_of["model"] = identity(config.model.to_dict())
+    record = read_record(original, data, masks=True)
+    made_of = {"weights": digest(restored.checkpoint), "precision": model.precision, "data": record["id"]}
+    made_of["model"] = identity(counted({"model": config.model.to_dict()}))
     of = {name: identity(made_of | part.facts) for name, part in protocol.parts.items()}
     folders = {name: own_folder(parent / f"{label}_{name}_{checkpoint}", of[name]) for name in protocol.parts}
     if isinstance(protocol, FinalProtocol):
@@ -102,7 +112,7 @@ def evaluate_checkpoint(
     for name, part in protocol.parts.items():
         facts = {"protocol": part.title, "name": name, "students": list(options.students) or "all", **part.facts}
         facts |= {"checkpoint": str(restored.checkpoint), "iter": restored.iteration, "split": label, "data": data}
-        facts |= {"cam_scales": list(model.cam_scales), "of": of[name]}
+        facts |= {"cam_scales": list(model.cam_scales), "of": of[name], "read": record["id"]}
         subset = subset_of(settings.get("subset"), source.classes)
         curves = Curves(protocol.curves, subset) if isinstance(protocol, CamProtocol) else None
         write(folders[name], found[name], title, facts, curves)

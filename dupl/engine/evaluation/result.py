@@ -18,6 +18,7 @@ from dupl.errors import UserError
 from dupl.runs.evaluation_files import ClassRow, class_rows, write_evaluation
 from dupl.runs.judged import Judged
 from dupl.runs.metrics import summarise, tag_scores
+from dupl.runs.status import now
 from dupl.runs.tallies import Tally
 
 
@@ -74,7 +75,7 @@ class EvaluationResult:
 
     def save(self, folder: Path, facts: dict[str, Any]) -> None:
         """Write the files of the evaluation; see `dupl.runs.evaluation_files.write_evaluation`."""
-        facts = {**facts, "judged": asdict(self.judged), "seconds": round(self.seconds, 3)}
+        facts = {**facts, "judged": asdict(self.judged), "seconds": round(self.seconds, 3), "made": now()}
         write_evaluation(folder, facts, self.metrics, self.listed, self.classes, self.names)
 
     @property

@@ -13,6 +13,7 @@ from PIL import Image
 from dupl.atomic import atomic_write
 from dupl.data.classes import VOC_CLASSES
 from dupl.data.files import FORMATS
+from dupl.data.reads import read_record
 from dupl.data.voc import VOC
 from dupl.engine.error_explanations import plain_errors
 from dupl.engine.evaluation.cache import LabelCache
@@ -61,6 +62,7 @@ def submit(
         raise UserError("a submission has one label map: choose one student, 1, 2 or mean")
     made_of = {"weights": digest(restored.checkpoint), "precision": model.precision, "list": split}
     made_of |= {"students": options.students, "protocol": protocol.name, **protocol.parts[protocol.name].facts}
+    made_of["photos"] = read_record(source, {}, masks=False)["photos"]
     cache = LabelCache(out / LAYOUT, made_of, "{image}.png", note=out / "submission.json", replace=False)
     protocol.caches = {protocol.name: cache}
     workers = restored.config.runtime.workers

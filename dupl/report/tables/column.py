@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ class Evidence:
         how: Split, protocol, and how much truth was judged, in words.
         used: Rows of the frame with the column's metric, one for each run.
         others: Rows of other protocols, splits and metrics, of finished runs.
+        elsewhere: By fingerprint, the data of evaluations by the same protocol that are on other data.
     """
 
     column: Column
@@ -36,6 +37,7 @@ class Evidence:
     how: str
     used: DataFrame
     others: DataFrame
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, column: Column, runs: Sequence[RowRun], frame: DataFrame) -> Evidence:
@@ -51,7 +53,7 @@ class Evidence:
         titles = "; or ".join(dict.fromkeys(used["title"]))
         judged = "; or ".join(filter(None, dict.fromkeys(used["judged"])))
         how = ", ".join(filter(None, [split, titles, judged]))
-        return cls(column, runs, split, how, used, known.drop(used.index))
+        return cls(column, runs, split, how, used, known.drop(used.index), _elsewhere(column, wanted, frame, used))
 
     def fingerprint(self, row: str, seed: int) -> str:
         """Return the fingerprint of the run of a row and a seed."""
@@ -125,6 +127,8 @@ class Evidence:
         column, others = self.column, self._others.get(run.fingerprint, self.others[:0])
         same = others[others["protocol"] == column.protocol]
         evaluate = f"dupl eval {run.folder} --protocol {column.protocol} --checkpoint last"
+        if run.fingerprint in self.elsewhere:
+            return f"evaluated on other data ({self.elsewhere[run.fingerprint]}): {evaluate}"
         if others.empty:
             return f"finished, but no evaluation of it was found: {evaluate}"
         if same.empty:
@@ -135,6 +139,15 @@ class Evidence:
             weights = f"evaluated with weights of iteration {_listed(same['iteration'])}, not {run.iteration}"
             return f"{weights}: {evaluate}"
         return f"its evaluation has no {column.metric}"
+
+
+def _elsewhere(column: Column, wanted: set[str], frame: DataFrame, used: DataFrame) -> dict[str, str]:
+    """Return the data of evaluations by a column's protocol that are not those of its values, by fingerprint."""
+    if "read" not in frame or used.empty:
+        return {}
+    mine = frame[frame["fingerprint"].isin(wanted - set(used["fingerprint"])) & (frame["protocol"] == column.protocol)]
+    other = mine[~mine["last"] & mine["read"].notna() & ~mine["read"].isin(set(used["read"]))]
+    return {str(name): _listed(part) for name, part in other.groupby("fingerprint")["read"]}
 
 
 def _listed(names: Iterable[Any]) -> str:
