@@ -27,6 +27,7 @@ from dupl.api.execution import (
     open_search,
     prepare_ablation,
     preview_ablation,
+    preview_facts,
     preview_search,
     put_finished_table,
 )
@@ -184,6 +185,7 @@ __all__ = [
     "prepare_ablation",
     "prepare_data",
     "preview_ablation",
+    "preview_facts",
     "preview_search",
     "print_evaluation",
     "put_finished_table",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dupl.api.planned import resolved
 from dupl.api.recipes import Overrides, Wandb, check_wandb, override_values
@@ -125,6 +125,19 @@ def preview_ablation(ablation: Ablation) -> list[str]:
     from dupl.execute.preview import preview
 
     return preview(ablation)
+
+
+def preview_facts(ablation: Ablation) -> list[dict[str, Any]]:
+    """Return what is left to do for a plan as plain values, a dict for each run: state, iterations, time remaining.
+
+    Example:
+        >>> facts = dupl.api.preview_facts(dupl.api.prepare_ablation("plan.py", "runs", dry_run=True))
+        >>> len(facts), facts[0]["row"], facts[0]["state"], facts[0]["seconds_remaining"]
+        (6, 'baseline', 'finished', 0)
+    """
+    from dupl.execute.preview import preview_facts as facts
+
+    return facts(ablation)
 
 
 def put_finished_table(

@@ -15,7 +15,8 @@ from typing import Any, TextIO, cast
 
 from dupl import __version__
 from dupl.cli.ablate import add_ablate
-from dupl.cli.common import CommandParser
+from dupl.cli.common import CommandParser, be_quiet
+from dupl.cli.completion import add_completion
 from dupl.cli.dashboard import add_dashboard
 from dupl.cli.data import add_data
 from dupl.cli.doctor import add_doctor
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a parsed command; errors become a line on standard error and an exit code."""
+    be_quiet(getattr(arguments, "quiet", False))
     try:
         code = int(arguments.run(arguments) or 0)
         if code == 0:
@@ -137,6 +139,7 @@ def build_parser() -> argparse.ArgumentParser:
     look = (add_runs, add_reproduce, add_report, add_figure, add_dashboard, add_sync, add_doctor)
     for add in (add_demo, add_train, add_eval, add_infer, add_show, add_new, add_data, add_ablate, add_sweep, *look):
         add(commands)
+    add_completion(commands, parser)
     return parser
 
 

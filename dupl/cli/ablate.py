@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl import api
-from dupl.cli.common import command, recipe_options, say, stderr, wandb_option
+from dupl.cli.common import command, json_option, print_json, recipe_options, say, stderr, wandb_option
 from dupl.cli.execution import check_execution, failure_options, resource_options, resources_of, rules_of
+from dupl.errors import UserError
 
 if TYPE_CHECKING:
     from dupl.api import Resources, Rules
@@ -35,6 +36,7 @@ def add_ablate(commands: Any) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds to run; default: the plan's")
     parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of the store; default: runs")
     parser.add_argument("--dry-run", action="store_true", help="print every run and the time remaining; run nothing")
+    json_option(parser, "with --dry-run: print every run as JSON")
     recipe_options(parser)
     wandb_option(parser, "track the runs, and log the finished table on wandb; by default")
     resource_options(parser, clusters=True)
@@ -44,6 +46,8 @@ def add_ablate(commands: Any) -> None:
 def run_ablate(arguments: argparse.Namespace) -> int:
     """Run ``dupl ablate``."""
     check_execution(arguments)
+    if arguments.json and not arguments.dry_run:
+        raise UserError("--json lists what --dry-run would do: add --dry-run")
     return run_plan(
         arguments.plan,
         arguments.root,
@@ -54,6 +58,7 @@ def run_ablate(arguments: argparse.Namespace) -> int:
         rules=rules_of(arguments),
         wandb=arguments.wandb,
         dry_run=arguments.dry_run,
+        as_json=arguments.json,
     )
 
 
@@ -68,6 +73,7 @@ def run_plan(
     overrides: Sequence[str] = (),
     wandb: Any = None,
     dry_run: bool = False,
+    as_json: bool = False,
 ) -> int:
     """Run what a store lacks of a plan and print how it ended; or print what is left to do."""
     from dupl.cli.live_table import LiveTable
@@ -78,6 +84,9 @@ def run_plan(
     )
     for path, reason in store.skipped:
         say(console)(f"skipped {path}: {reason}")
+    if as_json:
+        print_json(api.preview_facts(ablation))
+        return 0
     if dry_run:
         print("\n".join(api.preview_ablation(ablation)))
         return 0

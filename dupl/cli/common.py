@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+QUIET: ContextVar[bool] = ContextVar("quiet", default=False)  # of the command that runs
 RECIPE = "a name that `dupl show` lists, or a file"
 RUN_OR_RECIPE = "a run's folder, or a recipe (with --checkpoint)"
 SET_HELP = "replace values of the recipe by path, for example model.noise_filter.gamma=0.95"
@@ -49,8 +52,19 @@ def command(
         epilog="examples:\n" + examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("-q", "--quiet", action="store_true", help="print results and errors only")
     parser.set_defaults(run=run)
     return parser
+
+
+def json_option(parser: argparse._ActionsContainer, what: str = "print a list as JSON, for other programs") -> None:
+    """Add ``--json``, for every command that lists something."""
+    parser.add_argument("--json", action="store_true", help=what)
+
+
+def print_json(value: Any) -> None:
+    """Print plain values as JSON on standard output."""
+    print(json.dumps(value, indent=2, default=str))
 
 
 def recipe_options(parser: argparse.ArgumentParser) -> None:
@@ -84,13 +98,23 @@ def crf_options(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def stderr() -> Console:
-    """Return the console of progress and messages; results go to standard output."""
+def be_quiet(quiet: bool) -> None:
+    """Choose whether progress and messages are shown; results and errors always are."""
+    QUIET.set(quiet)
+
+
+def stderr(asks: bool = False) -> Console:
+    """Return the console of progress and messages; results go to standard output.
+
+    Args:
+        asks: Whether it asks a question, which ``--quiet`` does not silence.
+    """
     from dupl.terminal import safe_console
 
     notebook = "ipykernel" in sys.modules  # says it is a terminal, and keeps every state of a progress bar
     forced = False if notebook else None
-    return safe_console(stderr=True, highlight=False, markup=False, force_jupyter=False, force_terminal=forced)
+    options = dict(stderr=True, highlight=False, markup=False, force_jupyter=False, force_terminal=forced)
+    return safe_console(**options, quiet=QUIET.get() and not asks)
 
 
 def say(console: Console) -> Callable[[str], None]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from dupl import api
-from dupl.cli.common import RECIPE, command, progress_bar, recipe_options, stderr
+from dupl.cli.common import RECIPE, command, json_option, print_json, progress_bar, recipe_options, stderr
 
 
 def add_data(commands: Any) -> None:
@@ -26,6 +27,7 @@ def add_data(commands: Any) -> None:
     check.add_argument(
         "--limit", type=int, default=50, help="maximum number of problems to print of each kind; default: 50"
     )
+    json_option(check, "print problems and counts as JSON")
     recipe_options(check)
     prepare = command(
         actions,
@@ -57,7 +59,10 @@ def run_data_check(arguments: argparse.Namespace) -> int:
     """Run ``dupl data check``."""
     with progress_bar("check", stderr(), transient=True) as progress:
         report = api.check_data(arguments.recipe, arguments.set, progress)
-    print("\n".join(report.lines(arguments.limit)))
+    if arguments.json:
+        print_json({"ok": report.ok, **asdict(report)})
+    else:
+        print("\n".join(report.lines(arguments.limit)))
     return 0 if report.ok else 2
 
 

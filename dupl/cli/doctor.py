@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from dupl import api
-from dupl.cli.common import command, recipe_options
+from dupl.cli.common import command, json_option, print_json, recipe_options
 
 SIGNS = {"ok": "ok  ", "note": "note", "fail": "FAIL"}
 
@@ -31,7 +30,7 @@ def add_doctor(commands: Any) -> None:
         "--deep", action="store_true", help="load the recipe's weights, train on two images and evaluate two"
     )
     parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of the store; default: runs")
-    parser.add_argument("--json", action="store_true", help="a list of findings: name, state, found, fix")
+    json_option(parser, "a list of findings: name, state, found, fix")
     recipe_options(parser)
 
 
@@ -40,7 +39,7 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     found = api.diagnose(arguments.recipe, arguments.set, arguments.root, deep=arguments.deep)
     failed = [one for one in found if one.state == "fail"]
     if arguments.json:
-        print(json.dumps([asdict(one) for one in found], indent=2))
+        print_json([asdict(one) for one in found])
         return 1 if failed else 0
     width = max(len(one.name) for one in found)
     for one in found:

@@ -26,7 +26,7 @@ def add_figure(commands: Any) -> None:
         "  dupl figure 4 runs/RUN --image 2007_000032 --out fig4.pdf\n",
     )
     parser.epilog = "figures:\n" + "".join(f"  {n:4} {about}\n" for n, about in figures.items()) + f"\n{parser.epilog}"
-    parser.add_argument("number", choices=figures, metavar="FIGURE", help=f"one of {', '.join(figures)}")
+    parser.add_argument("number", choices=list(figures), metavar="FIGURE", help=f"one of {', '.join(figures)}")
     parser.add_argument(
         "what", nargs="*", metavar="PLAN|RUN", help="a plan, or folders of runs; default: the plan of the figure"
     )

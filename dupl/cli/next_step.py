@@ -18,10 +18,15 @@ Words = list[str]
 
 def print_next(arguments: argparse.Namespace) -> None:
     """Print the next step on standard error, where a person reads it; files, pipes and other processes get nothing."""
-    if not sys.stderr.isatty() or os.environ.get("RANK", "0") != "0" or getattr(arguments, "json", False):
+    if not sys.stderr.isatty() or os.environ.get("RANK", "0") != "0" or _silent(arguments):
         return
     if line := next_step(arguments):
         print(f"next: {printable(line)}", file=sys.stderr)
+
+
+def _silent(arguments: argparse.Namespace) -> bool:
+    """Return whether another program reads the output, or a person wants no more than the result."""
+    return any(getattr(arguments, name, False) for name in ("json", "quiet"))
 
 
 def next_step(arguments: argparse.Namespace) -> str:
@@ -121,4 +126,5 @@ STEPS: dict[str, Callable[[argparse.Namespace], str]] = {
     "dashboard": lambda arguments: "dupl report RUN for the page of one run",
     "sync": lambda arguments: "dupl dashboard for a workspace of the runs",
     "doctor": _doctored,
+    "completion": lambda arguments: "",
 }

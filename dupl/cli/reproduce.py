@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl import api
-from dupl.cli.common import command, recipe_options, stderr
+from dupl.cli.common import command, json_option, print_json, recipe_options, stderr
 from dupl.errors import RunError, UserError
 from dupl.terminal import printable
 
@@ -36,6 +37,7 @@ def add_reproduce(commands: Any) -> None:
         "--out", type=Path, metavar="DIR", help="train it again in this folder; a repeated command continues"
     )
     parser.add_argument("--check", action="store_true", help="only print what differs; exit code 1 where anything does")
+    json_option(parser, "print what differs and the command as JSON; train nothing")
     recipe_options(parser)
 
 
@@ -47,7 +49,13 @@ def run_reproduce(arguments: argparse.Namespace) -> int:
     out = arguments.out or Path(f"{folder}-again")
     if out.resolve() == folder.resolve():
         raise UserError(f"--out {out} is the run itself: choose another folder")
+    if arguments.json and arguments.out is not None:
+        raise UserError("--json only looks, and --out trains: choose one")
     status, found = api.run_status(folder), api.compare_run(folder, arguments.set)
+    if arguments.json:
+        words = api.reproduce_command(folder, out, arguments.set)
+        print_json({"run": folder, "state": status.state, "checks": [asdict(one) for one in found], "command": words})
+        return 1 if arguments.check and any(check.same is False for check in found) else 0
     where = status.machine or status.host
     print(printable(f"run        {folder}, {status.state} at iteration {status.iteration}, on {where}"))
     _print(found)

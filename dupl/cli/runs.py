@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections import Counter
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl import api
-from dupl.cli.common import command, say, stderr
+from dupl.cli.common import command, json_option, print_json, say, stderr
 from dupl.errors import UserError
 from dupl.terminal import counted, printable
 
@@ -66,7 +65,7 @@ def add_runs(commands: Any) -> None:
         help="only runs that ended longer ago than 30m, 12h, 7d, 2w; one that has not ended counts from its last sign",
     )
     parser.add_argument("--newer", type=age, metavar="AGE", help="only runs that ended at most so long ago")
-    parser.add_argument("--json", action="store_true", help="print everything known as JSON")
+    json_option(parser, "print everything known as JSON")
     parser.add_argument("--rm", action="store_true", help="delete these runs; one that is training is kept")
     parser.add_argument("--yes", action="store_true", help="with --rm: do not ask for confirmation")
 
@@ -111,7 +110,7 @@ def run_runs(arguments: argparse.Namespace) -> int:
         store.add_skipped(stored)
     if arguments.json:
         damaged = [{"path": str(path), "reason": reason} for path, reason in store.skipped]
-        print(json.dumps({"runs": [one.facts(arguments.metric) for one in found], "damaged": damaged}, indent=2))
+        print_json({"runs": [one.facts(arguments.metric) for one in found], "damaged": damaged})
         return 0
     show(found, arguments.metric, arguments.root)
     console = stderr()
@@ -244,6 +243,6 @@ def remove(store: RunStore, runs: list[StoredRun], sizes: list[int], yes: bool) 
 def agreed(question: str) -> bool:
     """Ask a question; anything but yes is no."""
     try:
-        return stderr().input(f"{question} [y/N] ", markup=False).strip().lower() in ("y", "yes")
+        return stderr(asks=True).input(f"{question} [y/N] ", markup=False).strip().lower() in ("y", "yes")
     except EOFError:
         return False

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl import api
-from dupl.cli.common import command, recipe_options
+from dupl.cli.common import command, json_option, print_json, recipe_options
+from dupl.errors import UserError
 from dupl.terminal import printable
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ def add_show(commands: Any) -> None:
     what.add_argument(
         "--schema", nargs="?", const="", metavar="PART", help="show what a recipe may contain: all of it, or one part"
     )
+    json_option(parser, "print names, a recipe, a plan or a sweep as JSON")
     parser.add_argument("--no-exec", action="store_true", help=argparse.SUPPRESS)
     recipe_options(parser)
 
@@ -48,11 +52,50 @@ def run_show(arguments: argparse.Namespace) -> int:
     """Run ``dupl show``."""
     if arguments.no_exec:
         print("dupl: --no-exec has no effect: nothing is executed; a later release refuses it", file=sys.stderr)
-    if arguments.schema is not None:
+    if arguments.json:
+        print_json(_facts(arguments))
+    elif arguments.schema is not None:
         print_schema(arguments.schema)
     else:
         print(printable("\n".join(_lines(arguments))))
     return 0
+
+
+def _facts(arguments: argparse.Namespace) -> Any:
+    """Return what is shown as plain values.
+
+    Raises:
+        UserError: It is the schema.
+    """
+    if arguments.schema is not None:
+        raise UserError("--json shows recipes, plans and sweeps: docs/config.md has the schema")
+    if arguments.plan:
+        plan = api.load_plan(arguments.plan)
+        runs = {run.row: run for run in plan.expand(seeds=plan.seeds[:1], sets=api.override_values(arguments.set))}
+        rows = [asdict(row) | {"fingerprint": runs[row.key].fingerprint} for row in plan.rows]
+        shown = ("name", "title", "base", "seeds", "set", "factors", "compare", "reference")
+        facts = {name: getattr(plan, name) for name in shown}
+        return {**facts, "columns": [asdict(column) for column in plan.columns], "rows": rows}
+    if arguments.sweep:
+        sweep = api.load_sweep(arguments.sweep, arguments.set)
+        shown = ("name", "title", "base", "set", "goal", "start_from", "trials", "evaluations")
+        return {name: getattr(sweep, name) for name in shown}
+    if arguments.recipe is None:
+        return [{"name": name, "about": about} for name, about in api.list_recipes(_kind(arguments)).items()]
+    found, values = api.describe(arguments.recipe, arguments.set), api.recipe_values(_config(arguments), arguments.set)
+    facts = {"fingerprint": found.fingerprint, "doc": found.doc, "values": values}
+    facts |= {"components": [one._asdict() for one in found.components]}
+    return facts if found.status is None else {**facts, "status": asdict(found.status)}
+
+
+def _config(arguments: argparse.Namespace) -> str | Path:
+    """Return the name of a recipe, or the config of a run."""
+    name = arguments.recipe
+    return Path(name, "config.py") if api.is_run(name) else name
+
+
+def _kind(arguments: argparse.Namespace) -> str:
+    return "ablations" if arguments.plan is not None else "sweeps" if arguments.sweep is not None else "experiments"
 
 
 def print_schema(part: str) -> None:
@@ -73,8 +116,7 @@ def _lines(arguments: argparse.Namespace) -> list[str]:
         return show_sweep(arguments.sweep, arguments.set)
     if arguments.recipe is not None:
         return show_recipe(arguments.recipe, arguments.set)
-    kind = "ablations" if arguments.plan is not None else "sweeps" if arguments.sweep is not None else "experiments"
-    return [f"{name:24} {about}".rstrip() for name, about in api.list_recipes(kind).items()]
+    return [f"{name:24} {about}".rstrip() for name, about in api.list_recipes(_kind(arguments)).items()]
 
 
 def show_recipe(name: str, overrides: Sequence[str]) -> list[str]:

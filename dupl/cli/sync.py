@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dupl import api
-from dupl.cli.common import command, say, stderr
+from dupl.cli.common import command, json_option, print_json, say, stderr
+from dupl.errors import UserError
 
 
 def add_sync(commands: Any) -> None:
@@ -23,6 +24,7 @@ def add_sync(commands: Any) -> None:
     )
     parser.add_argument("folders", nargs="*", type=Path, help="runs, or folders that hold runs; default: runs")
     parser.add_argument("--dry-run", action="store_true", help="list what would be uploaded; upload nothing")
+    json_option(parser, "with --dry-run: print the list as JSON")
 
 
 def run_sync(arguments: argparse.Namespace) -> int:
@@ -31,6 +33,12 @@ def run_sync(arguments: argparse.Namespace) -> int:
     waiting, working = api.find_uploads(arguments.folders or ["runs"])
     for name, path in working.items():
         tell(f"{name} is still training, not uploaded: {path}")
+    if arguments.json:
+        if not arguments.dry_run:
+            raise UserError("--json lists what --dry-run would upload: add --dry-run")
+        parts = [(name, part) for name, found in waiting.items() for part in found]
+        print_json([{"run": name, "id": part.id, "path": part.path} for name, part in parts])
+        return 0
     if not waiting:
         print("nothing to upload")
         return 0

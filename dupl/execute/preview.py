@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dupl.errors import UserError
 from dupl.execute.ablation import Ablation
@@ -41,6 +42,33 @@ def preview(ablation: Ablation) -> list[str]:
             job, stored = by_fingerprint[run.fingerprint], ablation.known.get(run.fingerprint)
             lines.append(text + _state(job, stored, ablation.courses, remaining))
     return [*lines, "", _total(remaining, ablation.slots, ablation.gpus)]
+
+
+def preview_facts(ablation: Ablation) -> list[dict[str, Any]]:
+    """Return every run of a plan as plain values, for other programs: its state, iterations and seconds remaining."""
+    by_fingerprint = {job.fingerprint: job for job in ablation.jobs}
+    facts = []
+    for run in ablation.planned:
+        job = by_fingerprint[run.fingerprint]
+        stored = ablation.known.get(run.fingerprint)
+        remaining: Remaining = {}
+        text = _state(job, stored, ablation.courses, remaining)
+        done = text.startswith("finished")
+        facts.append(
+            {
+                "plan": run.plan,
+                "row": run.row,
+                "seed": run.seed,
+                "fingerprint": run.fingerprint,
+                "folder": str(job.folder),
+                "state": "finished" if done else None if stored is None else stored.state,
+                "iteration": 0 if stored is None else iteration_now(stored),
+                "iterations": ablation.courses[run.fingerprint].iterations,
+                "seconds_remaining": 0 if done else remaining.get(run.fingerprint),
+                "changes": {path: new for path, (_, new) in run.changes.items()},
+            }
+        )
+    return facts
 
 
 def _state(job: Job, stored: StoredRun | None, courses: Mapping[str, Course], remaining: Remaining) -> str:
