@@ -11,7 +11,13 @@ import pytest
 from dupl.cli import build_parser
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("*/README.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("*/README.md")),
+]
 NAMED = re.compile(r"`((?:tests|dupl|benchmarks|analysis|docs|experiments|ablations|sweeps)/[\w/.-]+\.\w+)`")
 
 
