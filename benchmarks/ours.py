@@ -146,15 +146,15 @@ class Ours(Side):
     def _batch(self) -> dict[str, Any]:
         """Photos squashed to the crop, each with as many classes as the case says, its own ones first.
 
-        Every value lies a quarter above its 8-bit level: the released code truncates where ours rounds, and so both
-        see the same levels. In every second image the lowest eighth counts as padding.
+        They are normalised as the released loader does it, so that both sides truncate the same levels. In every second
+        image the lowest eighth counts as padding.
         """
         case, draw = self.case, np.random.default_rng(0)
         images, tags, boxes = [], np.zeros((case.batch, case.classes - 1), np.float32), []
         for row in range(case.batch):
             i = row % len(self.source)
             photo = Image.fromarray(self.source.image(i)).resize((case.size, case.size), Image.Resampling.BILINEAR)
-            levels = torch.from_numpy(np.array(photo)).permute(2, 0, 1).float() + 0.25
+            levels = torch.from_numpy(np.array(photo)).permute(2, 0, 1).float()
             images.append(normalise(levels[None] / 255)[0])
             own = np.flatnonzero(self.source.tags(i))
             others = np.setdiff1d(draw.permutation(case.classes - 1), own, assume_unique=True)
@@ -288,7 +288,7 @@ class Ours(Side):
             for ours in convert({key: torch.empty(shape)}, expected):
                 weights[key] = state[ours].reshape(shape)
         torch.save(weights, Path(folder) / "weights.pt")
-        strong = normalise(denormalise(self.batch["image"])).flip(-1)
+        strong = normalise(denormalise(self.batch["image"], self.model.levels)).flip(-1)
         given = {k: self.batch[k].to(self.device) for k in ("image", "tags", "box")}
         torch.save({**given, "strong": strong.to(self.device)}, Path(folder) / "batch.pt")
 
@@ -306,7 +306,7 @@ class Ours(Side):
         own = [self._losses(images.shape[-1]) for _ in model.students]
         self.logits, self.own = [p for p, _ in own], [y for _, y in own]
         self.log_P = [p.log_softmax(1) for p in self.logits]  # as the step has them for L_seg already
-        out: dict[str, Tensor] = {"photo": denormalise(images), "tau_h": self.tau_h}
+        out: dict[str, Tensor] = {"photo": denormalise(images, self.model.levels), "tau_h": self.tau_h}
         for s, maps in enumerate(self.maps):
             dense = maps.main.new_zeros(len(images), tags.shape[1], *maps.main.shape[2:])
             index = self.present.index[..., None, None].expand_as(maps.main)

@@ -14,7 +14,7 @@ import importlib
 import importlib.util
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -217,6 +217,16 @@ def _imported(root: Path) -> set[str]:
     return found
 
 
+def in_float64(mixture: type) -> type:
+    """Return scikit-learn's mixture fitted in float64; recent versions keep float32 means of float32 losses."""
+
+    class Double(mixture):  # type: ignore[misc, valid-type]
+        def fit(self, X: Any, y: Any = None) -> Any:
+            return super().fit(X.astype(np.float64), y)
+
+    return Double
+
+
 class Released(Side):
     """The released implementation of a case.
 
@@ -225,9 +235,12 @@ class Released(Side):
         case: What to measure.
         device: "cpu" or "cuda".
         threads: Of torch; None: torch's choice.
+        settings: Further values of its command line.
     """
 
-    def __init__(self, root: str, case: Case, device: str, threads: int | None) -> None:
+    def __init__(
+        self, root: str, case: Case, device: str, threads: int | None, settings: Mapping[str, Any] | None = None
+    ) -> None:
         self.use(device, threads)
         warnings.simplefilter("ignore")  # as its script does
         checkout = Path(root).resolve()
@@ -239,6 +252,7 @@ class Released(Side):
         vars(self.args).update(
             samples_per_gpu=case.batch, crop_size=case.size, num_classes=case.classes, pretrained=False, lr=0.0
         )
+        vars(self.args).update(settings or {})
         self.model = self._model().to(device)
         self.names |= {"model": self.model, "args": self.args, "device": torch.device(device), "local_rank": 0}
         body, fetched = self.script.step()
@@ -251,6 +265,7 @@ class Released(Side):
         self.run_filter = self.script.function(block, self.filter_inputs, self.names)
         score = self.names["evaluate"].multilabel_score  # a float in recent scikit-learn, which has no .item()
         self.names["evaluate"].multilabel_score = lambda *given: np.float64(score(*given))
+        self.mixture = self.names["GaussianMixture"]
         self.augment = self.names["imutils"].augment_data_strong
         self.noisy: list[np.ndarray] = []
 
@@ -295,9 +310,11 @@ class Released(Side):
 
         Args:
             t: Iteration, of 20,000.
-            same_strong: Whether to take the given strong view instead of drawing one.
+            same_strong: Whether to take the given strong view instead of drawing one, and to fit mixtures in float64,
+                as ours does: the step that is compared.
         """
         given = self.batch["strong"]
+        self.names["GaussianMixture"] = in_float64(self.mixture) if same_strong else self.mixture
         self.names["imutils"].augment_data_strong = (lambda *_, **__: given.clone()) if same_strong else self.augment
         values = {
             "n_iter": t,
@@ -375,4 +392,4 @@ class Released(Side):
         exec(compile(ast.fix_missing_locations(ast.Module([loop], [])), str(path), "exec"), names)
         args = SimpleNamespace(**vars(self.args))
         names[loop.name](model=self.model, data_loader=self.photos, args=args, return_item=True)
-        return {k: v for k, v in scores.items() if not k.startswith("aux")}
+        return scores

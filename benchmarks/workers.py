@@ -62,11 +62,6 @@ class Case:
         """In words."""
         return f"{self.backbone.split('_patch')[0]}, {self.size} px, batch {self.batch}"
 
-    @property
-    def whole_patches(self) -> bool:
-        """Whether the strong view, 0.75 of the side, is made of whole patches."""
-        return self.size * 3 // 4 % 16 == 0
-
 
 PARTS = {"refine": 0.03, "anf": 0.06, "eval": 0.4}
 CASES = {

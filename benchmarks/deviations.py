@@ -1,0 +1,99 @@
+"""Measures how far small steps of the data path are from those of the released code, which uses Pillow for them.
+
+    python benchmarks/deviations.py --images VOC
+
+It prints, for photos of a folder in VOC layout: the colour operations of the strong view, on tensors and by Pillow;
+cropping by resizing only the box that is shown, and by resizing the photo and cutting; and the 8-bit levels that the
+released arithmetic makes lower.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance, ImageOps
+
+from dupl.data.transforms import WeakAugment
+from dupl.data.voc import VOC
+from dupl.method.perturb import COLOUR
+from dupl.method.pixels import denormalise, normalise
+
+Picture = Image.Image
+PILLOW: dict[str, Callable[[Picture, float], Picture]] = {
+    "AutoContrast": lambda image, _: ImageOps.autocontrast(image),
+    "Equalize": lambda image, _: ImageOps.equalize(image),
+    "Posterize": lambda image, v: ImageOps.posterize(image, max(1, int(v))),
+    "Color": lambda image, v: ImageEnhance.Color(image).enhance(v),
+    "Contrast": lambda image, v: ImageEnhance.Contrast(image).enhance(v),
+    "Brightness": lambda image, v: ImageEnhance.Brightness(image).enhance(v),
+    "Sharpness": lambda image, v: ImageEnhance.Sharpness(image).enhance(v),
+}
+Values = NDArray[np.int64]
+
+
+def colours(photos: list[NDArray[np.uint8]], magnitude: float = 10) -> dict[str, Values]:
+    """Return the absolute differences of each colour operation, on tensors and by Pillow."""
+    found: dict[str, list[Values]] = {name: [] for name in PILLOW}
+    for photo in photos:
+        tensor = torch.from_numpy(photo).permute(2, 0, 1)
+        for name, by_pillow in PILLOW.items():
+            operation, low, high = COLOUR[name]
+            strength = low + (high - low) * magnitude / 30
+            one = np.asarray(by_pillow(Image.fromarray(photo), strength)).astype(int)
+            other = operation(tensor, strength).permute(1, 2, 0).numpy().astype(int)
+            found[name].append(abs(one - other).ravel())
+    return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def crops(photos: list[NDArray[np.uint8]], size: int) -> Values:
+    """Return the absolute differences of crops whose box alone is resized, and cut from the resized photo."""
+    augment, found = WeakAugment(crop=size, jitter=0, gray=0, blur=0), []
+    for i, photo in enumerate(photos):
+        placement = augment.draw(photo.shape[:2], np.random.default_rng(i))
+        (top, left), (y0, y1, x0, x1) = placement.corner, placement.box
+        whole = Image.fromarray(photo).resize(placement.scaled[::-1], Image.Resampling.BILINEAR)
+        part = np.asarray(whole)[top : top + y1 - y0, left : left + x1 - x0].astype(int)
+        shown = placement.image(photo)[y0:y1, x0:x1].astype(int)
+        found.append(abs(shown - (part[:, ::-1] if placement.flip else part)).ravel())
+    return np.concatenate(found)
+
+
+def levels(photos: list[NDArray[np.uint8]]) -> Values:
+    """Return by how many levels the released arithmetic lowers the values of photos."""
+    found = []
+    for photo in photos:
+        images = normalise(torch.from_numpy(photo).permute(2, 0, 1)[None] / 255)
+        lower = denormalise(images) - denormalise(images, "truncate")
+        found.append((lower * 255).round().long().numpy().ravel())
+    return np.concatenate(found)
+
+
+def row(name: str, differences: Values) -> str:
+    """Return a row of the table."""
+    return f"| {name} | {100 * np.mean(differences > 0):.2f} % | {differences.max()} |"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", metavar="DIR", required=True, help="photos in VOC layout")
+    parser.add_argument("--split", default="train", help="a list of that folder; default: train")
+    parser.add_argument("--photos", type=int, default=100, help="spread over the list; default: 100")
+    parser.add_argument("--size", type=int, default=448, help="crop in pixels; default: 448")
+    options = parser.parse_args(arguments)
+    source = VOC(options.images, options.split)
+    photos = [source.image(i) for i in range(0, len(source), max(1, len(source) // options.photos))]
+    print(f"{len(photos)} photos, crops of {options.size} px\n")
+    print("| step | values that differ | by at most, levels |\n|---|---|---|")
+    for name, differences in colours(photos).items():
+        print(row(f"{name}, tensor and Pillow", differences))
+    print(row("crop: box resized, photo resized and cut", crops(photos, options.size)))
+    print(row("levels: rounded, truncated as released", levels(photos)))
+
+
+if __name__ == "__main__":
+    main()
