@@ -1,10 +1,12 @@
 """Measures how far small steps of the data path are from those of the released code, which uses Pillow for them.
 
     python benchmarks/deviations.py --images VOC
+    python benchmarks/deviations.py --images VOC --split val --weights FILE    # of lockstep.py --save FILE
 
 It prints, for photos of a folder in VOC layout: the colour operations of the strong view, on tensors and by Pillow;
 cropping by resizing only the box that is shown, and by resizing the photo and cutting; and the 8-bit levels that the
-released arithmetic makes lower.
+released arithmetic makes lower. With weights it prints how many pixels of the final protocol's label maps the two
+values of ``Backbone.fit`` change.
 """
 
 from __future__ import annotations
@@ -17,8 +19,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
+from dupl.config import catalogue, overrides
 from dupl.data.transforms import WeakAugment
 from dupl.data.voc import VOC
+from dupl.engine import build
+from dupl.engine.evaluation.final import FinalProtocol
+from dupl.engine.evaluation.selection import MapSelection
 from dupl.method.perturb import COLOUR
 from dupl.method.pixels import denormalise, normalise
 
@@ -72,6 +78,23 @@ def levels(photos: list[NDArray[np.uint8]]) -> Values:
     return np.concatenate(found)
 
 
+def final_maps(photos: list[NDArray[np.uint8]], weights: str) -> list[float]:
+    """Return the percentage of pixels of each photo in which the final protocol's maps by both ``fit`` differ."""
+    changes = ["model.network.backbone.name=deit_tiny_patch16_224.fb_in1k", "model.network.backbone.pretrained=False"]
+    config = overrides.apply(catalogue.load("voc/dupl_released"), overrides.parse(changes))
+    model = build.build_model(config, 21, torch.device("cpu")).eval()
+    model.load_state_dict(torch.load(weights, weights_only=True), strict=False)
+    protocol, shares = FinalProtocol({}, MapSelection.of([], 2)), []
+    for photo in photos:
+        maps = {}
+        for fit in ("round", "drop"):
+            for net in model.students:
+                net.backbone.fit = fit
+            maps[fit] = torch.stack([p.argmax(0) for p in protocol.probabilities(model, photo)[:2]])
+        shares.append(100 * float((maps["round"] != maps["drop"]).float().mean()))
+    return shares
+
+
 def row(name: str, differences: Values) -> str:
     """Return a row of the table."""
     return f"| {name} | {100 * np.mean(differences > 0):.2f} % | {differences.max()} |"
@@ -84,9 +107,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--split", default="train", help="a list of that folder; default: train")
     parser.add_argument("--photos", type=int, default=100, help="spread over the list; default: 100")
     parser.add_argument("--size", type=int, default=448, help="crop in pixels; default: 448")
+    parser.add_argument("--weights", metavar="FILE", help="compare the final protocol with these weights of DeiT-tiny")
     options = parser.parse_args(arguments)
     source = VOC(options.images, options.split)
     photos = [source.image(i) for i in range(0, len(source), max(1, len(source) // options.photos))]
+    if options.weights:
+        shares = final_maps(photos, options.weights)
+        spread = f"median {np.median(shares):.2f} %, {min(shares):.2f} to {max(shares):.2f} %"
+        print(f"final protocol without CRF, {len(photos)} photos: pixels that fit changes: {spread}")
+        return
     print(f"{len(photos)} photos, crops of {options.size} px\n")
     print("| step | values that differ | by at most, levels |\n|---|---|---|")
     for name, differences in colours(photos).items():
