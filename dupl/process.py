@@ -56,6 +56,27 @@ def marked(variable: str, value: str) -> Iterator[int]:
                 yield one.pid
 
 
+def ranks(variable: str, value: str) -> list[int]:
+    """Return the processes of a distributed training among those that a variable marks, without their children.
+
+    A launcher gives each of them its number in the variable RANK, which their children inherit.
+    """
+    found = [pid for pid in marked(variable, value) if "RANK" in _environment(pid)]
+    return [pid for pid in found if _parent(pid) not in found]
+
+
+def _environment(pid: int) -> dict[str, str]:
+    with suppress(psutil.Error, OSError):
+        return dict(psutil.Process(pid).environ())
+    return {}
+
+
+def _parent(pid: int) -> int | None:
+    with suppress(psutil.Error, OSError):
+        return psutil.Process(pid).ppid()
+    return None
+
+
 def kill(pid: int, patience: float = 5.0) -> bool:
     """Kill a process and its descendants, and wait until the process is gone.
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import time
 import unicodedata
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -30,6 +33,16 @@ def printable(text: object) -> str:
 def without_passwords(text: object) -> str:
     """Remove the passwords of URLs in a text: ``user:password@`` and parameters such as ``?password=``."""
     return PARAMETER.sub(r"\1***", USER.sub(r"\1@", str(text)))
+
+
+def leave_terminal() -> None:
+    """Send what is printed from now on nowhere, as the terminal is gone and writing to it would be an error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for handle in (1, 2):
+        with suppress(OSError):
+            if stat.S_ISCHR(os.fstat(handle).st_mode):  # a file or a pipe may still be read
+                os.dup2(nowhere, handle)
+    os.close(nowhere)
 
 
 class PrintableStream:

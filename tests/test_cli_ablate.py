@@ -151,6 +151,15 @@ class TestProcesses:
         printed(capsys, plan, "--dry-run", "--gpus", "none", *options)
         assert set(asked) == {processes}
 
+    def test_torchrun_really_trains_them(self, plan, capsys):
+        options = ["--gpus", "none", "--gpus-per-run", "2", "--set", "schedule.images_per_loss=2"]
+        printed(capsys, plan, "--rows", "low", "--seeds", "0", *options)
+        (stored,) = RunStore("runs").runs()
+        log = (stored.path / "logs" / "ablate.log").read_text()
+        assert (stored.state, stored.status.iteration) == ("finished", 24), log
+        assert "batch 4 = 2 processes x 1 loss x 2 images per loss" in log
+        assert "torch.distributed.run --standalone --nproc-per-node 2" in log
+
     def test_gpus_that_are_not_there(self, plan, capsys):
         assert main(["ablate", plan, "--gpus", "0", "--gpus-per-run", "2"]) == 2
         assert "2 GPUs per run, of 1" in capsys.readouterr().err

@@ -17,6 +17,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DISK = (*FULL, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE)  # errors of a disk that is written to
 LACK = re.compile(r"out of memory|can't allocate memory|not enough memory|bad_alloc|ALLOC_FAILED|Cannot allocate")
 WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+|unknown)\) (?:is killed by signal: (\w[\w ]*)|exited)")
+TORCH_SAVE = re.compile(r"PytorchStreamWriter|enforce fail at inline_container")  # all that torch.save says
 AGAIN = "repeat the command (dupl train with --resume)"
 
 
@@ -47,7 +48,7 @@ def plain_errors(smaller: str = "", workers: int = 0) -> Iterator[None]:
 def disk(error: BaseException) -> str | None:
     """Explain a disk that is full or cannot be written; None for another error."""
     number = getattr(error, "errno", None)
-    if number not in DISK and "PytorchStreamWriter" not in str(error):
+    if number not in DISK and not TORCH_SAVE.search(str(error)):
         return None
     what = "disk full" if number in FULL else "the disk could not be written"
     return f"{what} ({_short(error, 200)}): fix this, then {AGAIN}"

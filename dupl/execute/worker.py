@@ -151,7 +151,7 @@ def _execute(step: Step, job: Job, order: Order, folder: Path, stop: Stop) -> in
         try:
             while True:
                 if stop() and told is None:
-                    child.terminate()
+                    ask_to_stop(child, order.ticket)
                     told = time.monotonic()
                 if told is not None and time.monotonic() - told > order.grace:
                     child.kill()
@@ -168,6 +168,19 @@ def _execute(step: Step, job: Job, order: Order, folder: Path, stop: Stop) -> in
                 child.kill()
                 child.wait()
             kill_marked(order.ticket)
+
+
+def ask_to_stop(child: subprocess.Popen[bytes], ticket: str) -> None:
+    """Ask a command to save and end: the processes of a distributed training themselves, where there are any.
+
+    Their launcher would kill them 30 seconds after a signal of its own, which may be less than an iteration takes.
+    """
+    ranks = process.ranks(MARK, ticket)
+    for pid in ranks:
+        with suppress(OSError):
+            os.kill(pid, signal.SIGTERM)
+    if not ranks:
+        child.terminate()
 
 
 def kill_marked(ticket: str) -> None:

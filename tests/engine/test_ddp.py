@@ -72,7 +72,7 @@ def test_an_interrupted_one_goes_on_exactly(by_torchrun, commands, tiny, tmp_pat
     assert [child.wait() for child in pair] == [1, 1], [child.lines() for child in pair]
     status = Run(folder).status
     assert status.state == "interrupted"
-    assert status.iteration in (10, 20), "they agree every 10 iterations"
+    assert status.iteration < 24, "they agree after each iteration"
     pair = helpers.start_two(commands, "train", tiny, "--work-dir", folder, "--resume", *HALVES)
     assert [child.wait() for child in pair] == [0, 0], [child.lines() for child in pair]
     assert f"resuming from iter_{status.iteration:06d}.pth" in pair[0].lines()

@@ -6,6 +6,7 @@ import errno
 import os
 import shlex
 import signal
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from dupl.cli import main
 from dupl.config import catalogue, overrides
+from dupl.engine.checkpoints import draft
 from dupl.engine.error_explanations import plain_errors, workers_of
 from dupl.engine.training import loop
 from dupl.errors import RunError
@@ -181,3 +183,22 @@ def test_usr1_writes_the_stacks_and_training_goes_on(commands, tiny, trained, tm
     stacks = child.err.read_text()
     assert "most recent call first" in stacks and "in run_train" in stacks
     helpers.assert_same_run(folder, trained)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_FSIZE")
+def test_a_disk_that_is_full_while_torch_saves_is_one_line(tmp_path):
+    import resource
+
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with (
+            pytest.raises(RunError, match=r"the disk could not be written .*: fix this, then repeat"),
+            plain_errors(),
+            draft(tmp_path / "best.pth") as part,
+        ):
+            torch.save({"weights": torch.zeros(10**6)}, part)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []

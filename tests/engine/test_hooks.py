@@ -31,7 +31,12 @@ class FakeRunner:
     def __init__(self, rate: float = 0.5) -> None:
         self.iter = 0
         self.train_loop = SimpleNamespace(
-            stop_training=False, spent=0.0, seconds=lambda: float(self.iter), require_finite=lambda: None
+            stop_training=False,
+            asked_to_stop=False,
+            unfinished=False,
+            spent=0.0,
+            seconds=lambda: float(self.iter),
+            require_finite=lambda: None,
         )
         self.optim_wrapper = SimpleNamespace(param_groups=[{"lr": rate}])
         self.shown = []
@@ -192,8 +197,9 @@ def test_what_a_killed_attempt_began_to_write_is_cleared_away(run):
 
 
 class TestStop:
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_the_first_signal_asks_the_second_acts_as_before(self, number):
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_the_first_signal_asks_the_second_acts_as_before(self, number, monkeypatch):
+        monkeypatch.setattr("dupl.engine.training.stop_hook.leave_terminal", lambda: None)
         before, hook, runner = signal.getsignal(number), StopHook(), FakeRunner()
         hook.before_train(runner)
         hook.after_iteration(runner)
@@ -229,13 +235,44 @@ class TestStop:
         assert Run(tmp_path / "run").status.state == "interrupted"
         assert signal.getsignal(signal.SIGINT) is before
 
-    def test_in_the_last_iteration_there_is_nothing_to_interrupt(self, tiny, tmp_path, monkeypatch):
+    def test_in_the_last_iteration_the_evaluation_is_left_to_a_resumed_run(self, tiny, tmp_path, monkeypatch, capsys):
         self.interrupt(monkeypatch, signal.SIGTERM, at=3)
-        sets = ["--set", "schedule.iterations=4"]
-        assert main(["train", tiny, "--work-dir", str(tmp_path / "last"), *sets]) == 0
-        status = Run(tmp_path / "last").status
-        assert (status.state, status.iteration) == ("finished", 4)
-        assert (tmp_path / "last" / "evaluation" / "iter_000004" / "metrics.json").is_file()
+        sets, folder = ["--set", "schedule.iterations=4"], tmp_path / "last"
+        assert main(["train", tiny, "--work-dir", str(folder), *sets]) == 1
+        assert capsys.readouterr().err.splitlines()[-1].startswith("dupl: stopped at iteration 4, which is saved")
+        assert (Run(folder).status.state, Run(folder).status.iteration) == ("interrupted", 4)
+        assert not (folder / "evaluation").exists()
+        assert main(["train", tiny, "--work-dir", str(folder), "--resume", *sets]) == 0
+        assert (Run(folder).status.state, Run(folder).status.iteration) == ("finished", 4)
+        assert (folder / "evaluation" / "iter_000004" / "metrics.json").is_file()
+
+    def test_an_evaluation_is_given_up_at_the_next_image(self, tiny, tmp_path, monkeypatch, capsys, trained, helpers):
+        seen, folder = [], tmp_path / "given_up"
+        look = StopHook.look
+
+        def hang_up(self, done, total):
+            seen.append((done, total))
+            if len(seen) == 3:
+                os.kill(os.getpid(), signal.SIGHUP)
+            look(self, done, total)
+
+        monkeypatch.setattr(StopHook, "look", hang_up)
+        monkeypatch.setattr("dupl.engine.training.stop_hook.leave_terminal", lambda: None)
+        assert main(["train", tiny, "--work-dir", str(folder)]) == 1
+        assert seen == [(1, 8), (2, 8), (3, 8)]
+        assert (Run(folder).status.state, Run(folder).status.iteration) == ("interrupted", 8)
+        assert main(["train", tiny, "--work-dir", str(folder), "--resume"]) == 0
+        helpers.assert_same_run(folder, trained)
+
+    def test_hanging_up_means_nothing_under_nohup(self):
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            hook = StopHook()
+            hook.before_train(FakeRunner())
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+            hook.restore_handlers()
+        finally:
+            signal.signal(signal.SIGHUP, before)
 
     def test_an_error_gives_the_signals_back(self, tiny, tmp_path, monkeypatch):
         before = signal.getsignal(signal.SIGTERM)

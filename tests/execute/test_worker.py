@@ -11,7 +11,7 @@ import pytest
 
 from dupl.execute.job import TETHER, Step, train_command
 from dupl.execute.order import End, Order, encode, stop_file
-from dupl.execute.worker import kill_marked, work
+from dupl.execute.worker import ask_to_stop, kill_marked, work
 from dupl.lock import Watch, hold
 from dupl.runs.layout import LOG
 from dupl.runs.run import Run
@@ -281,3 +281,39 @@ class TestCommands:
             f"python -IS {TETHER[-1]} "
             "python -m dupl train c.py --work-dir {folder} --resume --launcher pytorch"
         )
+
+
+FAKE_TORCHRUN = """
+import os, pathlib, signal, subprocess, sys, time
+def note(name):
+    signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path(name).touch(), sys.exit(1)))
+    pathlib.Path(f"{name}.up").touch()
+if len(sys.argv) == 1:
+    note("launcher")
+    ranks = [subprocess.Popen([sys.executable, __file__, "rank"], env={**os.environ, "RANK": str(r)}) for r in (0, 1)]
+    [rank.wait() for rank in ranks]
+elif sys.argv[1] == "rank":
+    rank = os.environ["RANK"]
+    note(f"rank{rank}")
+    child = subprocess.Popen([sys.executable, __file__, "loader"])
+    child.wait()
+else:
+    note(f"loader{os.environ['RANK']}")
+    time.sleep(60)
+"""
+
+
+@needs_proc
+def test_of_a_distributed_training_the_ranks_are_asked_to_stop(tmp_path, helpers):
+    script = tmp_path / "torchrun.py"
+    script.write_text(FAKE_TORCHRUN)
+    env = {**os.environ, "DUPL_TICKET": "asked"}
+    child = subprocess.Popen([sys.executable, str(script)], cwd=tmp_path, env=env)
+    names = ("launcher", "rank0", "rank1", "loader0", "loader1")
+    try:
+        helpers["until"](lambda: all((tmp_path / f"{name}.up").exists() for name in names))
+        ask_to_stop(child, "asked")
+        assert child.wait(20) == 0
+        assert [name for name in names if (tmp_path / name).exists()] == ["rank0", "rank1"]
+    finally:
+        kill_marked("asked")

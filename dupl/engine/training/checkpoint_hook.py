@@ -53,6 +53,8 @@ class CheckpointHook(Hook):
         due = done % self.interval == 0 or (self.evaluations is not None and done % self.evaluations == 0)
         if due or done == runner.max_iters or runner.train_loop.stop_training:
             runner.train_loop.require_finite()
+            if runner.distributed:
+                runner.call_hook("before_checkpoint")
             self.save(runner)
 
     def save(self, runner: Any) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 
+from dupl.engine.training.stop_hook import Abandoned
+
 
 class EvaluationTimeHook(Hook):
     """Act every ``interval`` iterations and at the end, after the checkpoint of that iteration is written.
 
     A resumed run acts again where an earlier attempt ended before the work of this hook was complete, so that a failing
-    evaluation costs no training.
+    evaluation costs no training. A training that is asked to stop does not begin it.
 
     Args:
         interval: Iterations between two evaluations.
@@ -26,7 +28,11 @@ class EvaluationTimeHook(Hook):
 
     @abstractmethod
     def act(self, runner: Any) -> None:
-        """Do the work of this hook at the iteration that the runner has reached; called in every process."""
+        """Do the work of this hook at the iteration that the runner has reached; called in every process.
+
+        Raises:
+            Abandoned: Training is asked to stop, which all processes raise together.
+        """
 
     @abstractmethod
     def is_done(self, iteration: int) -> bool:
@@ -35,7 +41,7 @@ class EvaluationTimeHook(Hook):
     def after_checkpoint(self, runner: Any) -> None:
         """Act if an evaluation is due."""
         if self._is_due(runner):
-            self.act(runner)
+            self._act(runner)
 
     def after_resume(self, runner: Any) -> None:
         """Act if an evaluation was due at the iteration that training resumes from, and was not completed."""
@@ -45,7 +51,16 @@ class EvaluationTimeHook(Hook):
         if runner.distributed:
             torch.distributed.broadcast_object_list(done)
         if not done[0]:
+            self._act(runner)
+
+    def _act(self, runner: Any) -> None:
+        """Act, unless training stops; the loop then knows that something is left to do."""
+        try:
+            if runner.train_loop.asked_to_stop:
+                raise Abandoned
             self.act(runner)
+        except Abandoned:
+            runner.train_loop.stop_training = runner.train_loop.unfinished = True
 
     def _is_due(self, runner: Any) -> bool:
         return runner.iter % self.interval == 0 or runner.iter == runner.max_iters

@@ -82,6 +82,8 @@ class TrainLoop(BaseLoop):
         self._max_iters, self._iter, self._epoch, self._max_epochs = max_iters, 0, 0, 1
         self.losses, self.seed = losses, seed
         self.stop_training = False
+        self.asked_to_stop = False  # by a signal, to one of the processes
+        self.unfinished = False  # an evaluation is left to do by a resumed run
         self.guard = FiniteGuard()
         self.spent, self.begun = 0.0, time.monotonic()
 

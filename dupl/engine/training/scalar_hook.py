@@ -80,6 +80,14 @@ class ScalarHook(Hook):
         except Exception as error:
             runner.logger.error(f"a backend of the visualizer did not close: {type(error).__name__}: {error}")
 
+    def before_checkpoint(self, runner: Any) -> None:
+        """Give every process the mean of the sums of all, as a checkpoint holds those of the first alone."""
+        names = list(self.sums)
+        if names:
+            sums = torch.stack([self.sums[name].to(_device(self.sums)) for name in names])
+            torch.distributed.all_reduce(sums)
+            self.sums = dict(zip(names, sums / torch.distributed.get_world_size(), strict=True))
+
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Store the sums of the unfinished interval in the checkpoint."""
         checkpoint["scalars"] = {

@@ -8,6 +8,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from rich.console import Console
 
@@ -135,6 +136,8 @@ def _run(trainer: Trainer, setup: Setup, advice: str, start: int) -> None:
     if trainer.interrupted:
         if is_first:
             run.update(state="interrupted", iteration=trainer.iter)
+        if setup.process.world > 1:  # the end of one has torchrun end the others, which may still be writing
+            torch.distributed.barrier()
         raise RunError(f"stopped at iteration {trainer.iter}, which is saved: continue with --resume")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from dupl.engine.training.progress_hook import ProgressHook
 from dupl.engine.training.run_backend import RunBackend
 from dupl.engine.training.scalar_hook import ScalarHook
 from dupl.engine.training.step import train_step
-from dupl.engine.training.stop_hook import StopHook
+from dupl.engine.training.stop_hook import Abandoned, StopHook
 from dupl.engine.training.tracking import TrackHook
 from dupl.engine.training.validate import TrainingData
 from dupl.engine.training.viewer import Viewer
@@ -104,8 +105,8 @@ class Trainer(Runner):
 
     @property
     def interrupted(self) -> bool:
-        """Whether training was stopped before its last iteration."""
-        return self.train_loop.stop_training and self.iter < self.max_iters
+        """Whether training was stopped before its last iteration or its last evaluation."""
+        return self.train_loop.stop_training and (self.iter < self.max_iters or self.train_loop.unfinished)
 
     def close_trackers(self, state: str) -> None:
         """Close the runs of further trackers with the state in which training ended."""
@@ -177,12 +178,13 @@ def _hooks(setup: Setup) -> tuple[list[Hook], list[Any]]:
         console.print(line, soft_wrap=True, highlight=False)
 
     scalars = ScalarHook(run, runtime.log_interval, say)
-    hooks: list[Hook] = [StopHook(), scalars, ProgressHook(scalars, console)]
+    stop = StopHook()
+    hooks: list[Hook] = [stop, scalars, ProgressHook(scalars, console)]
     classes, evaluated = data.view.source.classes, data.validation is not None or config.evaluation.get("quality")
     evaluations = config.evaluation.interval if evaluated else None
     hooks.append(CheckpointHook(run, runtime.checkpoint_interval, runtime.keep_checkpoints, classes, evaluations))
     if data.validation is not None:
-        hooks.append(_evaluation_hook(setup, data.validation))
+        hooks.append(_evaluation_hook(setup, data.validation, stop))
     else:
         console.print("no evaluation: the recipe has no data.val", highlight=False)
     if config.evaluation.get("quality"):
@@ -200,19 +202,25 @@ def _hooks(setup: Setup) -> tuple[list[Hook], list[Any]]:
     return hooks, backends
 
 
-def _evaluation_hook(setup: Setup, source: ImageSet) -> EvaluateHook:
+def _evaluation_hook(setup: Setup, source: ImageSet, stop: StopHook) -> EvaluateHook:
     """Build the hook that evaluates ``data.val`` on all processes, each with a share of the images."""
     config, world = setup.config, setup.process.world
     settings = config.evaluation.to_dict()
 
     def work() -> EvaluationResult:
         share = (setup.process.rank, world)
-        part = evaluate(setup.model, source, settings, workers=config.runtime.workers, part=share)
-        if world == 1:
-            return part
-        parts: list[Any] = [None] * world
-        torch.distributed.all_gather_object(parts, part)
-        return merge(parts, settings)
+        part: EvaluationResult | None = None
+        with suppress(Abandoned):
+            part = evaluate(
+                setup.model, source, settings, workers=config.runtime.workers, part=share, progress=stop.look
+            )
+        parts: list[Any] = [part]
+        if world > 1:  # also of a process that gave up, so that all know
+            parts = [None] * world
+            torch.distributed.all_gather_object(parts, part)
+        if None in parts:
+            raise Abandoned
+        return merge(parts, settings) if world > 1 else parts[0]
 
     facts = {"protocol": PROTOCOL, "size": settings["size"], "data": config.data.val.to_dict()}
     facts["read"] = setup.reads.get("val", {}).get("id")
