@@ -64,6 +64,7 @@ from dupl.api.store import (
     run_metric,
     run_states,
     run_status,
+    run_stretches,
     select_runs,
 )
 from dupl.api.sweeps import is_sweep, load_sweep, sweep_report
@@ -199,6 +200,7 @@ __all__ = [
     "run_metric",
     "run_states",
     "run_status",
+    "run_stretches",
     "select_runs",
     "start_marks",
     "submit_voc",

@@ -147,8 +147,20 @@ def run_status(run: AnyRun) -> Status:
     return Run(folder_of(run)).status
 
 
+def run_stretches(status: Status) -> list[str]:
+    """Return a line for each stretch of a training: its iterations, its machine, and what is other than before.
+
+    Example:
+        >>> dupl.api.run_stretches(dupl.api.run_status("runs/tiny"))
+        ['iterations 0 to 24 in ...']
+    """
+    from dupl.runs.stretches import described
+
+    return described(status.history)
+
+
 def compare_run(run: AnyRun, overrides: Overrides = None) -> list[Check]:
-    """Compare how a run was made with how this machine would make it: config, code, packages, data.
+    """Compare how a run was made with how this machine would make it: config, code, packages, machine, data.
 
     Args:
         run: A run or its folder.
@@ -165,13 +177,19 @@ def compare_run(run: AnyRun, overrides: Overrides = None) -> list[Check]:
         ['config', 'commit']
     """
     from dupl.engine.data_digest import digests
+    from dupl.engine.device import hardware, open_device
     from dupl.runs.reproduce import checks
     from dupl.runs.run import Run
+    from dupl.runs.seeds import spread_of_seeds
 
     made = Run(folder_of(run))
     made.status  # noqa: B018  (a folder without a run is refused before its config is read)
     config = load_recipe(_stored_config(made), overrides)
-    return checks(made, config, digests(config))
+    try:
+        here = hardware(open_device(config.runtime), 1)
+    except UserError:  # the recipe asks for a GPU, and there is none
+        here = {}
+    return checks(made, config, digests(config), here, spread_of_seeds(made.path, config.evaluation.best))
 
 
 def reproduce_command(run: AnyRun, out: str | Path, overrides: Sequence[str] = ()) -> list[str]:

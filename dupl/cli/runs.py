@@ -17,7 +17,7 @@ from dupl.errors import UserError
 from dupl.terminal import counted, printable
 
 if TYPE_CHECKING:
-    from dupl.api import RunStore, StoredRun
+    from dupl.api import RunStore, Status, StoredRun
 
 COLOURS = {"finished": "green", "running": "cyan", "failed": "red", "interrupted": "yellow"}
 PIPED = 10_000  # columns where no terminal breaks lines
@@ -195,11 +195,18 @@ def show(found: list[Listed], metric: str, root: Path) -> None:
             str(timedelta(seconds=round(status.seconds))),
             span((now - api.last_seen(stored)).total_seconds()),
             decimal(size),
-            escape(printable((status.commit or "–")[:7])) + "+" * bool(status.dirty),
+            escape(printable(commits(status))),
         )
     console.print(table)
     told = ", ".join(f"{count} {state}" for state, count in Counter(one.stored.state for one in found).most_common())
     console.print(f"\n{counted(len(found), 'run')}, {decimal(sum(one.size for one in found))}: {told}")
+
+
+def commits(status: Status) -> str:
+    """Return the commits of a run's stretches, each with a + where files were changed beside: "a1b2c3d, d4e5f6a+"."""
+    of_start = [(status.commit, status.dirty)]
+    pairs = [(one.commit, one.dirty) for one in status.history if one.commit] or of_start
+    return ", ".join(dict.fromkeys((commit or "–")[:7] + "+" * bool(dirty) for commit, dirty in pairs))
 
 
 def span(seconds: float) -> str:

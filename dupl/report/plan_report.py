@@ -11,7 +11,8 @@ from dupl.report.run_comparison import class_table
 from dupl.report.tables.evaluated_data import evaluated_on_one
 from dupl.report.tables.row_run import RowRun
 from dupl.report.tables.table import Table, table
-from dupl.runs import failures, frames
+from dupl.runs import failures
+from dupl.runs.making import mixed
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -113,7 +114,7 @@ def tabulate(
         return store.images_of(there[fingerprint], protocol, split)
 
     subsets = subsets_of(planned)
-    made = table(plan, runs, metrics, pixels, subsets=subsets, mixed=frames.mixed, command=command)
+    made = table(plan, runs, metrics, pixels, subsets=subsets, mixed=mixed, command=command)
     return AblationTable(made, runs, metrics, class_rates(plan, runs, store, there.values()))
 
 

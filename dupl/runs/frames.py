@@ -11,20 +11,17 @@ import numpy as np
 from dupl.errors import UserError
 from dupl.runs import layout
 from dupl.runs.evaluation_files import read_confusion, read_per_image
+from dupl.runs.making import MAKING, making
 from dupl.runs.metrics import ClassTable
-from dupl.runs.provenance import PACKAGES, changes_digest
-from dupl.terminal import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from dupl.runs.evaluation import StoredEvaluation
-    from dupl.runs.status import Status
     from dupl.runs.stored_run import StoredRun
 
 PIXELS = ["TP", "FP", "FN"]
 IMAGES = ["map", "image", "class", *PIXELS]
-VERSIONS = ("python", *PACKAGES)
 RUN = ("run", "recipe", "fingerprint", "state", "seed")
 EVALUATION = ("protocol", "name", "title", "split", "checkpoint", "iteration", "read", "last", "judged")
 
@@ -32,11 +29,13 @@ EVALUATION = ("protocol", "name", "title", "split", "checkpoint", "iteration", "
 def frame(runs: Iterable[StoredRun]) -> DataFrame:
     """Return metrics, one row for each run, evaluation and metric.
 
-    Columns: of the run its folder `run`, `recipe`, `fingerprint`, `state`, `seed`, `commit`, `dirty`, `changes`
-    (digest of the uncommitted changes, "" where nothing was changed) and a version for each of `VERSIONS`, all missing
-    where they are not known; of the evaluation `protocol`, `name`, `title`, `split`, `checkpoint`, `iteration`, `read`,
-    `last` and `judged` (in words, "" where it is not known), as `StoredEvaluation` has them; and `metric` and `value`,
-    mostly percent, NaN where there was nothing to measure.
+    Columns: of the run its folder `run`, `recipe`, `fingerprint`, `state`, `seed` and what made it, missing where that
+    is not known: `commit`, `dirty`, `changes` (digest of the uncommitted changes, "" where nothing was changed) of its
+    start; `commits` of all its stretches, `package` (digest of the package's files), a version for each of
+    `dupl.runs.making.VERSIONS`, `processor`, `vector`, `threads`, `processes`, with an arrow where they changed; and
+    `turns`, what changed at which iteration; of the evaluation `protocol`, `name`, `title`, `split`, `checkpoint`,
+    `iteration`, `read`, `last` and `judged` (in words, "" where it is not known), as `StoredEvaluation` has them; and
+    `metric` and `value`, mostly percent, NaN where there was nothing to measure.
     """
     import pandas as pd
 
@@ -45,15 +44,13 @@ def frame(runs: Iterable[StoredRun]) -> DataFrame:
     metrics: list[str] = []
     values: list[float] = []
     for stored in runs:
-        status = stored.status
-        versions = status.versions or {}
-        code = (status.commit, status.dirty, _changes(stored.path, status), *(versions.get(name) for name in VERSIONS))
+        made = making(stored)
         for one in stored.evaluations:
-            heads.append((*_of_run(stored), *code, *_of_evaluation(one)))
+            heads.append((*_of_run(stored), *made, *_of_evaluation(one)))
             repeats.append(len(one.metrics))
             metrics += one.metrics.keys()
             values += one.metrics.values()
-    table = pd.DataFrame(heads, columns=[*RUN, "commit", "dirty", "changes", *VERSIONS, *EVALUATION])
+    table = pd.DataFrame(heads, columns=[*RUN, *MAKING, *EVALUATION])
     table = table.astype({"seed": "int64", "dirty": "boolean", "iteration": "Int64", "last": bool})
     table = table.take(np.repeat(np.arange(len(heads)), repeats)).reset_index(drop=True)
     table["metric"] = pd.Series(metrics, dtype=str)
@@ -152,47 +149,6 @@ def images_of(stored: StoredRun, protocol: str, split: str, skipped: MutableMapp
     return pd.DataFrame({name: pd.Series(dtype="int64" if name in PIXELS else str) for name in IMAGES})
 
 
-def mixed(table: DataFrame) -> list[str]:
-    """Return what keeps the runs behind a table from being compared as they are, one line each.
-
-    Different commits, changes that were not committed, package versions; of the evaluations that speak for the runs,
-    different iterations, weights or settings of one protocol, or other numbers of images and classes judged.
-
-    Args:
-        table: Of `frame`, or the part of it that is shown.
-    """
-    runs = table.drop_duplicates("run")
-    lines = []
-    if runs["commit"].fillna("").nunique() > 1:
-        lines.append(f"different commits: {_tally(runs['commit'].str[:7].fillna('no checkout'))}")
-    if (dirty := int(runs["dirty"].fillna(False).sum())) and runs["changes"].fillna("unknown").nunique() > 1:
-        lines.append(f"different uncommitted changes: {dirty} of {_runs(len(runs))} have any ({layout.CHANGES})")
-    for package in VERSIONS:
-        if runs[package].fillna("").nunique() > 1:
-            lines.append(f"different versions of {package}: {_tally(runs[package].fillna('none'))}")
-    each = table[table["last"]].drop_duplicates(["run", "protocol", "split"])
-    for (protocol, split), part in each.groupby(["protocol", "split"]):
-        for column, what in (
-            ("name", "settings"),
-            ("checkpoint", "weights"),
-            ("iteration", "iterations"),
-            ("judged", "truth"),
-            ("read", "data"),
-        ):
-            cells = part[column].astype(object).where(part[column].notna(), "unknown").replace("", "as trained")
-            if cells.nunique() > 1:
-                lines.append(f"different {what} evaluated by {protocol} on {split}: {_tally(cells)}")
-    return lines
-
-
-def _tally(cells: Any) -> str:
-    return ", ".join(f"{value} ({_runs(count)})" for value, count in cells.value_counts().items())
-
-
-def _runs(count: int) -> str:
-    return counted(count, "run")
-
-
 def _of_run(stored: StoredRun) -> tuple[Any, ...]:
     status = stored.status
     return str(stored.path), stored.recipe, status.fingerprint, stored.state, status.seed
@@ -201,15 +157,6 @@ def _of_run(stored: StoredRun) -> tuple[Any, ...]:
 def _of_evaluation(one: StoredEvaluation) -> tuple[Any, ...]:
     judged = str(one.judged or "")
     return one.protocol, one.name, one.title, one.split, one.checkpoint, one.iteration, one.read, one.last, judged
-
-
-def _changes(path: Path, status: Status) -> str | None:
-    if not status.dirty:
-        return "" if status.dirty is False else None
-    try:
-        return changes_digest((path / layout.CHANGES).read_bytes())
-    except OSError:
-        return None
 
 
 def _collect(

@@ -15,12 +15,14 @@ from dupl.errors import UserError
 from dupl.runs import ids, layout, provenance
 from dupl.runs.config import read_config
 from dupl.runs.run import Run
+from dupl.runs.stretches import BITS, Stretch, turns
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
 PARTS = {"type": "kind", "images": "number of images", "classes": "class names", "names": "names of images"}
 PARTS |= {"tags": "tags", "photos": "photos", "masks": "masks"}
+MACHINE = {"processor": "processor", "vector": "vector instructions", "threads": "threads"}
 TIMING = ("seconds", "memory_GiB")  # scalars that no two runs share
 
 
@@ -41,18 +43,24 @@ class Check:
     advice: str = ""
 
 
-def checks(run: Run, config: Config, data: Mapping[str, Any]) -> list[Check]:
+def checks(
+    run: Run, config: Config, data: Mapping[str, Any], here: Mapping[str, Any] | None = None, spread: str = ""
+) -> list[Check]:
     """Compare how a run was made with how it would be made here and now.
 
     Args:
         run: The run.
         config: Its config, with whatever overrides it would be repeated with.
         data: Digests of the data sets that are here now.
+        here: What it would be computed on, as fields of `Stretch`, with as many processes; None leaves that out.
+        spread: By how much the seeds of the recipe differ, in words.
 
     Raises:
         UserError: A file of the run is corrupt.
     """
     found = [_config(run, config), *_code(run), *_versions(run)]
+    if here is not None:
+        found += _machine(run, here, spread)
     if (run.path / layout.DATA).exists():
         return [*found, *differences(run.read_json(layout.DATA), data)]
     return [*found, Check("data", None, f"the run is older than {layout.DATA}: nothing is known of its data")]
@@ -73,32 +81,45 @@ def _config(run: Run, config: Config) -> Check:
     return Check("config", True, recorded)
 
 
-def _code(run: Run) -> list[Check]:
-    status, now = run.status, provenance.code()
-    if status.commit is None or now.commit is None:
-        lacking = "the run was" if status.commit is None else "this code is"
-        return [
-            Check("commit", None, f"{status.commit or 'unknown'}: {lacking} of no checkout; compare dupl-lab below")
-        ]
-    found = [Check("commit", True, status.commit)]
-    if status.commit != now.commit:
-        how = f"git -C {provenance.ROOT} checkout {shlex.quote(status.commit)}"
-        found = [Check("commit", False, f"{status.commit} then, {now.commit} now", how)]
-    then = run.changes()
-    if then == now.diff:
-        return [*found, Check("changes", True, "the same, uncommitted" if then else "none")]
-    if not then:
-        return [*found, Check("changes", False, "none then, some now: git status", "git stash")]
-    state = "others now" if now.diff else "none now"
-    how = f"git -C {provenance.ROOT} apply {shlex.quote(os.path.abspath(run.path / layout.CHANGES))}"
-    return [
-        *found,
-        Check("changes", False, f"uncommitted ones then, {state}: {layout.CHANGES} in the run's folder", how),
-    ]
+def _code(run: Run) -> Iterator[Check]:
+    """Compare the code of a run with this one; where it changed during the run, no code makes the run again."""
+    history, now = run.status.history, provenance.code()
+    then = history[-1] if history else Stretch(commit=run.status.commit, dirty=run.status.dirty)
+    if turned := turns(history):
+        yield Check("stretches", False, f"the run was resumed {'; '.join(turned)}: no single code or machine made it")
+    yield from _commit(run, then, now)
+    if then.package is not None:
+        here = provenance.package_digest()
+        told = then.package if then.package == here else f"{then.package} then, {here} now"
+        yield Check("files of the package", then.package == here, told)
+
+
+def _commit(run: Run, then: Stretch, now: provenance.Code) -> Iterator[Check]:
+    if then.commit is None or now.commit is None:
+        lacking = "the run was" if then.commit is None else "this code is"
+        yield Check("commit", None, f"{then.commit or 'unknown'}: {lacking} of no checkout; compare dupl-lab below")
+        return
+    if then.commit == now.commit:
+        yield Check("commit", True, then.commit)
+    else:
+        how = f"git -C {provenance.ROOT} checkout {shlex.quote(then.commit)}"
+        yield Check("commit", False, f"{then.commit} then, {now.commit} now", how)
+    file = run.path / layout.later_changes(then.changes or "")
+    file = file if then.changes and file.is_file() else run.path / layout.CHANGES
+    patch = run.changes() if file.name == layout.CHANGES else file.read_text(errors="replace")
+    if patch == now.diff:
+        yield Check("changes", True, "the same, uncommitted" if patch else "none")
+    elif not patch:
+        yield Check("changes", False, "none then, some now: git status", "git stash")
+    else:
+        state = "others now" if now.diff else "none now"
+        how = f"git -C {provenance.ROOT} apply {shlex.quote(os.path.abspath(file))}"
+        yield Check("changes", False, f"uncommitted ones then, {state}: {file.name} in the run's folder", how)
 
 
 def _versions(run: Run) -> Iterator[Check]:
-    then = run.status.versions or {}
+    history = run.status.history
+    then = (history[-1].versions if history else None) or run.status.versions or {}
     now = provenance.versions()
     if not then:
         yield Check("versions", None, "the run does not say")
@@ -109,6 +130,24 @@ def _versions(run: Run) -> Iterator[Check]:
             pinned = shlex.quote(f"{name}=={then[name]}")
             how = "" if name in ("python", "dupl-lab") or not then[name] else f"pip install {pinned}"
             yield Check(name, False, f"{then[name]} then, {now.get(name)} now", how)
+
+
+def _machine(run: Run, here: Mapping[str, Any], spread: str) -> Iterator[Check]:
+    """Compare the machines: kind of processor, vector instructions and threads decide how sums are rounded."""
+    history = run.status.history
+    then = history[-1] if history else Stretch()
+    advice = {"threads": f"--set runtime.threads={then.threads}"}
+    for name, what in MACHINE.items():
+        before, now = getattr(then, name), here.get(name)
+        if before is None and now is None:
+            continue
+        if before is None or now is None:
+            yield Check(what, None, f"{'not recorded' if before is None else before} then, {now or 'none'} now")
+        elif before == now:
+            yield Check(what, True, str(before))
+        else:
+            told = f"{before} then, {now} now: {BITS}; {spread}"
+            yield Check(what, False, told, advice.get(name, ""))
 
 
 def _data(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Check]:
@@ -153,10 +192,10 @@ def command(run: Run, config: Path, out: Path) -> list[str]:
     """
     status = run.status
     train = ["dupl", "train", str(config), "--work-dir", str(out)]
-    if "--launcher" not in status.command:
+    known = next((one.processes for one in reversed(status.history) if one.processes is not None), None)
+    if "--launcher" not in status.command and (known or 1) == 1:
         return train
-    count, _, device = (status.machine or "").partition(" x ")
-    processes = count if count.isdecimal() and not device.startswith("core of") else "PROCESSES"
+    processes = "PROCESSES" if known is None else str(known)
     return ["torchrun", "--nproc-per-node", processes, "-m", *train, "--launcher", "pytorch"]
 
 

@@ -73,7 +73,7 @@ class Status:
     @property
     def history(self) -> tuple[Stretch, ...]:
         """What computed which iterations; of a run of an earlier version, which recorded its start alone, one entry."""
-        if self.stretches or not self.iteration:
+        if self.stretches or not (self.iteration or self.machine):
             return self.stretches
         count, _, kind = (self.machine or "").partition(" x ")
         of_cores = kind.startswith("core of ")

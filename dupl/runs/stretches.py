@@ -149,6 +149,19 @@ def turns(stretches: Iterable[Stretch]) -> list[str]:
     return lines
 
 
+def described(stretches: Sequence[Stretch]) -> list[str]:
+    """Return a line for each stretch: its iterations, what it was computed on, and in what it is other than before."""
+    lines = []
+    for number, one in enumerate(stretches):
+        facts = [one.processor or one.machine, one.vector, one.threads and f"threads {one.threads}"]
+        facts += [f"processes {one.processes}" if (one.processes or 1) > 1 else None]
+        other = in_words(changed(stretches[number - 1], one)) if number else ""
+        where = ", ".join(str(fact) for fact in facts if fact) or "not recorded"
+        line = f"iterations {one.start} to {one.end} in {one.seconds:.0f} s: {where}"
+        lines.append(f"{line} (other than before: {other})" if other else line)
+    return lines
+
+
 def distinct(stretches: Iterable[Stretch], name: str) -> list[Any]:
     """Return the known values of a field over stretches, each once, in their order."""
     return list(dict.fromkeys(value for one in stretches if (value := getattr(one, name)) is not None))

@@ -273,6 +273,24 @@ class TestProvenance:
         assert "mixed: different commits: two" in store.table(mixed=mixed).notes
         assert sorted(seen) == ["a0", "a1", "ab0", "ab1", "none0", "none1"]
 
+    def test_of_different_machines_the_spread_of_seeds_is_told(self):
+        line = "different processors: A, B; equality to the bit cannot be expected between them"
+        (note,) = [note for note in filled().table(mixed=lambda _: [line]).notes if "processors" in note]
+        assert re.fullmatch(
+            rf"mixed: {line}; seeds of a row differ by \d+\.\d \(Seg\.\): the median standard deviation", note
+        )
+        store = filled()
+        store.runs = [run for run in store.runs if run.seed == 0]
+        (note,) = [note for note in store.table(mixed=lambda _: [line]).notes if "processors" in note]
+        assert note.endswith("; by how much seeds differ is not known: no row has two")
+
+    def test_machines_are_facts(self):
+        store = filled()
+        for line in store.lines:
+            line |= dict(processor="A", vector="AVX2", threads="1", processes="1", commits="c1 c2+")
+        facts = store.table().provenance
+        assert facts["machines"] == "A, AVX2, threads 1 (6 runs)" and facts["commits"] == "c1, c2+"
+
 
 NASTY = '<b>|_x_|*50%* $L_dis$ & #1 {a} [b] \\ ~ ^ "é" tau_h(T)'
 

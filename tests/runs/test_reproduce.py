@@ -13,6 +13,7 @@ from dupl.errors import UserError
 from dupl.runs import layout, provenance, reproduce
 from dupl.runs.provenance import Code
 from dupl.runs.run import Run
+from dupl.runs.seeds import spread_of_seeds
 
 CONFIG = {"model": {"type": "M"}, "runtime": {"seed": 1}}
 DATA = {"train": dict(type="VOC", images=3, classes="a", names="b", tags="c", sizes="d")}
@@ -73,6 +74,63 @@ def test_versions(run, monkeypatch):
     assert (checks["torch"].same, checks["torch"].advice) == (False, f"pip install torch=={then['torch']}")
     assert checks["timm"].told == f"{then['timm']} then, None now"
     assert checks["numpy"].same
+
+
+CPU = dict(processes=1, threads=1, machine="2 x core of A", processor="A", vector="AVX2")
+
+
+class TestStretches:
+    def test_the_machine(self, run):
+        run.begin(0, CPU)
+        checks = {c.what: c for c in reproduce.checks(run, Config(CONFIG), DATA, CPU, "seeds differ by 3")}
+        assert {"processor", "vector instructions", "threads", "files of the package"} <= checks.keys()
+        assert all(check.same for check in checks.values())
+        here = {**CPU, "processor": "B", "vector": "AVX512", "threads": 2}
+        checks = {c.what: c for c in reproduce.checks(run, Config(CONFIG), DATA, here, "seeds differ by 3")}
+        assert checks["processor"].same is False
+        told = "A then, B now: equality to the bit cannot be expected; seeds differ by 3"
+        assert checks["processor"].told == told
+        assert checks["threads"].advice == "--set runtime.threads=1" and checks["threads"].same is False
+
+    def test_what_is_not_recorded(self, run):
+        run.update(machine="2 x core of A", iteration=3)  # as an earlier version did
+        checks = {c.what: c for c in reproduce.checks(run, Config(CONFIG), DATA, CPU)}
+        assert checks["processor"].same is True
+        assert (checks["threads"].same, checks["threads"].told) == (None, "not recorded then, 1 now")
+        checks = {c.what: c for c in reproduce.checks(run, Config(CONFIG), DATA, {})}  # no GPU here
+        assert checks["processor"].told == "A then, none now" and checks["processor"].same is None
+
+    def test_a_run_of_two_commits_is_made_again_by_none(self, run, monkeypatch):
+        run.begin(0, CPU)
+        run.update(iteration=5)
+        monkeypatch.setattr(provenance, "code", lambda: Code("deadbeef", True, "+ a"))
+        run.begin(5, CPU)
+        run.update(iteration=9)
+        checks = found(run)
+        assert checks["stretches"].same is False
+        assert "from iteration 5 on: commit c0ffee -> deadbeef" in checks["stretches"].told
+        assert checks["commit"].same and checks["changes"].same  # of its last stretch
+        monkeypatch.setattr(provenance, "code", lambda: Code("c0ffee", False, ""))
+        check = found(run)["changes"]
+        assert check.same is False and "git-" in check.advice and check.advice.endswith(".diff")
+
+    def test_processes_are_started_again(self, run):
+        run.begin(0, {**CPU, "processes": 3})
+        words = reproduce.command(run, Path("c.py"), Path("out"))
+        assert words[:3] == ["torchrun", "--nproc-per-node", "3"]
+
+    def test_the_spread_of_seeds(self, run, tmp_path):
+        assert "is not known" in spread_of_seeds(run.path, "seg/best/mIoU")
+        for seed, value in ((1, 50.0), (2, 53.0), (3, 56.0)):
+            config = {**CONFIG, "runtime": {"seed": seed}}
+            made = Run.create(tmp_path / f"s{seed}", catalogue.to_text(config), config_id(config), ["dupl"], seed)
+            made.update(state="finished", iteration=9)
+            facts = {"protocol": "train", "iter": 9, "data": {"split": "val"}, "metrics": {"seg/best/mIoU": value}}
+            made.write_json("evaluation/iter_000009/metrics.json", facts)
+        other = Run.create(tmp_path / "o", catalogue.to_text({**CONFIG, "a": 1}), "", ["dupl"], 4)
+        other.update(state="finished", iteration=9)
+        found = spread_of_seeds(run.path, "seg/best/mIoU")
+        assert found == "seg/best/mIoU of 3 seeds lies between 50.0 and 56.0, standard deviation 3.0"
 
 
 def test_a_config_that_was_changed(run):

@@ -18,7 +18,7 @@ from dupl.config import catalogue
 from dupl.errors import UserError
 from dupl.lock import FILE, hold
 from dupl.runs import ledger, workload
-from dupl.runs.frames import mixed
+from dupl.runs.making import mixed
 from dupl.runs.run import Run
 from dupl.runs.store import TRASH, RunStore
 
@@ -430,6 +430,40 @@ class TestMixed:
             if patch is not None:
                 run.write_text("git.diff", patch)
         assert len([line for line in self.lines(tmp_path) if "uncommitted" in line]) == told
+
+    def test_different_code_is_told_by_the_packages_files(self, tmp_path):
+        """Commits do not matter where the files are the same, as for two commits of documents."""
+        for name, commit, package in (("a", "1" * 40, "aaaa"), ("b", "2" * 40, "aaaa")):
+            one = dict(end=100, commit=commit, dirty=False, changes="", package=package)
+            make(tmp_path, name, commit=commit, stretches=[one], versions={}, evaluations=[10])
+        assert self.lines(tmp_path) == []
+        make(tmp_path, "c", commit=None, stretches=[dict(end=100, package="bbbb")], versions={}, evaluations=[10])
+        commits, code = self.lines(tmp_path)
+        assert commits.startswith("different commits: ")
+        assert code == "different code, by the digest of the package's files: aaaa (2 runs), bbbb (1 run)"
+
+    def test_a_run_that_went_on_elsewhere(self, tmp_path):
+        two = [dict(end=40, commit="1" * 40, versions={"torch": "2.6.0"}, threads=1)]
+        two += [dict(start=40, end=100, commit="2" * 40, dirty=True, versions={"torch": "2.7.1"}, threads=2)]
+        make(tmp_path, "a", stretches=two, evaluations=[10])
+        make(tmp_path, "b", stretches=[{**two[0], "end": 100}], commit="1" * 40, evaluations=[10])
+        frame = RunStore(tmp_path).frame().drop_duplicates("run")
+        assert list(frame["commits"]) == ["111111111111 222222222222+", "111111111111"]
+        assert list(frame["torch"]) == ["2.6.0 -> 2.7.1", "2.6.0"] and list(frame["threads"]) == ["1 -> 2", "1"]
+        told = " | ".join(self.lines(tmp_path))
+        turn = "from iteration 40 on: commit 111111111111 -> 222222222222, torch 2.6.0 -> 2.7.1, threads 1 -> 2"
+        assert f"1 run went on in another way than begun: {tmp_path / 'a'} ({turn})" in told
+        assert "different versions of torch: 2.6.0 -> 2.7.1 (1 run), 2.6.0 (1 run)" in told
+
+    def test_different_machines(self, tmp_path):
+        for name, processor, threads in (("a", "A", 1), ("b", "A", 1), ("c", "B", 2)):
+            make(tmp_path, name, stretches=[dict(end=100, processor=processor, threads=threads)], evaluations=[10])
+        make(tmp_path, "d", evaluations=[10])  # of an earlier version
+        (line,) = [line for line in self.lines(tmp_path) if "processors" in line]
+        assert line == (
+            "different processors: A (2 runs), B (1 run), not recorded (1 run); numbers of threads: 1 (2 runs), "
+            "2 (1 run), not recorded (1 run); equality to the bit cannot be expected between them"
+        )
 
     def test_what_was_evaluated(self, tmp_path):
         final(make(tmp_path, "a", evaluations=[10]), name="final-1")

@@ -16,6 +16,7 @@ from dupl.report.pages.run_gallery import gallery
 from dupl.report.tables.evaluation import figure
 from dupl.runs import layout
 from dupl.runs.judged import Judged
+from dupl.runs.stretches import described
 
 COLOURS = {"training": "#3b7dd8", "evaluation": "#d4602a", "gallery": "#2f9e72"}  # of the bar of times
 SECTIONS = {
@@ -101,6 +102,7 @@ def _provenance(run: RunFiles) -> list[tuple[str, str]]:
         ("Code", f"{status.commit or 'no checkout'}{changes}"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
         ("Machine", ", ".join(filter(None, (status.machine, status.host))) or "–"),
+        *([("Stretches", "; ".join(described(status.history)))] if status.history else []),
         ("Protocol", protocol),
         ("Truth", str(Judged.read(last) or "not recorded")),
         ("Time", f"{' to '.join(times)} UTC" if times else "–"),

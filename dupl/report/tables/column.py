@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from dupl.plans.plan import Column
 from dupl.report.tables.row_run import RowRun
+from dupl.runs.stretches import BITS
+from dupl.terminal import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -155,7 +157,9 @@ def _listed(names: Iterable[Any]) -> str:
 
 
 def commit_names(frame: DataFrame) -> list[str | None]:
-    """Return the commit of each row of a frame, with a + where the code had changes; None where it is not known."""
+    """Return the commits of each row of a frame, with a + where the code had changes; None where none is known."""
+    if "commits" in frame:  # of all stretches of a run
+        return [words if isinstance(words, str) and words else None for words in frame["commits"]]
     known, dirty = frame["commit"].notna(), frame["dirty"].fillna(False).astype(bool)
     columns = zip(frame["commit"], known, dirty, strict=True)
     return [f"{commit[:12]}{'+' * changed}" if there else None for commit, there, changed in columns]
@@ -163,7 +167,7 @@ def commit_names(frame: DataFrame) -> list[str | None]:
 
 def commits(frame: DataFrame) -> tuple[str, ...]:
     """Return the commits behind the rows of a frame, each once, with a + where the code had changes beside."""
-    return tuple(dict.fromkeys(filter(None, commit_names(frame))))
+    return tuple(dict.fromkeys(word for words in commit_names(frame) for word in (words or "").split()))
 
 
 def provenance(
@@ -172,12 +176,23 @@ def provenance(
     used: Sequence[DataFrame],
     mixed: Callable[[DataFrame], Sequence[str]],
     command: str,
+    spread: str = "",
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Where a table comes from: notes on what is mixed in it, and facts by name."""
+    """Return where a table comes from: notes on what is mixed in it, and facts by name.
+
+    Args:
+        plan: Name of the plan.
+        runs: The runs that it asks for.
+        used: For each column the metrics that it shows.
+        mixed: What keeps a part of them from being compared, in lines.
+        command: That makes the table.
+        spread: By how much seeds differ, for a line that says that runs are of different machines.
+    """
     import pandas as pd
 
     shown = pd.concat(list(used))
-    notes = [] if shown.empty else [f"mixed: {line}" for line in mixed(shown)]
+    lines = [] if shown.empty else mixed(shown)
+    notes = [f"mixed: {line}{f'; {spread}' if spread and BITS in line else ''}" for line in lines]
     single = shown.drop_duplicates("run")
     versions = [
         f"{name} {', '.join(sorted(set(single[name].dropna().astype(str))))}"
@@ -192,6 +207,20 @@ def provenance(
         "runs": ", ".join(prints) or "none",
         "commits": ", ".join(commits(single)) or "none",
         "versions": ", ".join(versions) or "none",
+        **_machines(single),
         "command": command,
     }
     return tuple(notes), facts
+
+
+def _machines(runs: DataFrame) -> dict[str, str]:
+    """Return the machines behind a table: kinds of processors, with vector instructions and threads of a CPU."""
+    found = dict[str, int]()
+    for row in runs.to_dict("records") if "processor" in runs else ():
+        if isinstance(row["processor"], str):
+            more = [row["vector"]] if isinstance(row["vector"], str) else []
+            more += [f"threads {row['threads']}"] if isinstance(row["threads"], str) else []
+            more += [f"processes {row['processes']}"] if row["processes"] not in (None, "1") else []
+            text = ", ".join([row["processor"], *more])
+            found[text] = found.get(text, 0) + 1
+    return {"machines": "; ".join(f"{text} ({counted(n, 'run')})" for text, n in found.items())} if found else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import TYPE_CHECKING
 
 from dupl.plans.plan import Column, Plan, Row
@@ -151,9 +152,21 @@ def table(
             corrected = _corrected(list(varied.values()))
             effects |= {(key, column.key): s for key, s in zip(varied, corrected, strict=True) if s is not None}
     used = [evidence.used for evidence in measured.values()]
-    notes, facts = provenance(plan.name, runs, used, mixed, command)
+    notes, facts = provenance(plan.name, runs, used, mixed, command, _spread(plan, cells))
     how = {key: evidence.how for key, evidence in measured.items()}
     return Table(plan, cells, effects, notes, facts, _cautions(plan, cells), how, _ratios(plan, cells))
+
+
+def _spread(plan: Plan, cells: Mapping[tuple[str, str], Cell]) -> str:
+    """Say by how much seeds differ: the median over the rows of a column of their standard deviation over seeds."""
+    parts = []
+    for column in plan.columns:
+        found = [cell.summary.std for (_, key), cell in cells.items() if key == column.key and cell.summary]
+        if known := [std for std in found if std is not None]:
+            parts.append(f"{median(known):.1f} ({column.label or column.key})")
+    if not parts:
+        return "by how much seeds differ is not known: no row has two"
+    return f"seeds of a row differ by {', '.join(parts)}: the median standard deviation"
 
 
 def _ratios(plan: Plan, cells: Mapping[tuple[str, str], Cell]) -> dict[tuple[str, str], Ratio]:
