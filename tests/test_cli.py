@@ -345,7 +345,7 @@ class TestEval:
 
     def test_another_split_inside_the_run(self, capsys, trained):
         assert main(["eval", str(trained), "--split", "train", "--set", "runtime.workers=1"]) == 0
-        folder = trained / "evaluation" / "train_train-32-t0.5_best"
+        folder = trained / "evaluation" / "train_train-32-t0.5_iter_000024"
         rows = list(csv.DictReader((folder / "per_image.csv").read_text().splitlines()))
         assert len({row["image"] for row in rows}) == 24
 

@@ -46,8 +46,8 @@ def evaluate(
 
     Args:
         run: A run; or a recipe, with ``checkpoint``.
-        checkpoint: "best", "last", one of the run ("iter_000900") or a file of ours, of the released code or of ToCo.
-            By default the best one of the run.
+        checkpoint: "last", "best" (selected on val during training), one of the run ("iter_000900") or a file of ours,
+            of the released code or of ToCo. By default the last one of the run, as published results are.
         split: Entry of the recipe's ``data``.
         protocol: "train" (that of training: squashed images, no CRF; the paper's Tables 1 and 4), "final" (several
             scales with flips, dense CRF; Tables 2, 5 and 6) or "cam" (CAMs alone, over thresholds).
@@ -102,7 +102,7 @@ def print_evaluation(one: WrittenEvaluation) -> None:
     Example:
         >>> (found,) = dupl.evaluate("runs/tiny")
         >>> dupl.api.print_evaluation(found)
-        val, best, iteration ...
+        val, iteration ...
     """
     from dupl.report.tables.evaluation import print_evaluation as print_tables
 

@@ -23,13 +23,14 @@ def add_eval(commands: Any) -> None:
         "  dupl eval runs/RUN --protocol final --crf-backend pydensecrf --present-only\n"
         "  dupl eval runs/RUN --protocol final --keep-logits     then --set evaluation.crf.srgb=13 takes no network\n"
         "  dupl eval runs/RUN --protocol cam --threshold 0.4     CAMs, and the curve over thresholds\n"
-        "  dupl eval runs/RUN --checkpoint last --split train\n"
+        "  dupl eval runs/RUN --checkpoint best --split train    the weights that were best on val\n"
         "  dupl eval voc/dupl_released --checkpoint released.pth --set data.val.root=/data/VOC2012\n",
     )
     parser.add_argument("run_or_recipe", help=RUN_OR_RECIPE)
     parser.add_argument(
         "--checkpoint",
-        help="best (default), last, another checkpoint of the run by its name without the ending, or a file",
+        help="last (default), best (selected on val during training), another checkpoint of the run by its name "
+        "without the ending, or a file",
     )
     parser.add_argument("--split", default="val", help="entry of the recipe's data section; default: val")
     parser.add_argument(

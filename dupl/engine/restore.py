@@ -22,6 +22,7 @@ from dupl.method.base import Method
 from dupl.registry import class_names
 from dupl.runs import layout
 from dupl.runs.config import read_config
+from dupl.runs.evaluation import SELECTED
 from dupl.runs.run import Run
 
 
@@ -45,9 +46,11 @@ class Restored:
 
     @property
     def title(self) -> str:
-        """Describe the checkpoint: "best, iteration 900", or its file if it is not one of the run's."""
+        """Describe the checkpoint: "iteration 900", or its file if it is not one of the run's."""
         own = self.checkpoint.parent.resolve() == (self.folder / layout.CHECKPOINTS).resolve()
         name = self.name if own else "/".join(self.checkpoint.parts[-2:])
+        if own and name == Path(layout.BEST).stem:
+            name = SELECTED
         if self.iteration is None:
             return name
         return f"{'' if own and layout.iteration_of(name) is not None else f'{name}, '}iteration {self.iteration}"
@@ -84,7 +87,7 @@ def restore(run_or_recipe: str, checkpoint: str | None, sets: Sequence[str] | Ma
 
     Args:
         run_or_recipe: A run's folder, or a recipe.
-        checkpoint: "best", "last", a file, or None for "best" of a run.
+        checkpoint: "last", "best", a file, or None for "last" of a run.
         sets: Overrides of the config: values by path, or texts such as "runtime.device=cpu".
 
     Raises:
@@ -113,11 +116,12 @@ def restore(run_or_recipe: str, checkpoint: str | None, sets: Sequence[str] | Ma
     if not of_run:
         raise UserError(f"{run_or_recipe} is a recipe, not a run: give its weights as checkpoint (--checkpoint FILE)")
     best = run.path / layout.BEST
-    if checkpoint == "best" or (checkpoint is None and best.is_file()):
+    if checkpoint == "best":
         return Restored(config, best, run.path, "best", iteration_of(best))
     newest, skipped = newest_valid(run.path)
     if newest is None:
-        raise UserError(f"{run.path} has no checkpoint that loads" + "".join(f"; {line}" for line in skipped))
+        other = "; the best weights, selected on val, are there (--checkpoint best)" if best.is_file() else ""
+        raise UserError(f"{run.path} has no checkpoint that loads" + "".join(f"; {line}" for line in skipped) + other)
     return Restored(config, newest, run.path, newest.stem, iteration_of(newest))
 
 

@@ -20,6 +20,7 @@ from dupl.runs.judged import Judged
 COMMANDED = re.compile(r"(?P<split>.+?)_(?P<name>(?:train|final|cam)-[^_]+)_(?P<checkpoint>.+)")  # by `dupl eval`
 AGAIN = re.compile(r"-\d+$")  # of a further evaluation with other weights or settings
 OLD_TITLES = {"single scale, squashed": "squashed, no CRF"}  # of earlier versions
+SELECTED = "best, selected on val"  # what titles call the best weights, so that nobody takes them for the last
 Skipped = list[tuple[Path, str]]  # what could not be used, and why
 
 
@@ -43,7 +44,7 @@ class StoredEvaluation:
         made: When, in seconds since the epoch.
         last: Whether it speaks for the run: of its protocol and split the one on the data that were evaluated last; of
             these the one of the latest iteration that training made; else of all students before some, the latest, of
-            the best weights before others, the newest.
+            other weights before the selected best, the newest.
         rank: What decides that among evaluations on the same data.
     """
 
@@ -155,7 +156,7 @@ def _read(folder: Path) -> StoredEvaluation:
     reached = None if reached is None else _count(reached)
     protocol = _protocol(name, "crf" in facts, bool(facts.get("present_only")))
     alone = folder.name.endswith(f"_{checkpoint}")  # else -2: of other weights or settings than the run's own
-    rank = (False, alone, facts.get("students") == "all", reached or 0, checkpoint == "best", written)
+    rank = (False, alone, facts.get("students") == "all", reached or 0, checkpoint != "best", written)
     split = str(facts["split"])
     return StoredEvaluation(
         folder, protocol, name, title, split, checkpoint, reached, seconds, metrics, judged, *data, rank=rank
@@ -183,7 +184,7 @@ def _guess(folder: Path, split: str) -> StoredEvaluation:
     alone = not AGAIN.search(checkpoint)
     iteration = layout.iteration_of(AGAIN.sub("", checkpoint))
     reached = math.inf if iteration is None else iteration
-    rank = (False, alone, "-student-" not in name, reached, checkpoint == "best", math.inf)
+    rank = (False, alone, "-student-" not in name, reached, checkpoint != "best", math.inf)
     protocol = _protocol(name, "-crf-" in name, "-present" in name)
     return StoredEvaluation(folder, protocol, name, "", split, checkpoint, None, None, {}, rank=rank)
 

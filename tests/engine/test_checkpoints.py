@@ -275,8 +275,10 @@ def test_plain_turns_numpy_scalars_into_python_ones():
 
 class TestRestore:
     def test_best_last_or_a_file(self, trained, tmp_path, monkeypatch):
-        assert restore(str(trained), None, []).name == "best"
-        assert restore(str(trained), "best", []).checkpoint == trained / "checkpoints" / "best.pth"
+        assert restore(str(trained), None, []).checkpoint == trained / "checkpoints" / "iter_000024.pth"
+        best = restore(str(trained), "best", [])
+        assert best.checkpoint == trained / "checkpoints" / "best.pth"
+        assert best.title == f"best, selected on val, iteration {best.iteration}"
         assert restore(str(trained), "last", []).checkpoint == trained / "checkpoints" / "iter_000024.pth"
         other = restore(str(trained), "x/best.pth", [])
         assert (other.name, other.title) == ("best", "x/best.pth"), "not taken for the run's own best"
@@ -302,7 +304,7 @@ class TestRestore:
             (str(trained.with_name(f"{trained.name}s")), rf"\(did you mean the run {trained}\?\)$"),
             ("voc/dulp", r"neither a run's folder nor a recipe \(did you mean voc/dupl"),
             (str(tmp_path), r"holds no run \(no status.json\); runs in it: mine$"),
-            (str(trained / "checkpoints" / "best.pth"), "give one of these, and --checkpoint .*best.pth"),
+            (str(trained / "checkpoints" / "best.pth"), "give one of these, and this as --checkpoint"),
         ):
             with pytest.raises(UserError, match=told):
                 restore(name, None, [])

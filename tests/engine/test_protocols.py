@@ -326,7 +326,7 @@ def run(trained, tmp_path, photos):
     """Arguments of an evaluation on the photos, and where it goes."""
     root, _ = photos
     data = f'data.val={{"type": "TaggedFolder", "root": "{root}", "classes": {json.dumps(list(Toy("val").classes))}}}'
-    sets = ["--out", str(tmp_path / "out"), "--set", data, "runtime.workers=0"]
+    sets = ["--checkpoint", "best", "--out", str(tmp_path / "out"), "--set", data, "runtime.workers=0"]
     return ["eval", str(trained), "--protocol", "final", *sets], tmp_path / "out"
 
 
@@ -422,12 +422,12 @@ class TestEval:
 
     def test_the_checkpoint_is_named(self, run, trained, capsys):
         argv, out = run
-        assert main(["eval", str(trained), "--checkpoint", "iter_000020", *argv[4:]]) == 0
+        assert main(["eval", str(trained), *argv[4:], "--checkpoint", "iter_000020"]) == 0
         assert "val, iteration 20: squashed" in " ".join(capsys.readouterr().out.split())
         assert json.loads((out / "val_train-32-t0.5_iter_000020/metrics.json").read_text())["iter"] == 20
         assert main([*argv[:2], "--protocol", "cam", *argv[4:]]) == 0
         reached = json.loads((out / "val_cam-32-t0.5_best/metrics.json").read_text())["iter"]
-        assert f"val, best, iteration {reached}:" in " ".join(capsys.readouterr().out.split())
+        assert f"val, best, selected on val, iteration {reached}:" in " ".join(capsys.readouterr().out.split())
         assert reached in (8, 16, 24)
 
     def test_other_weights_are_never_mixed_in(self, run, trained, tmp_path, capsys):
@@ -435,7 +435,7 @@ class TestEval:
         for place, source in enumerate(("best.pth", "iter_000020.pth")):  # the same name, other weights
             (tmp_path / "some.pth").write_bytes((trained / "checkpoints" / source).read_bytes())
             assert (
-                main([*argv[:4], "--no-crf", "--student", "1", "--checkpoint", str(tmp_path / "some.pth"), *argv[4:]])
+                main([*argv[:4], "--no-crf", "--student", "1", *argv[4:], "--checkpoint", str(tmp_path / "some.pth")])
                 == 0
             )
             folder = sorted(out.iterdir())[place]

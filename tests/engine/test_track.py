@@ -246,7 +246,7 @@ class TestEvaluation:
                 True,
             )
             assert run["tags"] == ["DS", "L_dis", "DTA", "ANF", "L_reg"]
-            (folder,) = (copy / "evaluation").glob(f"val_{protocol}*_best")
+            (folder,) = (copy / "evaluation").glob(f"val_{protocol}*_iter_000024")
             facts = json.loads((folder / "metrics.json").read_text())
             lead = f"val/{facts['name'].replace('.', '_')}"
             (item,) = (r["history"]["item"] for r in records if r["type"] == "history")
@@ -267,7 +267,7 @@ class TestEvaluation:
         assert main(["eval", str(copy)]) == 0
         told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("wandb:")]
         assert len(told) == 1 and told[0].endswith("(the evaluation is written)")
-        assert list((copy / "evaluation").glob("val_train*_best/metrics.json"))
+        assert list((copy / "evaluation").glob("val_train*_iter_000024/metrics.json"))
 
     def test_off_and_runs_that_were_not_tracked(self, copy, capsys):
         assert main(["eval", str(copy), "--wandb", "off"]) == 0

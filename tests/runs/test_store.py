@@ -298,6 +298,13 @@ class TestFrame:
         (other / "metrics.json").write_text("{")
         assert RunStore(tmp_path).frame().query("last and protocol == 'final'")["value"].tolist() == [3.0]
 
+    def test_the_last_weights_speak_for_the_run_before_the_selected_best_of_the_same_iteration(self, tmp_path):
+        run = make(tmp_path)
+        final(run, checkpoint="iter_000020", metrics={"m": 1.0}, iter=20)
+        final(run, checkpoint="best", metrics={"m": 1.0}, iter=20)
+        frame = RunStore(tmp_path).frame()
+        assert frame.loc[frame["last"], "checkpoint"].tolist() == ["iter_000020"]
+
     def test_titles_of_earlier_versions_are_those_of_today(self, tmp_path):
         run = make(tmp_path)
         facts = {"protocol": "single scale, squashed", "iter": 9, "data": {"split": "val"}}

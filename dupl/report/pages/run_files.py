@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from dupl.errors import UserError
 from dupl.runs import ids, layout
 from dupl.runs.config import read_config_values
+from dupl.runs.evaluation import SELECTED
 from dupl.runs.evaluation_files import ClassRow, read_confusion, read_evaluation
 from dupl.runs.gallery import NUMBER, read_sheet, wrong_value
 from dupl.runs.judged import Judged
@@ -160,7 +161,8 @@ def _evaluation(folder: Path) -> ShownEvaluation:
 def _commanded(folder: Path, facts: Mapping[str, Any]) -> str:
     """Return what an evaluation by ``dupl eval`` is of, in words that no other of the run has."""
     checkpoint = Path(facts["checkpoint"]).stem
-    words = [str(facts.get("split")), checkpoint]
+    of_run = Path(facts["checkpoint"]).parent.name == layout.CHECKPOINTS
+    words = [str(facts.get("split")), SELECTED if of_run and checkpoint == "best" else checkpoint]
     if facts.get("iter") is not None and layout.iteration_of(checkpoint) is None:
         words.append(f"iteration {facts['iter']}")
     if isinstance(chosen := facts.get("students"), list):
