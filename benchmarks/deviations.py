@@ -1,4 +1,4 @@
-"""Measures how far small steps of the data path are from those of the released code, which uses Pillow for them.
+"""Measure how far small steps of the data path are from those of the released code, which uses Pillow for them.
 
     python benchmarks/deviations.py --images VOC
     python benchmarks/deviations.py --images VOC --split val --weights FILE    # of lockstep.py --save FILE
@@ -101,7 +101,7 @@ def row(name: str, differences: Values) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", metavar="DIR", required=True, help="photos in VOC layout")
     parser.add_argument("--split", default="train", help="a list of that folder; default: train")

@@ -1,4 +1,4 @@
-"""Runs the released training loop and ours side by side on the same batches, and prints how far they are apart.
+"""Run the released training loop and ours side by side on the same batches, and prints how far they are apart.
 
     python benchmarks/lockstep.py --reference PATH --images VOC --weights FILE
     ... --vary model.network.backbone.fit=round model.levels=round    # and what each of these values changes
@@ -186,7 +186,7 @@ class OurLoop:
         self.model.noise_filter.noisy = record
 
     def batches(self, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-        """Batches of photos with the weak augmentation, normalised as the released loader does."""
+        """Yield batches of photos with the weak augmentation, normalised as the released loader does."""
         view = TrainView(VOC(options.images, options.split), self.config.data.augment.to_dict(), 0)
         order = PositionSampler(len(view), options.batch, 0)
         mean, std = (torch.tensor(c)[:, None, None] for c in (IMAGE_MEAN, IMAGE_STD))
@@ -305,7 +305,7 @@ def _sum(part: list[Apart], name: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reference", metavar="PATH", required=True, help="a checkout of the released repository")
     parser.add_argument("--images", metavar="DIR", required=True, help="photos in VOC layout")

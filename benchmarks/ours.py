@@ -144,7 +144,7 @@ class Ours(Side):
         return build_model(config, case.classes, torch.device(self.device))
 
     def _batch(self) -> dict[str, Any]:
-        """Photos squashed to the crop, each with as many classes as the case says, its own ones first.
+        """Make a batch of photos squashed to the crop, each with as many classes as the case says, its own ones first.
 
         They are normalised as the released loader does it, so that both sides truncate the same levels. In every second
         image the lowest eighth counts as padding.
@@ -171,7 +171,7 @@ class Ours(Side):
 
     @torch.no_grad()
     def _teach_heads(self) -> None:
-        """Fit each last layer to the pseudo-labels that teach it, and make half of the pixels surer than 0.9.
+        """Fit each last layer to the pseudo-labels that teach it, and make half of the pixels more certain than 0.9.
 
         So the losses are those of the last phase: small where the students' labels agree, large where they do not.
         With random logits no pixel is sure, L_reg is empty, and the released step leaves out its backward pass.
@@ -196,7 +196,7 @@ class Ours(Side):
             net.head[-1].weight.copy_(_confident(weight, F.conv2d(hidden, weight)))
 
     def facts(self) -> dict[str, Any]:
-        """Code, versions, threads and device."""
+        """Return code, versions, threads and device."""
         import sklearn.metrics  # the evaluation would import it within its first measurement
 
         code = provenance.code()
@@ -208,7 +208,7 @@ class Ours(Side):
         }
 
     def step(self, t: int = LAST, precision: str = "off", same_strong: bool = False) -> dict[str, float]:
-        """One training step as the engine does it, the optimiser's included; the loss terms.
+        """Take a training step as the engine does; return the loss terms.
 
         Args:
             t: Iteration, of 20,000.
@@ -221,13 +221,13 @@ class Ours(Side):
         return {k: float(v) for k, v in terms.items() if k == "loss" or k.startswith("L_")}
 
     def flops(self) -> float:
-        """Operations of the matrix products and convolutions of a step in the last phase, both ways."""
+        """Count the operations of matrix products and convolutions in a step of the last phase, backward included."""
         with FlopCounterMode(display=False) as counter:
             self.step()
         return float(counter.get_total_flops())
 
     def best_rate(self, precision: str) -> float:
-        """FLOP/s of one large matrix product in float32 or, with "bf16", bfloat16; the best of ten."""
+        """Return the FLOP/s of one large matrix product in float32 or, with "bf16", bfloat16; the best of ten."""
         side = 2048 if self.device == "cpu" else 8192
         a, b = torch.randn(
             2, side, side, device=self.device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32
@@ -242,7 +242,7 @@ class Ours(Side):
         return float(2 * side**3 / min(seconds))
 
     def syncs(self, precision: str) -> int:
-        """How often a step makes the host wait for the GPU."""
+        """Count how often a step makes the host wait for the GPU."""
         self.model.precision = precision
         torch.cuda.set_sync_debug_mode("warn")
         with warnings.catch_warnings(record=True) as caught:
@@ -252,7 +252,7 @@ class Ours(Side):
         return sum("synchroniz" in str(w.message) for w in caught)
 
     def load(self, workers: int, seconds: float = 10.0) -> float:
-        """Images per second of the training loader, with the recipe's augmentation at the case's crop."""
+        """Return the images per second of the training loader, with the recipe's augmentation at the case's crop."""
         view = TrainView(self.source, {**self.config.data.augment.to_dict(), "crop": self.case.size}, 0, False)
         order = PositionSampler(len(view), self.case.batch, 0, 0, 1)
         batches = iter(DataLoader(view, self.case.batch, sampler=order, num_workers=workers))
@@ -264,7 +264,7 @@ class Ours(Side):
         return count / passed
 
     def breakdown(self, repeats: int, precision: str = "off") -> dict[str, float]:
-        """Median seconds of each part of a step in the last phase."""
+        """Return the median seconds of each part of a step in the last phase."""
         rounds = []
         for _ in range(repeats):
             watch = Watch(self.settle)
@@ -321,7 +321,7 @@ class Ours(Side):
         torch.save(photos, Path(folder) / "photos.pt")
 
     def _losses(self, size: int) -> tuple[Tensor, Tensor]:
-        """Logits and labels whose losses are of two kinds: labels are blobs, and a quarter of the plane denies them."""
+        """Make logits and labels whose losses are of two kinds: a quarter of the plane contradicts the labels."""
         batch, grid = self.case.batch, max(4, size // 16)
 
         def blobs(channels: int) -> Tensor:
@@ -343,7 +343,7 @@ class Ours(Side):
         self.refined = self.model.make_labels(self.views, self.maps, self.present, self.tau_h, clock)
 
     def labels(self) -> list[NDArray[np.int64]]:
-        """What ``refine`` made."""
+        """Return the labels that ``refine`` made."""
         return [y.y.cpu().numpy() for y in self.refined]
 
     def filter(self) -> None:
@@ -353,11 +353,11 @@ class Ours(Side):
         self.trusted = [y.masked_fill(n, IGNORE) for y, n in zip(self.own, self.noisy, strict=True)]
 
     def filtered(self) -> list[NDArray[np.bool_]]:
-        """The pixels that ``filter`` took out."""
+        """Return the pixels that ``filter`` discarded."""
         return [n.cpu().numpy() for n in self.noisy]
 
     def evaluate(self, precision: str = "off") -> dict[str, float]:
-        """The evaluation of training time on the photos; mIoU in percent."""
+        """Evaluate the photos as during training; return mIoU in percent."""
         self.model.precision = precision
         settings = {**self.config.evaluation.to_dict(), "size": self.case.size}
         metrics = evaluate(self.model, self.held, settings).metrics
@@ -371,7 +371,7 @@ def installed_init() -> str:
 
 
 def _confident(weight: Tensor, logits: Tensor) -> Tensor:
-    """The weights of a last layer, scaled so that half of the pixels are surer than 0.9; logits (B, C, h, w)."""
+    """Scale the weights of a last layer so that half of the pixels of logits (B, C, h, w) are more certain than 0.9."""
     logits = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
     low, high = -10.0, 20.0  # powers of two
     for _ in range(30):
@@ -382,7 +382,7 @@ def _confident(weight: Tensor, logits: Tensor) -> Tensor:
 
 
 class Watch:
-    """Times calls by part; a part's time does not hold that of parts inside it.
+    """Time calls by part; a part's time excludes that of parts inside it.
 
     Args:
         settle: Waits for the device.
@@ -392,7 +392,7 @@ class Watch:
         self.settle, self.seconds, self.inner = settle, dict[str, float](), [0.0]
 
     def on(self, owner: Any, name: str, part: str) -> Callable[[Any, str], None]:
-        """Put a watch on an attribute of an object; the answer takes it off again."""
+        """Put a watch on an attribute of an object; return a function that removes it."""
         actual = getattr(owner, name, None)
         if actual is None:
             return lambda *_: None
@@ -409,7 +409,7 @@ class Watch:
 
 
 class Watched:
-    """A callable under a watch; everything else about it is its own."""
+    """A callable whose calls are timed; all other attributes are those of the callable."""
 
     def __init__(self, watch: Watch, actual: Any, part: str) -> None:
         self.__dict__.update(_watch=watch, _actual=actual, _part=part)
@@ -418,7 +418,7 @@ class Watched:
         return getattr(self._actual, name)
 
     def __call__(self, *values: Any, **arguments: Any) -> Any:
-        """Call it."""
+        """Call the callable and add its time."""
         watch: Watch = self._watch
         watch.settle()
         begun = time.perf_counter()

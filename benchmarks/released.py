@@ -1,4 +1,4 @@
-"""Runs the released implementation from a checkout of its repository, without a line of it in ours.
+"""Run the released implementation from a checkout of its repository, without a line of it in ours.
 
 Its training script cannot be imported: it wants GPUs, a launcher and data. So the script is parsed where it lies, and
 the body of its training loop, branches by iteration and all, becomes a function. Left out are the fetching of data,
@@ -51,11 +51,11 @@ class Script:
         raise SystemExit(f"{self.path} has no function with a training loop (.backward() and .step() in a for)")
 
     def imports(self) -> list[ast.stmt]:
-        """Its import statements."""
+        """Return the import statements of the script."""
         return [n for n in self.tree.body if isinstance(n, (ast.Import, ast.ImportFrom))]
 
     def arguments(self, names: dict[str, Any]) -> Any:
-        """The defaults of its command line."""
+        """Return the defaults of the script's command line."""
         lines = [
             n for n in self.tree.body if isinstance(n, (ast.Assign, ast.Expr)) and "parser" in loaded([n]) | stored([n])
         ]
@@ -63,7 +63,7 @@ class Script:
         return names["parser"].parse_args([])
 
     def step(self) -> tuple[list[ast.stmt], set[str]]:
-        """The statements of one training step, and the names that its fetching of data would have set."""
+        """Return the statements of one training step, and the names that the data loading would have set."""
         body = self.loop.body
         last = max(i for i, n in enumerate(body) if isinstance(n, ast.Expr) and "step" in called(n))
         kept: list[ast.stmt] = []
@@ -76,7 +76,7 @@ class Script:
         return kept, fetched
 
     def noise_filter(self) -> list[ast.stmt]:
-        """Of the step, the block up to the loop that fits mixtures, that loop included."""
+        """Return the block of the step up to and including the loop that fits mixtures."""
         blocks = [
             block[: i + 1]
             for parent in ast.walk(self.loop)
@@ -90,7 +90,7 @@ class Script:
         return blocks[-1]
 
     def before(self, wanted: set[str], names: dict[str, Any]) -> list[ast.stmt]:
-        """The assignments ahead of the loop that define the wanted names, with all that they need in turn."""
+        """Return the assignments before the loop that define the wanted names, with all that they need in turn."""
         found: dict[int, ast.stmt] = {}
         ahead = self.train.body[: self.train.body.index(self.loop)]
         todo = list(wanted)
@@ -105,19 +105,19 @@ class Script:
         return [found[i] for i in sorted(found)]
 
     def execute(self, lines: Sequence[ast.stmt], names: dict[str, Any]) -> None:
-        """Run statements over names."""
+        """Run statements in a namespace."""
         module = ast.fix_missing_locations(ast.Module(list(lines), []))
         exec(compile(module, str(self.path), "exec"), names)
 
     def function(self, body: list[ast.stmt], parameters: Iterable[str], names: dict[str, Any]) -> Callable[..., Any]:
-        """Statements as a function of keywords over names; it returns its local variables."""
+        """Compile statements as a function of keywords in a namespace; it returns its local variables."""
         return compiled(body, parameters, names, self.path)
 
 
 def compiled(
     body: list[ast.stmt], parameters: Iterable[str], names: dict[str, Any], path: Path
 ) -> Callable[..., dict[str, Any]]:
-    """See ``Script.function``."""
+    """Compile statements as a function; see ``Script.function``."""
     module = ast.parse(f"def cut(*, {', '.join(sorted(parameters))}):\n    return locals()")
     function = module.body[0]
     assert isinstance(function, ast.FunctionDef)
@@ -128,14 +128,14 @@ def compiled(
 
 
 class OnCpu(ast.NodeTransformer):
-    """Reads the device "cuda" as "cpu" and ``x.cuda()`` as ``x``."""
+    """Read the device "cuda" as "cpu" and ``x.cuda()`` as ``x``."""
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        """A string."""
+        """Replace the string "cuda"."""
         return ast.copy_location(ast.Constant("cpu"), node) if node.value == "cuda" else node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """A call."""
+        """Replace ``x.cuda()``."""
         self.generic_visit(node)
         return node.func.value if isinstance(node.func, ast.Attribute) and node.func.attr == "cuda" else node
 
@@ -146,28 +146,28 @@ def _names(nodes: Iterable[ast.AST], kind: type[ast.expr_context]) -> set[str]:
 
 
 def stored(nodes: Iterable[ast.AST]) -> set[str]:
-    """Names that are set."""
+    """Return the names that statements set."""
     return _names(nodes, ast.Store)
 
 
 def loaded(nodes: Iterable[ast.AST]) -> set[str]:
-    """Names that are read."""
+    """Return the names that statements read."""
     return _names(nodes, ast.Load)
 
 
 def called(node: ast.AST) -> set[str]:
-    """Last names of the functions that are called."""
+    """Return the last names of the functions that a statement calls."""
     calls = (x.func for x in ast.walk(node) if isinstance(x, ast.Call))
     return {f.id if isinstance(f, ast.Name) else f.attr for f in calls if isinstance(f, (ast.Name, ast.Attribute))}
 
 
 def free(nodes: list[ast.stmt], names: Iterable[str]) -> set[str]:
-    """Names that are read, not set there, and not known."""
+    """Return the names that statements read and neither set nor know."""
     return loaded(nodes) - stored(nodes) - set(names) - set(dir(builtins))
 
 
 def open_checkout(root: Path) -> None:
-    """Make the checkout's packages importable, and put stand-ins where it imports what is not installed."""
+    """Make the packages of a checkout importable, with stand-ins for its imports that are not installed."""
     sys.path.insert(0, str(root))
     own = {f.stem for f in root.glob("*.py")}
     for folder in (f for f in root.iterdir() if f.is_dir() and any(f.glob("*.py"))):
@@ -201,7 +201,7 @@ class StandIn(ModuleType):
 
 
 def _imported(root: Path) -> set[str]:
-    """Dotted names of all modules that its files import."""
+    """Return the dotted names of all modules that the files of a checkout import."""
     found: set[str] = set()
     for file in [root / SCRIPT, *(f for d in ("model", "utils", "datasets") for f in (root / d).rglob("*.py"))]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
@@ -270,7 +270,7 @@ class Released(Side):
         self.noisy: list[np.ndarray] = []
 
     def _model(self) -> nn.Module:
-        """Its network on its own transformer of the case's size."""
+        """Build the released network with a transformer of the case's size."""
         case = self.case
         vit = importlib.import_module("model.backbone.vit")
 
@@ -289,11 +289,11 @@ class Released(Side):
         return network.train()
 
     def layout(self) -> dict[str, tuple[int, ...]]:
-        """Keys and shapes of its weights."""
+        """Return the keys and shapes of the released weights."""
         return {k: tuple(v.shape) for k, v in self.model.state_dict().items()}
 
     def load(self, folder: str) -> None:
-        """Take the weights and the batch that our side wrote."""
+        """Load the weights and the batch that our side wrote."""
         wrong = self.model.load_state_dict(torch.load(f"{folder}/weights.pt"), strict=False)
         unused = [k for k in wrong.missing_keys if ".head." not in k]
         if unused or wrong.unexpected_keys:
@@ -301,12 +301,12 @@ class Released(Side):
         self.batch: dict[str, Any] = torch.load(f"{folder}/batch.pt")
 
     def load_parts(self, folder: str) -> None:
-        """Take the inputs of the parts and the photos of the evaluation."""
+        """Load the inputs of the parts and the photos of the evaluation."""
         self.parts: dict[str, Tensor] = torch.load(f"{folder}/parts.pt")
         self.photos: list[tuple[Any, ...]] = torch.load(f"{folder}/photos.pt")
 
     def step(self, t: int, same_strong: bool = False) -> dict[str, float]:
-        """One training step, the optimiser's included; the loss terms.
+        """Take a training step with the optimiser; return the loss terms.
 
         Args:
             t: Iteration, of 20,000.
@@ -350,11 +350,11 @@ class Released(Side):
             ]
 
     def labels(self) -> list[np.ndarray]:
-        """What ``refine`` made."""
+        """Return the labels that ``refine`` made."""
         return [y.long().cpu().numpy() for y in self.refined]
 
     def filter(self, double: bool = False) -> None:
-        """Filter a batch of both students; ``double``: of losses in float64."""
+        """Filter a batch of both students, with ``double`` on losses in float64."""
         values: dict[str, Any] = {"h": self.case.size, "w": self.case.size}
         for i in (1, 2):
             logits = self.parts[f"segs_{i}"]
@@ -370,11 +370,11 @@ class Released(Side):
         ]
 
     def filtered(self) -> list[np.ndarray]:
-        """The pixels that ``filter`` took out."""
+        """Return the pixels that ``filter`` discarded."""
         return self.noisy
 
     def evaluate(self) -> dict[str, float]:
-        """Its validation loop on the given images; mIoU in percent by our names."""
+        """Run the released validation on the given images; return mIoU in percent by our names."""
         scores: dict[str, float] = {}
 
         def keep(scores_: Any = None, name_list: Any = None, **given: Any) -> tuple[str, list[float]]:

@@ -1,4 +1,4 @@
-"""Times our training step, its parts and the evaluation, beside the released implementation where a checkout is given.
+"""Time our training step, its parts and the evaluation, beside the released implementation where a checkout is given.
 
     python benchmarks/step.py --reference PATH --case tiny vitb --json speed.json --markdown speed.md
     python benchmarks/step.py --case tiny                 # our own column, and the step by part
@@ -54,11 +54,11 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Of the medians."""
+        """Return the ratio of the medians; None without a released measurement."""
         return statistics.median(self.ours) / statistics.median(self.released) if self.released else None
 
     def cells(self) -> list[str]:
-        """As text."""
+        """Return the cells of the row as text."""
         ratio = self.ratio
         target = "" if self.at_most is None else f"{self.at_most:.2f}x"
         met = "" if ratio is None or self.at_most is None else "met" if ratio <= self.at_most else "**not met**"
@@ -72,12 +72,12 @@ class Row:
         ]
 
     def record(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the row for JSON."""
         return dataclasses.asdict(self) | {"ratio": self.ratio}
 
 
 def spread(values: list[float] | None, unit: str) -> str:
-    """Median, least and most."""
+    """Write the median with the least and the most."""
     if not values:
         return "–"
     digits = 2 if statistics.median(values) >= 1 else 4
@@ -133,7 +133,7 @@ class Bench:
                 getattr(self, name)()
 
     def check(self, phase: str, t: int, weigh: bool = False, precision: str = "off") -> tuple[Bytes | None, Bytes]:
-        """Compare the losses of a step with one strong view for both; the answer, if weighed, is their memory.
+        """Compare the losses of a step with one strong view for both; return the memory of both if it is measured.
 
         Raises:
             SystemExit: The losses differ, and --go-on was not given.
@@ -162,12 +162,12 @@ class Bench:
         return theirs_bytes, ours_bytes
 
     def alternate(self, method: str, **arguments: Any) -> tuple[list[float] | None, list[float]]:
-        """Seconds of a method of both sides, in turn."""
+        """Return the seconds of a method of both sides, in turn."""
         times = self.rounds(method, [arguments])
         return times[0], times[1] or []
 
     def rounds(self, method: str, variants: list[dict[str, Any]]) -> list[list[float] | None]:
-        """Seconds of the released method (None without one) and of ours in each variant, in turn."""
+        """Return the seconds of the released method (None without one) and of ours in each variant, in turn."""
         found: list[list[float]] = [[] for _ in range(len(variants) + 1)]
         shared = {k: v for k, v in variants[0].items() if k != "precision"}
         for _ in range(self.repeats):
@@ -178,7 +178,7 @@ class Bench:
         return [seconds or None for seconds in found]
 
     def last_phase(self, variants: bool) -> tuple[list[float] | None, list[float]]:
-        """The step with everything on: check, memory, time; with ``variants`` in bf16 too."""
+        """Check, weigh and time the step with everything on, with ``variants`` in bf16 too."""
         precisions = list(VARIANTS) if variants else ["off"]
         peaks = {precision: self.check("last", LAST, weigh=True, precision=precision) for precision in precisions}
         theirs = peaks["off"][0]
@@ -197,7 +197,7 @@ class Bench:
         return times[0], times[1] or []
 
     def schedule(self, times: dict[str, tuple[list[float] | None, list[float]]]) -> None:
-        """The early phases; from all three, the 20,000 iterations."""
+        """Add the rows of the early phases and, from all three, of 20,000 iterations."""
         for name in (n for n in ("first", "second") if n in times):
             theirs, ours = times[name]
             self.add(Row(f"training step, {name} phase, fp32", "s", ours, theirs))
@@ -212,7 +212,7 @@ class Bench:
         self.add(Row("20,000 iterations, projected from the phases, fp32", "h", [hours(1)], theirs_hours, target))
 
     def refine(self) -> None:
-        """Refinement of one batch."""
+        """Time the refinement of one batch."""
         self.alternate_once("refine")
         theirs, ours = self.alternate("refine")
         note = ""
@@ -224,7 +224,7 @@ class Bench:
         self.add(Row("refinement of a batch, both students, both thresholds", "s", ours, theirs, target, note))
 
     def anf(self) -> None:
-        """Noise filter of one batch, and the masks against scikit-learn's."""
+        """Time the noise filter of one batch, and compare its masks with scikit-learn's."""
         self.alternate_once("filter")
         theirs, ours = self.alternate("filter")
         note = ""
@@ -239,7 +239,7 @@ class Bench:
         self.add(Row("noise filter (ANF) of a batch, both students", "s", ours, theirs, target, note))
 
     def eval(self) -> None:
-        """The evaluation of training time."""
+        """Time the evaluation during training."""
         theirs, ours = self.alternate("evaluate")
         note = f"{self.case.images} images"
         if self.released is not None:
@@ -250,7 +250,7 @@ class Bench:
         self.add(Row("evaluation, both students, CAM and segmentation", "s", ours, theirs, target, note))
 
     def alternate_once(self, method: str) -> None:
-        """A call of both sides that is not measured."""
+        """Call a method of both sides without measuring."""
         for side in (self.ours, self.released):
             if side is not None:
                 side(method)
@@ -266,13 +266,13 @@ class Bench:
             say("  " + line)
 
     def record(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the case for JSON."""
         facts = {"case": dataclasses.asdict(self.case), "repeats": self.repeats, "checks": self.checks}
         return facts | {"rows": [r.record() for r in self.rows], "parts": self.parts}
 
 
 def parts_table(parts: dict[str, float]) -> list[str]:
-    """The breakdown of a step as Markdown."""
+    """Return the breakdown of a step as Markdown."""
     whole = parts.get("whole step", 0.0)
     rows = sorted(((k, v) for k, v in parts.items() if k != "whole step"), key=lambda kv: -kv[1])
     lines = [f"| {name} | {s:.3f} s | {100 * s / whole:.1f} % |" for name, s in rows]
@@ -285,7 +285,7 @@ def parts_table(parts: dict[str, float]) -> list[str]:
 
 
 def markdown(report: dict[str, Any], benches: list[Bench]) -> str:
-    """The report as Markdown."""
+    """Return the report as Markdown."""
     m = report["machine"]
     where = report["gpu"] or f"{m['cpu']}, {m['cores']} cores, {report['threads']} threads"
     versions = ", ".join(f"{k} {v}" for k, v in report["versions"].items())
@@ -316,12 +316,12 @@ def markdown(report: dict[str, Any], benches: list[Bench]) -> str:
 
 
 def say(line: str) -> None:
-    """Print at once."""
+    """Print a line without buffering."""
     print(line, flush=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reference", metavar="PATH", help="a checkout of the released repository")
     parser.add_argument("--case", nargs="+", choices=list(CASES), default=["tiny"], help="default: tiny")

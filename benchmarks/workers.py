@@ -59,7 +59,7 @@ class Case:
 
     @property
     def title(self) -> str:
-        """In words."""
+        """Return the case in words."""
         return f"{self.backbone.split('_patch')[0]}, {self.size} px, batch {self.batch}"
 
 
@@ -94,7 +94,7 @@ CASES = {
 
 
 class Side:
-    """One implementation; a subclass does the work, this measures it."""
+    """One implementation: a subclass does the work, and this class measures it."""
 
     device: str = "cpu"
 
@@ -107,7 +107,7 @@ class Side:
             torch.set_num_threads(threads)
 
     def timed(self, name: str, **arguments: Any) -> tuple[float, Any]:
-        """Seconds that a method takes, and its answer."""
+        """Return the seconds that a method takes, and its result."""
         self.settle()
         begun = time.perf_counter()
         answer = getattr(self, name)(**arguments)
@@ -115,7 +115,7 @@ class Side:
         return time.perf_counter() - begun, answer
 
     def weighed(self, name: str, **arguments: Any) -> tuple[tuple[float, float], Any]:
-        """Bytes of this process (on a GPU: of its tensors) at the peak of a method and before it, and its answer."""
+        """Return the bytes of this process, on a GPU of its tensors, at a method's peak and before, and its result."""
         self.settle()
         forget_peak(self.device)
         before = peak(self.device)
@@ -132,7 +132,7 @@ class Side:
 
 
 def forget_peak(device: str) -> None:
-    """Hand free memory back and start a new peak; without Linux' help the peak is that of the process's life."""
+    """Hand free memory back and start a new peak; elsewhere than on Linux the peak is that of the whole process."""
     if device != "cpu":
         import torch
 
@@ -145,7 +145,7 @@ def forget_peak(device: str) -> None:
 
 
 def peak(device: str) -> float:
-    """Bytes since ``forget_peak``."""
+    """Return the largest number of bytes since ``forget_peak``."""
     if device != "cpu":
         import torch
 
@@ -234,7 +234,7 @@ def _serve(pipe: Connection, factory: str, arguments: dict[str, Any]) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores and load."""
+    """Return processor, cores and load."""
     try:
         text = Path("/proc/cpuinfo").read_text()
         cpu = next(line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name"))

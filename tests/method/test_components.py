@@ -227,6 +227,13 @@ def test_the_released_loss_counts_nothing_in_its_first_iteration() -> None:
     first = part([P], [Y], Clock(7, 10))
     first.backward()
     assert float(first) == 0 and P.grad is not None and not P.grad.any()
+    heads = [torch.zeros(1, requires_grad=True) for _ in range(2)]
+    for head, gradients in zip(heads, ([1.0], [0.0, 1.0]), strict=True):
+        optimiser = torch.optim.AdamW([head], lr=1.0, weight_decay=0.0)
+        for gradient in gradients:
+            head.grad = torch.tensor([gradient])
+            optimiser.step()
+    assert float(heads[1] / heads[0]) == pytest.approx(0.744, abs=1e-3), "the heads' first step is shorter (fidelity.md)"
     assert float(part([P], [Y], Clock(8, 10))) == float(BalancedCrossEntropy(start=7)([P], [Y], Clock(7, 10))) > 0
 
 
