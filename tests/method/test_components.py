@@ -233,7 +233,7 @@ def test_the_released_loss_counts_nothing_in_its_first_iteration() -> None:
         for gradient in gradients:
             head.grad = torch.tensor([gradient])
             optimiser.step()
-    assert float(heads[1] / heads[0]) == pytest.approx(0.744, abs=1e-3), "the heads' first step is shorter (fidelity.md)"
+    assert float(heads[1] / heads[0]) == pytest.approx(0.744, abs=1e-3), "the heads' first step is shorter"
     assert float(part([P], [Y], Clock(8, 10))) == float(BalancedCrossEntropy(start=7)([P], [Y], Clock(7, 10))) > 0
 
 
