@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -37,6 +39,32 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
         sync_folder(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def draft(final: Path) -> Iterator[Path]:
+    """Yield a temporary name to write a large file to; afterwards the file is synchronised to disk and renamed.
+
+    If the block raises, the temporary file is removed.
+    """
+    part = final.with_name(f".{final.name}.part")
+    try:
+        yield part
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(part, final)
+        sync_folder(final.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def link(file: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system has no hard links."""
+    try:
+        os.link(file, target)
+    except OSError:
+        with draft(target) as part:
+            shutil.copyfile(file, part)
 
 
 def sync_folder(folder: str | Path) -> None:

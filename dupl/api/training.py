@@ -25,6 +25,8 @@ def train(
     wandb: Wandb = "off",
     command: Sequence[str] | None = None,
     console: Console | None = None,
+    begin_from: str | Path | None = None,
+    keep_at: Sequence[int] = (),
 ) -> Run | None:
     """Train a recipe, evaluate it on the way, and leave a run folder with checkpoints, metrics and pictures.
 
@@ -39,6 +41,9 @@ def train(
             and is off without it, as the command line does.
         command: The command line to note in the run; by default that of this process.
         console: Where progress is shown; by default standard error.
+        begin_from: Folder of a run to begin as: its newest checkpoint of the iterations that both train alike. Where
+            there is none, training starts from scratch and says why.
+        keep_at: Iterations whose checkpoints are kept, so that other runs can begin as them.
 
     Returns:
         The finished run; None in every process but the first.
@@ -81,6 +86,8 @@ def train(
         wandb=tracking.mode,
         console=console,
         at_end=pictures,
+        begin_from=None if begin_from is None else Path(begin_from),
+        forks=frozenset(keep_at),
     )
 
 

@@ -74,6 +74,20 @@ def add_train(commands: Any) -> None:
         default="none",
         help="what started the processes of a distributed training; default: none",
     )
+    parser.add_argument(
+        "--begin-from",
+        type=Path,
+        metavar="RUN",
+        help="begin as the newest checkpoint of another run, for as many iterations as both train alike",
+    )
+    parser.add_argument(
+        "--keep-at",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="keep the checkpoints of these iterations, so that other runs can begin as them",
+    )
     wandb_option(parser)
     recipe_options(parser)
 
@@ -92,5 +106,7 @@ def run_train(arguments: argparse.Namespace) -> int:
         launcher=arguments.launcher,
         wandb=arguments.wandb,
         console=console,
+        begin_from=arguments.begin_from,
+        keep_at=arguments.keep_at,
     )
     return 0

@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from dupl.atomic import sync_folder
 from dupl.errors import UserError
 from dupl.runs import layout
-
-
-@contextmanager
-def draft(final: Path) -> Iterator[Path]:
-    """Yield a temporary name to write a large file to; afterwards the file is synchronised to disk and renamed.
-
-    If the block raises, the temporary file is removed.
-    """
-    part = final.with_name(f".{final.name}.part")
-    try:
-        yield part
-        with open(part, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(part, final)
-        sync_folder(final.parent)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def load(file: Path) -> dict[str, Any]:

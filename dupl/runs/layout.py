@@ -80,6 +80,11 @@ def checkpoint(iteration: int) -> str:
     return f"{CHECKPOINTS}/{iteration_name(iteration)}.pth"
 
 
+def best_until(iteration: int) -> str:
+    """Return the file of the best weights up to an iteration, kept beside the checkpoint that a run forks from."""
+    return f"{CHECKPOINTS}/best_{iteration:06d}.pth"
+
+
 def gallery_sheet(iteration: int) -> str:
     """Return the file of the contact sheet of an iteration."""
     return f"{GALLERY}/{iteration_name(iteration)}.webp"

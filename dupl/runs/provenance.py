@@ -6,11 +6,17 @@ import hashlib
 import json
 import os
 import platform
+import socket
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+from dupl.runs.stretches import Stretch
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = PACKAGE.parent  # the checkout, where the package is imported from one
@@ -82,6 +88,28 @@ def of_checkout(root: Path) -> Code:
         return Code(commit.strip(), dirty=False)
     listing = "".join(f"# {line}\n" for line in files.splitlines())
     return Code(commit.strip(), dirty=True, diff=listing + (_git(root, "diff", "HEAD", "--binary") or ""))
+
+
+def stretch(code: Code, hardware: Mapping[str, Any], start: int = 0) -> Stretch:
+    """Return the stretch of a training that this process begins now.
+
+    Args:
+        code: As ``code()`` returns it.
+        hardware: Fields of `Stretch` on the machine.
+        start: Iterations done before.
+    """
+    return Stretch(
+        start,
+        start,
+        began=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        commit=code.commit,
+        dirty=code.dirty,
+        changes=code.changes,
+        package=package_digest(),
+        versions=versions(),
+        host=socket.gethostname(),
+        **hardware,
+    )
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -12,7 +12,6 @@ from dupl.atomic import atomic_write
 from dupl.errors import UserError
 from dupl.runs import files, ids, layout, provenance, scalars, status, stretches
 from dupl.runs.status import Status
-from dupl.runs.stretches import Stretch
 
 
 def folder_name(recipe: str | Path, fingerprint: str) -> str:
@@ -105,18 +104,7 @@ class Run:
             What is other than in the stretch before, by name, then and now.
         """
         code, before = provenance.code(), self.status.history if start else ()
-        new = Stretch(
-            start,
-            start,
-            began=status.now(),
-            commit=code.commit,
-            dirty=code.dirty,
-            changes=code.changes,
-            package=provenance.package_digest(),
-            versions=provenance.versions(),
-            host=socket.gethostname(),
-            **hardware,
-        )
+        new = provenance.stretch(code, hardware, start)
         if code.diff and code.diff != self.changes():
             self.write_text(layout.later_changes(str(code.changes)), code.diff)
         kept = stretches.begun(before, new)

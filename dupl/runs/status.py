@@ -40,6 +40,7 @@ class Status:
             folder keeps); None where it is not known.
         versions: Versions of Python and of the packages that matter at the start; None where one is not installed.
         error: Why the run failed, in one line.
+        beginning: What it took over from another run, as a `dupl.runs.beginning.Beginning`; None where nothing.
         layout: Version of the run's files; a status without it is of version 1.
         id_version: Version of the rule that made the fingerprint, see `dupl.runs.ids`.
         stretches: What computed which iterations; see `history`.
@@ -62,6 +63,7 @@ class Status:
     dirty: bool | None = None
     versions: dict[str, str | None] | None = None
     error: str | None = None
+    beginning: dict[str, Any] | None = None
     layout: int = LAYOUT
     id_version: int = 1
     stretches: tuple[Stretch, ...] = ()
@@ -112,6 +114,14 @@ TYPES: dict[str, Any] = {  # of the values that other code relies on
     "versions": (dict, type(None)),
     "error": (str, type(None)),
     "id_version": int,
+}
+BEGINNING: dict[str, Any] = {  # fields of a `dupl.runs.beginning.Beginning`
+    "run": str,
+    "folder": str,
+    "iteration": int,
+    "digest": str,
+    "seconds": (int, float),
+    "note": str,
 }
 LARGEST = 2**53  # a larger number, or NaN, is an error
 
@@ -234,6 +244,9 @@ def _parse(values: Mapping[str, Any]) -> Status:
     for name, types in TYPES.items():
         if not _valid(value := getattr(status, name), types):
             raise ValueError(f"{name} is {repr(value)[:60]}")
+    for name, types in BEGINNING.items() if status.beginning is not None else ():
+        if not _valid(value := dict(status.beginning or {}).get(name), types):
+            raise ValueError(f"beginning.{name} is {repr(value)[:60]}")
     return status
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from mmengine.hooks import Hook
 
-from dupl.engine.checkpoints import draft
+from dupl.atomic import draft
 from dupl.runs import layout
 from dupl.runs.run import Run
 
@@ -28,15 +28,22 @@ class CheckpointHook(Hook):
         keep: Number of checkpoints to keep.
         classes: Names of the classes, background first, to store in each checkpoint.
         evaluations: Iterations between two evaluations; None where there are none.
+        forks: Iterations whose checkpoints are kept, because other runs begin as them.
     """
 
     priority = "VERY_LOW"
 
     def __init__(
-        self, run: Run, interval: int, keep: int = 2, classes: Sequence[str] = (), evaluations: int | None = None
+        self,
+        run: Run,
+        interval: int,
+        keep: int = 2,
+        classes: Sequence[str] = (),
+        evaluations: int | None = None,
+        forks: Collection[int] = (),
     ) -> None:
         self.run, self.interval, self.keep, self.classes = run, interval, keep, list(classes)
-        self.evaluations = evaluations
+        self.evaluations, self.forks = evaluations, forks
         self.seconds_before = 0.0
 
     def before_train(self, runner: Any) -> None:
@@ -51,7 +58,7 @@ class CheckpointHook(Hook):
         """Save a checkpoint if it is due."""
         done = runner.iter
         due = done % self.interval == 0 or (self.evaluations is not None and done % self.evaluations == 0)
-        if due or done == runner.max_iters or runner.train_loop.stop_training:
+        if due or done in self.forks or done == runner.max_iters or runner.train_loop.stop_training:
             runner.train_loop.require_finite()
             if runner.distributed:
                 runner.call_hook("before_checkpoint")
@@ -75,12 +82,14 @@ class CheckpointHook(Hook):
         older = [file for file in layout.checkpoints(self.run.path) if file[0] < iteration]
         regular = [file for file in older if file[0] % self.interval == 0]
         for file in {*older} - {*regular[: self.keep - 1]}:
-            file[1].unlink(missing_ok=True)
+            if file[0] not in self.forks:
+                file[1].unlink(missing_ok=True)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Reduce the checkpoint to what loads with ``weights_only=True``: tensors and plain Python values."""
         checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
-        status = json.dumps({**asdict(self.run.status), "iteration": runner.iter})
+        seconds = self.seconds_before + runner.train_loop.spent
+        status = json.dumps({**asdict(self.run.status), "iteration": runner.iter, "seconds": seconds})
         kept = {"status": status, "scalars": self.run.scalars_text()}
         checkpoint["meta"] = plain(checkpoint["meta"] | kept)
         checkpoint["param_schedulers"] = plain(checkpoint["param_schedulers"])

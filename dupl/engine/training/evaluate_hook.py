@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 
-from dupl.engine.checkpoints import draft
+from dupl.atomic import draft, link
 from dupl.engine.evaluation.result import EvaluationResult
 from dupl.engine.training.evaluation_time_hook import EvaluationTimeHook
 from dupl.errors import UserError
@@ -28,6 +28,7 @@ class EvaluateHook(EvaluationTimeHook):
         best: The metric by which weights are compared.
         console: Console for one line of results.
         facts: Values to write beside the metrics (protocol, data set, split).
+        forks: Iterations for which the best weights until then are kept, because other runs begin there.
     """
 
     def __init__(
@@ -38,10 +39,11 @@ class EvaluateHook(EvaluationTimeHook):
         best: str,
         console: Console,
         facts: dict[str, Any],
+        forks: Collection[int] = (),
     ) -> None:
         super().__init__(interval)
         self.run, self.evaluate, self.best = run, evaluate, best
-        self.console, self.facts = console, facts
+        self.console, self.facts, self.forks = console, facts, forks
         self.top = float("-inf")
         self.last: EvaluationResult | None = None
 
@@ -86,6 +88,10 @@ class EvaluateHook(EvaluationTimeHook):
         """Write the weights to the file of the best ones, completely or not at all."""
         best: Path = self.run.path / layout.BEST
         best.parent.mkdir(exist_ok=True)
+        for fork in self.forks:
+            kept = self.run.path / layout.best_until(fork)
+            if fork < runner.iter and best.exists() and not kept.exists():
+                link(best, kept)
         model = getattr(runner.model, "module", runner.model)
         state = {k: v.cpu() for k, v in model.state_dict().items()}
         meta: dict[str, Any] = {"iter": runner.iter, "fingerprint": self.run.status.fingerprint, self.best: value}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from dupl.engine import build, precision
 from dupl.engine.data_digest import digests, record
 from dupl.engine.device import hardware, open_device
 from dupl.engine.error_explanations import plain_errors, without_alarm
+from dupl.engine.training.fork import begin_as
 from dupl.engine.training.memory_advice import memory_advice
 from dupl.engine.training.processes import join
 from dupl.engine.training.run_folder import Asked, find_checkpoint, open_run
@@ -43,6 +44,8 @@ def train(
     wandb: str = "off",
     console: Console | None = None,
     at_end: Callable[[Run], object] = lambda _: None,
+    begin_from: Path | None = None,
+    forks: Collection[int] = (),
 ) -> Run | None:
     """Train a recipe, evaluate it on the way, and write a run folder.
 
@@ -55,6 +58,8 @@ def train(
         wandb: "off", "offline" or "online": whether a wandb run is written beside the files.
         console: Console for messages; standard error where None.
         at_end: Called in the first process before the run counts as finished, so that a kill cannot skip it.
+        begin_from: Folder of a run to begin as, for as many iterations as both train alike; see `begin_as`.
+        forks: Iterations whose checkpoints are kept, so that other runs can begin as them.
 
     Returns:
         The run, in the first process only.
@@ -84,10 +89,12 @@ def train(
             identity = identify(config, source=data.view.source, record=reads["train"])
             run = open_run(Asked(config, identity, reads, resume, command or sys.argv), folder, console)
             record(run, reads, console)
-        setup = Setup(config, run, model, data, batch, process, console, wandb, reads)
+            if begin_from is not None:
+                begin_as(run, config, begin_from, hardware(process.device, process.world), console)
+        setup = Setup(config, run, model, data, batch, process, console, wandb, reads, forks)
         _print_setup(setup)
         trainer, iteration = build_trainer(setup, launcher), 0
-        if resume and (start := find_checkpoint(run, console)) is not None:
+        if (resume or begin_from is not None) and (start := find_checkpoint(run, console)) is not None:
             trainer.resume_from(start)
             iteration = layout.iteration_of(start.stem) or 0
         _run(trainer, setup, advice, iteration)

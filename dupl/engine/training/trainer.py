@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +59,7 @@ class Setup:
         console: Console for messages; silent in all processes but the first.
         wandb: "off", "offline" or "online".
         reads: What the run reads by split, in the first process, see `dupl.engine.data_digest.digests`.
+        forks: Iterations whose checkpoints are kept, because other runs begin as them.
     """
 
     config: Config
@@ -70,6 +71,7 @@ class Setup:
     console: Console
     wandb: str
     reads: Mapping[str, Any] = field(default_factory=dict)
+    forks: Collection[int] = ()
 
 
 class Trainer(Runner):
@@ -182,7 +184,9 @@ def _hooks(setup: Setup) -> tuple[list[Hook], list[Any]]:
     hooks: list[Hook] = [stop, scalars, ProgressHook(scalars, console)]
     classes, evaluated = data.view.source.classes, data.validation is not None or config.evaluation.get("quality")
     evaluations = config.evaluation.interval if evaluated else None
-    hooks.append(CheckpointHook(run, runtime.checkpoint_interval, runtime.keep_checkpoints, classes, evaluations))
+    hooks.append(
+        CheckpointHook(run, runtime.checkpoint_interval, runtime.keep_checkpoints, classes, evaluations, setup.forks)
+    )
     if data.validation is not None:
         hooks.append(_evaluation_hook(setup, data.validation, stop))
     else:
@@ -225,4 +229,4 @@ def _evaluation_hook(setup: Setup, source: ImageSet, stop: StopHook) -> Evaluate
     facts = {"protocol": PROTOCOL, "size": settings["size"], "data": config.data.val.to_dict()}
     facts["read"] = setup.reads.get("val", {}).get("id")
     best = best_metric(settings, source, len(setup.model.students))
-    return EvaluateHook(setup.run, settings["interval"], work, best, setup.console, facts)
+    return EvaluateHook(setup.run, settings["interval"], work, best, setup.console, facts, setup.forks)
