@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
-from workers import Parent, Side, Worker, machine
+from workers import Parent, Side, Worker, computed, machine
 
 if TYPE_CHECKING:
     from dupl.data.voc import VOC
@@ -84,11 +84,14 @@ class Ours(FinalSide):
         import torch
 
         from dupl.engine.evaluation.crf.pool import cores
+        from dupl.engine.precision import capability, computes_bfloat16
         from dupl.runs import provenance
 
         code = provenance.code()
         versions = {k: v for k, v in provenance.versions().items() if v}
         facts = {"code": {"commit": code.commit, "dirty": code.dirty}, "versions": versions}
+        cpu = torch.device("cpu")
+        facts |= {"bf16": computes_bfloat16(cpu), "capability": capability(cpu)}
         return facts | {"threads": torch.get_num_threads(), "processes": cores()}
 
     def export(self, folder: str) -> dict[str, int]:
@@ -186,22 +189,23 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     chunks = lay_out(Path(options.images), options.split, options.photos, options.chunks, folder, options.whole)
     report: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), "machine": machine(), "split": options.split}
     report |= {"chunks": chunks, "cut": ", cut to whole patches," if options.whole else ""}
-    sides = ["released"] * bool(options.reference) + options.precision
     with contextlib.ExitStack() as stack:
         data = str(folder / "data")
         ours = stack.enter_context(
             Parent("final:Ours", run=options.run, data=data, out=str(folder / "ours"), backend=options.crf_backend)
         )
         report |= ours("facts")
+        precisions = computed(options.precision, report)
+        sides = ["released"] * bool(options.reference) + precisions
         network = ours("export", str(folder))
-        workers: dict[str, Worker] = dict.fromkeys(options.precision, ours)
+        workers: dict[str, Worker] = dict.fromkeys(precisions, ours)
         if options.reference:
             arguments = dict(root=options.reference, network=network, folder=str(folder), jobs=options.jobs)
             workers["released"] = stack.enter_context(Parent("released_final:ReleasedFinal", **arguments))
             report["released_jobs"] = workers["released"]("jobs")
         plain = Phase("final protocol without CRF, both students", photos=list(chunks.values()))
         turns(plain, "segment", workers, sides, chunks, ())
-        reference = "released" if options.reference else options.precision[0]
+        reference = "released" if options.reference else precisions[0]
         better = int(np.argmax(plain.scores(reference)))
         refined = Phase(f"CRF alone, student {better + 1}", photos=list(chunks.values()))
         turns(refined, "refine", workers, sides, chunks, (better,))
@@ -280,7 +284,8 @@ def markdown(report: dict[str, Any]) -> str:
     lines = [
         f"{m['cpu']}, {m['cores']} cores, {report['threads']} threads; {versions}; {code}; {report['date']}.",
         f"{photos} photos of the list {report['split']}{report['cut']} in {chunks} chunks, in turn; median "
-        f"(least–most) of photos per second; pairs are released / ours. Load before the run: {m['load_before']}.",
+        f"(least–most) of photos per second; pairs are released / ours. Load before the run: {m['load_before']}. "
+        f"The device {report['capability']}.",
         "",
         "| work | released | ours | seconds, ours / released | CPU s per photo | mIoU |",
         "|---|---|---|---|---|---|",

@@ -28,6 +28,7 @@ from dupl.data.voc import VOC
 from dupl.engine.build import build_model
 from dupl.engine.evaluation.evaluate import evaluate
 from dupl.engine.memory import keep_memory
+from dupl.engine.precision import capability, computes_bfloat16
 from dupl.engine.preprocess import to_device
 from dupl.engine.training.finite_guard import FiniteGuard
 from dupl.engine.training.loop import PositionSampler
@@ -205,6 +206,8 @@ class Ours(Side):
             "versions": {k: v for k, v in provenance.versions().items() if v} | {"scikit-learn": sklearn.__version__},
             "threads": torch.get_num_threads(),
             "gpu": None if self.device == "cpu" else torch.cuda.get_device_name(),
+            "bf16": computes_bfloat16(torch.device(self.device)),
+            "capability": capability(torch.device(self.device)),
         }
 
     def step(self, t: int = LAST, precision: str = "off", same_strong: bool = False) -> dict[str, float]:

@@ -41,6 +41,8 @@ def values(case: Case, factor: str) -> list[int]:
 def measure(case: Case, options: Any) -> dict[str, Any]:
     """Seconds and bytes of a step in the last phase."""
     with Worker("ours:Ours", case=case, device=options.device, threads=options.threads) as ours:
+        if options.precision != "off" and not ours("facts")["bf16"]:
+            raise SystemExit(f"--precision {options.precision} would be emulated here: give off")
         ours("step", precision=options.precision)  # the optimiser's state exists after it
         (top, before), _ = ours("weighed", "step", precision=options.precision)
         seconds = [ours("timed", "step", precision=options.precision)[0] for _ in range(options.repeats)]
@@ -88,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
     head = [
         f"{where}; torch {facts['versions']['torch']}; {time.strftime('%Y-%m-%d')}; load before: "
         f"{computer['load_before']}. Last phase, {case.title}, precision {options.precision}, toy scenes; "
-        f"median (least–most) of {options.repeats}."
+        f"median (least–most) of {options.repeats}. The device {facts['capability']}."
     ]
     if options.markdown:
         options.markdown.write_text("\n".join(head + lines) + "\n", encoding="utf-8")

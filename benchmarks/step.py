@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from workers import CASES, GIB, SCRIPT, Case, Worker, machine
+from workers import CASES, GIB, SCRIPT, Case, Worker, computed, machine
 
 PHASES = (("first", 1000, 2000), ("second", 5000, 6000), ("last", 14000, 12000))  # name, an iteration, iterations
 LAST = PHASES[-1][1]
@@ -178,8 +178,8 @@ class Bench:
         return [seconds or None for seconds in found]
 
     def last_phase(self, variants: bool) -> tuple[list[float] | None, list[float]]:
-        """Check, weigh and time the step with everything on, with ``variants`` in bf16 too."""
-        precisions = list(VARIANTS) if variants else ["off"]
+        """Check, weigh and time the step with everything on, with ``variants`` in bf16 where it is computed."""
+        precisions = computed(list(VARIANTS), self.ours("facts")) if variants else ["off"]
         peaks = {precision: self.check("last", LAST, weigh=True, precision=precision) for precision in precisions}
         theirs = peaks["off"][0]
         times = self.rounds("step", [{"t": LAST, "precision": precision} for precision in precisions])
@@ -293,7 +293,7 @@ def markdown(report: dict[str, Any], benches: list[Bench]) -> str:
     code = f"commit {commit[:10]}{' with changes' if report['code']['dirty'] else ''}" if commit else "no checkout"
     lines = [
         f"{where}; {versions}; {code}; {report['date']}. Inputs: {report['inputs']}. Median (least–most).",
-        f"Load of the machine before the run: {m['load_before']}.",
+        f"Load of the machine before the run: {m['load_before']}. The device {report['capability']}.",
     ]
     for bench in benches:
         lines += ["", f"**{bench.case.title}** (repetitions, in turn: {bench.repeats})", ""]

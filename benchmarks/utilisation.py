@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from step import PHASES, VARIANTS, spread
-from workers import CASES, GIB, Case, Parent, Worker, machine
+from workers import CASES, GIB, Case, Parent, Worker, computed, machine
 
 
 def measure(case: Case, precision: str, compiled: str | None, options: Any) -> dict[str, Any]:
@@ -36,11 +36,11 @@ def measure(case: Case, precision: str, compiled: str | None, options: Any) -> d
     return found
 
 
-def count(case: Case, options: Any) -> tuple[float, float]:
-    """Operations of a step, and images per second of the loader."""
+def count(case: Case, options: Any) -> tuple[float, float, dict[str, Any]]:
+    """Operations of a step, images per second of the loader, and facts about the device."""
     inputs = dict(threads=options.threads, images=options.images, split=options.split)
     with Parent("ours:Ours", case=case, device=options.device, **inputs) as ours:
-        return ours("flops"), ours("load", options.workers)
+        return ours("flops"), ours("load", options.workers), ours("facts")
 
 
 def row(found: dict[str, Any], flops: float) -> str:
@@ -80,16 +80,17 @@ def main(arguments: list[str] | None = None) -> None:
     case = CASES[options.case]
     case = dataclasses.replace(case, batch=options.batch or case.batch)
     computer = machine()
-    flops, images = count(case, options)
-    variants = [(precision, None if c == "none" else c) for precision in options.precision for c in options.compile]
+    flops, images, facts = count(case, options)
+    kept = computed(options.precision, facts)
+    variants = [(precision, None if c == "none" else c) for precision in kept for c in options.compile]
     found = [measure(case, precision, compiled, options) for precision, compiled in variants]
-    facts = found[0]["facts"]
     where = facts["gpu"] or f"{computer['cpu']}, {computer['cores']} cores, {facts['threads']} threads"
     inputs = "photos in VOC layout" if options.images else "toy scenes"
     lines = [
         f"{where}; torch {facts['versions']['torch']}; {time.strftime('%Y-%m-%d')}; load before: "
         f"{computer['load_before']}. {case.title}, {inputs}; {flops / 1e9:.0f} GFLOP in a step of the last phase; "
-        f"median (least–most) of {options.repeats}. Loader: {images:.0f} images/s with {options.workers} workers.",
+        f"median (least–most) of {options.repeats}. Loader: {images:.0f} images/s with {options.workers} workers. "
+        f"The device {facts['capability']}.",
         "",
         "| precision | step, last phase | peak memory | rate | of one large product | share | 20,000 iterations "
         "| host waits |",

@@ -13,7 +13,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -231,6 +231,20 @@ def _serve(pipe: Connection, factory: str, arguments: dict[str, Any]) -> None:
         except (EOFError, KeyboardInterrupt):
             return
         pipe.send(answer(lambda m=method, v=values, k=keywords: getattr(made, m)(*v, **k)))  # type: ignore[misc]
+
+
+def computed(precisions: Sequence[str], facts: dict[str, Any]) -> list[str]:
+    """The precisions that a device computes; those in bfloat16 are left out where it would emulate it, and said.
+
+    Args:
+        precisions: "off", "cam", "bf16".
+        facts: Of our side: ``bf16``, whether the device computes bfloat16, and ``capability`` in words.
+    """
+    print(f"The device {facts['capability']}.", flush=True)
+    kept = [name for name in precisions if name == "off" or facts["bf16"]]
+    if left := [name for name in precisions if name not in kept]:
+        print(f"Left out, as they would be emulated: {', '.join(left)}.", flush=True)
+    return kept
 
 
 def machine() -> dict[str, Any]:

@@ -42,6 +42,7 @@ class Description:
         absent: Why the fingerprint is that of the config alone: its data are not here; "" where they are.
         components: The components of the paper.
         text: The resolved recipe as a file.
+        images_per_loss: Of a run, "not recorded" where an earlier version stored it; "" of a recipe.
     """
 
     doc: str
@@ -50,6 +51,7 @@ class Description:
     absent: str
     components: list[SwitchState]
     text: str
+    images_per_loss: str = ""
 
 
 def describe(recipe_or_run: str | Path, overrides: Overrides = None) -> Description:
@@ -69,6 +71,7 @@ def describe(recipe_or_run: str | Path, overrides: Overrides = None) -> Descript
     """
     from dupl.config import catalogue
     from dupl.data.identity import identify
+    from dupl.runs.config import images_per_loss
     from dupl.runs.run import Run
 
     stored = Run(recipe_or_run) if is_run(recipe_or_run) else None
@@ -81,7 +84,8 @@ def describe(recipe_or_run: str | Path, overrides: Overrides = None) -> Descript
     else:
         found = identify(values)
         name, absent = found.run, found.absent
-    return Description(doc, status, name, absent, rows, catalogue.to_text(values))
+    images = images_per_loss(stored.path) if stored is not None else ""
+    return Description(doc, status, name, absent, rows, catalogue.to_text(values), images)
 
 
 def components(model: Mapping[str, Any]) -> list[SwitchState]:

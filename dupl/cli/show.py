@@ -124,6 +124,7 @@ def show_recipe(name: str, overrides: Sequence[str]) -> list[str]:
     found = api.describe(name, overrides)
     signs = {True: "on ", False: "off", None: "?  "}
     head = [found.doc, ""] * bool(found.doc) if found.status is None else _status_lines(name, found.status)
+    head += ["loss         images per loss not recorded"] * (found.images_per_loss == "not recorded")
     rows = [f"{one.name:12} {signs[one.on]}  {one.text}" for one in found.components]
     note = [f"{'':13}of the config alone, because {found.absent}"] if found.absent else []
     return [*head, f"fingerprint  {found.fingerprint}", *note, *rows, "", found.text]

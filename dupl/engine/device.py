@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,30 @@ def hardware(device: torch.device, world: int) -> dict[str, Any]:
         "processor": processor() if on_cpu else torch.cuda.get_device_name(device),
         "vector": torch.backends.cpu.get_cpu_capability() if on_cpu else None,
     }
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread of torch, as the processes of a loader do: their number then changes no result."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def place(device: torch.device, threads: int) -> str:
+    """Describe where a run computes: "cuda:0", or "cpu, 1 thread on 2 cores".
+
+    Args:
+        device: The device.
+        threads: ``runtime.threads``.
+    """
+    if device.type != "cpu":
+        return str(device)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return f"cpu, {threads} thread{'s' * (threads > 1)} on {cores} core{'s' * (cores > 1)}"
 
 
 def machine(device: torch.device, world: int) -> str:

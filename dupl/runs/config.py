@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,24 @@ def read_config(folder: str | os.PathLike[str]) -> Config:
 def read_config_values(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Read the config of a run as `read_config` does, as a plain dict, without importing mmengine."""
     return catalogue.read_values(Path(folder) / layout.CONFIG, change=lambda values: translated(values, folder))
+
+
+def images_per_loss(folder: str | os.PathLike[str]) -> str:
+    """Return over how many images the losses of a run take their means, as its config says.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        A number, "not recorded" where an earlier version stored the config, or "" where it has no such value.
+    """
+    try:
+        text = (Path(folder) / layout.CONFIG).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+    if found := re.search(r"\bimages_per_loss=(\d+)", text):
+        return found[1]
+    return "not recorded" if re.search(r"\bper_gpu=", text) else ""
 
 
 def translated(values: Mapping[str, Any], folder: str | os.PathLike[str]) -> dict[str, Any]:

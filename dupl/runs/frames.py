@@ -33,9 +33,10 @@ def frame(runs: Iterable[StoredRun]) -> DataFrame:
     is not known: `commit`, `dirty`, `changes` (digest of the uncommitted changes, "" where nothing was changed) of its
     start; `commits` of all its stretches, `package` (digest of the package's files), a version for each of
     `dupl.runs.making.VERSIONS`, `processor`, `vector`, `threads`, `processes`, with an arrow where they changed; and
-    `turns`, what changed at which iteration; of the evaluation `protocol`, `name`, `title`, `split`, `checkpoint`,
-    `iteration`, `read`, `last` and `judged` (in words, "" where it is not known), as `StoredEvaluation` has them; and
-    `metric` and `value`, mostly percent, NaN where there was nothing to measure.
+    `turns`, what changed at which iteration; `images_per_loss`, a text, "not recorded" by an earlier version; of the
+    evaluation `protocol`, `name`, `title`, `split`, `checkpoint`, `iteration`, `read`, `last` and `judged` (in words,
+    "" where it is not known), as `StoredEvaluation` has them; and `metric` and `value`, mostly percent, NaN where there
+    was nothing to measure.
     """
     import pandas as pd
 

@@ -1,7 +1,7 @@
 """What training costs: seconds per iteration and per evaluation, from the most similar runs of a store.
 
 The rule. Runs count that are finished or at least half done, and that agree with the config in network, CAM scales,
-kind of training data, crop, batch (with its split into micro-batches), precision and device. Of these, runs on this
+kind of training data, crop, batch, images per loss, precision and device. Of these, runs on this
 host count before those on others. Of these, the nearest count: those with the fewest components of another type, then
 with the fewest other differences (a threshold, when a component starts, the number of iterations). Seed, optimiser
 settings, weights of the loss and what a fingerprint ignores make no difference. The pace is the median of the nearest.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dupl.runs import layout
+from dupl.runs.config import images_per_loss
 from dupl.runs.provenance import PACKAGES, changes_digest
 from dupl.runs.stretches import BITS, Stretch, distinct, turns
 from dupl.terminal import counted
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 VERSIONS = ("python", *PACKAGES)
 CODE = ("commit", "dirty", "changes", "commits", "package")
 MACHINE = ("processor", "vector", "threads", "processes")
-MAKING = (*CODE, *VERSIONS, *MACHINE, "turns")
+MAKING = (*CODE, *VERSIONS, *MACHINE, "turns", "images_per_loss")
 EVALUATED = {"name": "settings", "checkpoint": "weights", "iteration": "iterations", "judged": "truth", "read": "data"}
 LISTED = 3  # runs that a line names
 TO = " -> "  # between what a run was made by first and later
@@ -36,7 +37,8 @@ def making(stored: StoredRun) -> tuple[Any, ...]:
         words = [f"{status.commit[:12]}{'+' * bool(status.dirty)}"]
     code = (status.commit, status.dirty, changes, " ".join(dict.fromkeys(words)), _over(history, "package"))
     packages = [_version(name, history, status.versions or {}) for name in VERSIONS]
-    return (*code, *packages, *(_over(history, name) for name in MACHINE), "; ".join(turns(history)))
+    machine = [_over(history, name) for name in MACHINE]
+    return (*code, *packages, *machine, "; ".join(turns(history)), images_per_loss(stored.path))
 
 
 def _over(history: tuple[Stretch, ...], name: str) -> str | None:
@@ -70,6 +72,8 @@ def mixed(table: DataFrame) -> list[str]:
     """
     runs = table.drop_duplicates("run")
     lines = [*_code(runs), *_resumed(runs), *_machines(runs)]
+    if unknown := int((runs["images_per_loss"] == "not recorded").sum()):
+        lines.append(f"images per loss not recorded: {unknown} of {_runs(len(runs))}, trained by an earlier version")
     each = table[table["last"]].drop_duplicates(["run", "protocol", "split"])
     for (protocol, split), part in each.groupby(["protocol", "split"]):
         for column, what in EVALUATED.items():

@@ -70,6 +70,7 @@ def test_times_and_scores_are_of_all_chunks(final):
         code=dict(commit="0123456789abc", dirty=False),
         versions={},
         threads=2,
+        capability="computes bfloat16 (amx_bf16)",
         split="val",
         cut="",
         date="",

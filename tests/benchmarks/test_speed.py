@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from dupl.engine.precision import capability, computes_bfloat16
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
@@ -115,12 +118,26 @@ def test_our_own_column(tmp_path):
     assert done.returncode == 0, done.stderr
     case = json.loads(out.read_text())["cases"]["micro"]
     works = [row["work"] for row in case["rows"]]
-    assert len(works) == 8 and all(row["released"] is None and row["ours"] for row in case["rows"])
+    can = computes_bfloat16(torch.device("cpu"))
+    assert len(works) == (8 if can else 4) and all(row["released"] is None and row["ours"] for row in case["rows"])
     parts = case["parts"]
     whole = parts.pop("whole step")
     assert 0 < whole == pytest.approx(sum(parts.values()), rel=1e-6)
     assert {"backward", "optimiser", "CAM passes", "refinement, pseudo-labels"} <= set(parts)
     assert "| part of the step, last phase, fp32 | median | share |" in table.read_text()
+    assert f"The device {capability(torch.device('cpu'))}." in table.read_text()
+
+
+def test_rows_that_would_be_emulated_are_left_out_and_said(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    computed = importlib.import_module("workers").computed
+    facts = {"bf16": False, "capability": "emulates bfloat16 (neither AVX512-BF16 nor AMX)"}
+    assert computed(["off", "cam", "bf16"], facts) == ["off"]
+    assert capsys.readouterr().out.splitlines() == [
+        "The device emulates bfloat16 (neither AVX512-BF16 nor AMX).",
+        "Left out, as they would be emulated: cam, bf16.",
+    ]
+    assert computed(["off", "bf16"], {"bf16": True, "capability": "computes bfloat16 (amx_bf16)"}) == ["off", "bf16"]
 
 
 def test_a_missing_checkout_is_told(tmp_path):

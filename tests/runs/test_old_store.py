@@ -74,6 +74,7 @@ def test_show(lab, capsys, name):
     assert run("show", f"runs/{name}") == 0
     out = capsys.readouterr().out
     assert f"{state}, iteration {iteration} of " in out
+    assert "images per loss not recorded" in out
     assert run("show", f"runs/{name}/config.py") == 0
     assert "embed_dim=8" in capsys.readouterr().out
 
@@ -83,6 +84,13 @@ def test_report_of_a_run(lab, name):
     assert run("report", f"runs/{name}") == 0
     page = (lab / "runs" / name / "report.html").read_text()
     assert name in page and STATES[name][0] in page
+    assert "not recorded" in page
+
+
+def test_a_table_says_what_was_not_recorded(lab, capsys):
+    assert run("report", "plan.py", "--format", "md") == 0
+    note = "images per loss not recorded: 4 of 4 runs, trained by an earlier version"
+    assert note in " ".join(capsys.readouterr().out.split())
 
 
 def test_report_of_a_plan(lab, capsys):

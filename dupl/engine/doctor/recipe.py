@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from dupl.config.batch import plan_batch
 from dupl.engine import build, precision
-from dupl.engine.device import choose_device, open_device
+from dupl.engine.device import choose_device, open_device, place
 from dupl.engine.doctor.finding import Finding
 from dupl.engine.doctor.machine import disk
 from dupl.engine.training.trial_step import IMAGES, take_trial_steps
@@ -111,9 +111,9 @@ def device(config: Config) -> Finding:
         chosen = choose_device(config.runtime.device)
     except UserError as error:
         return Finding("device", "fail", str(error), "--set runtime.device=cpu, or repair the GPU")
-    setting, threads = config.runtime.precision, config.runtime.threads
-    place = f"{chosen}, {threads} thread{'s' * (threads > 1)}" if chosen.type == "cpu" else str(chosen)
-    found = f"{place}, {precision.describe(setting, chosen)}; it {precision.capability(chosen)}"
+    setting = config.runtime.precision
+    where, words = place(chosen, config.runtime.threads), precision.describe(setting, chosen)
+    found = f"{where}, {words}; it {precision.capability(chosen)}"
     if (line := precision.warning(setting, chosen)) is not None:
         return Finding("device", "note", found, line)
     return Finding("device", "ok", found)

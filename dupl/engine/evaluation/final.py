@@ -18,6 +18,7 @@ from dupl.data.base import ImageSet
 from dupl.data.samples import PhotoSample
 from dupl.data.views import PhotoView, normalize
 from dupl.engine import build
+from dupl.engine.device import one_thread
 from dupl.engine.evaluation.cache import LabelCache, LogitCache
 from dupl.engine.evaluation.crf import dense_crf, pool
 from dupl.engine.evaluation.crf.parameters import suffix
@@ -118,7 +119,8 @@ class FinalProtocol(Protocol):
         """
         processes = min(pool.cores(), len(indices))
         try:
-            yield from _loader(PhotoLabeller(self, model, source), indices, processes if processes > 1 else 0)
+            with one_thread():
+                yield from _loader(PhotoLabeller(self, model, source), indices, processes if processes > 1 else 0)
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise

@@ -16,7 +16,7 @@ from dupl.config.batch import plan_batch
 from dupl.data.identity import identify
 from dupl.engine import build, precision
 from dupl.engine.data_digest import digests, record
-from dupl.engine.device import hardware, open_device
+from dupl.engine.device import hardware, open_device, place
 from dupl.engine.error_explanations import plain_errors, without_alarm
 from dupl.engine.training.fork import begin_as
 from dupl.engine.training.memory_advice import memory_advice
@@ -107,10 +107,8 @@ def train(
 def _print_setup(setup: Setup) -> None:
     """Print data, batch, precision and device, and the components that start only after the last iteration."""
     config, console, device = setup.config, setup.console, setup.process.device
-    threads = config.runtime.threads
-    place = f"{device}, {threads} thread{'s' * (threads > 1)}" if device.type == "cpu" else str(device)
-    words = precision.describe(config.runtime.precision, device)
-    console.print(f"{setup.run.path}: {len(setup.data.view)} images, {setup.batch}, {words} on {place}", soft_wrap=True)
+    words, where = precision.describe(config.runtime.precision, device), place(device, config.runtime.threads)
+    console.print(f"{setup.run.path}: {len(setup.data.view)} images, {setup.batch}, {words} on {where}", soft_wrap=True)
     if line := precision.warning(config.runtime.precision, device):
         console.print(line, soft_wrap=True, highlight=False)
     if late := starts(config.model).keys() - start_markers(config).keys():

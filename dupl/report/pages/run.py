@@ -15,6 +15,7 @@ from dupl.report.pages.run_files import RunFiles, read_run
 from dupl.report.pages.run_gallery import gallery
 from dupl.report.tables.evaluation import figure
 from dupl.runs import layout
+from dupl.runs.config import images_per_loss
 from dupl.runs.judged import Judged
 from dupl.runs.stretches import described
 
@@ -101,6 +102,7 @@ def _provenance(run: RunFiles) -> list[tuple[str, str]]:
         ("Command", shlex.join(status.command)),
         ("Code", f"{status.commit or 'no checkout'}{changes}"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
+        ("Images per loss", images_per_loss(run.path) or "–"),
         ("Machine", ", ".join(filter(None, (status.machine, status.host))) or "–"),
         *([("Stretches", "; ".join(described(status.history)))] if status.history else []),
         ("Protocol", protocol),
