@@ -53,7 +53,7 @@ def train(
         RunError: Training stopped by itself, or on a signal after saving a checkpoint.
 
     Example:
-        >>> tiny = {"schedule.iterations": 4, "schedule.warmup": 1, "schedule.batch_size": 2}
+        >>> tiny = {"schedule.iterations": 4, "schedule.batch_size": 2, "schedule.images_per_loss": 2}
         >>> tiny["data.train"] = dict(type="Toy", split="train", size=64, count=8)
         >>> tiny["data.val.count"] = 4
         >>> run = dupl.train("demo/toy", "runs/short", tiny)
@@ -115,7 +115,7 @@ def demo(
         UserError: As `train`.
 
     Example:
-        >>> tiny = {"schedule.iterations": 4, "schedule.warmup": 1, "schedule.batch_size": 2}
+        >>> tiny = {"schedule.iterations": 4, "schedule.batch_size": 2, "schedule.images_per_loss": 2}
         >>> tiny["data.train"] = dict(type="Toy", split="train", size=64, count=8)
         >>> tiny["data.val.count"] = 4
         >>> dupl.api.demo("runs/demo", tiny).name
