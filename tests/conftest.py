@@ -84,6 +84,31 @@ def tiny(tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="session")
+def paint():
+    """A function that paints six photos of a bright square (cat) or a dark one (dog), with tags and masks."""
+    import numpy as np
+    from PIL import Image
+
+    def paint(root: Path) -> Path:
+        for name in ("images", "masks"):
+            (root / name).mkdir(parents=True)
+        rows = ["image,tags,split"]
+        for i in range(6):
+            label = 1 + i % 2
+            photo = np.random.default_rng(i).integers(90, 110, (32, 32, 3)).astype(np.uint8)
+            photo[8:24, 8:24] = 230 if label == 1 else 20
+            mask = np.zeros((32, 32), np.uint8)
+            mask[8:24, 8:24] = label
+            Image.fromarray(photo).save(root / "images" / f"{i}.png")
+            Image.fromarray(mask).save(root / "masks" / f"{i}.png")
+            rows.append(f"{i}.png,{('cat', 'dog')[label - 1]},{'train' if i < 4 else 'val'}")
+        (root / "tags.csv").write_text("\n".join(rows) + "\n")
+        return root
+
+    return paint
+
+
+@pytest.fixture(scope="session")
 def trained(tiny, tmp_path_factory) -> Path:
     """Folder of the finished run of ``tiny``."""
     from dupl.cli import main

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dupl.api.inference import is_run
-from dupl.api.recipes import Overrides, override_values
+from dupl.api.planned import choose_runs
+from dupl.api.recipes import Overrides
 from dupl.api.tables import AnyPlan, AnyStore, ablate_command, load_plan, open_store
 from dupl.errors import UserError
 
@@ -115,13 +116,18 @@ def _planned_runs(
     Raises:
         UserError: A row has no finished run; the message names the command that trains it.
     """
+    from dupl.report.tables.evaluated_data import evaluated_on_one
+
     made, opened = load_plan(plan), open_store(store)
     labels = {row.key: row.label for row in made.rows}
-    finished = {run.fingerprint: run for run in opened.best() if run.state == "finished"}
+    chosen = choose_runs(made, opened, rows, seeds, overrides)
+    wanted = {run.fingerprint for run in chosen.runs}
+    done = (run for run in opened.best() if run.state == "finished" and run.fingerprint in wanted)
+    finished = evaluated_on_one(chosen.runs, {run.fingerprint: run for run in done}, ("train", "cam"))
     groups: dict[str, list[StoredRun]] = {}
     planned: dict[str, int] = {}
     lacking: list[str] = []
-    for run in made.expand(rows, seeds, override_values(overrides)):
+    for run in chosen.runs:
         members = groups.setdefault(labels[run.row], [])
         planned[labels[run.row]] = planned.get(labels[run.row], 0) + 1
         if run.fingerprint in finished:
@@ -131,6 +137,6 @@ def _planned_runs(
             lacking.append(row.key)
     if lacking:
         name = str(plan) if isinstance(plan, (str, Path)) else plan.name
-        line = ablate_command(name, opened.root, rows=lacking, seeds=seeds, overrides=overrides)
+        line = ablate_command(name, opened.root, rows=lacking, seeds=seeds, overrides=chosen.overrides)
         raise UserError(f"{opened.root} has no finished run of {', '.join(lacking)}: {line} trains them")
     return groups, planned

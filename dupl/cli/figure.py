@@ -57,7 +57,7 @@ def run_figure(arguments: argparse.Namespace) -> int:
             arguments.root,
             rows=arguments.rows,
             seeds=arguments.seeds,
-            overrides=arguments.set,
+            overrides=arguments.set or None,
             label_map=arguments.map,
             image=arguments.image,
             iteration=arguments.iteration,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dupl.config.batch import plan_batch
+from dupl.data.identity import identify
 from dupl.errors import RunError, UserError
 from dupl.execute.resources import Resources
 from dupl.execute.scheduler import Rules
@@ -73,7 +74,8 @@ class Search:
             rules: When to try again and when to stop.
 
         Raises:
-            UserError: The storage cannot be reached, or it has trials and ``resume`` is not set.
+            UserError: The storage cannot be reached, or it has trials and ``resume`` is not set, or trials on other
+                data.
         """
         if "images_per_loss" in sweep.config.schedule:
             plan_batch(sweep.config.schedule, (resources.gpus_per_run if resources else None) or 1)
@@ -86,6 +88,7 @@ class Search:
             raise UserError(
                 f"study {sweep.study} has {found} trials at {shown}: resume=True (--continue) goes on or joins"
             )
+        check_data(sweep, study)
         resources, wanted = resources or Resources(), trials or sweep.trials
         return cls(sweep, study, opened, shown, Path(root), wanted, resources, rules or Rules())
 
@@ -143,6 +146,22 @@ class Search:
         if stopped is not None:
             allowed = f"more than max_failed = {self.rules.max_failed:g} allows"
             raise RunError(f"{stopped}, {allowed}: fix the cause, then continue it (--continue)")
+
+
+def check_data(sweep: Sweep, study: Study) -> None:
+    """Check that a study's trials were trained on the data that are here, and note these in a new study.
+
+    Raises:
+        UserError: They were trained on other data.
+    """
+    data, known = identify(sweep.config, memo=sweep.memo).data, study.user_attrs.get("data")
+    if data is not None and known is None:
+        study.set_user_attr("data", data)
+    elif data is not None and known != data:
+        raise UserError(
+            f"study {sweep.study} was searched on other training data ({known} then, {data} now), so its trials "
+            "cannot be compared with new ones: search in another store by --root, or put the data back"
+        )
 
 
 def done_of(study: Study) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from dupl.errors import UserError
-from dupl.runs import layout
+from dupl.runs import ids, layout
 from dupl.runs.stored_run import StoredRun, open_run
 
 
@@ -23,7 +23,7 @@ def select(
 
     Args:
         runs: Which to choose from.
-        names: Fingerprints or folders; all where there are none.
+        names: Fingerprints (of an earlier version too, as folders are called) or folders; all where there are none.
         states: All where None.
         older: Only runs that ended, or were last heard of, longer ago.
         newer: Only those at most so long ago.
@@ -35,11 +35,7 @@ def select(
     if names:
         chosen: set[Path] = set()
         for name in names:
-            place = Path(name).resolve()
-            mine = {s.path for s in found if str(name) == s.fingerprint or place == s.path.resolve()}
-            if not mine:
-                raise UserError(_unknown(name))
-            chosen |= mine
+            chosen |= _named(found, name)
         found = [s for s in found if s.path in chosen]
     now = datetime.now(timezone.utc)
     return [
@@ -49,6 +45,24 @@ def select(
         and (older is None or now - last_seen(s) > older)
         and (newer is None or now - last_seen(s) <= newer)
     ]
+
+
+def _named(found: Sequence[StoredRun], name: str | Path) -> set[Path]:
+    """Return the folders of the runs that a name means.
+
+    Raises:
+        UserError: It is that of no run, or of runs with several ids.
+    """
+    place = Path(name).resolve()
+    exact = {s.path for s in found if str(name) == s.fingerprint or place == s.path.resolve()}
+    if exact:
+        return exact
+    close = [s for s in found if _is_called(s, str(name))]
+    if not close:
+        raise UserError(_unknown(name))
+    if len(names := sorted({s.fingerprint for s in close})) > 1:
+        raise UserError(f"{name} is the beginning of several fingerprints: give one of {', '.join(names)}")
+    return {s.path for s in close}
 
 
 def _unknown(name: str | Path) -> str:
@@ -63,6 +77,12 @@ def _unknown(name: str | Path) -> str:
     if (folder / layout.CONFIG).exists():
         return f"{folder} cannot be read: {layout.STATUS} is missing; dupl train RECIPE --resume restores it"
     return f"no run {name} in the store: give a fingerprint or a folder that dupl runs lists"
+
+
+def _is_called(stored: StoredRun, name: str) -> bool:
+    """Whether a name is the part of a run's id that is of the config, or the id in its folder's name."""
+    in_folder = bool(ids.ID.fullmatch(f"-{name}")) and stored.path.name.endswith(f"-{name}")
+    return in_folder or name == ids.parts(stored.fingerprint)[0]
 
 
 def metric_of(stored: StoredRun, metric: str) -> float | None:

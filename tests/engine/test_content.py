@@ -16,24 +16,6 @@ CLASSES = ("cat", "dog")
 SHORT = ("schedule.iterations=4", "schedule.warmup=1", "evaluation.interval=4", "runtime.checkpoint_interval=2")
 
 
-def paint(root):
-    """Six photos of a bright (cat) or dark (dog) square, with tags and masks."""
-    for name in ("images", "masks"):
-        (root / name).mkdir(parents=True)
-    rows = ["image,tags,split"]
-    for i in range(6):
-        label = 1 + i % 2
-        photo = np.random.default_rng(i).integers(90, 110, (32, 32, 3)).astype(np.uint8)
-        photo[8:24, 8:24] = 230 if label == 1 else 20
-        mask = np.zeros((32, 32), np.uint8)
-        mask[8:24, 8:24] = label
-        Image.fromarray(photo).save(root / "images" / f"{i}.png")
-        Image.fromarray(mask).save(root / "masks" / f"{i}.png")
-        rows.append(f"{i}.png,{CLASSES[label - 1]},{'train' if i < 4 else 'val'}")
-    (root / "tags.csv").write_text("\n".join(rows) + "\n")
-    return root
-
-
 def sets(root, **val):
     """Overrides that train on a folder; ``val`` changes the validation set."""
     train = {"type": "TaggedFolder", "root": str(root), "split": "train"}
@@ -49,7 +31,7 @@ def evaluated(folder):
 
 
 @pytest.fixture(scope="module")
-def lab(tiny, tmp_path_factory):
+def lab(tiny, paint, tmp_path_factory):
     """A folder of photos and the run that was trained on it."""
     home = tmp_path_factory.mktemp("lab")
     assert train(tiny, home / "run", paint(home / "set")) == 0

@@ -6,10 +6,12 @@ import pytest
 
 from dupl.config import aliases, catalogue
 from dupl.config.fingerprint import config_id
+from dupl.errors import UserError
 from dupl.report.pages.run_files import read_run
 from dupl.runs import ids, provenance, reproduce, status
 from dupl.runs.provenance import Code
 from dupl.runs.run import Run
+from dupl.runs.selection import select
 from dupl.runs.store import RunStore
 
 CONFIG = {"steps": 5, "hooks": [{"type": "EMAHook"}], "model": {"type": "Toy", "backbone": {"weights": None}}}
@@ -86,3 +88,21 @@ def test_names_of_folders():
     assert ids.recipe_of("mine", OLD) == "mine"
     assert ids.parts("0123456789ab-01234567") == ("0123456789ab", "01234567")
     assert ids.parts("0123456789ab") == ("0123456789ab", None)
+
+
+def test_a_name_may_be_the_old_id_of_the_folder_or_the_part_of_the_config(tmp_path):
+    old_run(tmp_path / f"toy-{OLD}")
+    for i, data in enumerate(("11111111", "22222222")):
+        Run.create(tmp_path / f"{i}", catalogue.to_text(CONFIG), f"aaaaaaaaaaaa-{data}", ["dupl"], seed=0)
+    Run.create(tmp_path / "2", catalogue.to_text(CONFIG), "bbbbbbbbbbbb-11111111", ["dupl"], seed=0)
+    runs = RunStore(tmp_path).runs()
+
+    def named(name):
+        return [run.path.name for run in select(runs, [name])]
+
+    assert named(OLD) == named(NEW) == [f"toy-{OLD}"]
+    assert named("bbbbbbbbbbbb") == ["2"] and named("aaaaaaaaaaaa-22222222") == ["1"]
+    with pytest.raises(UserError, match="several fingerprints: give one of aaaaaaaaaaaa-11111111, aaaaaaaaaaaa-2"):
+        named("aaaaaaaaaaaa")
+    with pytest.raises(UserError, match="no run 11111111 in the store"):
+        named("11111111")

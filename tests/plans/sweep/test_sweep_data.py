@@ -1,0 +1,35 @@
+"""A study knows the data that its trials were trained on."""
+
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("optuna")
+
+from dupl.errors import UserError  # noqa: E402
+from dupl.execute.search import check_data  # noqa: E402
+
+
+class Study:
+    def __init__(self):
+        self.user_attrs = {}
+
+    def set_user_attr(self, name, value):
+        self.user_attrs[name] = value
+
+
+def sweep(root):
+    config = {"model": {"type": "DuPL"}, "data": {"train": {"type": "TaggedFolder", "root": str(root)}}}
+    return SimpleNamespace(config=config, memo={}, study="demo-01234567")
+
+
+def test_other_data_are_refused(paint, tmp_path):
+    root, study = paint(tmp_path / "set"), Study()
+    check_data(sweep(root), study)
+    assert len(study.user_attrs["data"]) == 8
+    check_data(sweep(root), study)
+    check_data(sweep(tmp_path / "gone"), study)  # what is not here cannot be compared
+    table = root / "tags.csv"
+    table.write_text(table.read_text().replace("0.png,cat", "0.png,dog"))
+    with pytest.raises(UserError, match="demo-01234567 was searched on other training data"):
+        check_data(sweep(root), study)
