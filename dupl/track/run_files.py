@@ -83,6 +83,7 @@ def settings(run: Run, called: RunNames, mode: str) -> dict[str, Any]:
         "mode": mode,
         "config": {**config, "run": {**facts, "dirty": status.dirty}},
         "commit": status.commit,
+        "reached": status.iteration,
         "files": [str(run.path / name) for name in files],
         "code": str(Path(catalogue.PACKAGE)) if with_code else None,
     }

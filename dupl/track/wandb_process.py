@@ -107,6 +107,10 @@ class Tracker:
         """Send one row: numbers, tables, histograms or lists of pictures by name; "iter" is its iteration."""
         self._send(("log", dict(row)))
 
+    def log_iteration(self, row: Mapping[str, Any]) -> None:
+        """Send the row of a training iteration; a resumed run leaves out what was sent, see `dupl.track.position`."""
+        self._send(("iteration", dict(row)))
+
     def summary(self, values: Mapping[str, Any]) -> None:
         """Send values of the run as a whole."""
         self._send(("summary", dict(values)))

@@ -7,11 +7,13 @@ import pickle
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from dupl.track.position import read_position, write_position
 from dupl.track.sync import COMPLETE
 from dupl.track.wandb_process import Files, Histogram, Picture, TrackedTable
 
@@ -45,6 +47,8 @@ def serve(stream: BinaryIO, say: Callable[[str], None]) -> None:
     """
     incoming = records(stream)
     _, settings = next(incoming)
+    place = Path(str(settings.get("dir", ".")))
+    position = read_position(place, int(settings.pop("reached", 0)))
     run = start(settings, say)
     exit_code = 1
     for kind, value in incoming:
@@ -52,7 +56,15 @@ def serve(stream: BinaryIO, say: Callable[[str], None]) -> None:
             exit_code = value
             break
         try:
-            write(run, kind, value)
+            if kind in ("log", "iteration"):
+                position = replace(position, step=position.step + 1)
+                write_position(place, position)
+                write(run, kind, value, position.step)
+                if kind == "iteration":
+                    position = replace(position, iteration=int(value["iter"]))
+                    write_position(place, position)
+            else:
+                write(run, kind, value)
         except Exception as error:
             traceback.print_exc()
             say(f"{type(error).__name__}: {error}")
@@ -117,10 +129,10 @@ def _stretches(settings: dict[str, Any]) -> set[Path]:
     return set(Path(settings.get("dir", "."), "wandb").glob(f"run-*-{settings.get('id')}"))
 
 
-def write(run: Any, kind: str, value: Any) -> None:
-    """Write one record."""
-    if kind == "log":
-        run.log({name: dressed(item) for name, item in value.items()})
+def write(run: Any, kind: str, value: Any, step: int | None = None) -> None:
+    """Write one record; a row under its step."""
+    if kind in ("log", "iteration"):
+        run.log({name: dressed(item) for name, item in value.items()}, step=step)
     elif kind == "summary":
         run.summary.update(value)
     elif kind == "keep":

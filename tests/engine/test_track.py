@@ -94,6 +94,13 @@ class TestFile:
         ends = [next(r["exit"] for r in records if r["type"] == "exit") for records in stretches]
         assert [end["exit_code"] for end in ends] == [130, 0]
 
+    def test_steps_go_on_and_no_iteration_is_there_twice(self, stretches):
+        rows = [r["history"]["item"] for records in stretches for r in records if r["type"] == "history"]
+        steps = [row["_step"] for row in rows]
+        assert steps == list(range(len(rows)))
+        iterations = [row["iter"] for row in rows]
+        assert iterations == sorted(set(iterations)) and iterations[-1] == 24
+
     def test_the_config_is_the_resolved_recipe(self, tracked, stretches):
         run = next(r["run"] for r in stretches[-1] if r["type"] == "run")
         config = {k: v for k, v in run["config"]["update"].items() if k != "_wandb"}
@@ -192,14 +199,14 @@ class TestTraining:
         helpers.assert_same_run(tracked, trained)
 
     def test_nor_does_a_wandb_that_dies_touch_it(self, tiny, trained, tmp_path, monkeypatch, capsys, helpers):
-        log = wandb_process.Tracker.log
+        log = wandb_process.Tracker.log_iteration
 
         def kill(self, row):
             if self.process is not None and row["iter"] >= 8:
                 self.process.kill()
             log(self, row)
 
-        monkeypatch.setattr(wandb_process.Tracker, "log", kill)
+        monkeypatch.setattr(wandb_process.Tracker, "log_iteration", kill)
         assert main(["train", tiny, "--work-dir", str(tmp_path / "run"), "--wandb", "offline"]) == 0
         told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("wandb:")]
         assert len(told) == 1 and told[0].endswith("(training goes on)")

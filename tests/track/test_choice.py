@@ -10,6 +10,7 @@ import signal
 import stat
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,6 +22,7 @@ from dupl.errors import UserError
 from dupl.runs import layout
 from dupl.runs.run import Run
 from dupl.track import after_training, backends, choice, run_files, sync, wandb_process, wandb_writer
+from dupl.track.position import Position, read_position
 from dupl.track.wandb_process import Histogram, Picture, TrackedTable, Tracker
 
 KEY = "k" * 40
@@ -241,12 +243,13 @@ class FakeRun:
 
     def __init__(self, offline, folder):
         self.offline, self.dir = offline, str(folder / "run" / "files")
-        self.rows, self.summary, self.metrics, self.code = [], {}, [], None
+        self.rows, self.steps, self.summary, self.metrics, self.code = [], [], {}, [], None
 
-    def log(self, row):
+    def log(self, row, step):
         if "bad" in row:
             raise ValueError("bad row")
         self.rows.append(row)
+        self.steps.append(step)
 
     def define_metric(self, *arguments, **options):
         self.metrics.append((arguments, options))
@@ -258,6 +261,7 @@ class FakeRun:
 @pytest.fixture
 def wandb(tmp_path, monkeypatch):
     """A wandb that answers online only where `module.reachable`."""
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "run" / "files").mkdir(parents=True)
     module = SimpleNamespace(reachable=True, runs=[])
 
@@ -279,7 +283,8 @@ def wandb(tmp_path, monkeypatch):
 
 def served(*records, mode="offline", settings=None, end=True, cut=0):
     """What the writer says of records that arrive."""
-    records = [("start", settings or {"mode": mode}), *records, *([("end", 0)] if end else [])]
+    first = ("start", settings or {"mode": mode, "dir": "place"})
+    records = [first, *records, *([("end", 0)] if end else [])]
     data = b"".join(pickle.dumps(record) for record in records)
     said = []
     wandb_writer.serve(io.BytesIO(data[: len(data) - cut]), said.append)
@@ -305,7 +310,12 @@ class TestWriter:
         assert run.metrics[1] == (("*",), {"step_metric": "iter"})
 
     def test_code_that_cannot_be_kept_costs_no_row(self, wandb, tmp_path):
-        settings = {"mode": "offline", "code": str(tmp_path), "files": [str(tmp_path / "missing")]}
+        settings = {
+            "mode": "offline",
+            "dir": str(tmp_path),
+            "code": str(tmp_path),
+            "files": [str(tmp_path / "missing")],
+        }
         (line,) = served(("log", {"iter": 1}), settings=settings)  # this wandb keeps no code
         assert line.startswith("AttributeError")
         assert wandb.runs[0].rows == [{"iter": 1}]
@@ -314,6 +324,22 @@ class TestWriter:
         said = served(("log", {"bad": 1}), ("nonsense", 1), ("log", {"iter": 1}))
         assert [line.split(":")[0] for line in said] == ["ValueError", "ValueError"]
         assert wandb.runs[0].rows == [{"iter": 1}]
+
+    def test_steps_go_on_over_stretches(self, wandb, tmp_path):
+        rows = [("iteration", {"iter": 2}), ("iteration", {"iter": 4})]
+        served(*rows, end=False)
+        assert read_position(Path("place")) == Position(1, 4)
+        served(("iteration", {"iter": 6}), ("iteration", {"iter": 8, "bad": 1}), ("log", {"iter": 4, "val/x": 1}))
+        assert [run.steps for run in wandb.runs] == [[0, 1], [2, 4]]
+        assert read_position(Path("place")) == Position(4, 6)  # an evaluation is no iteration of training
+
+    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"step": "a", "iteration": 1}', '{"step": 1, "iteration": -1}'])
+    def test_a_position_that_cannot_be(self, tmp_path, text):
+        (tmp_path / "wandb").mkdir()
+        (tmp_path / "wandb" / "position.json").write_text(text)
+        assert read_position(tmp_path, 30) == Position()
+        stretch(tmp_path)  # recorded by an earlier version, which kept no position
+        assert read_position(tmp_path, 30) == Position(30)
 
     @pytest.mark.parametrize(("end", "cut"), [(False, 0), (True, 3)])
     def test_a_killed_training_ends_as_failed(self, wandb, end, cut):

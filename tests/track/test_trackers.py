@@ -7,22 +7,27 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from dupl import process
 from dupl.cli import main
 from dupl.engine.training.backends import build_backends
 from dupl.runs.run import Run
 
 SETS = ["schedule.iterations=12", "evaluation.interval=4", "evaluation.gallery=0", "runtime.checkpoint_interval=4"]
 KILLED = """
-import os, signal, sys
+import os, signal, sys, time
+from dupl import process
 from dupl.cli import main
 from dupl.method.dupl import DuPL
-forward = DuPL.loss
+forward, file = DuPL.loss, os.environ.get("WAIT")
 def loss(self, **batch):
     if batch["clock"].t == 7:
+        while file and '"iteration": 6' not in (open(file).read() if os.path.exists(file) else ""):
+            time.sleep(0.1)  # until the process that writes to wandb has got so far
         os.kill(os.getpid(), signal.SIGKILL)
     return forward(self, **batch)
 DuPL.loss = loss
@@ -112,6 +117,38 @@ def test_aim(tiny, tmp_path, monkeypatch, no_pictures, capsys):
         if metric.name not in TIMES:
             assert list(values) == pytest.approx([wanted[metric.name, step] for step in steps], rel=1e-6)
     assert names == {name for name, _ in wanted}
+
+
+def test_wandb(tiny, tmp_path, monkeypatch, no_pictures):
+    """Offline, killed and resumed: one run, whose steps go on and whose iterations are there once."""
+    monkeypatch.setenv("DUPL_ROW", "full")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WAIT", str(tmp_path / "run" / "wandb" / "position.json"))
+    command = ["train", tiny, "--work-dir", str(tmp_path / "run"), "--wandb", "offline", "--set", *SETS]
+    done = subprocess.run([sys.executable, "-c", KILLED, *command], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    end = time.monotonic() + 60
+    while list(process.marked("WANDB_DATA_DIR", str((tmp_path / "run" / "wandb" / "data").resolve()))):
+        assert time.monotonic() < end, "the process that writes to wandb did not end by itself"
+        time.sleep(0.2)
+    assert main([*command, "--resume"]) == 0
+    records = []
+    for log in sorted((tmp_path / "run").glob("wandb/offline-run-*/*.wandb")):
+        words = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(log)]
+        read = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        records.append([json.loads(line) for line in read.stdout.splitlines()])
+    assert len(records) == 2
+    runs = [next(r["run"] for r in part if r["type"] == "run") for part in records]
+    assert len({run["run_id"] for run in runs}) == 1
+    assert [run["display_name"] for run in runs] == ["full, seed 0"] * 2
+    rows = [r["history"]["item"] for part in records for r in part if r["type"] == "history"]
+    assert [row["_step"] for row in rows] == sorted({row["_step"] for row in rows})
+    wanted = logged(Run(tmp_path / "run"))
+    assert [row["iter"] for row in rows] == sorted({step for _, step in wanted})
+    for row in rows:
+        for name in set(row) & {name for name, _ in wanted} - TIMES:
+            assert row[name] == pytest.approx(wanted[name, row["iter"]], rel=1e-12)
+    assert [r["exit"]["exit_code"] for r in records[-1] if r["type"] == "exit"] == [0]
 
 
 class TestFailures:

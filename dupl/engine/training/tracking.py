@@ -19,6 +19,7 @@ from dupl.method.base import Method
 from dupl.runs import layout
 from dupl.runs.run import Run
 from dupl.track.choice import names
+from dupl.track.position import read_position
 from dupl.track.run_files import class_table, improve, named_best, settings
 from dupl.track.wandb_process import Files, Tracker
 
@@ -63,7 +64,7 @@ class TrackHook(Hook):
         self.console, self.rows = console, RowBackend()
         self.tracker: Tracker | None = None
         self.best: dict[str, float] = {}
-        self.warned = False
+        self.warned, self.sent = False, 0
 
     def before_train(self, runner: Any) -> None:
         """Start the wandb run, or resume it under the same id, with the best values in the run's files."""
@@ -75,6 +76,7 @@ class TrackHook(Hook):
         switched_on = [part.slot.mark for part in switches(self.config.model) if part.on]
         called = names(self.run.path.name, self.run.status.seed, switched_on)
         known = settings(self.run, called, self.mode)
+        self.sent = read_position(self.run.path, self.run.status.iteration).iteration
         self.tracker = Tracker(self.run.path, known, self._warn)
         if self.best:
             self.tracker.summary(named_best(self.best))
@@ -90,12 +92,14 @@ class TrackHook(Hook):
             return
         row: dict[str, Any] = dict(self.rows.take())
         improved = improve(self.best, row)
+        if done <= self.sent:  # before the interruption
+            return
         if done % self.config.evaluation.interval == 0 or done == last:
             table = class_table(self.run.path / layout.evaluation(done))
             row |= {} if table is None else {"classes/table": table}
             row |= self._pictures(done, last)
         if row:
-            self.tracker.log({"iter": done, **row})
+            self.tracker.log_iteration({"iter": done, **row})
         if improved:
             self.tracker.summary(named_best(improved))
 
