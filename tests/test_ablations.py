@@ -17,10 +17,10 @@ from dupl.config import catalogue, overrides
 from dupl.config.fingerprint import config_id
 from dupl.config.slots import switches
 from dupl.engine import build
-from dupl.engine.evaluation.result import metric_names
 from dupl.errors import UserError
 from dupl.plans.plan import load
 from dupl.registry import DATASETS
+from dupl.runs.metric_names import metric_names
 
 NAMES = catalogue.names("ablations")
 DOCS = Path(__file__).parents[1] / "docs" / "ablations.md"
@@ -69,7 +69,9 @@ def test_the_columns_are_metrics_of_every_row(plan):
     for run in first_seed(plan.name).values():
         classes = DATASETS.get(run.config.data.train.type).classes
         students = 1 if run.config.model.students.type == "SingleStudent" else 2
-        known = metric_names(run.config.evaluation.to_dict(), classes, students)
+        subset = run.config.evaluation.subset
+        assert set(subset.classes) <= set(classes)
+        known = metric_names(students, subset.name)
         for column in plan.columns:
             assert column.metric in known
             assert column.protocol == "train" or column.metric.startswith("seg/"), "only Seg. has a final protocol"

@@ -174,7 +174,7 @@ class TestMistakes:
                 "evaluation.size=30",
                 "evaluation.size is 30, and the backbone's patches have 8 px: give a multiple, 24 or",
             ),
-            ("evaluation.best=seg/best/mIoU-7", "evaluation.best is 'seg/best/mIoU-7': choose from cam/1/OA, "),
+            ("evaluation.best=seg/best/mIoU-7", "the evaluation does not measure; did you mean seg/best/mIoU?"),
         ],
     )
     def test_a_wrong_value(self, capsys, tiny, tmp_path, override, message):

@@ -17,12 +17,13 @@ from dupl.data.identity import Memo
 from dupl.errors import UserError
 from dupl.plans.checks import change, checked, located, merge
 from dupl.plans.constraint import Constraint, read_constraints
+from dupl.plans.metric_check import check_metric
 from dupl.plans.parameter import Parameter, Params
 from dupl.plans.plan import PlannedRun
 from dupl.plans.samplers import read_pruner, read_sampler
 from dupl.plans.space import changes, check_space, point
 from dupl.plans.space_file import read_space
-from dupl.plans.sweep_file import SweepFile, read_goal, read_points, read_search
+from dupl.plans.sweep_file import HOURS, SweepFile, read_goal, read_points, read_search
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -143,6 +144,9 @@ def _read(values: dict[str, Any], name: str, doc: str, sets: dict[str, Any], sch
             "is the data of the report: points may not be chosen by the data that they are evaluated on in the end",
         )
     space, goal = read_space(values["space"]), read_goal(values["goal"])
+    for metric, _ in goal:
+        if schema is RECIPE and metric != HOURS:
+            check_metric(metric, catalogue.plain(config), "train", "goal")
     check_space(space, config, schema)
     constraints = read_constraints(values.get("constraints", ()), space, config)
     starts = tuple(point(space, config, given) for given in read_points(values.get("start_from", [{}])))

@@ -17,7 +17,7 @@ from dupl.data.tagged_folder import TaggedFolder
 from dupl.data.toy import Toy
 from dupl.engine import build
 from dupl.engine.evaluation.evaluate import evaluate
-from dupl.engine.evaluation.result import metric_names
+from dupl.engine.evaluation.result import known_metrics
 from dupl.engine.restore import restore
 from dupl.errors import UserError
 from dupl.method.cam import Maps
@@ -145,8 +145,8 @@ def test_a_subset_of_classes(toy):
 @pytest.mark.parametrize("subset", [dict(name="", classes=[]), dict(name="mIoU-1", classes=["background"])])
 def test_its_metrics_are_known_before(toy, subset):
     settings = SETTINGS | {"subset": subset}
-    assert metric_names(settings, toy.classes, 2) == set(evaluate(Oracle(toy), toy, settings).metrics)
-    with_one = metric_names(settings, toy.classes, 1)
+    assert set(known_metrics(settings, toy, 2)) == set(evaluate(Oracle(toy), toy, settings).metrics)
+    with_one = known_metrics(settings, toy, 1)
     assert "seg/best/mIoU" in with_one
     assert not any("/2/" in name or "/mean/" in name for name in with_one)
 

@@ -17,6 +17,7 @@ from dupl.engine.evaluation.protocol import LabelledImage
 from dupl.errors import UserError
 from dupl.runs.evaluation_files import ClassRow, class_rows, write_evaluation
 from dupl.runs.judged import Judged
+from dupl.runs.metric_names import metric_names
 from dupl.runs.metrics import summarise, tag_scores
 from dupl.runs.status import now
 from dupl.runs.tallies import Tally
@@ -144,31 +145,19 @@ def sort_images(tallies: dict[str, Tally]) -> None:
         tally.per_image.sort(key=lambda rows: int(rows[0, 0]) if len(rows) else -1)
 
 
-def metric_names(settings: dict[str, Any], classes: tuple[str, ...], students: int, masks: bool = True) -> set[str]:
-    """Return the names of the metrics that an evaluation will have.
+def known_metrics(settings: Mapping[str, Any], source: ImageSet, students: int) -> list[str]:
+    """Return the names of the metrics that evaluations during training will have.
 
     Args:
         settings: The recipe's ``evaluation``.
-        classes: Class names, background first.
+        source: The validation set.
         students: Number of students.
-        masks: Whether there are masks; without any there are only the metrics of tags.
 
     Raises:
         UserError: ``evaluation.subset`` names an unknown class.
     """
-    subset = subset_of(settings.get("subset"), classes)
-    each = [str(s + 1) for s in range(students)]
-    all_maps = each + ["mean"] * (students > 1)
-    names = {f"cls/{name}/{metric}" for name in all_maps for metric in ("mAP", "F1")}
-    if not masks:
-        return names
-    for kind in ("cam", "seg"):
-        names |= {f"{kind}/{name}/OA" for name in all_maps}
-        for metric in ["mIoU"] + ([subset[0]] if subset else []):
-            names |= {f"{kind}/{name}/{metric}" for name in [*all_maps, "best"]}
-    for metric in ["mIoU", "OA"] + ([subset[0]] if subset else []):
-        names |= {f"aux_cam/{name}/{metric}" for name in each}
-    return names
+    subset = subset_of(settings.get("subset"), source.classes)
+    return metric_names(students, subset[0] if subset else "", masks=source.has_masks)
 
 
 def best_metric(settings: Mapping[str, Any], source: ImageSet, students: int) -> str:

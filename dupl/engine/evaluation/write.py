@@ -12,7 +12,6 @@ from dupl.report.figures.over_activation import overactivation_bars
 from dupl.report.figures.thresholds import threshold_picture
 from dupl.report.tables.evaluation import title_of
 from dupl.runs import layout
-from dupl.runs.evaluation_files import class_rows
 from dupl.runs.files import write_csv
 from dupl.runs.tallies import THRESHOLDS
 
@@ -39,7 +38,7 @@ def write(
 
 def _draw_confusion(folder: Path, evaluation: EvaluationResult, heading: str, protocol: str) -> None:
     """Draw the confusion matrix of each label map."""
-    for name, tally in evaluation.tallies.items():
+    for name, tally in evaluation.listed.items():
         path = folder / layout.confusion_picture(name)
         confusion_picture(tally.matrix, evaluation.classes, path, f"{title_of(name)}: {heading}", protocol)
 
@@ -47,7 +46,7 @@ def _draw_confusion(folder: Path, evaluation: EvaluationResult, heading: str, pr
 def _draw_over_activation(folder: Path, evaluation: EvaluationResult, heading: str, protocol: str) -> None:
     """Draw the over-activation rate of each class, for CAMs and segmentation."""
     rates: dict[str, dict[str, list[float]]] = {}
-    for row in class_rows(evaluation.tallies, evaluation.classes):
+    for row in evaluation.class_rows():
         if row.class_name != evaluation.classes[0]:
             bars_of = rates.setdefault(row.label_map.split("/")[0], {})
             bars_of.setdefault(title_of(row.label_map), []).append(row.oa_rate)

@@ -10,13 +10,13 @@ from mmengine.config import Config
 from mmengine.registry import HOOKS, VISBACKENDS
 
 from dupl.config import catalogue
-from dupl.config.check import RECIPE, UnknownKey
+from dupl.config.check import RECIPE, UnknownKey, suggestion
 from dupl.data.base import ImageSet
 from dupl.data.spread import spread
 from dupl.data.start_check import check_before_training
 from dupl.data.views import TrainView
 from dupl.engine import build
-from dupl.engine.evaluation.result import best_metric, metric_names
+from dupl.engine.evaluation.result import best_metric, known_metrics
 from dupl.errors import UserError
 from dupl.method.base import Method
 from dupl.method.class_contrast import ClassTokenContrast
@@ -134,10 +134,10 @@ def check_evaluation(config: Config, source: ImageSet, students: int) -> None:
         UserError: ``evaluation.subset`` names an unknown class, or ``evaluation.best`` an unknown metric.
     """
     settings = config.evaluation.to_dict()
-    every = metric_names(settings, source.classes, students)
-    known = metric_names(settings, source.classes, students, source.has_masks)
-    if config.evaluation.best not in every or best_metric(settings, source, students) not in known:
-        raise UserError(f"evaluation.best is {config.evaluation.best!r}: choose from {', '.join(sorted(known))}")
+    known = known_metrics(settings, source, students)
+    if best_metric(settings, source, students) not in known:
+        best = config.evaluation.best
+        raise UserError(f"evaluation.best is {best!r}, which the evaluation does not measure{suggestion(best, known)}")
 
 
 def check_sizes(config: Config, patch: int) -> None:
