@@ -219,9 +219,9 @@ def _read(values: dict[str, Any], name: str, path: Path, schema: Schema | None) 
     if compare not in ("previous", "", *keys):
         raise unknown("compare", "names no row", compare, ["previous", *keys])
     for key, other in values.get("ratio", {}).items():
-        for name in (key, other):
-            if name not in keys:
-                raise unknown("ratio", "names no row", name, keys)
+        for row in (key, other):
+            if row not in keys:
+                raise unknown("ratio", "names no row", row, keys)
     doc = catalogue.docstring(path, "ablations")
     plan = Plan(
         name=name,
