@@ -293,7 +293,7 @@ def test_ids_of_the_plans_and_sweeps_we_ship():
         "demo_table6": "e1cb259d71ea",
         "fig2_confirmation_bias": "5d8a08d19bbe",
         "fig7a_overactivation": "5d8a08d19bbe",
-        "released_vs_paper": "9e63900decd9",
+        "released_vs_paper": "bd4aa4dae220",
         "table3_upper_bound": "50c0bcf5649f",
         "table4_components": "95d80daca26e",
         "table4_leave_one_out": "81f70ff62568",
