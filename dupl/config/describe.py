@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+import types
 import typing
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import MISSING, dataclass
 from functools import cache
 from typing import Any
@@ -106,10 +108,13 @@ def _slot_field(slot: Slot) -> Field:
 
 
 def _hints(function: Any) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(function, include_extras=True)
-    except Exception:  # a name that only type checkers import
-        return {}
+    """Return the annotations that can be resolved; one that names what only type checkers import says nothing."""
+    found: dict[str, Any] = {}
+    for name, annotation in getattr(function, "__annotations__", {}).items():
+        holder = types.SimpleNamespace(__annotations__={name: annotation})
+        with suppress(Exception):
+            found |= typing.get_type_hints(holder, function.__globals__, include_extras=True)
+    return found
 
 
 def _kinds(annotation: Any) -> Kinds:

@@ -132,6 +132,10 @@ class Evaluator:
         """Return one part of an f-string."""
         match part:
             case ast.Constant(value=str() as text):
+                if f"{{{BASE}." in text:
+                    raise Refused(
+                        part, f"refers to a value of {BASE} in an f-string, which reads it as text: drop the f"
+                    )
                 return text
             case ast.FormattedValue(value=inner, conversion=-1, format_spec=None):
                 spec = ""
@@ -205,6 +209,8 @@ def _arithmetic(node: ast.BinOp, left: float, right: float) -> float:
         raise Refused(node, "is too large a number")
     try:
         result = OPERATORS[type(node.op)](left, right)
+    except OverflowError:
+        raise Refused(node, "is too large a number") from None
     except (ArithmeticError, ValueError) as error:
         raise Refused(node, f"has no value: {error}") from None
     too_large = type(result) is int and result.bit_length() > MOST_DIGITS

@@ -63,6 +63,9 @@ def parse(path: Path) -> tuple[ast.Module, str]:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")  # an editor may have begun it with a byte order mark
+        if "\0" in text:
+            line = text.count("\n", 0, text.index("\0")) + 1
+            raise UserError(f"{path}, line {line}: it holds a NUL byte: save the file as UTF-8 text")
         return ast.parse(text), text
     except SyntaxError as error:
         raise UserError(f"{path}, line {error.lineno}: {error.msg}") from None

@@ -10,7 +10,9 @@ from dupl.config.describe import REQUIRED
 from dupl.errors import UserError
 
 TOTAL = "schedule.iterations"
-LENGTHS = ("schedule.warmup", "evaluation.interval", "runtime.log_interval", "runtime.checkpoint_interval")
+LOG = "runtime.log_interval"
+SHORTEST_LOG = 10  # iterations; a row more often makes a GPU wait, and says no more
+LENGTHS = ("schedule.warmup", "evaluation.interval", LOG, "runtime.checkpoint_interval")
 
 
 def scaled(values: Mapping[str, Any], iterations: int, fixed: Collection[str] = ()) -> dict[str, int]:
@@ -33,7 +35,8 @@ def scaled(values: Mapping[str, Any], iterations: int, fixed: Collection[str] = 
     found = {TOTAL: iterations}
     for path, value in [*_lengths(values), *_starts(values.get("model", {}))]:
         if path not in fixed and value > 0:
-            found[path] = max(1, round(value * iterations / old))
+            least = min(value, SHORTEST_LOG) if path == LOG else 1
+            found[path] = max(least, round(value * iterations / old))
     return found
 
 

@@ -14,6 +14,7 @@ from dupl.data.base import ImageSet
 from dupl.data.classes import COCO_CLASSES
 from dupl.data.files import read_image, read_mask
 from dupl.data.instances import Instances
+from dupl.data.orientation import upright_mask
 from dupl.data.tag_table import read_tag_table
 from dupl.errors import UserError
 from dupl.places import find_data
@@ -31,10 +32,12 @@ class COCO(ImageSet):
           masks/val2014/NAME.png               optional, written likewise; else masks are painted on request
 
     Images are sorted by id. `dupl.data.instances.Instances` describes how overlapping objects, crowd regions and images
-    without objects are treated. EXIF orientation is not applied, because the outlines lie on the stored pixels.
+    without objects are treated. Photos are turned upright by their EXIF orientation, as in inference, and masks with
+    them: their outlines lie on the stored pixels.
     """
 
     classes = COCO_CLASSES
+    upright = False  # what masks were drawn on, where their size cannot tell
 
     def __init__(
         self,
@@ -101,21 +104,23 @@ class COCO(ImageSet):
         return Instances(self._json, self.classes)
 
     def image(self, i: int) -> NDArray[np.uint8]:
-        """Return photo i as stored, RGB, (H, W, 3); grey and CMYK ones are converted."""
-        return read_image(self.where(i))
+        """Return photo i, upright, RGB, (H, W, 3); grey and CMYK ones are converted."""
+        return read_image(self.where(i), upright=True)
 
     def tags(self, i: int) -> NDArray[np.float32]:
         """Return 0/1 for each foreground class of photo i, (80,); all 0 for one without objects."""
         return self._tag_vector(self._tags[self.names[i]])
 
     def mask(self, i: int) -> NDArray[np.uint8] | None:
-        """Return mask i, (H, W), from its PNG or else painted from the JSON; None where there are no masks."""
+        """Return mask i on the upright photo, (H, W), from its PNG or else the JSON; None without masks."""
         if self._masks is None or not self.has_masks:
             return None
         path = self._masks / f"{self.names[i]}.png"
         if path.is_file() or not self._json.is_file():
-            return read_mask(path)
-        return self._instances.mask(self._instances.row(self.names[i]))
+            drawn = read_mask(path)
+        else:
+            drawn = self._instances.mask(self._instances.row(self.names[i]))
+        return upright_mask(drawn, self.photo_file(i), self.upright)
 
     def where(self, i: int) -> str:
         """Return the file of photo i."""

@@ -12,7 +12,7 @@ import pytest
 from dupl.config.check import RECIPE, Checker
 from dupl.config.components import find, in_slot, shipped
 from dupl.config.describe import REQUIRED, describe
-from dupl.config.kinds import In, contains, in_all, in_words, kinds_of
+from dupl.config.kinds import In, Kind, Share, contains, in_all, in_words, kinds_of
 from dupl.config.reader import read
 
 CHECKOUT = Path(__file__).parents[2]
@@ -233,3 +233,13 @@ class Base:
 
 
 def passing(self, extra: int = 3, **kwargs) -> None: ...
+
+
+def test_an_annotation_that_only_type_checkers_know_does_not_hide_the_others():
+    class Own:
+        def __init__(self, rate: Share, part: OnlyForTypeCheckers | None = None) -> None: ...  # noqa: F821
+
+    section = describe(Own)
+    assert section.fields["part"].kinds == (Kind("any"),)
+    (fault,) = Checker().section({"rate": 2, "part": 3}, section, "model.own")
+    assert str(fault) == "model.own.rate is 2: give a number in [0, 1]"

@@ -17,7 +17,7 @@ def test_phases_and_intervals_keep_their_proportion():
         "schedule.iterations": 2000,
         "schedule.warmup": 150,
         "evaluation.interval": 200,
-        "runtime.log_interval": 5,
+        "runtime.log_interval": 10,
         "runtime.checkpoint_interval": 100,
         "model.noise_filter.start": 800,
         "model.consistency.start": 800,
@@ -32,7 +32,8 @@ def test_what_was_set_stays_and_no_interval_is_below_one():
     values = catalogue.load_values("demo/toy")
     found = scaled(values, 4, ["model.noise_filter.start"])
     assert "model.noise_filter.start" not in found
-    assert found["runtime.log_interval"] == found["evaluation.interval"] == 1
+    assert found["evaluation.interval"] == 1
+    assert found["runtime.log_interval"] == 10, "a row of scalars at every iteration makes a GPU wait"
 
 
 def test_other_counts_are_not_lengths():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from dupl.data import VOC, Part, TaggedFolder
+from dupl.data import COCO, VOC, Part, TaggedFolder
 from dupl.data.check import check_dataset
 from dupl.data.orientation import check_orientations
 from dupl.errors import UserError
@@ -108,3 +108,18 @@ def test_voc_follows_the_same_rule(voc_root: Path, drawn_upright: bool) -> None:
     with pytest.raises(UserError, match="masks of 2007_000003 may lie"):
         check_orientations(VOC(str(voc_root), "val"), "data.val")
     assert _agreement(VOC(str(voc_root), "val", upright=drawn_upright)) == 1
+
+
+@pytest.mark.parametrize("turn", [1, 2, 3, 4, 5, 6, 7, 8])
+@pytest.mark.parametrize("size", [(40, 24), (32, 32)])
+def test_coco_has_its_masks_on_the_stored_pixels(tmp_path: Path, turn: int, size: tuple[int, int]) -> None:
+    name = "COCO_val2014_000000000009"
+    for folder in ("val2014", "masks/val2014"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "tags_val2014.csv").write_text(f"image,tags\n{name}.jpg,person\n")
+    _save(tmp_path / f"val2014/{name}.jpg", tmp_path / f"masks/val2014/{name}.png", turn, size, drawn_upright=False)
+    source = COCO(str(tmp_path), "val")
+    check_orientations(source, "data.val")
+    with Image.open(tmp_path / f"val2014/{name}.jpg") as stored:
+        assert source.image(0).shape[:2] == ImageOps.exif_transpose(stored).size[::-1]
+    assert _agreement(source) > 0.98
