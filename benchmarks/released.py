@@ -166,7 +166,7 @@ def free(nodes: list[ast.stmt], names: Iterable[str]) -> set[str]:
     return loaded(nodes) - stored(nodes) - set(names) - set(dir(builtins))
 
 
-def open_checkout(root: Path) -> None:
+def open_checkout(root: Path, script: str = SCRIPT) -> None:
     """Make the packages of a checkout importable, with stand-ins for its imports that are not installed."""
     sys.path.insert(0, str(root))
     own = {f.stem for f in root.glob("*.py")}
@@ -176,7 +176,7 @@ def open_checkout(root: Path) -> None:
             package = ModuleType(folder.name)
             package.__path__ = [str(folder)]
             sys.modules[folder.name] = package
-    for name in sorted(_imported(root)):
+    for name in sorted(_imported(root, script)):
         top = name.partition(".")[0]
         if top not in own and (top in _missing or importlib.util.find_spec(top) is None):
             _missing.add(top)
@@ -200,10 +200,10 @@ class StandIn(ModuleType):
         return lambda *_, **__: StandIn(f"{self.__name__}.{name}")
 
 
-def _imported(root: Path) -> set[str]:
+def _imported(root: Path, script: str) -> set[str]:
     """Return the dotted names of all modules that the files of a checkout import."""
     found: set[str] = set()
-    for file in [root / SCRIPT, *(f for d in ("model", "utils", "datasets") for f in (root / d).rglob("*.py"))]:
+    for file in [root / script, *(f for d in ("model", "utils", "datasets") for f in (root / d).rglob("*.py"))]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]

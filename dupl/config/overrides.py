@@ -145,15 +145,28 @@ def _differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, tuple[Any
 
 
 def _state(values: dict[str, Any], path: str, value: Any, schema: Schema) -> dict[str, Any] | None:
-    """Return the values with a key that they left at its default; None where they have it, or the schema does not."""
-    *above, key = path.split(".")
+    """Return the values with a key that they left at its default; None where they have it, or the schema does not.
+
+    In a model the key may also lie in a component that they leave out.
+    """
+    keys = path.split(".")
     node: Any = values
-    for part in above:
-        node = node.get(part) if isinstance(node, dict) else None
-    if not isinstance(node, dict) or key in node:
+    for depth, key in enumerate(keys):
+        if not isinstance(node, dict):
+            return None
+        if key not in node:
+            break
+        node = node[key]
+    else:
         return None
-    changed = _with_key(values, above, key, value)
-    return None if path in schema.unknown_keys(changed) else changed
+    below = keys[depth + 1 :]
+    if below and keys[0] != "model":
+        return None
+    for part in reversed(below):
+        value = {part: value}
+    changed = _with_key(values, keys[:depth], keys[depth], value)
+    unknown = schema.unknown_keys(changed)
+    return None if any(".".join(keys[: i + 1]) in unknown for i in range(depth, len(keys))) else changed
 
 
 def _with_key(node: dict[str, Any], above: list[str], key: str, value: Any) -> dict[str, Any]:

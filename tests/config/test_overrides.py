@@ -255,3 +255,21 @@ def test_a_key_at_its_default_may_be_stated():
         apply(recipe, {"data.val.uprigth": True}, RECIPE)
     with pytest.raises(UserError, match=r"data\.val\.upright"):
         apply(recipe, {"data.val.upright": 3.5}, RECIPE)
+
+
+def test_a_component_that_a_recipe_leaves_out_may_be_stated_by_parts():
+    recipe = load("voc/dupl")
+    assert "class_contrast" not in recipe.model
+    sets = {"model.class_contrast.type": "ClassTokenContrast", "model.class_contrast.projector.hidden": 64}
+    assert apply(recipe, sets, RECIPE).model.class_contrast == {
+        "type": "ClassTokenContrast",
+        "projector": {"hidden": 64},
+    }
+    with pytest.raises(UserError, match=r"^override model.class_contrats.type: model has no 'class_contrats'"):
+        apply(recipe, {"model.class_contrats.type": "ClassTokenContrast"}, RECIPE)
+    with pytest.raises(
+        UserError, match=r"model.class_contrast.type is 'ClassContrast', which is no class contrast; did"
+    ):
+        apply(recipe, {"model.class_contrast.type": "ClassContrast"}, RECIPE)
+    with pytest.raises(UserError, match=r"^override data.vaal.root: data has no 'vaal'"):
+        apply(recipe, {"data.vaal.root": "x"}, RECIPE)
