@@ -149,18 +149,11 @@ def _state(values: dict[str, Any], path: str, value: Any, schema: Schema) -> dic
 
     In a model the key may also lie in a component that they leave out.
     """
-    keys = path.split(".")
-    node: Any = values
-    for depth, key in enumerate(keys):
-        if not isinstance(node, dict):
-            return None
-        if key not in node:
-            break
-        node = node[key]
-    else:
-        return None
+    keys, node, depth = path.split("."), values, 0
+    while depth < len(keys) and isinstance(node, dict) and keys[depth] in node:
+        node, depth = node[keys[depth]], depth + 1
     below = keys[depth + 1 :]
-    if below and keys[0] != "model":
+    if depth == len(keys) or not isinstance(node, dict) or (below and keys[0] != "model"):
         return None
     for part in reversed(below):
         value = {part: value}
