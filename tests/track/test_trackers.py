@@ -94,6 +94,7 @@ def test_mlflow(tiny, tmp_path, monkeypatch, no_pictures, place, capsys):
         assert sorted(os.listdir(tmp_path)) == ["run"]
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="there is no Aim for Python 3.13")
 def test_aim(tiny, tmp_path, monkeypatch, no_pictures, capsys):
     aim = pytest.importorskip("aim", reason='Aim is not installed: pip install ".[aim]"')
     monkeypatch.setenv("AIM_REPO", str(tmp_path / "repository"))
