@@ -181,6 +181,13 @@ class TestCustomImports:
             assert "No module named 'evil_parts'; a run's modules must be installed or on PYTHONPATH" in told
         assert not (home / "ran").exists()
 
+    def test_the_config_of_a_run_is_no_program(self, home, run, capsys):
+        with (run / "config.py").open("a") as file:
+            file.write(evil(home))
+        assert main(["train", str(run / "config.py"), "--work-dir", "new"]) == 2
+        assert "is more than literals" in capsys.readouterr().err
+        assert not (home / "ran").exists() and not (home / "new").exists()
+
     def test_nor_does_a_job_of_a_store(self, home, tiny, capsys):
         (home / "store" / ".plans").mkdir(parents=True)
         file = self.write(home / "store" / ".plans", home, tiny)

@@ -57,7 +57,8 @@ class MLflowBackend(RunBackend):
         self.id = str(self.client.create_run(number, tags=tags, run_name=self.name).info.run_id)
         for key, value in _flat(recipe):
             self.client.log_param(self.id, key, str(value)[:LONGEST])
-        self.client.log_artifact(self.id, str(self.run.config_path))
+        if uri:  # the database of a run's folder may have come with it, and says where files go
+            self.client.log_artifact(self.id, str(self.run.config_path))
         return self.id, {}
 
     def _last_step(self, key: str) -> int:
