@@ -20,8 +20,9 @@ from dupl.runs import ids, layout, provenance
 from dupl.runs.beginning import Beginning, copy_records, digest_of, usable_checkpoints
 from dupl.runs.config import read_config_values
 from dupl.runs.run import Run
+from dupl.runs.seeds import spread_of_seeds
 from dupl.runs.status import Status
-from dupl.runs.stretches import Stretch, changed, in_words
+from dupl.runs.stretches import BITS, Stretch, changed, in_words
 
 
 def begin_as(run: Run, config: Config, source: Path, hardware: Mapping[str, Any], console: Console) -> bool:
@@ -52,6 +53,8 @@ def begin_as(run: Run, config: Config, source: Path, hardware: Mapping[str, Any]
         say(f"cannot begin as {source}: {error}; starting from scratch")
         return False
     note = f" ({beginning.note})" if beginning.note else ""
+    if note:
+        note += f"; {BITS} of a run from scratch; {spread_of_seeds(source, config.evaluation.best)}"
     say(f"begins as iteration {beginning.iteration} of {source.name}, which trains the same until there{note}")
     return True
 
