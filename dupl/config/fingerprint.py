@@ -91,6 +91,14 @@ def places(entry: Any) -> dict[str, Any]:
     return found
 
 
+def files_of(config: Config | Mapping[str, Any]) -> str:
+    """Return where a config says that data and weights are, as one text; the id counts their content instead."""
+    values = plain(config)
+    data = values.get("data", {})
+    named = {split: places(entry) for split, entry in data.items()} if isinstance(data, dict) else {}
+    return canonical([named, *weight_files(values.get("model"))])
+
+
 def weight_files(model: Any) -> Iterator[str]:
     """Yield the files of weights that a model names."""
     if isinstance(model, Mapping):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from dupl.config.fingerprint import canonical, places, weight_files, without_places
+from dupl.config.fingerprint import canonical, files_of, weight_files, without_places
 from dupl.errors import UserError
 from dupl.plans.plan import PlannedRun
 from dupl.runs import ids
@@ -71,9 +71,7 @@ def _check_files(planned: Sequence[PlannedRun]) -> None:
     for run in planned:
         if not run.absent:
             continue
-        data = run.values.get("data")
-        entry = data.get("train") if isinstance(data, dict) else None
-        files = canonical([places(entry), *weight_files(run.values.get("model"))])
+        files = files_of(run.values)
         row, before = seen.setdefault(run.fingerprint, (run.row, files))
         if before != files:
             raise UserError(

@@ -8,7 +8,7 @@ from typing import Any
 
 from dupl.config import overrides
 from dupl.config.check import Schema
-from dupl.config.fingerprint import canonical, config_id, places, weight_files
+from dupl.config.fingerprint import config_id, files_of
 from dupl.config.kinds import Fault
 from dupl.config.overrides import ABSENT
 from dupl.plans.checks import change, merge
@@ -54,7 +54,7 @@ def refuse_twins(rows: Sequence[Row], values: Mapping[str, dict[str, Any]]) -> N
     Raises:
         Fault: Two rows are the same run by mistake, or are not although one of them says so.
     """
-    prints = {row.key: f"{config_id(values[row.key])} {_files(values[row.key])}" for row in rows}
+    prints = {row.key: f"{config_id(values[row.key])} {files_of(values[row.key])}" for row in rows}
     same, alike = defaultdict[str, list[Row]](list), defaultdict[str, list[Row]](list)  # rows before, by id and by name
     for row in rows:
         for other in same[prints[row.key]]:
@@ -75,13 +75,6 @@ def refuse_twins(rows: Sequence[Row], values: Mapping[str, dict[str, Any]]) -> N
 def _alike(row: Row, other: Row) -> bool:
     """Return whether one of two rows says that it is the other, or both that they are a third."""
     return other.key == row.alike or row.key == other.alike or (row.alike != "" and row.alike == other.alike)
-
-
-def _files(values: Mapping[str, Any]) -> str:
-    """Return what a config names of files as text: its id counts their content, which may not be here."""
-    data = values.get("data", {})
-    named = {split: places(entry) for split, entry in data.items()} if isinstance(data, Mapping) else {}
-    return canonical([named, *weight_files(values.get("model"))])
 
 
 def check_seeds(seeds: Sequence[Any]) -> tuple[int, ...]:

@@ -101,6 +101,7 @@ class TestRuns:
         assert train(tiny, folder, "set", "--resume") == 0
         after = Run(folder).status
         assert (after.state, after.fingerprint) == ("finished", before.fingerprint)
+        assert 'root="set"' in Run(folder).config_path.read_text().replace("'", '"'), "later commands find them there"
 
     def test_a_corrected_tag_is_another_run(self, tiny, copy, capsys):
         table = copy / "set" / "tags.csv"

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from rich.console import Console
 
 from dupl.config import catalogue
-from dupl.config.fingerprint import config_id, counted
+from dupl.config.fingerprint import config_id, counted, files_of
 from dupl.config.overrides import diff
 from dupl.data.identity import Identity
 from dupl.engine.checkpoints import load, newest_valid
@@ -75,6 +75,9 @@ def open_run(asked: Asked, folder: Path, console: Console) -> Run:
         raise UserError(f"{folder} holds this run, {at}: resume it (--resume)")
     if status.id_version < ids.VERSION:
         run.update(fingerprint=name, id_version=ids.VERSION)
+    if files_of(read_config(run.path)) != files_of(asked.config):
+        run.write_text(layout.CONFIG, catalogue.to_text(asked.config))
+        console.print(f"{layout.CONFIG} names the new places of data and weights", highlight=False)
     return run
 
 
