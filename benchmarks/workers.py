@@ -237,11 +237,11 @@ def computed(precisions: Sequence[str], facts: dict[str, Any]) -> list[str]:
     """The precisions that a device computes; those in bfloat16 are left out where it would emulate it, and said.
 
     Args:
-        precisions: "off", "cam", "bf16".
+        precisions: "off", "cam", "bf16", "fp16".
         facts: Of our side: ``bf16``, whether the device computes bfloat16, and ``capability`` in words.
     """
     print(f"The device {facts['capability']}.", flush=True)
-    kept = [name for name in precisions if name == "off" or facts["bf16"]]
+    kept = [name for name in precisions if name in ("off", "fp16") or facts["bf16"]]
     if left := [name for name in precisions if name not in kept]:
         print(f"Left out, as they would be emulated: {', '.join(left)}.", flush=True)
     return kept

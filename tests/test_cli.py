@@ -45,6 +45,7 @@ SMALL = [  # makes the demo tiny
     "schedule.images_per_loss=4",
     "evaluation.size=32",
     "evaluation.interval=2",
+    "runtime.threads=1",
     "runtime.device=cpu",
 ]
 

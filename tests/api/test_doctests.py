@@ -88,6 +88,7 @@ def test_the_code_of_the_readme(place, monkeypatch, capsys):
         "schedule.warmup": 1,
         "schedule.batch_size": 2,
         "schedule.images_per_loss": 2,
+        "runtime.threads": 1,
         "data.val.count": 4,
     }
     short |= {"data.train": {"type": "Toy", "split": "train", "size": 64, "count": 8}}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -88,6 +92,24 @@ class TestTraining:
             assert torch.get_num_threads() == threads
         finally:
             torch.set_num_threads(before)
+
+    def test_neither_the_environment_nor_the_cores_change_a_number(self):
+        """Two threads of the recipe, where OMP_NUM_THREADS says 1 or 3: sums of the same order, the same bits."""
+        program = (
+            "import hashlib, torch; from dupl.engine.device import open_device\n"
+            "open_device({'device': 'cpu', 'threads': 2})\n"
+            "torch.manual_seed(0); x = torch.randn(300, 3000, requires_grad=True)\n"
+            "y = (x @ x.T).softmax(0).sum(); (y + x.square().sum() + torch.nn.functional.layer_norm(x, (3000,)).sum())"
+            ".backward()\n"
+            "print(torch.get_num_threads(), hashlib.sha256(x.grad.numpy().tobytes()).hexdigest(), x.sum().item())"
+        )
+        found = set()
+        for threads in ("1", "3"):
+            env = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONPATH": os.pathsep.join(sys.path)}
+            done = subprocess.run([sys.executable, "-c", program], env=env, check=True, capture_output=True, text=True)
+            found.add(done.stdout)
+        (line,) = found
+        assert line.startswith("2 ")
 
     def test_tf32_is_off(self):
         torch.backends.cudnn.allow_tf32 = True
