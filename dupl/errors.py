@@ -1,6 +1,10 @@
 """What the command line prints in one line, and the exit code that goes with it."""
 
+import errno
 from typing import ClassVar
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL_TEXT = "disk full"  # begins the line of a `DiskError` of these
 
 
 class UserError(Exception):
@@ -19,6 +23,12 @@ class RunError(Exception):
     """A training that stopped by itself: what happened, when, and what to try, in one line."""
 
     code: ClassVar[int] = 1
+
+
+class DiskError(RunError):
+    """The disk is full or cannot be written, which is no fault of the run (EX_IOERR of sysexits.h)."""
+
+    code: ClassVar[int] = 74
 
 
 class Notice(UserWarning):

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 
 import torch
 
-from dupl.errors import RunError, UserError
+from dupl.errors import FULL, FULL_TEXT, DiskError, RunError, UserError
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DISK = (*FULL, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE)  # errors of a disk that is written to
 LACK = re.compile(r"out of memory|can't allocate memory|not enough memory|bad_alloc|ALLOC_FAILED|Cannot allocate")
 WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+|unknown)\) (?:is killed by signal: (\w[\w ]*)|exited)")
@@ -33,14 +32,17 @@ def plain_errors(smaller: str = "", workers: int = 0) -> Iterator[None]:
 
     Raises:
         UserError: A mistake of the user.
-        RunError: The disk is full or cannot be written, memory ran out, or a worker of the loader was killed.
+        DiskError: The disk is full or cannot be written.
+        RunError: Memory ran out, or a worker of the loader was killed.
     """
     try:
         yield
     except UserError as error:
         raise UserError(str(error).strip().rsplit("UserError: ", 1)[-1]) from error
     except (OSError, EOFError, RuntimeError, MemoryError) as error:
-        if (line := disk(error) or memory(error, smaller, workers) or loader(error, workers)) is None:
+        if (line := disk(error)) is not None:
+            raise DiskError(line) from error
+        if (line := memory(error, smaller, workers) or loader(error, workers)) is None:
             raise
         raise RunError(line) from error
 
@@ -50,7 +52,7 @@ def disk(error: BaseException) -> str | None:
     number = getattr(error, "errno", None)
     if number not in DISK and not TORCH_SAVE.search(str(error)):
         return None
-    what = "disk full" if number in FULL else "the disk could not be written"
+    what = FULL_TEXT if number in FULL else "the disk could not be written"
     return f"{what} ({_short(error, 200)}): fix this, then {AGAIN}"
 
 

@@ -8,6 +8,10 @@ from dupl.execute.job import Job
 from dupl.execute.order import End, Order
 
 
+class Away(Exception):
+    """The place takes no order at the moment, and may do so later; the message says who says what."""
+
+
 class Handle(Protocol):
     """One order that was given."""
 
@@ -16,6 +20,9 @@ class Handle(Protocol):
 
     def end(self) -> End:
         """Return how an order that has ended ended; a failure where its worker broke."""
+
+    def waits_for(self) -> str:
+        """Return why it waits, where that is not its turn alone; "" else."""
 
     def kill(self) -> None:
         """End it at once: take it out of the queue, or kill worker and command."""
@@ -35,7 +42,12 @@ class Executor(Protocol):
     gpus: int
 
     def submit(self, job: Job, order: Order) -> Handle:
-        """Have `dupl.execute.worker.work` called, now or later, in a process of its own."""
+        """Have `dupl.execute.worker.work` called, now or later, in a process of its own.
+
+        Raises:
+            Away: The place takes no order at the moment.
+            UserError: The place refuses this order.
+        """
 
     def close(self) -> None:
         """Give the place back, after all handles have ended."""

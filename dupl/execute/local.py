@@ -102,6 +102,10 @@ class LocalHandle:
         why = said.splitlines()[-1] if said else f"its worker {ending(self.process.returncode)}"
         return End("failed", why, broken=True)
 
+    def waits_for(self) -> str:
+        """Return "": it never waits."""
+        return ""
+
     def kill(self) -> None:
         """Kill worker and command."""
         with suppress(ProcessLookupError):

@@ -49,12 +49,14 @@ class End:
         error: Why it failed, or was interrupted in a way that must not repeat for ever.
         hopeless: Whether another attempt would fail in the same way.
         broken: Whether its worker ended before it could answer.
+        lost: Whether the machine failed and not the run: its node, its cluster, a full disk.
     """
 
     outcome: Outcome
     error: str | None = None
     hopeless: bool = False
     broken: bool = False
+    lost: bool = False
 
 
 def stop_file(job: Job, ticket: str) -> Path:
@@ -93,4 +95,5 @@ def decode_end(text: object) -> End:
         error=None if error is None else str(error),
         hopeless=bool(values.get("hopeless")),
         broken=bool(values.get("broken")),
+        lost=bool(values.get("lost")),
     )

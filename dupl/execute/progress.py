@@ -26,11 +26,12 @@ class Progress:
             may), or interrupted (by the scheduler's end).
         folder: Of the run.
         ends: How attempts ended since the scheduler began, this one's and the failures of others.
-        where: Who else is at work on it, in words.
+        where: Who else is at work on it, or what it waits for, in words.
         begun: Whether anything had to be done since the scheduler began.
         run: As last read; None before it is created.
         over: Note of a holder that was found standing still; "" where none was.
         pause: When it may be ordered again, by the scheduler's clock.
+        lost: Since when attempts were lost to the machine, by the scheduler's clock; None where the last one was not.
         failure: When the last failure that is known ended, by the status.
     """
 
@@ -43,6 +44,7 @@ class Progress:
     run: StoredRun | None = None
     over: str = ""
     pause: float = 0.0
+    lost: float | None = None
     failure: str | None = None
 
     @property
@@ -58,15 +60,20 @@ class Progress:
     @property
     def note(self) -> str:
         """Where another process executes the run, or why the last attempt failed; "" where there is nothing to say."""
-        if self.state == "elsewhere":
+        if self.state in ("elsewhere", "queued", "waiting") and self.where:
             return self.where
         failed = self.state != "finished" and self.errors
         return f"attempt {len(self.errors)} failed: {self.errors[-1]}" if failed else ""
 
     @property
     def errors(self) -> list[str]:
-        """Why attempts failed."""
+        """Why attempts failed, also those that were lost to the machine."""
         return [end.error for end in self.ends if end.error]
+
+    @property
+    def failures(self) -> int:
+        """How many attempts failed by a fault of the run."""
+        return sum(bool(end.error) and not end.lost for end in self.ends)
 
     @property
     def hopeless(self) -> bool:

@@ -98,6 +98,10 @@ class RayHandle:
         except Exception as error:  # of Ray, or of the worker
             return End("failed", str(error).strip().splitlines()[-1], broken=True)
 
+    def waits_for(self) -> str:
+        """Return "": a task waits for its turn alone."""
+        return ""
+
     def kill(self) -> None:
         """Take the task out of the queue, or kill its process."""
         with suppress(Exception):  # it may be over, or the cluster gone

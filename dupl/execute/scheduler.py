@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dupl.errors import UserError
-from dupl.execute.executor import Executor, Handle
+from dupl.errors import Notice, UserError
+from dupl.execute.executor import Away, Executor, Handle
 from dupl.execute.job import Job
 from dupl.execute.order import HANG, End, Order, stop_file
 from dupl.execute.progress import SETTLED, JobState, Progress
@@ -38,6 +39,8 @@ class Rules:
         grace: Seconds that a run has to save a checkpoint when it is told to stop.
         hang: Seconds without a heartbeat after which a run is killed, with the stacks of its threads in its log.
         poll: Seconds between looks.
+        patience: Seconds for which attempts that are lost to the machine (a node, a cluster, a full disk) are repeated
+            before the job counts as failed; they do not count as retries.
     """
 
     retries: int = 2
@@ -46,6 +49,11 @@ class Rules:
     grace: float = 600.0
     hang: float = HANG
     poll: float = 1.0
+    patience: float = 600.0
+
+
+AGAIN = 10.0  # seconds until a place that is away is asked again, and between two attempts that are lost
+KILL = 15.0  # seconds that what was killed has to be gone
 
 
 class Scheduler:
@@ -72,12 +80,14 @@ class Scheduler:
         self.done: dict[str, float] = {}
         self.watch = Watch(self.rules.ttl)
         self.stopping: str | None = None
+        self.away = float("-inf")  # until when the place is not asked for more
+        self.ends_by: float | None = None
 
     def run(self) -> str | None:
         """Work until every job is finished or has failed.
 
         The first SIGINT or SIGTERM asks the runs of this scheduler to save a checkpoint and stop, and waits for them;
-        the second kills them.
+        the second kills them, and ends the loop shortly after, also where their place does not answer.
 
         Returns:
             Why it ended before that: "interrupted", or a line on how many failed. None where it did not.
@@ -119,9 +129,17 @@ class Scheduler:
                 handle.kill()
 
     def kill(self) -> None:
-        """Kill what was started."""
-        for _, handle in self.handles.values():
-            handle.kill()
+        """Kill what was started, and forget what is not gone soon after."""
+        now = time.monotonic()
+        if self.ends_by is None:
+            self.ends_by = now + KILL
+            for _, handle in self.handles.values():
+                handle.kill()
+        if now < self.ends_by:
+            return
+        for p in self.progress:
+            if self.handles.pop(p.job.fingerprint, None) is not None:
+                p.state = "interrupted"
 
     def _look(self) -> None:
         for p in self.progress:
@@ -152,6 +170,7 @@ class Scheduler:
             training = sight is not None and sight.holder is not None and sight.holder.mark == ticket
             evaluating = todo is not None and todo.protocol != "train" and not self.executor.queues
             p.state = "finished" if todo is None else "running" if training or evaluating else "queued"
+            p.where = handle.waits_for() if p.state == "queued" else ""
         elif todo is None:
             p.state = "finished"
         else:
@@ -166,9 +185,16 @@ class Scheduler:
             p.where = f"is being trained by {who}"
             return "elsewhere"
         if p.pause > time.monotonic() and self.stopping is None:
+            if p.lost is not None:
+                p.where = f"{p.errors[-1]}: trying again until {self.rules.patience:.3g} s have passed"
+                return "waiting"
             p.where = "is being trained by another process"
             return "elsewhere"
-        if p.hopeless or len(p.errors) > self.rules.retries:
+        if self.away < time.monotonic():
+            p.where = ""
+        if p.hopeless or p.failures > self.rules.retries:
+            return "failed"
+        if p.lost is not None and time.monotonic() - p.lost > self.rules.patience:
             return "failed"
         return "interrupted" if self.stopping is not None and p.begun else "waiting"
 
@@ -186,7 +212,9 @@ class Scheduler:
         failure = p.run.status.ended if p.run is not None and p.run.state == "failed" else None
         if end is not None:
             p.ends.append(End("interrupted") if end.broken and self.stopping is not None else end)
-            p.pause = time.monotonic() + self.rules.ttl / BEATS if end.outcome == "held" else 0.0
+            now = time.monotonic()
+            p.pause = now + self.rules.ttl / BEATS if end.outcome == "held" else now + AGAIN if end.lost else 0.0
+            p.lost = (p.lost or now) if end.lost else None
         elif (
             not first
             and p.run is not None
@@ -207,10 +235,18 @@ class Scheduler:
             handle.kill()
 
     def _start(self, p: Progress) -> None:
-        """Order a job that nobody has."""
+        """Order a job that nobody has, unless the place takes no order at the moment."""
+        if max(p.pause, self.away) > time.monotonic():
+            return
         order = Order(uuid.uuid4().hex, ttl=self.rules.ttl, over=p.over, grace=self.rules.grace, hang=self.rules.hang)
-        self.handles[p.job.fingerprint] = order.ticket, self.executor.submit(p.job, order)
-        p.state, p.begun = "queued", True
+        try:
+            handle = self.executor.submit(p.job, order)
+        except Away as away:
+            self.away, p.where = time.monotonic() + AGAIN, f"{away}: trying again every {AGAIN:g} s"
+            warnings.warn(Notice(p.where), stacklevel=1)
+            return
+        self.handles[p.job.fingerprint] = order.ticket, handle
+        p.state, p.begun, p.where = "queued", True, ""
 
 
 def named(run: StoredRun | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 import time
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from dupl.errors import UserError
+from dupl.execute.executor import Away
 from dupl.execute.job import Job
 from dupl.execute.order import End, Order, decode_end, encode
+from dupl.execute.slurm_queue import GONE, ORDINARY, Queue
 from dupl.execute.worker import work_by_text
 from dupl.process import SAFE_PATH
 
@@ -24,6 +27,19 @@ DEFAULTS: dict[str, Any] = {
     "slurm_signal_delay_s": 120,
     "slurm_setup": [f"export {SAFE_PATH}=1"],
 }
+NO_GPUS = re.compile(r"generic resource|[Gg]res|node configuration is not available")
+ENDINGS = {  # of a job whose worker could not answer
+    "TIMEOUT": "reached its time limit before it had saved: raise timeout_min, or slurm_signal_delay_s",
+    "OUT_OF_MEMORY": "used more memory than it asked for: raise mem_gb",
+    "NODE_FAIL": "lost its node",
+    "BOOT_FAIL": "lost its node, which did not start",
+    "PREEMPTED": "was preempted",
+}
+LOST = ("NODE_FAIL", "BOOT_FAIL", "PREEMPTED")  # no fault of the run
+LATER = re.compile(  # what sbatch says where it may take the same job later
+    r"contact slurm controller|[Ss]ocket timed out|[Cc]onnection (refused|timed out|reset)|temporarily unable"
+    r"|[Uu]nexpected message|[Zz]ero [Bb]ytes|Transport endpoint|[Mm]ax ?[Ss]ubmit|submit limit|[Tt]imed out"
+)
 
 
 class SlurmExecutor:
@@ -61,64 +77,125 @@ class SlurmExecutor:
             import submitit
         except ImportError:
             raise UserError('the executor slurm needs submitit: pip install ".[slurm]"') from None
-        self.gpus = 1 if per_run is None else per_run
+        self.gpus, self.asked = 1 if per_run is None else per_run, per_run
         self.slots = 10**6 if jobs is None else jobs
         parameters = {**DEFAULTS, "cpus_per_task": cpus, "gpus_per_node": self.gpus, **(settings or {})}
+        _check_time(parameters)
         self.folder = _fresh_folder(Path(root).absolute() / FOLDER)
         try:
             self.executor = submitit.AutoExecutor(folder=self.folder, cluster=cluster)
             self.executor.update_parameters(**parameters)
         except (RuntimeError, ValueError, NameError, AssertionError, TypeError) as error:
             raise UserError(f"executor slurm: {str(error).splitlines()[0]}") from None
-        if cluster is None and self.executor.cluster != "slurm":
+        self.queue = Queue() if self.executor.cluster == "slurm" else None
+        if cluster is None and self.queue is None:
             raise UserError("executor slurm: this machine has no srun; try the cluster local, or the executor local")
 
     def submit(self, job: Job, order: Order) -> SlurmHandle:
         """Put the job into the queue.
 
         Raises:
+            Away: Slurm does not answer, or takes no more jobs at the moment.
             UserError: Slurm refuses.
         """
         self.executor.update_parameters(name=f"dupl-{job.fingerprint}")
         try:
             answer = self.folder / f"{order.ticket}.json"
-            return SlurmHandle(self.executor.submit(work_by_text, encode(job, order), str(answer)), answer)
+            given = self.executor.submit(work_by_text, encode(job, order), str(answer))
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:  # submitit's, of what sbatch says
             said = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            if LATER.search(str(error)):
+                raise Away(f"Slurm takes no job at the moment ({said})") from None
+            hint = "--jobs limits how many are in the queue"
+            if self.asked is None and NO_GPUS.search(str(error)):
+                hint = "each run asks for 1 GPU; where there are none, give --gpus-per-run 0"
             raise UserError(
                 f"executor slurm: Slurm did not take {job.title} ({said}); what it took goes on, and the same "
-                "command waits for it (jobs limits how many are in the queue)"
+                f"command waits for it ({hint})"
             ) from None
+        if self.queue is not None:
+            self.queue.submitted(given.job_id)
+        return SlurmHandle(given, answer, self.queue)
 
     def close(self) -> None:
         """Do nothing: jobs that are at work stay so."""
 
 
 class SlurmHandle:
-    """A job of submitit."""
+    """A job of submitit.
 
-    def __init__(self, job: Any, answer: Path) -> None:
-        self.job, self.answer = job, answer
+    Args:
+        job: The job.
+        answer: The file that its worker writes at its end.
+        queue: Of Slurm; None where submitit starts the processes on this machine.
+    """
+
+    def __init__(self, job: Any, answer: Path, queue: Queue | None) -> None:
+        self.job, self.answer, self.queue = job, answer, queue
 
     def ended(self) -> bool:
-        """Tell whether the job is over."""
-        return bool(self.job.done())
+        """Tell whether the job is over; one that Slurm queues again is not, whatever its worker said before."""
+        if self.queue is None:
+            return bool(self.job.done())
+        entry = self.queue.entry(self.job.job_id)
+        if self.queue.away:
+            return self.answer.is_file()
+        return entry is not None and not entry.live
 
     def end(self) -> End:
-        """Return how it ended."""
+        """Return how it ended: what its worker said, or else what Slurm did to it."""
+        entry = self.queue.entry(self.job.job_id) if self.queue is not None else None
+        state = entry.state.split()[0] if entry is not None and entry is not GONE else ""
+        if state == "CANCELLED":
+            error = f"Slurm job {self.job.job_id} was cancelled; the same command submits it again"
+            return End("failed", error, hopeless=True, broken=True)
         try:
             return decode_end(self.answer.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            lines = (self.job.stderr() or "").strip().splitlines()
-            why = lines[-1] if lines else "its worker ended without an answer"
+            why = self._why(state)
         except (OSError, ValueError) as error:
             why = str(error)
-        return End("failed", f"{why} (see {self.job.paths.stderr})", broken=True)
+        return End("failed", f"{why} (see {self.job.paths.stderr})", broken=True, lost=state in LOST)
+
+    def waits_for(self) -> str:
+        """Return why it waits in the queue, where that is not its turn alone."""
+        entry = self.queue.entry(self.job.job_id) if self.queue is not None else None
+        if self.queue is not None and self.queue.away:
+            return f"Slurm does not answer ({self.queue.away})"
+        return "" if entry is None or entry.reason in ORDINARY else f"Slurm: {entry.reason}"
 
     def kill(self) -> None:
         """Cancel the job."""
+        if self.queue is not None:
+            self.queue.cancel(self.job.job_id)
+            return
         with suppress(Exception):  # it may be over
             self.job.cancel()
+
+    def _why(self, state: str) -> str:
+        """Return why a job ended without an answer."""
+        if state in ENDINGS:
+            return f"Slurm job {self.job.job_id} {ENDINGS[state]}"
+        with suppress(OSError):
+            if lines := (self.job.stderr() or "").strip().splitlines():
+                return str(lines[-1])
+        return f"Slurm job {self.job.job_id} ended without an answer" + (f", as {state}" if state else "")
+
+
+def _check_time(parameters: Mapping[str, Any]) -> None:
+    """Check that a job has time before Slurm warns it of the time limit.
+
+    Raises:
+        UserError: It has not.
+    """
+    with suppress(TypeError, ValueError):
+        limit, warning = 60 * float(parameters["timeout_min"]), float(parameters["slurm_signal_delay_s"])
+        if limit <= warning:
+            raise UserError(
+                f"executor slurm: the time limit, timeout_min={parameters['timeout_min']}, is not longer than the "
+                f"warning before it, slurm_signal_delay_s={warning:g}: every run would stop as it starts; raise the "
+                "limit, or lower the warning"
+            )
 
 
 def _fresh_folder(parent: Path) -> Path:

@@ -173,9 +173,10 @@ def carry_out(
         Why it ended before that: "interrupted", or a line. None where it did not.
 
     Raises:
-        RunError: The study's storage failed.
+        RunError: The study's storage failed, or the machine failed a trial, which is kept.
     """
     halt, errors, failed, lock = threading.Event(), list[BaseException](), list[int](), threading.Lock()
+    lost = list[News]()
 
     def note(news: News) -> None:
         with lock:
@@ -183,6 +184,9 @@ def carry_out(
                 failed.append(news.number)
                 if max_failed is not None and len(failed) > max_failed:
                     halt.set()
+            if news.what == "lost":
+                lost.append(news)
+                halt.set()
             tell(news)
 
     def work(worker: Worker) -> None:
@@ -209,6 +213,11 @@ def carry_out(
         if isinstance(error, UserError):
             raise error
         raise RunError(f"the study's storage failed: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    if lost:
+        raise RunError(
+            f"trial {lost[0].number} could not be trained, by no fault of its own ({lost[0].text}): "
+            "fix the cause; --continue goes on with it, with its number and values"
+        )
     if max_failed is not None and len(failed) > max_failed:
         return f"{len(failed)} trials failed"
     return "interrupted" if stopped else None

@@ -39,7 +39,7 @@ class News:
 
     Attributes:
         number: Of the trial.
-        what: started, resumed, evaluated, complete, pruned, failed or interrupted.
+        what: started, resumed, evaluated, complete, pruned, failed, interrupted, or lost (to the machine).
         text: More of it, for people.
     """
 
@@ -165,6 +165,9 @@ class Attempt:
         progress = scheduler.progress[0]
         if progress.state == "finished":
             return self._complete(progress)
+        if progress.state == "failed" and progress.ends[-1].lost:  # the trial stays as it is, to be gone on with
+            self._say("lost", progress.errors[-1])
+            return False
         if progress.state == "failed":
             return self._end("failed", progress.errors[-1] if progress.errors else "it failed", progress)
         if self.why == "pruned":

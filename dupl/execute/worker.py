@@ -21,7 +21,7 @@ from typing import Any
 
 from dupl import process
 from dupl.atomic import atomic_write, utf8
-from dupl.errors import Held, UserError
+from dupl.errors import FULL, FULL_TEXT, DiskError, Held, UserError
 from dupl.execute.hang import Hung, Pulse, dump_stacks
 from dupl.execute.heartbeat import VARIABLE
 from dupl.execute.job import PLACE, TETHER, Job, Step
@@ -77,7 +77,9 @@ def work(job: Job, order: Order) -> End:
             if order.over and (killed := kill_stalled(folder, order.over)) is not None:
                 kill_marked(killed.mark)
             return _bring_on(job, order, folder, stop)
-        except (OSError, UserError) as error:
+        except OSError as error:
+            return End("failed", str(error), lost=error.errno in FULL)
+        except UserError as error:
             return End("failed", str(error))
 
 
@@ -91,6 +93,8 @@ def work_by_text(text: str, answer: str = "") -> str:
     Returns:
         How it ended, as `dupl.execute.order.encode_end` writes it.
     """
+    if answer:  # of an attempt before, where Slurm has queued the same job again
+        Path(answer).unlink(missing_ok=True)
     end = encode_end(work(*decode(text)))
     if answer:
         atomic_write(answer, end)
@@ -111,6 +115,10 @@ def _bring_on(job: Job, order: Order, folder: Path, stop: Stop) -> End:
             continue
         if code == Held.code or (code != 0 and Watch()(folder) is not None):  # torchrun has no exit code of ours
             return End("held")
+        if not folder.is_dir():
+            gone = f"{folder} was moved or removed while its run was at work"
+            failures.note(job.root, job.fingerprint, gone)
+            return End("failed", gone)
         state, error = what_happened(folder, step, code, spoke=_bytes(folder / layout.STATUS) != before)
         if stop() or state == "interrupted":
             settle(folder, "interrupted")
@@ -118,7 +126,7 @@ def _bring_on(job: Job, order: Order, folder: Path, stop: Stop) -> End:
             return End("interrupted", "stopped by a signal before it got any further" if idle else None)
         settle(folder, "failed", error)
         failures.note(job.root, job.fingerprint, error)
-        return End("failed", error, hopeless=code == UserError.code)
+        return End("failed", error, hopeless=code == UserError.code, lost=code == DiskError.code or FULL_TEXT in error)
     failures.note(job.root, job.fingerprint, None)
     return End("finished")
 
