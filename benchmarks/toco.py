@@ -73,21 +73,24 @@ def checkpoint(ours: Worker, released: Worker, folder: str, size: int) -> list[s
 
 
 def speed(ours: Worker, released: Worker, repeats: int) -> None:
-    """Print time and peak memory of a step in the last phase, in turn."""
+    """Print time, CPU time and peak memory of a step in the last phase, in turn."""
     t = PHASES[-1][1]
     weighed = {name: side("weighed", "step", t=t)[0] for name, side in (("released", released), ("ours", ours))}
-    times: dict[str, list[float]] = {"released": [], "ours": [], "bf16": []}
+    times: dict[str, list[tuple[float, float]]] = {"released": [], "ours": [], "bf16": []}
     for _ in range(repeats):
-        times["released"].append(released("timed", "step", t=t)[0])
-        times["ours"].append(ours("timed", "step", t=t)[0])
-        times["bf16"].append(ours("timed", "step", t=t, precision="bf16")[0])
-    middle = {name: statistics.median(values) for name, values in times.items()}
+        times["released"].append(released("timed_cpu", "step", t=t)[0])
+        times["ours"].append(ours("timed_cpu", "step", t=t)[0])
+        times["bf16"].append(ours("timed_cpu", "step", t=t, precision="bf16")[0])
+        print("  seconds, CPU seconds:", {name: values[-1] for name, values in times.items()}, flush=True)
     print("| work | released | ours | ours / released | at most |\n|---|---|---|---|---|")
     for name, label in (("ours", "fp32"), ("bf16", "bf16")):
-        spread = [f"{middle[k]:.2f} s ({min(times[k]):.2f}–{max(times[k]):.2f})" for k in ("released", name)]
-        target = f"{AT_MOST['time']}x" if name == "ours" else ""
-        row = f"{spread[0]} | {spread[1]} | {middle[name] / middle['released']:.2f}x | {target}"
-        print(f"| training step, last phase, {label} | {row} |")
+        for kind, what in enumerate(("", ", CPU seconds")):
+            values = {k: [pair[kind] for pair in times[k]] for k in ("released", name)}
+            middle = {k: statistics.median(v) for k, v in values.items()}
+            cells = [f"{middle[k]:.2f} s ({min(v):.2f}–{max(v):.2f})" for k, v in values.items()]
+            target = f"{AT_MOST['time']}x" if name == "ours" else ""
+            row = f"{cells[0]} | {cells[1]} | {middle[name] / middle['released']:.2f}x | {target}"
+            print(f"| training step, last phase, {label}{what} | {row} |")
     top = {name: values[0] / GIB for name, values in weighed.items()}
     before = ", ".join(f"{name} {values[1] / GIB:.2f}" for name, values in weighed.items())
     row = f"{top['released']:.2f} GiB | {top['ours']:.2f} GiB | {top['ours'] / top['released']:.2f}x"

@@ -114,6 +114,12 @@ class Side:
         self.settle()
         return time.perf_counter() - begun, answer
 
+    def timed_cpu(self, name: str, **arguments: Any) -> tuple[tuple[float, float], Any]:
+        """Measure a method: seconds, CPU seconds of all threads of this process, and its answer."""
+        begun = time.process_time()
+        seconds, answer = self.timed(name, **arguments)
+        return (seconds, time.process_time() - begun), answer
+
     def weighed(self, name: str, **arguments: Any) -> tuple[tuple[float, float], Any]:
         """Return the bytes of this process, on a GPU of its tensors, at a method's peak and before, and its result."""
         self.settle()
