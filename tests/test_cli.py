@@ -290,6 +290,9 @@ class TestTrain:
         argv = ["train", tiny, "--work-dir", trained, *resume, "--set", "schedule.lr=1e-3", "model.tau_l=0.2"]
         line = told(capsys, *argv)
         assert "holds another run (model.tau_l: 0.25 -> 0.2, schedule.lr: 0.002 -> 0.001)" in line
+        line = told(capsys, *argv, "runtime.log_interval=3", "evaluation.gallery=1", "runtime.keep_checkpoints=5")
+        kept = "model.tau_l: 0.25 -> 0.2, schedule.lr: 0.002 -> 0.001; 3 more that do not change the result"
+        assert f"holds another run ({kept})" in line
 
     def test_a_run_leaves_pictures_and_a_status(self, trained, tiny):
         for name in ("pictures.png", "curves.png"):
@@ -353,6 +356,8 @@ class TestEval:
     def test_no_such_split_or_checkpoint(self, capsys, trained, tiny):
         assert "the recipe has no data.test: it has train, val" in told(capsys, "eval", trained, "--split", "test")
         assert "nowhere.pth" in told(capsys, "eval", trained, "--checkpoint", "nowhere.pth")
+        line = told(capsys, "eval", trained, "--set", "evaluation.size=30")
+        assert "evaluation.size is 30, and the backbone's patches have 8 px: give a multiple, 24 or 32" in line
         line = told(capsys, "eval", trained, "--set", "model.network.head.channels=8")
         assert "of another shape: students.nets.0.head.0.weight" in line
 

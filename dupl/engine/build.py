@@ -80,6 +80,17 @@ def compile_blocks(model: Method, backend: str) -> None:
             block.compile(backend=backend)
 
 
+def check_side(path: str, size: int, patch: int) -> None:
+    """Check that the side of a square, in pixels, is a number of whole patches of the backbone.
+
+    Raises:
+        UserError: It is not; the message names the value's path.
+    """
+    if size % patch:
+        near = " or ".join(str(side) for side in (size // patch * patch, (size // patch + 1) * patch) if side)
+        raise UserError(f"{path} is {size}, and the backbone's patches have {patch} px: give a multiple, {near}")
+
+
 def learns_from_masks(config: Config) -> bool:
     """Return whether the model of a recipe learns from masks, as only a fully supervised method does."""
     return bool(getattr(COMPONENTS.get(config.model.type), "learns_from_masks", False))

@@ -74,9 +74,14 @@ class Restored:
         return recorded_classes(self.checkpoint, self.folder)
 
     def model(self, classes: Sequence[str]) -> Method:
-        """Build the model with its weights, on its device, in evaluation mode."""
+        """Build the model with its weights, on its device, in evaluation mode.
+
+        Raises:
+            UserError: The weights do not fit, or ``evaluation.size`` is no multiple of the patch.
+        """
         device = open_device(self.config.runtime)
         model = build.build_model(self.config, classes, device, pretrained=False)
+        build.check_side("evaluation.size", self.config.evaluation.size, model.students[0].backbone.patch)
         load_weights(model, self.checkpoint)
         model.eval()
         return model

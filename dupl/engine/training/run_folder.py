@@ -103,9 +103,12 @@ def _correct_evaluation(run: Run, status: Status, asked: Asked, console: Console
     if config == asked.identity.config:
         told = _data_differences(run, asked, data)
         raise UserError(f"{run.path} holds a run of this recipe on other data ({told}): choose another --work-dir")
-    changes = diff(counted(read_config(run.path)), counted(asked.config))
+    stored = read_config(run.path)
+    changes = diff(counted(stored), counted(asked.config))
     listed = ", ".join(f"{path}: {old!r} -> {new!r}" for path, (old, new) in list(changes.items())[:5])
     more = f" and {len(changes) - 5} more" if len(changes) > 5 else ""
+    if others := diff(stored, asked.config).keys() - changes.keys():
+        more += f"; {len(others)} more that do not change the result"
     corrected = data == asked.identity.data and all(path.startswith("evaluation.") for path in changes)
     if not (corrected and asked.resume and status.state != "finished" and not trained_evaluations(run.path)):
         raise UserError(f"{run.path} holds another run ({listed}{more}): choose another folder (--work-dir)")

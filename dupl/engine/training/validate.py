@@ -156,9 +156,7 @@ def check_sizes(config: Config, patch: int) -> None:
     if config.data.get("val"):
         sizes["evaluation.size"] = config.evaluation.size
     for path, size in sizes.items():
-        if size % patch:
-            near = " or ".join(str(side) for side in (size // patch * patch, (size // patch + 1) * patch) if side)
-            raise UserError(f"{path} is {size}, and the backbone's patches have {patch} px: give a multiple, {near}")
+        build.check_side(path, size, patch)
 
 
 def check_local_crops(config: Config, contrast: ClassTokenContrast) -> None:
