@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -318,12 +319,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, help="of torch; default: its own choice")
     parser.add_argument("--free", action="store_true", help="do not set our weights to the released ones")
     parser.add_argument("--vary", nargs="+", default=[], metavar="PATH=VALUE", help="also ours with one other value")
-    parser.add_argument("--save", metavar="OUT", type=Path, help="the released weights after the last step")
     parser.add_argument("--markdown", metavar="OUT", type=Path)
     options = parser.parse_args(arguments)
     if not (Path(options.reference) / SCRIPT).is_file():
         parser.error(f"--reference {options.reference}: no {SCRIPT} there; give a checkout of the released repository")
     keep_memory()
+    random.seed(0)  # the released strong view draws from it
     theirs, ours = ReleasedLoop(options), OurLoop(options)
     others = {change: OurLoop(options, change) for change in options.vary}
     expected = set(ours.model.state_dict())
@@ -353,8 +354,6 @@ def main(arguments: list[str] | None = None) -> None:
     if others:
         lines += ["", *table_of_values(varied, options.steps)]
     print("\n".join(["", *lines]))
-    if options.save is not None:
-        torch.save(theirs.weights(expected), options.save)
     if options.markdown is not None:
         options.markdown.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
