@@ -29,6 +29,7 @@ def ablate(
     resources: Resources | None = None,
     rules: Rules | None = None,
     wandb: Wandb = "off",
+    share: bool = True,
 ) -> Outcome:
     """Train and evaluate the runs of a plan that a store does not have yet.
 
@@ -44,6 +45,8 @@ def ablate(
         resources: Where runs are executed; by default on this machine, one per GPU.
         rules: When to try again and when to stop.
         wandb: "off", "offline" or "online": whether the runs are tracked; None leaves that to WANDB_MODE.
+        share: Train once what runs have in common: those that differ only in what begins late start from a checkpoint
+            of the one that trains it, and are bit for bit what they are from scratch.
 
     Returns:
         How each run ended.
@@ -58,7 +61,7 @@ def ablate(
         (['6 runs: 6 finished (6 were finished before)'], False)
     """
     ablation = prepare_ablation(
-        plan, store, rows=rows, seeds=seeds, overrides=overrides, resources=resources, wandb=wandb
+        plan, store, rows=rows, seeds=seeds, overrides=overrides, resources=resources, wandb=wandb, share=share
     )
     outcome = ablation.run(rules)
     outcome.check()
@@ -75,6 +78,7 @@ def prepare_ablation(
     resources: Resources | None = None,
     wandb: Wandb = None,
     dry_run: bool = False,
+    share: bool = True,
 ) -> Ablation:
     """Compare the runs of a plan with a store; arguments as of `ablate`.
 
@@ -87,6 +91,7 @@ def prepare_ablation(
         resources: Where runs are executed.
         wandb: Whether the runs are tracked.
         dry_run: Whether it is only for `preview_ablation`; then no cluster is asked.
+        share: Whether runs that share a beginning train it once.
 
     Returns:
         What is left to do, whose ``run(rules, show)`` does it.
@@ -107,7 +112,7 @@ def prepare_ablation(
         check_wandb(wandb)  # before the work: what cannot be is told at once
     made, opened, values = load_plan(plan), open_store(store), override_values(overrides)
     planned = resolved(made.expand(rows, seeds, values), opened)
-    prepared = Prepared.prepare(made, planned, opened, resources or All(), dry_run)
+    prepared = Prepared.prepare(made, planned, opened, resources or All(), dry_run=dry_run, shared=share)
     if not dry_run:
         asked = None if seeds is None else list(seeds), None if rows is None else list(rows)
         record(opened.root, Call("ablate", made.name, values, *asked))

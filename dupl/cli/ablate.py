@@ -36,6 +36,11 @@ def add_ablate(commands: Any) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds to run; default: the plan's")
     parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of the store; default: runs")
     parser.add_argument("--dry-run", action="store_true", help="print every run and the time remaining; run nothing")
+    parser.add_argument(
+        "--no-share",
+        action="store_true",
+        help="train every run from its first iteration, also where it shares the beginning with another one",
+    )
     json_option(parser, "with --dry-run: print every run as JSON")
     recipe_options(parser)
     wandb_option(parser, "track the runs, and log the finished table on wandb; by default")
@@ -59,6 +64,7 @@ def run_ablate(arguments: argparse.Namespace) -> int:
         wandb=arguments.wandb,
         dry_run=arguments.dry_run,
         as_json=arguments.json,
+        share=not arguments.no_share,
     )
 
 
@@ -74,13 +80,22 @@ def run_plan(
     wandb: Any = None,
     dry_run: bool = False,
     as_json: bool = False,
+    share: bool = True,
 ) -> int:
     """Run what a store lacks of a plan and print how it ended; or print what is left to do."""
     from dupl.cli.live_table import LiveTable
 
     console, store = stderr(), api.RunStore(root)
     ablation = api.prepare_ablation(
-        plan, store, rows=rows, seeds=seeds, overrides=overrides, resources=resources, wandb=wandb, dry_run=dry_run
+        plan,
+        store,
+        rows=rows,
+        seeds=seeds,
+        overrides=overrides,
+        resources=resources,
+        wandb=wandb,
+        dry_run=dry_run,
+        share=share,
     )
     for path, reason in store.skipped:
         say(console)(f"skipped {path}: {reason}")

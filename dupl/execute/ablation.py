@@ -16,6 +16,7 @@ from dupl.execute.job import Job, plan_jobs, write_configs
 from dupl.execute.progress import Progress
 from dupl.execute.resources import Resources
 from dupl.execute.scheduler import Rules, Scheduler
+from dupl.execute.stages import share
 from dupl.execute.time_remaining import TimeRemaining
 from dupl.plans.plan import Plan, PlannedRun
 from dupl.runs.layout import LOG
@@ -55,7 +56,14 @@ class Ablation:
 
     @classmethod
     def prepare(
-        cls, plan: Plan, planned: Sequence[PlannedRun], store: RunStore, resources: Resources, dry_run: bool = False
+        cls,
+        plan: Plan,
+        planned: Sequence[PlannedRun],
+        store: RunStore,
+        resources: Resources,
+        *,
+        dry_run: bool = False,
+        shared: bool = True,
     ) -> Ablation:
         """Compare the runs of a plan with a store.
 
@@ -65,6 +73,7 @@ class Ablation:
             store: Where they go, and where finished ones are found.
             resources: Where they are to run.
             dry_run: Whether it is for a preview only; then no cluster is asked.
+            shared: Whether runs that share a beginning train it once.
 
         Raises:
             UserError: A package is missing, or numbers of GPUs do not fit together.
@@ -83,6 +92,8 @@ class Ablation:
             found={fingerprint: run.path for fingerprint, run in known.items()},
             reads=_reads([run for run in planned if run.fingerprint in known]),
         )
+        if shared:
+            jobs = share(jobs, {run.fingerprint: run.values for run in planned}, runs)
         slots = executor.slots if executor is not None else resources.jobs
         return cls(plan, planned, jobs, known, courses, executor, slots, gpus, Path(store.root))
 

@@ -70,7 +70,7 @@ class Course:
             if step.done(folder):
                 continue
             part = (
-                self._training(run, observed)
+                self._training(run, observed, job.fork)
                 if step.protocol == "train"
                 else self.final
                 if self.final is not None
@@ -81,13 +81,13 @@ class Course:
             seconds += part
         return seconds
 
-    def _training(self, run: StoredRun | None, observed: Observed) -> float | None:
+    def _training(self, run: StoredRun | None, observed: Observed, fork: int) -> float | None:
         speed = self.pace or observed.pace
         if run is not None and (own := pace_now(run) if speed is None else run.seconds_per_iteration) is not None:
             speed = ledger.Pace(own, speed.evaluation if speed else ledger.evaluation_seconds([run]), 1, exact=True)
         if speed is None:
             return None
-        return speed.seconds(self.iterations, self.interval, iteration_now(run) if run is not None else 0)
+        return speed.seconds(self.iterations, self.interval, max(fork, iteration_now(run) if run is not None else 0))
 
 
 class Courses(Mapping[str, Course]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,8 @@ class Job:
         steps: In order.
         cwd: Where the commands run, as relative paths in recipes mean.
         env: Environment variables for them.
+        parent: Id of another job whose training the run begins as; "" where there is none.
+        fork: The iteration at which it leaves the parent.
     """
 
     fingerprint: str
@@ -95,6 +97,13 @@ class Job:
     steps: tuple[Step, ...]
     cwd: str
     env: Mapping[str, str] = field(default_factory=dict)
+    parent: str = ""
+    fork: int = 0
+
+    def with_options(self, *options: str) -> Job:
+        """Return the job with further options of its training command."""
+        train, *others = self.steps
+        return replace(self, steps=(replace(train, command=(*train.command, *options)), *others))
 
     def todo(self, folder: Path) -> Step | None:
         """The first step that is not done; None where all are.

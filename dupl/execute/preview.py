@@ -11,6 +11,7 @@ from dupl.errors import UserError
 from dupl.execute.ablation import Ablation
 from dupl.execute.eta import Course, iteration_now
 from dupl.execute.job import Job
+from dupl.execute.tree import tree_lines
 from dupl.plans.plan import PlannedRun
 from dupl.runs.stored_run import StoredRun
 from dupl.terminal import counted
@@ -41,7 +42,7 @@ def preview(ablation: Ablation) -> list[str]:
             seen[run.fingerprint] = row
             job, stored = by_fingerprint[run.fingerprint], ablation.known.get(run.fingerprint)
             lines.append(text + _state(job, stored, ablation.courses, remaining))
-    return [*lines, "", _total(remaining, ablation.slots, ablation.gpus)]
+    return [*lines, "", *tree_lines(ablation, remaining), _total(remaining, ablation.slots, ablation.gpus)]
 
 
 def preview_facts(ablation: Ablation) -> list[dict[str, Any]]:
@@ -65,6 +66,8 @@ def preview_facts(ablation: Ablation) -> list[dict[str, Any]]:
                 "iteration": 0 if stored is None else iteration_now(stored),
                 "iterations": ablation.courses[run.fingerprint].iterations,
                 "seconds_remaining": 0 if done else remaining.get(run.fingerprint),
+                "parent": job.parent,
+                "fork": job.fork,
                 "changes": {path: new for path, (_, new) in run.changes.items()},
             }
         )
@@ -84,7 +87,7 @@ def _state(job: Job, stored: StoredRun | None, courses: Mapping[str, Course], re
     remaining[job.fingerprint] = seconds
     time = "unknown" if seconds is None else f"{seconds / 3600:.2f} h"
     if stored is None:
-        return f"to run, {time}"
+        return f"to run{f' from iteration {job.fork} on' if job.fork else ''}, {time}"
     state = "trained, to be evaluated" if todo.protocol != "train" else stored.state
     return f"{state} at {iteration_now(stored)} of {course.iterations}, time remaining {time}  {job.folder}"
 

@@ -21,6 +21,7 @@ from dupl.execute.progress import SETTLED, JobState, Progress
 from dupl.execute.run_folder import folder_of
 from dupl.execute.signals import Signals
 from dupl.lock import BEATS, TTL, Sight, Watch
+from dupl.runs import layout
 from dupl.runs.files import CorruptFile
 from dupl.runs.process import at_work
 from dupl.runs.status import ACTIVE
@@ -75,6 +76,7 @@ class Scheduler:
     ) -> None:
         self.executor, self.rules, self.show = executor, rules or Rules(), show
         self.progress = [Progress(job) for job in jobs]
+        self.parents = {job.parent for job in jobs}
         self.handles: dict[str, tuple[str, Handle]] = {}
         self.killed: dict[str, End] = {}
         self.done: dict[str, float] = {}
@@ -145,9 +147,13 @@ class Scheduler:
         for p in self.progress:
             if p.state not in SETTLED or p.job.fingerprint in self.handles:
                 self._judge(p)
-        for p in self.progress:
-            if p.state == "waiting" and self.stopping is None and len(self.handles) < self.executor.slots:
-                self._start(p)
+        if self.stopping is None:
+            by_id = {p.job.fingerprint: p for p in self.progress}
+            for p in sorted(self.progress, key=lambda p: p.job.fingerprint not in self.parents):
+                if p.state == "waiting" and len(self.handles) < self.executor.slots:
+                    p.where = waits_for(p, by_id.get(p.job.parent))
+                    if not p.where:
+                        self._start(p)
 
     def _judge(self, p: Progress) -> None:
         """Read from the files, and from the answer of an order that ended, how a job stands."""
@@ -247,6 +253,18 @@ class Scheduler:
             return
         self.handles[p.job.fingerprint] = order.ticket, handle
         p.state, p.begun, p.where = "queued", True, ""
+
+
+def waits_for(p: Progress, parent: Progress | None) -> str:
+    """Return what a job that is to begin as another one's checkpoint waits for; "" where it can start.
+
+    It starts too where the other one has ended, or went beyond the fork without keeping the checkpoint.
+    """
+    if parent is None or parent.settled or (p.run is not None and p.run.status.iteration > 0):
+        return ""
+    kept = (parent.folder / layout.checkpoint(p.job.fork)).is_file()
+    beyond = parent.run is not None and parent.run.status.iteration > p.job.fork
+    return "" if kept or beyond else f"waits for iteration {p.job.fork} of {parent.job.title}"
 
 
 def named(run: StoredRun | None) -> str | None:

@@ -60,9 +60,10 @@ class StoredRun:
 
     @property
     def seconds_per_iteration(self) -> float | None:
-        """Mean over the training so far, evaluation left out; None before the first checkpoint."""
+        """Mean over the training so far, with a beginning of another run and without evaluation; None before any."""
         status = self.status
-        return status.seconds / status.iteration if status.iteration > 0 and status.seconds > 0 else None
+        seconds = status.seconds + (status.beginning["seconds"] if status.beginning else 0.0)
+        return seconds / status.iteration if status.iteration > 0 and seconds > 0 else None
 
     @cached_property
     def config(self) -> Config:

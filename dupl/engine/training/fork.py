@@ -108,7 +108,8 @@ def _take_over(
             say(f"skipped: {error}")
             reason = str(error)
             continue
-        seconds = float(json.loads(saved["meta"]["status"])["seconds"])
+        then = json.loads(saved["meta"]["status"])
+        seconds = float(then["seconds"]) + float((then.get("beginning") or {}).get("seconds", 0.0))
         before = _until(status, iteration)
         note = _rounding(before, here)
         beginning = Beginning(status.fingerprint, source.name, iteration, digest_of(file), seconds, note)
