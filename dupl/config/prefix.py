@@ -86,7 +86,7 @@ def acts_from(model: Mapping[str, Any], slot: Slot) -> int | None:
     component = components.find(str(config.get("type")))
     if component is None or component.stateful:
         return 0
-    if component.null:
+    if component.null and not component.section.fields.keys() - {"start"}:  # a fixed threshold has a value, and acts
         return None
     field = component.section.fields.get("start")
     first = int(config.get("start", field.default)) if field is not None else 0

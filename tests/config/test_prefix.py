@@ -75,6 +75,11 @@ def test_an_argument_that_acts_before_the_start_counts_from_the_first_iteration(
     assert common(descent(), descent(start=30)) == 30
 
 
+def test_a_null_partner_with_arguments_acts_from_the_first_iteration():
+    fixed = {"type": "FixedThreshold", "value": 0.7}
+    assert common(config(model__threshold=fixed), config(model__threshold=fixed | {"value": 0.5})) == 0
+
+
 @pytest.mark.parametrize("change", [{"schedule__iterations": 99}, {"schedule__lr": 1e-3}, {"runtime__seed": 1}])
 def test_length_schedule_and_seed_count_from_the_first_iteration(change):
     assert common(config(), config(**change)) == 0
