@@ -1,0 +1,149 @@
+"""Runs of a plan that share a beginning train it once, and are what they are from scratch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from dupl.cli import main
+from dupl.execute.job import Job, Step
+from dupl.execute.progress import Progress
+from dupl.execute.scheduler import waits_for
+from dupl.runs.run import Run
+from dupl.runs.store import RunStore
+
+PLAN = '''
+"""How sure the noise filter must be; it acts from iteration 6 of 24 on."""
+
+base = {base!r}
+seeds = [0]
+columns = dict(M=dict(metric="cam/best/mIoU"))
+set = {{"runtime.checkpoint_interval": 24}}
+vary = dict(label="gamma", paths=["model.noise_filter.gamma"], values=dict(low=0.3, base=0.5, high=0.8))
+'''
+
+
+@pytest.fixture(scope="module")
+def plan(tiny, tmp_path_factory):
+    path = tmp_path_factory.mktemp("plan") / "late.py"
+    path.write_text(PLAN.format(base=tiny))
+    return str(path)
+
+
+def ablate(plan, root, *options):
+    assert main(["ablate", plan, "--root", str(root), "--jobs", "2", *options]) == 0
+
+
+def by_row(root):
+    return {run.fingerprint: run for run in RunStore(root).runs()}
+
+
+def rows(run):
+    timing = ("seconds", "memory_GiB")
+    return [{key: value for key, value in row.items() if key not in timing} for row in run.run.scalars()]
+
+
+@pytest.fixture(scope="module")
+def shared(plan, tmp_path_factory):
+    root = tmp_path_factory.mktemp("shared")
+    ablate(plan, root)
+    return root
+
+
+def test_the_beginning_is_trained_once_and_the_numbers_are_the_same(plan, shared, tmp_path):
+    ablate(plan, tmp_path, "--no-share")
+    together, apart = by_row(shared), by_row(tmp_path)
+    assert together.keys() == apart.keys()
+    assert len(together) == 3
+    for name in together:
+        assert rows(together[name]) == rows(apart[name])
+        assert apart[name].status.beginning is None
+    begun = [run.status.beginning for run in together.values()]
+    assert sorted(0 if one is None else one["iteration"] for one in begun) == [0, 6, 6]
+    (trunk,) = (run for run in together.values() if run.status.beginning is None)
+    assert {one["run"] for one in begun if one} == {trunk.fingerprint}
+
+
+def test_a_later_run_begins_as_one_of_the_store_whoever_trained_it(plan, shared, tmp_path, tiny, capfd):
+    root = shutil.copytree(shared, tmp_path / "store")
+    late = tmp_path / "other.py"
+    late.write_text(PLAN.format(base=tiny).replace("high=0.8", "high=0.9"))
+    assert main(["ablate", str(late), "--root", str(root), "--dry-run", "--jobs", "1"]) == 0
+    out = capfd.readouterr().out
+    assert "6 of 24 iterations are shared (25 %)" in out
+    ablate(str(late), root)
+    (new,) = (run for name, run in by_row(root).items() if name not in by_row(shared))
+    assert new.status.beginning["iteration"] == 6
+
+
+def test_a_trunk_that_is_gone_costs_iterations_but_no_run(plan, shared, tmp_path):
+    root = shutil.copytree(shared, tmp_path / "store")
+    runs = by_row(root).values()
+    for run in runs:
+        if run.status.beginning is None:
+            shutil.rmtree(run.path / "checkpoints")
+        else:
+            shutil.rmtree(run.path)
+    ablate(plan, root)
+    assert len(by_row(root)) == 3
+    for name, run in by_row(root).items():
+        assert rows(run) == rows(by_row(shared)[name])
+
+
+def test_the_dry_run_draws_the_tree(plan, tmp_path, capfd):
+    assert main(["ablate", plan, "--root", str(tmp_path), "--dry-run", "--jobs", "1"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    at = lines.index("shared beginnings (each is trained once; --no-share trains every run from its start):")
+    assert lines[at + 1 : at + 6] == [
+        "  low, seed 0",
+        "    from 6  base, seed 0",
+        "    from 6  high, seed 0",
+        "12 of 72 iterations are shared (17 %)",
+        "kept at forks: 1 checkpoint, of unknown size",
+    ]
+    assert main(["ablate", plan, "--root", str(tmp_path), "--dry-run", "--json", "--jobs", "1"]) == 0
+    assert [one["fork"] for one in json.loads(capfd.readouterr().out)] == [0, 6, 6]
+    assert main(["ablate", plan, "--root", str(tmp_path), "--dry-run", "--no-share", "--jobs", "1"]) == 0
+    assert "shared beginnings" not in capfd.readouterr().out
+
+
+class TestWaiting:
+    """A job waits for its trunk as long as the checkpoint can still come."""
+
+    @pytest.fixture
+    def trunk(self, tmp_path):
+        job = Job("a", "trunk", str(tmp_path), str(tmp_path / "a"), (Step(("x",)),), ".")
+        return Progress(job, "running", tmp_path / "a")
+
+    @pytest.fixture
+    def child(self, tmp_path):
+        job = Job("b", "child", str(tmp_path), str(tmp_path / "b"), (Step(("x",)),), ".", parent="a", fork=6)
+        return Progress(job, "waiting", tmp_path / "b")
+
+    @pytest.mark.parametrize("state", ["waiting", "queued", "running", "elsewhere"])
+    def test_until_the_checkpoint_is_there(self, trunk, child, state):
+        trunk.state = state
+        assert waits_for(child, trunk) == "waits for iteration 6 of trunk"
+        file = trunk.folder / "checkpoints" / "iter_000006.pth"
+        file.parent.mkdir(parents=True)
+        file.touch()
+        assert waits_for(child, trunk) == ""
+
+    @pytest.mark.parametrize("state", ["finished", "failed", "interrupted"])
+    def test_not_for_a_trunk_that_has_ended(self, trunk, child, state):
+        trunk.state = state
+        assert waits_for(child, trunk) == ""
+
+    def test_not_for_a_trunk_that_went_beyond_the_fork(self, trunk, child):
+        from dupl.runs.stored_run import open_run
+
+        run = Run.create(trunk.folder, "", "a", ["dupl"], 0)
+        run.write_text("config.py", "")
+        run.update(state="running", iteration=7)
+        trunk.run = open_run(trunk.folder)
+        assert waits_for(child, trunk) == ""
+
+    def test_not_for_a_trunk_of_another_plan(self, child):
+        assert waits_for(child, None) == ""
