@@ -2,8 +2,8 @@
 
 The plan starts from `voc/dupl`. It adds each of the released code's forms alone, then all of them, which is
     `voc/dupl_released`. The last rows go the other way: where the paper is silent or only hints, both recipes follow
-    the released code, and these rows follow the words of the paper. docs/fidelity.md lists the differences; the
-    published numbers came from the released code.
+    the released code, and these rows follow the words of the paper. docs/concepts/fidelity.md lists the differences;
+    the published numbers came from the released code.
 Protocol: the evaluation during training (448 x 448, squashed, no CRF), the better student of each, last iteration.
 Cost: 17 runs of 20k iterations with one seed. The full model took 6.8 h on two RTX 3090 with the released code.
 

@@ -1,4 +1,4 @@
-"""Mutation testing of the method, the plans, the fingerprint and the statistics (docs/mutation.md), by mutmut.
+"""Mutation testing of the method, the plans, the fingerprint and the statistics (docs/results/mutation.md), by mutmut.
 
     pip install mutmut==3.8.1
     python tests/mutation.py run [--each 60 --seed 8] [NAME ...]

@@ -23,7 +23,7 @@ from dupl.registry import DATASETS
 from dupl.runs.metric_names import metric_names
 
 NAMES = catalogue.names("ablations")
-DOCS = Path(__file__).parents[1] / "docs" / "ablations.md"
+DOCS = Path(__file__).parents[1] / "docs" / "how-to" / "ablations.md"
 PAPER = ("table3_upper_bound", "table4_components", "table4_leave_one_out", "table5a_threshold", "table5b_warmup")
 PAPER = (*PAPER, "table6_discrepancy", "fig2_confirmation_bias", "fig7a_overactivation", "released_vs_paper")
 COMPONENTS = ["DS", "L_dis", "DTA", "ANF", "L_reg"]

@@ -313,8 +313,8 @@ class TestTrain:
 
 
 def test_the_documented_component_of_ones_own(tiny, tmp_path, monkeypatch):
-    """The two files of docs/own-component.md, on the tiny recipe, with a hook of mmengine's."""
-    text = (Path(__file__).parents[1] / "docs" / "own-component.md").read_text()
+    """The two files of docs/how-to/own-component.md, on the tiny recipe, with a hook of mmengine's."""
+    text = (Path(__file__).parents[1] / "docs" / "how-to" / "own-component.md").read_text()
     part, recipe = re.findall(r"```python\n(.*?)```", text, re.S)
     (tmp_path / "my_parts.py").write_text(part)
     recipe = recipe.replace("demo/toy", tiny).replace("start=260", "start=4")

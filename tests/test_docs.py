@@ -15,7 +15,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
-    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
     *sorted(ROOT.glob("*/README.md")),
 ]
 NAMED = re.compile(r"`((?:tests|dupl|benchmarks|analysis|docs|experiments|ablations|sweeps)/[\w/.-]+\.\w+)`")
@@ -23,7 +23,7 @@ NAMED = re.compile(r"`((?:tests|dupl|benchmarks|analysis|docs|experiments|ablati
 
 def commands(text: str) -> list[str]:
     """The `dupl` commands in the code blocks of a page, without their comments."""
-    blocks = [code for language, code in re.findall(r"^```(\w*)\n(.*?)^```", text, re.M | re.S) if not language]
+    blocks = [code for language, code in re.findall(r"^```([^\n]*)\n(.*?)^```", text, re.M | re.S) if not language]
     lines = [line for block in blocks for line in block.splitlines()]
     lines += [line.strip() for line in re.findall(r"^    dupl .*$", text, re.M)]
     found = [re.search(r"(?:^|-m |&& )(dupl .*)", line) for line in lines]

@@ -1,10 +1,10 @@
-"""docs/upgrade.md: every module of earlier versions has a successor that exists."""
+"""docs/reference/upgrade.md: every module of earlier versions has a successor that exists."""
 
 import importlib.util
 import re
 from pathlib import Path
 
-TEXT = (Path(__file__).parents[1] / "docs" / "upgrade.md").read_text()
+TEXT = (Path(__file__).parents[1] / "docs" / "reference" / "upgrade.md").read_text()
 
 
 def expand(name: str) -> list[str]:

@@ -2,7 +2,7 @@
 
     python tools/api_reference.py [--check]
 
-It writes ``docs/api.md``; with --check it compares the page with the code.
+It writes ``docs/reference/api.md``; with --check it compares the page with the code.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import dupl
 import dupl.api
 
-PAGE = Path(__file__).parents[1] / "docs" / "api.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "api.md"
 MODULES = (
     "recipes",
     "training",

@@ -2,7 +2,7 @@
 
     python tools/config_reference.py [--check]
 
-It writes ``dupl/config/components.json`` and ``docs/config.md``; with --check it compares them with the code.
+It writes ``dupl/config/components.json`` and ``docs/reference/config.md``; with --check it compares them with the code.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dupl.plans.plan_file import PlanFile
 from dupl.plans.sweep_file import SweepFile
 from dupl.registry import COMPONENTS, DATASETS
 
-PAGE = Path(__file__).parents[1] / "docs" / "config.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "config.md"
 
 
 def catalogue() -> dict[str, Any]:

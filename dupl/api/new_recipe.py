@@ -28,7 +28,8 @@ def new_recipe(name: str | Path, data: str | Path, base: str = "voc/dupl") -> Pa
 
     Args:
         name: Of the file; ".py" is added.
-        data: Folder with ``images/`` and ``tags.csv``, as docs/own-data.md describes it, with the splits train and val.
+        data: Folder with ``images/`` and ``tags.csv``, as docs/how-to/own-data.md describes it, with the
+            splits train and val.
         base: The recipe to build on.
 
     Returns:

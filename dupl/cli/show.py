@@ -68,7 +68,7 @@ def _facts(arguments: argparse.Namespace) -> Any:
         UserError: It is the schema.
     """
     if arguments.schema is not None:
-        raise UserError("--json shows recipes, plans and sweeps: docs/config.md has the schema")
+        raise UserError("--json shows recipes, plans and sweeps: docs/reference/config.md has the schema")
     if arguments.plan:
         plan = api.load_plan(arguments.plan)
         runs = {run.row: run for run in plan.expand(seeds=plan.seeds[:1], sets=api.override_values(arguments.set))}

@@ -179,7 +179,7 @@ def closest(value: object, choices: Iterable[object]) -> str:
 
 def _unknown(key: str, section: Section, path: str, component: bool) -> str:
     if new := replacement(join(path, key)):
-        return f"is gone: use {new} (docs/upgrade.md)"
+        return f"is gone: use {new} (docs/reference/upgrade.md)"
     text = f"is unknown{f' to {section.name}' * component}{suggestion(key, section.fields)}"
     if "did you mean" in text:
         return text

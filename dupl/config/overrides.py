@@ -202,7 +202,7 @@ def _replace(
         return type(node)(items)
     place = above or "the config"
     if new := replacement(path):
-        raise UserError(f"override {path}: is gone: use {new} (docs/upgrade.md)")
+        raise UserError(f"override {path}: is gone: use {new} (docs/reference/upgrade.md)")
     if isinstance(node, dict):
         what = f"{place} has no {key!r}, only {', '.join(node) or 'nothing'}"
     elif isinstance(node, (list, tuple)):

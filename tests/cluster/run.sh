@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests on real clusters: Slurm, Ray and PostgreSQL on loopback (docs/development.md). As root it installs their
+# Runs the tests on real clusters: Slurm, Ray and PostgreSQL on loopback (docs/how-to/development.md). As root it installs their
 # packages by apt first; what is absent is skipped, with the reason. PYTHON chooses the interpreter.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

@@ -1,4 +1,4 @@
-"""Compute means over seeds, and differences between rows with intervals and p values (docs/statistics.md).
+"""Compute means over seeds, and differences between rows with intervals and p values (docs/concepts/statistics.md).
 
 An interval covers other images of the same kind and, with several seeds, other seeds too. Images are resampled
 together for all rows (paired), and a seed of one row is compared with the same seed of another.
