@@ -11,9 +11,11 @@ from torch import Tensor
 
 from dupl.errors import UserError
 from dupl.method.base import Method
+from dupl.method.cam import Present
 from dupl.method.class_contrast import ContrastImages
 from dupl.method.dupl import DuPL
 from dupl.method.toco import ToCo
+from dupl.structures import Clock
 
 BEFORE_SEG, ALL = 5, 30
 Build, Batch = Callable[..., Any], Callable[..., dict[str, Any]]
@@ -41,7 +43,7 @@ def toco(network: dict[str, Any]) -> Build:
 
     def make(**changes: Any) -> ToCo:
         torch.manual_seed(0)
-        model = ToCo(num_classes=4, **(dict(network=network, cam_scales=[1.0, 0.5]) | PARTS | changes))
+        model = ToCo(**(dict(num_classes=4, network=network, cam_scales=[1.0, 0.5]) | PARTS | changes))
         with torch.no_grad():
             for net in model.students:
                 net.head[4].weight *= 100
@@ -181,3 +183,28 @@ def test_bfloat16_in_the_passes(toco: Build, batch: Batch) -> None:
     logs = step(model, samples)
     full = toco().loss(**samples)
     assert torch.allclose(logs["L_ctc"], full["L_ctc"], rtol=0.05) and logs["L_ctc"].dtype == torch.float32
+
+
+def test_a_data_set_of_one_class(toco: Build) -> None:
+    samples = with_views(
+        dict(
+            images=torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)),
+            tags=torch.ones(2, 1),
+            present=Present.of(torch.ones(2, 1)),
+            boxes=torch.tensor([[0, 32, 0, 32]] * 2),
+            seeds=[0, 1],
+            clock=Clock(ALL, 40),
+        )
+    )
+    logs = step(toco(num_classes=2), samples)
+    assert logs["L_ctc"] > 0 and logs["L_seg"] > 0 and logs["L_energy"] < 0
+
+
+def test_an_image_that_is_foreground_everywhere(toco: Build, batch: Batch, monkeypatch: Any) -> None:
+    """There is no place to cut that is not foreground: crops are cut anywhere, and all of them are positives."""
+    model, samples, seen = toco(), with_views(batch([[0], [1]])), []
+    forward = model.class_contrast.forward
+    monkeypatch.setattr(model.class_contrast, "forward", lambda tokens: seen.extend(tokens or ()) or forward(tokens))
+    monkeypatch.setattr("dupl.method.class_contrast.regions", lambda aux, *_: torch.full_like(aux[:, 0], 2).long())
+    assert step(model, samples)["L_ctc"] >= 0
+    assert (seen[0].flags == 1).all() and seen[0].tokens.shape == (2, 5, 32)
