@@ -139,6 +139,8 @@ def show_plan(name: str, overrides: Sequence[str]) -> list[str]:
     lines += [f"column       {column.label}: {column.metric}, protocol {column.protocol}" for column in plan.columns]
     lines.append(f"compared     with {'the row before' if plan.compare == 'previous' else plan.compare}")
     lines += [f"every row    {path}={value!r}" for path, value in plan.set.items()]
+    if absent := next((run.absent for run in runs.values() if run.absent), ""):
+        lines.append(f"fingerprints of configs alone, because {absent}")
     wide, label = (
         max(len(text) for text in texts) for texts in zip(*((r.key, r.label) for r in plan.rows), strict=True)
     )
@@ -159,7 +161,10 @@ def show_sweep(name: str, overrides: Sequence[str]) -> list[str]:
     lines = [f"{sweep.doc.strip() or sweep.title}\n", f"base {sweep.base}"]
     lines += [f"every trial: {path} = {value!r}" for path, value in sweep.set.items()]
     lines += [*api.describe_search(sweep), "starts from"]
-    for i, planned in enumerate(map(sweep.run, sweep.start_from)):
+    starts = [sweep.run(start) for start in sweep.start_from]
+    if absent := next((run.absent for run in starts if run.absent), ""):
+        lines.append(f"    fingerprints of configs alone, because {absent}")
+    for i, planned in enumerate(starts):
         lines.append(f"    trial {i}  {planned.fingerprint}  {planned.row}")
     return [*lines, f"{sweep.trials} trials of {sweep.evaluations} evaluations each"]
 

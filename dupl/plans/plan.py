@@ -110,6 +110,19 @@ class Plan:
         Raises:
             UserError: There is no such row, seed or path, or two rows are the same run.
         """
+        recipes, bases, configs = self._resolve(rows, sets)
+        changes = {key: differences(bases[recipe], configs[key]) for key, recipe in recipes.items()}
+        runs, memo = [], dict[str, Any]()
+        for seed in check_seeds(self.seeds if seeds is None else seeds):
+            for key, recipe in recipes.items():
+                values = overrides.apply_to_values(configs[key], {SEED: seed})
+                runs.append(PlannedRun.of(self.name, key, values, recipe, changes[key], memo))
+        return runs
+
+    def _resolve(
+        self, rows: Sequence[str] | None = None, sets: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, str], dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+        """Return the bases of rows by name, and the resolved recipes of bases and rows, without looking at data."""
         known = {row.key for row in self.rows}
         for key in rows or ():
             if key not in known:
@@ -124,13 +137,7 @@ class Plan:
         every = merge(self.set, sets)
         configs = {row.key: configure(self.kind, row, every, bases[recipes[row.key]], self.schema) for row in chosen}
         refuse_twins(chosen, configs)
-        changes = {key: differences(bases[recipe], configs[key]) for key, recipe in recipes.items()}
-        runs, memo = [], dict[str, Any]()
-        for seed in check_seeds(self.seeds if seeds is None else seeds):
-            for key, recipe in recipes.items():
-                values = overrides.apply_to_values(configs[key], {SEED: seed})
-                runs.append(PlannedRun.of(self.name, key, values, recipe, changes[key], memo))
-        return runs
+        return recipes, bases, configs
 
 
 @dataclass(frozen=True)
@@ -200,13 +207,16 @@ def load(name: str | Path, schema: Schema | None = RECIPE) -> Plan:
         for column in plan.columns if schema is RECIPE else ():
             check_metric(column.metric, catalogue.plain(base), column.protocol, f"columns.{column.key}.metric")
         _check_factors(base, factors, schema)
-        runs = plan.expand(seeds=plan.seeds[:1])
+        _, _, configs = plan._resolve()
     except UserError as error:
         raise located(error, reading.origins) from None
     if plan.compare:
         return plan
     same = config_id(overrides.apply(base, {SEED: plan.seeds[0]}))
-    compare = next((run.row for run in runs if config_id(run.values) == same), plan.rows[0].key)
+    first = {
+        key: config_id(overrides.apply_to_values(values, {SEED: plan.seeds[0]})) for key, values in configs.items()
+    }
+    compare = next((key for key, digest in first.items() if digest == same), plan.rows[0].key)
     return replace(plan, compare=compare)
 
 
