@@ -77,7 +77,7 @@ def test_mlflow(tiny, tmp_path, monkeypatch, no_pictures, place, capsys):
     client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name("mine")
     (found,) = client.search_runs([experiment.experiment_id])
-    assert (found.info.run_name, found.info.status) == ("full, seed 0", "FINISHED")
+    assert (found.info.run_name, found.info.status) == ("full, seed 0 (run)", "FINISHED")
     assert found.info.end_time is not None
     assert json.loads((run.path / "trackers.json").read_text()) == {"mlflow": found.info.run_id}
     assert found.data.tags["who"] == "me" and found.data.tags["dupl.fingerprint"] == run.status.fingerprint
@@ -104,7 +104,7 @@ def test_aim(tiny, tmp_path, monkeypatch, no_pictures, capsys):
 
     repository = aim.Repo.from_path(str(tmp_path / "repository"))
     (found,) = repository.iter_runs()
-    assert (found.name, found.experiment, found.active) == ("full, seed 0", "mine", False)
+    assert (found.name, found.experiment, found.active) == ("full, seed 0 (run)", "mine", False)
     assert found.end_time is not None and found["dupl", "state"] == "finished"
     assert json.loads((run.path / "trackers.json").read_text()) == {"aim": found.hash}
     assert found["hparams", "schedule", "iterations"] == 12

@@ -29,7 +29,9 @@ class RunBackend(BaseVisBackend):
 
     def __init__(self, run: Run, say: Callable[[str], None]) -> None:
         self.run, self.say, self.told, self.opened = run, say, False, False
-        self.name = names(run.path.name, run.status.seed, ()).name if run.exists() else run.path.name
+        folder = run.path.name
+        called = names(folder, run.status.seed, ()).name if run.exists() else folder
+        self.name = called if folder in called else f"{called} ({folder})"  # two plans may have a row of one name
         self.before: dict[str, int] = {}
 
     experiment = None
