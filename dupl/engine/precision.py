@@ -33,7 +33,7 @@ def computes_bfloat16(device: torch.device) -> bool:
         if torch.version.hip:
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
         return torch.cuda.get_device_capability(device) >= AMPERE
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name, False) for name in CPU_FEATURES)
 
 
@@ -46,8 +46,8 @@ def capability(device: torch.device) -> str:
     if not hasattr(torch.cpu, "get_capabilities"):
         return f"emulates bfloat16, as far as torch {torch.__version__} can tell"
     capabilities = torch.cpu.get_capabilities()
-    if found := [name for name in CPU_FEATURES if capabilities.get(name, False)]:
-        return f"computes bfloat16 ({', '.join(found)})"
+    if features := [name for name in CPU_FEATURES if capabilities.get(name, False)]:
+        return f"computes bfloat16 ({', '.join(features)})"
     return "emulates bfloat16 (neither AVX512-BF16 nor AMX)"
 
 

@@ -7,6 +7,7 @@ import io
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -60,7 +61,7 @@ def submit(
         raise UserError("a submission is made by the final protocol without tags: leave out present_only")
     if len(protocol.selection.maps("seg")) != 1:
         raise UserError("a submission has one label map: choose one student, 1, 2 or mean")
-    made_of = {"weights": digest(restored.checkpoint), "precision": model.precision, "list": split}
+    made_of: dict[str, Any] = {"weights": digest(restored.checkpoint), "precision": model.precision, "list": split}
     made_of |= {"students": options.students, "protocol": protocol.name, **protocol.parts[protocol.name].facts}
     made_of["photos"] = read_record(source, {}, masks=False)["photos"]
     cache = LabelCache(out / LAYOUT, made_of, "{image}.png", note=out / "submission.json", replace=False)

@@ -29,6 +29,7 @@ class AimBackend(RunBackend):
     ) -> None:
         super().__init__(run, say)
         self.group, self.log_system_params = experiment, log_system_params
+        self.aim_run: Any = None
 
     def open(self, known: str | None, recipe: dict[str, Any]) -> tuple[str, dict[str, int]]:
         """Begin a run, or resume it where the repository has it as one of this fingerprint."""
