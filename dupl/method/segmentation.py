@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dupl.config.kinds import Start
 from dupl.method import equations
 from dupl.method.component import Component
 from dupl.registry import COMPONENTS
-from dupl.structures import Clock
+from dupl.structures import IGNORE, Clock
 
 
 class _SegmentationLoss(Component):
@@ -61,3 +62,21 @@ class BalancedCrossEntropy(_SegmentationLoss):
     """
 
     one = staticmethod(equations.balanced_cross_entropy)
+
+
+@COMPONENTS.register_module()
+class UnguardedBalancedCrossEntropy(_SegmentationLoss):
+    """Released code of ToCo: as ``BalancedCrossEntropy``, but NaN where a batch has no background or no foreground.
+
+    NaN ends the training in a line that names L_seg; the released code goes on with weights that are NaN.
+
+    Args:
+        start: First iteration with pseudo-labels; before it the heads do not train.
+        zero_step: As of ``BalancedCrossEntropy``.
+    """
+
+    @staticmethod
+    def one(log_P: Tensor, Y: Tensor) -> Tensor:
+        """Compute the loss of one student."""
+        pixels = F.nll_loss(log_P, Y, ignore_index=IGNORE, reduction="none")
+        return 0.5 * (pixels[Y == 0].mean() + pixels[(Y != 0) & (Y != IGNORE)].mean())

@@ -14,8 +14,9 @@ from dupl.method.base import Method
 from dupl.method.cam import Present
 from dupl.method.class_contrast import ContrastImages
 from dupl.method.dupl import DuPL
+from dupl.method.segmentation import BalancedCrossEntropy, UnguardedBalancedCrossEntropy
 from dupl.method.toco import ToCo
-from dupl.structures import Clock
+from dupl.structures import IGNORE, Clock
 
 BEFORE_SEG, ALL = 5, 30
 Build, Batch = Callable[..., Any], Callable[..., dict[str, Any]]
@@ -208,3 +209,17 @@ def test_an_image_that_is_foreground_everywhere(toco: Build, batch: Batch, monke
     monkeypatch.setattr("dupl.method.class_contrast.regions", lambda aux, *_: torch.full_like(aux[:, 0], 2).long())
     assert step(model, samples)["L_ctc"] >= 0
     assert (seen[0].flags == 1).all() and seen[0].tokens.shape == (2, 5, 32)
+
+
+def test_means_over_no_pixels() -> None:
+    """Released code: NaN where one of the two kinds of pixels is missing; elsewhere the same loss."""
+    log_P = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)).log_softmax(1)
+    both = torch.zeros(1, 4, 4, dtype=torch.long)
+    both[0, 0] = 2
+    both[0, 1] = IGNORE
+    guarded, unguarded = BalancedCrossEntropy(), UnguardedBalancedCrossEntropy()
+    assert torch.allclose(guarded([log_P], [both], Clock(0, 9)), unguarded([log_P], [both], Clock(0, 9)))
+    for value in (0, 2):
+        one_kind = both.masked_fill(both != value, IGNORE)
+        assert unguarded([log_P], [one_kind], Clock(0, 9)).isnan()
+        assert guarded([log_P], [one_kind], Clock(0, 9)) == -log_P[0, value][one_kind[0] == value].mean() / 2
