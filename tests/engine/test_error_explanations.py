@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from dupl.atomic import draft
 from dupl.cli import main
 from dupl.config import catalogue, overrides
-from dupl.engine.checkpoints import draft
 from dupl.engine.error_explanations import plain_errors, workers_of
 from dupl.engine.training import loop
 from dupl.errors import RunError

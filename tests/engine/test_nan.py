@@ -24,11 +24,12 @@ def poisoned(monkeypatch):
     def poison(first: int, value: float) -> None:
         calls, forward = [0], segmentation.BalancedCrossEntropy.__call__
 
-        def call(self, log_P, targets):
+        def call(self, *arguments):
             calls[0] += 1
-            return forward(self, log_P, targets) * (1 if calls[0] <= first else value)
+            return forward(self, *arguments) * (1 if calls[0] <= first else value)
 
         monkeypatch.setattr(segmentation.BalancedCrossEntropy, "__call__", call)
+        monkeypatch.setattr("dupl.engine.training.train.take_trial_steps", lambda *_: None)  # it calls it too
 
     return poison
 
