@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -31,6 +31,7 @@ def select_runs(
     older: timedelta | None = None,
     newer: timedelta | None = None,
     overrides: Overrides = None,
+    tell: Callable[[str], None] | None = None,
 ) -> list[StoredRun]:
     """Return the runs of a store that meet every condition, by path.
 
@@ -44,6 +45,7 @@ def select_runs(
         newer: Only runs that ended at most so long ago.
         overrides: Values by path with which the plan's runs were trained; None takes those of the last ``dupl ablate``
             of the plan in the store.
+        tell: Called with lines on the call that is taken, and on the others.
 
     Raises:
         UserError: There is no such plan, or no run of a name.
@@ -60,7 +62,8 @@ def select_runs(
         runs = [run for run in runs if any(row in rows for _, row in planned_rows(opened, run))]
     if plan is not None:
         made, seeds = load_plan(plan), {run.status.seed for run in runs if run.status.seed >= 0}
-        chosen = choose_runs(made, opened, rows, sorted({*made.seeds, *seeds}), overrides)
+        said = tell or (lambda line: None)
+        chosen = choose_runs(made, opened, rows, sorted({*made.seeds, *seeds}), overrides, tell=said)
         members = {run.fingerprint for run in chosen.runs}
     found = select(runs, names, states, older, newer)
     return found if plan is None else [run for run in found if run.fingerprint in members]

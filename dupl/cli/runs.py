@@ -101,6 +101,7 @@ def run_runs(arguments: argparse.Namespace) -> int:
         older=arguments.older,
         newer=arguments.newer,
         overrides=arguments.set or None,
+        tell=say(stderr()),
     )
     found = [Listed.of(store, stored, arguments.metric) for stored in runs]
     if arguments.sort:

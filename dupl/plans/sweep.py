@@ -15,6 +15,7 @@ from dupl.config.fingerprint import canonical, config_id
 from dupl.config.kinds import Fault
 from dupl.data.identity import Memo
 from dupl.errors import UserError
+from dupl.places import find_data
 from dupl.plans.checks import change, checked, located, merge
 from dupl.plans.constraint import Constraint, read_constraints
 from dupl.plans.metric_check import check_metric
@@ -138,7 +139,8 @@ def _read(values: dict[str, Any], name: str, doc: str, sets: dict[str, Any], sch
     report = dict(values.get("report", {}).get("set", {}))
     search = read_search(values.get("search", {"share": 0.1}), base)
     config = change(base, search, schema, "search.set")
-    if canonical(change(base, report, schema, "report.set").data.val) in _parts(config.data.val):
+    reported = _parts(change(base, report, schema, "report.set").data.val)[:1]
+    if reported and reported[0] in _parts(config.data.val):
         raise Fault(
             "search",
             "is the data of the report: points may not be chosen by the data that they are evaluated on in the end",
@@ -185,9 +187,20 @@ def _digest(values: Mapping[str, Any], sampler: Any, pruner: Any, config: Config
 
 
 def _parts(data: Any) -> list[str]:
-    """Return a data set and the sets that it is a part of, as texts that are equal where the sets are."""
-    data, found = catalogue.plain(data), []
+    """Return a data set and the sets that it is a part of, as texts that are equal where the sets are.
+
+    Paths of one folder are one text, however they are written.
+    """
+    data, found = _resolved(catalogue.plain(data)), []
     while isinstance(data, dict):
         found.append(canonical(data))
         data = data.get("of")
     return found
+
+
+def _resolved(data: Any) -> Any:
+    """Copy the arguments of a data set with the root as an absolute path, also of the sets that it is a part of."""
+    if not isinstance(data, dict):
+        return data
+    roots = {"root": str(find_data(data["root"]).resolve())} if isinstance(data.get("root"), str) else {}
+    return {key: _resolved(value) for key, value in data.items()} | roots

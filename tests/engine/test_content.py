@@ -117,6 +117,13 @@ class TestRuns:
         assert train(tiny, copy / "run", copy / "set", "--resume") == 2
         assert "holds a run of this recipe on other data (photos (" in capsys.readouterr().err
 
+    def test_the_one_change_that_matters_is_told_among_those_that_do_not(self, tiny, copy, capsys):
+        Run(copy / "run").update(state="interrupted")
+        free = ("runtime.workers=1", "runtime.log_interval=3", "runtime.keep_checkpoints=5", "evaluation.gallery=1")
+        words = ["train", tiny, "--work-dir", str(copy / "run"), "--resume", "--set", *SHORT, *sets(copy / "set")]
+        assert main([*words, *free, "evaluation.batch_size=1", "runtime.device=auto", "schedule.lr=0.5"]) == 2
+        assert "holds another run (schedule.lr: 0.002 -> 0.5; 8 more that do not change" in capsys.readouterr().err
+
     def test_masks_of_another_kind_are_the_same_run(self, tiny, copy, capsys):
         for mask in (copy / "set" / "masks").iterdir():
             Image.fromarray(np.zeros((32, 32), np.uint8)).save(mask)

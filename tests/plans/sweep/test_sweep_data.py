@@ -33,3 +33,14 @@ def test_other_data_are_refused(paint, tmp_path):
     table.write_text(table.read_text().replace("0.png,cat", "0.png,dog"))
     with pytest.raises(UserError, match="demo-01234567 was searched on other training data"):
         check_data(sweep(root), study)
+
+
+def test_the_data_of_the_report_are_known_however_their_place_is_written(tmp_path, monkeypatch):
+    from dupl.plans.sweep import _parts
+
+    (tmp_path / "set").mkdir()
+    monkeypatch.chdir(tmp_path)
+    one, other = ({"type": "TaggedFolder", "root": root, "split": "val"} for root in ("set", str(tmp_path / "set")))
+    assert _parts(one) == _parts(other)
+    assert _parts(one)[0] in _parts({"type": "Part", "of": other, "held": True})
+    assert _parts(one) != _parts({**other, "root": str(tmp_path)})
