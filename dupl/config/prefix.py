@@ -7,7 +7,7 @@ same training until the first of them acts.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dupl.config import components
@@ -71,6 +71,21 @@ def forks(config: Mapping[str, Any]) -> list[int]:
     model = config.get("model", {})
     firsts = {acts_from(model, slot) for slot in slots_of(model)}
     return sorted(t for t in firsts if t is not None and 0 < t < _length(config))
+
+
+def first_effects(config: Mapping[str, Any], paths: Iterable[str]) -> list[int]:
+    """Return the iterations after the first at which the components that some paths change begin to act, in order.
+
+    Args:
+        config: A resolved config.
+        paths: Paths of values, such as "model.noise_filter.gamma" or "model.weights.reg".
+    """
+    model, found = config.get("model", {}), set()
+    parts = [path.split(".") for path in paths]
+    for slot in slots_of(model):
+        if ["model", slot.name] in (part[:2] for part in parts) or ["model", "weights", slot.weight] in parts:
+            found.add(acts_from(model, slot))
+    return sorted(t for t in found if t is not None and 0 < t < _length(config))
 
 
 def acts_from(model: Mapping[str, Any], slot: Slot) -> int | None:

@@ -15,17 +15,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dupl.config.prefix import first_effects
 from dupl.errors import Held, RunError, UserError
 from dupl.execute.executor import Executor
 from dupl.execute.job import Job, plan_jobs, write_configs
 from dupl.execute.scheduler import Rules
 from dupl.execute.signals import Signals
+from dupl.execute.stages import share
 from dupl.execute.trial import Attempt, Bench, News
 from dupl.lock import hold
 from dupl.plans.plan import PlannedRun
 from dupl.plans.space import grid
 from dupl.plans.study import FOLDER, STATES, open_study
 from dupl.plans.sweep import Sweep
+from dupl.runs.store import RunStore
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -114,7 +117,16 @@ class Worker:
         write_configs([run], bench.root)
         places = {run.fingerprint: found} if found is not None else None
         job = plan_jobs([run], bench.root, processes=max(1, bench.executor.gpus), found=places)[0]
+        if found is None:
+            job = self._shared(job, run)
         return replace(job, env={"DUPL_PLAN": bench.sweep.study, "DUPL_ROW": run.row})
+
+    def _shared(self, job: Job, run: PlannedRun) -> Job:
+        """Let a trial begin as the run of the store with the longest shared beginning, and serve later trials."""
+        (job,) = share([job], {job.fingerprint: run.values}, RunStore(self.bench.root).runs())
+        paths = [path for parameter in self.bench.sweep.space.values() for path in parameter.paths]
+        kept = [t for t in first_effects(run.values, paths) if t > job.fork]
+        return job.with_options("--keep-at", *map(str, kept)) if kept else job
 
     def run(self) -> None:
         """Work. Trials that others have are waited for, as they may be left behind."""

@@ -4,7 +4,7 @@ from dupl.config import catalogue
 from dupl.config.check import RECIPE
 from dupl.config.fingerprint import canonical
 from dupl.config.overrides import apply
-from dupl.config.prefix import beginnings, forks, prefix
+from dupl.config.prefix import beginnings, first_effects, forks, prefix
 from dupl.config.prefix import common as common_of
 
 BASE = {  # iterations 0 to 99; L_seg from 20, ANF from 50, L_reg from 60
@@ -113,3 +113,10 @@ def test_prefixes_of_growing_length_say_more_and_more():
     assert sizes == sorted(sizes)
     assert "noise_filter" not in prefix(full, 50)["model"]
     assert prefix(full, 51)["model"]["noise_filter"]["start"] == 50
+
+
+def test_values_have_their_first_effect_where_their_component_begins():
+    full = config()
+    assert first_effects(full, ["model.noise_filter.gamma", "model.noise_filter.eta"]) == [50]
+    assert first_effects(full, ["model.noise_filter.gamma", "model.weights.reg"]) == [50, 60]
+    assert first_effects(full, ["model.threshold.final", "schedule.lr", "model.weights.dis"]) == []
