@@ -12,7 +12,7 @@ import torch
 from dupl.config import catalogue, components
 from dupl.config.fingerprint import canonical
 from dupl.config.overrides import diff_values
-from dupl.config.prefix import beginnings, common
+from dupl.config.prefix import beginnings, common, prefix
 from dupl.config.slots import slots_of
 from dupl.engine.training.train import train
 from dupl.errors import UserError
@@ -20,8 +20,22 @@ from dupl.plans.plan import load
 
 T = 20  # a thousandth of the published schedule, so that the starts of all rows stay apart
 
-# Why two configs train alike although their prefixes differ, by the first path in which they differ.
-ALIKE = {}
+# Why two configs may train alike although their prefixes differ, by the part of the model in which they differ.
+ALIKE = {
+    "threshold": "tau_h is used first where L_ptc or L_seg acts, and two descents begin at the same value",
+    "noise_filter": "the filter finds no noise in the few iterations of a network this small",
+    "consistency": "no prediction of a network this small is confident, so the loss has no pixel",
+    "weights": "they go with the losses, whose parts are listed here",
+    "levels": "the students' photos are cut to 8 bits first where they are refined or augmented",
+    "patch_contrast": "its floor matters first where tau_h is below it",
+    "segmentation": "two forms of L_seg are equal where an image has no label",
+    "refine": "one config states the defaults of the other",
+    "perturb": "one config states the defaults of the other",
+    "own_view": "one config states the defaults of the other",
+    "class_contrast": "one config states the null partner that the other leaves out",
+    "dense_energy": "one config states the null partner that the other leaves out",
+    "discrepancy": "one config states the defaults of the other",
+}
 
 
 def tiny_of(values, small):
@@ -119,15 +133,18 @@ def trained(tiny, tmp_path_factory):
 def test_equal_prefixes_mean_equal_training(trained):
     assert len(trained) > 30
     digests = {name: beginnings(values) for name, (values, _) in trained.items()}
-    unexplained = []
+    explained, further_than = 0, {}
     for one, other in combinations(trained, 2):
         (a, states_a), (b, states_b) = trained[one], trained[other]
         alike = common(digests[one], digests[other])
         assert states_a[:alike] == states_b[:alike], f"{one} and {other}"
-        further = next((t for t in range(T) if states_a[t] != states_b[t]), T)
-        if further > alike:
-            paths = sorted(diff_values(a, b))
-            unexplained.append((one, other, alike, further, paths))
-    for line in unexplained:
-        print(*line)
-    assert unexplained == []
+        same = next((t for t in range(T) if states_a[t] != states_b[t]), T)
+        if same > alike:  # safe: they could have shared more
+            parts = {path.split(".")[1] for path in diff_values(prefix(a, same), prefix(b, same))}
+            assert parts <= ALIKE.keys(), f"{one} and {other} train {same} iterations alike, not {alike}: {parts}"
+            explained += 1
+            for part in parts:
+                further_than[part] = further_than.get(part, 0) + 1
+    for part, count in further_than.items():
+        print(f"{count} pairs with unequal prefixes train alike: {part}: {ALIKE[part]}")
+    assert explained
