@@ -2,6 +2,7 @@
 
     python benchmarks/store.py                  1,000 runs in a temporary folder (about 150 MB, removed afterwards)
     python benchmarks/store.py --runs 100 --at my-store
+    python benchmarks/store.py --list 20000     ``dupl runs`` of 20,000 runs: the first scan, then from the index
 
 Each run has evaluations of 21 classes and 100 images, with two students: several on the way, and two of the final
 protocol. The tables per image, which none but the last figure reads, are links to one file each.
@@ -14,6 +15,8 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -99,6 +102,32 @@ def _copy(source: str, target: str) -> None:
         shutil.copyfile(source, target)
 
 
+def build_many(root: Path, runs: int) -> None:
+    """Build runs of one evaluation each that differ in status alone; all other files are links to those of one run."""
+    first = template(root / ".template", 1)
+    values = asdict(first.status)
+    files = [file for file in first.path.rglob("*") if file.is_file() and file.name != "status.json"]
+    for seed in range(runs):
+        folder = root / f"voc_animals-{seed:012x}"
+        for file in files:
+            (made := folder / file.relative_to(first.path)).parent.mkdir(parents=True, exist_ok=True)
+            os.link(file, made)
+        (folder / "status.json").write_text(json.dumps({**values, "seed": seed, "fingerprint": f"{seed:012x}"}))
+
+
+def measure_list(runs: int) -> None:
+    """Print how long ``dupl runs`` takes without and with the index."""
+    command = [sys.executable, "-m", "dupl", "runs", "--root"]
+    with tempfile.TemporaryDirectory() as folder:
+        build_many(Path(folder), runs)
+        for what in ("first scan", "from the index", "from the index"):
+            begin, start = os.times(), time.perf_counter()
+            subprocess.run([*command, folder], check=True, stdout=subprocess.DEVNULL)
+            spent, end = time.perf_counter() - start, os.times()
+            computed = end.children_user + end.children_system - begin.children_user - begin.children_system
+            print(f"dupl runs, {runs:,} runs, {what:15} {spent:.2f} s, of which {computed:.2f} s computing")
+
+
 def timed(what: str, work: Callable[[], Any], repeats: int) -> Any:
     """Prints the seconds of each repetition; what the last one returned."""
     seconds = []
@@ -117,7 +146,10 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=5, help="in training, beside two afterwards")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--at", type=Path, help="a folder to keep; one that is there is measured as it is")
+    parser.add_argument("--list", type=int, metavar="N", help="measure dupl runs of N runs, and nothing else")
     arguments = parser.parse_args()
+    if arguments.list:
+        return measure_list(arguments.list)
     with tempfile.TemporaryDirectory() as temporary:
         root = arguments.at or Path(temporary)
         if not root.is_dir() or not any(root.iterdir()):

@@ -26,6 +26,8 @@ def counted(count: int, thing: str) -> str:
 
 def printable(text: object) -> str:
     """Replace what would steer a terminal, or turn the direction of reading, by its escape."""
+    if (known := str(text)).isprintable():
+        return known
     steers = {c for c in str(text) if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in "\n\t"}
     return str(text).translate({ord(c): ascii(c)[1:-1] for c in steers})
 

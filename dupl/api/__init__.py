@@ -57,10 +57,12 @@ from dupl.api.recipes import (
 from dupl.api.store import (
     compare_run,
     last_seen,
+    list_runs,
     planned_rows,
     reproduce_command,
     reproduce_run,
     run_facts,
+    run_line,
     run_metric,
     run_states,
     run_status,
@@ -94,6 +96,7 @@ if TYPE_CHECKING:
     from dupl.plans.sweep import Sweep
     from dupl.report.plan_report import AblationTable
     from dupl.report.sweep_report import SweepFindings
+    from dupl.runs.listing import RunLine
     from dupl.runs.reproduce import Check
     from dupl.runs.status import Status
     from dupl.runs.store import RunStore
@@ -111,6 +114,7 @@ CLASSES = {  # imported when they are first used
     "Prediction": "dupl.engine.predict",
     "Progress": "dupl.execute.progress",
     "Rules": "dupl.execute.scheduler",
+    "RunLine": "dupl.runs.listing",
     "RunStore": "dupl.runs.store",
     "Search": "dupl.execute.search",
     "StoredRun": "dupl.runs.stored_run",
@@ -138,6 +142,7 @@ __all__ = [
     "Prediction",
     "Progress",
     "Rules",
+    "RunLine",
     "RunStore",
     "Search",
     "StoredRun",
@@ -195,8 +200,10 @@ __all__ = [
     "recipe_values",
     "reproduce_command",
     "reproduce_run",
+    "list_runs",
     "planned_rows",
     "run_facts",
+    "run_line",
     "run_metric",
     "run_states",
     "run_status",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -16,6 +16,7 @@ from dupl.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from dupl.runs.listing import RunLine
     from dupl.runs.reproduce import Check
     from dupl.runs.status import Status
     from dupl.runs.stored_run import StoredRun
@@ -67,6 +68,47 @@ def select_runs(
         members = {run.fingerprint for run in chosen.runs}
     found = select(runs, names, states, older, newer)
     return found if plan is None else [run for run in found if run.fingerprint in members]
+
+
+def list_runs(
+    store: AnyStore = "runs",
+    *,
+    states: Sequence[str] | None = None,
+    older: timedelta | None = None,
+    newer: timedelta | None = None,
+) -> list[RunLine]:
+    """Return what is listed of each run of a store, by path; of many runs from an index beside them.
+
+    Args:
+        store: A store or its folder.
+        states: Of `run_states`.
+        older: Only runs that ended longer ago; one that has not ended counts from its last sign.
+        newer: Only runs that ended at most so long ago.
+
+    Example:
+        >>> [(line.path.name, line.state) for line in dupl.api.list_runs("runs")][:1]
+        [('L_dis-0', 'finished')]
+    """
+    now = datetime.now(timezone.utc).timestamp()
+    return [
+        line
+        for line in open_store(store).lines()
+        if (states is None or line.state in states)
+        and (older is None or now - line.seen > older.total_seconds())
+        and (newer is None or now - line.seen <= newer.total_seconds())
+    ]
+
+
+def run_line(store: AnyStore, run: StoredRun) -> RunLine:
+    """Return what is listed of a run.
+
+    Example:
+        >>> dupl.api.run_line("runs", dupl.find_run("runs", "plan.py", "L_reg")).iteration
+        90
+    """
+    from dupl.runs.listing import RunLine
+
+    return RunLine.of(open_store(store).root, run)
 
 
 def run_states() -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import argparse
 import re
 import sys
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +16,14 @@ from dupl.errors import UserError
 from dupl.terminal import counted, printable
 
 if TYPE_CHECKING:
-    from dupl.api import RunStore, Status, StoredRun
+    from rich.table import Table
+
+    from dupl.api import RunLine, RunStore, StoredRun
 
 COLOURS = {"finished": "green", "running": "cyan", "failed": "red", "interrupted": "yellow"}
-PIPED = 10_000  # columns where no terminal breaks lines
+MANY = 1000  # runs of which a terminal does not fold the names, which would take long
+COLUMNS = ("state", "iterations", "seed", "trained", "age", "size", "commit")
+LEFT = (0, 1, 3, 9)  # columns of text
 METRIC = "seg/best/mIoU"  # of the better student
 SORT = ("plan", "state", "iterations", "seed", "trained", "age", "size", "metric")
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -92,122 +95,112 @@ def run_runs(arguments: argparse.Namespace) -> int:
     if not arguments.root.is_dir():
         raise UserError(f"there is no folder {arguments.root}: train something first, or give --root")
     store = api.RunStore(arguments.root)
-    runs = api.select_runs(
-        store,
-        arguments.which,
-        plan=arguments.plan,
-        rows=arguments.rows,
-        states=arguments.state,
-        older=arguments.older,
-        newer=arguments.newer,
-        overrides=arguments.set or None,
-        tell=say(stderr()),
-    )
-    found = [Listed.of(store, stored, arguments.metric) for stored in runs]
+    lasting = dict(states=arguments.state, older=arguments.older, newer=arguments.newer)
+    if arguments.json or arguments.rm or arguments.which or arguments.plan or arguments.rows:
+        chosen = dict(plan=arguments.plan, rows=arguments.rows, overrides=arguments.set or None, tell=say(stderr()))
+        runs = api.select_runs(store, arguments.which, **chosen, **lasting)
+        lines = [api.run_line(store, stored) for stored in runs]
+    else:
+        runs, lines = [], api.list_runs(store, **lasting)
     if arguments.sort:
-        found.sort(key=lambda one: one.rank(arguments.sort))
-    runs, sizes = [one.stored for one in found], [one.size for one in found]
+        places = sorted(range(len(lines)), key=lambda i: rank(lines[i], arguments.sort, arguments.metric))
+        lines, runs = [lines[i] for i in places], [runs[i] for i in places] if runs else []
     for stored in runs:
         store.add_skipped(stored)
     if arguments.json:
         damaged = [{"path": str(path), "reason": reason} for path, reason in store.skipped]
-        print_json({"runs": [one.facts(arguments.metric) for one in found], "damaged": damaged})
+        pairs = zip(runs, lines, strict=True)
+        print_json({"runs": [facts(*pair, arguments.metric) for pair in pairs], "damaged": damaged})
         return 0
-    show(found, arguments.metric, arguments.root)
+    show(lines, arguments.metric, arguments.root)
     console = stderr()
     for path, reason in store.skipped:
         say(console)(f"skipped: {path}: {reason}")
-    return remove(store, runs, sizes, arguments.yes) if arguments.rm and runs else 0
+    return remove(store, runs, [one.size for one in lines], arguments.yes) if arguments.rm and runs else 0
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A run as it is listed.
-
-    Attributes:
-        stored: The run.
-        size: Bytes of its folder.
-        rows: The plans and rows that asked for it.
-        metric: The value to list; None where there is none.
-    """
-
-    stored: StoredRun
-    size: int
-    rows: list[tuple[str, str]]
-    metric: float | None
-
-    @classmethod
-    def of(cls, store: RunStore, stored: StoredRun, metric: str) -> Listed:
-        """Look up what is listed of a run."""
-        return cls(stored, stored.size(), api.planned_rows(store, stored), api.run_metric(stored, metric))
-
-    def rank(self, key: str) -> Any:
-        """Return what a run is ordered by: the best or largest first, the youngest first, names from a to z."""
-        status = self.stored.status
-        ranks = {
-            "plan": self.rows,
-            "state": self.stored.state,
-            "iterations": -status.iteration,
-            "seed": status.seed,
-            "trained": -status.seconds,
-            "age": -api.last_seen(self.stored).timestamp(),
-            "size": -self.size,
-            "metric": (self.metric is None, -(self.metric or 0.0)),
-        }
-        return ranks[key]
-
-    def facts(self, metric: str) -> dict[str, Any]:
-        """Return everything known as plain values."""
-        plans = [{"plan": plan, "row": row} for plan, row in self.rows]
-        return api.run_facts(self.stored) | {"plans": plans, "metric": {metric: self.metric}}
+def rank(line: RunLine, key: str, metric: str) -> Any:
+    """Return what a run is ordered by: the best or largest first, the youngest first, names from a to z."""
+    value = line.metrics.get(metric)
+    ranks = {
+        "plan": line.plans,
+        "state": line.state,
+        "iterations": -line.iteration,
+        "seed": line.seed,
+        "trained": -line.seconds,
+        "age": -line.seen,
+        "size": -line.size,
+        "metric": (value is None, -(value or 0.0)),
+    }
+    return ranks[key]
 
 
-def show(found: list[Listed], metric: str, root: Path) -> None:
-    """Print the runs as a table with their totals; where there is no terminal, one line for each."""
+def facts(stored: StoredRun, line: RunLine, metric: str) -> dict[str, Any]:
+    """Return everything known of a run as plain values."""
+    plans = [{"plan": plan, "row": row} for plan, row in line.plans]
+    return api.run_facts(stored) | {"plans": plans, "metric": {metric: line.metrics.get(metric)}}
+
+
+def cells(line: RunLine, metric: str, root: Path, now: float) -> list[str]:
+    """Return the cells of a run's row."""
+    from rich.filesize import decimal
+
+    value = line.metrics.get(metric)
+    return [
+        printable(line.path.relative_to(root).as_posix()),
+        printable(", ".join(f"{plan}: {row}" for plan, row in line.plans) or "–"),
+        "–" if value is None else f"{value:.1f}",
+        line.state + " (died)" * line.stale,
+        f"{line.iteration}/{'?' if line.iterations is None else line.iterations}",
+        str(line.seed),
+        str(timedelta(seconds=round(line.seconds))),
+        span(now - line.seen),
+        decimal(line.size),
+        printable(line.commits),
+    ]
+
+
+def show(lines: list[RunLine], metric: str, root: Path) -> None:
+    """Print the runs as a table with their totals; where there is no terminal, or they are many, one line for each."""
     from rich.filesize import decimal
     from rich.markup import escape
-    from rich.table import Table
 
     from dupl.terminal import safe_console
 
     console = safe_console(highlight=False)
-    if not console.is_terminal:
-        console.width = PIPED
-    if not found:
+    if not lines:
         console.print(f"no such runs in {escape(str(root))}", soft_wrap=True)
         return
+    now = datetime.now(timezone.utc).timestamp()
+    rows = [cells(line, metric, root, now) for line in lines]
+    names = ["run", "plan: row", metric, *COLUMNS]
+    if console.is_terminal and len(rows) <= MANY:
+        console.print(table_of(names, rows))
+    else:
+        widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
+        sides = [str.ljust if i in LEFT else str.rjust for i in range(len(names))]
+        for row in [names, *rows]:
+            padded = (side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True))
+            print("  ".join(padded).rstrip())
+    told = ", ".join(f"{count} {state}" for state, count in Counter(line.state for line in lines).most_common())
+    print(f"\n{counted(len(lines), 'run')}, {decimal(sum(line.size for line in lines))}: {told}")
+
+
+def table_of(names: list[str], rows: list[list[str]]) -> Table:
+    """Return a table that folds long names, its states in colours."""
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("run", overflow="fold")
-    table.add_column("plan: row", overflow="fold")
-    table.add_column(escape(metric), justify="right")
-    for name in ("state", "iterations", "seed", "trained", "age", "size", "commit"):
-        table.add_column(name, no_wrap=True, justify="left" if name in ("state", "commit") else "right")
-    now = datetime.now(timezone.utc)
-    for one in found:
-        stored, size = one.stored, one.size
-        status, colour = stored.status, COLOURS.get(stored.state, "default")
-        table.add_row(
-            escape(printable(stored.path.relative_to(root).as_posix())),
-            escape(printable(", ".join(f"{plan}: {row}" for plan, row in one.rows) or "–")),
-            "–" if one.metric is None else f"{one.metric:.1f}",
-            f"[{colour}]{stored.state}{' (died)' * stored.stale}[/]",
-            f"{status.iteration}/{'?' if status.iterations is None else status.iterations}",
-            str(status.seed),
-            str(timedelta(seconds=round(status.seconds))),
-            span((now - api.last_seen(stored)).total_seconds()),
-            decimal(size),
-            escape(printable(commits(status))),
-        )
-    console.print(table)
-    told = ", ".join(f"{count} {state}" for state, count in Counter(one.stored.state for one in found).most_common())
-    console.print(f"\n{counted(len(found), 'run')}, {decimal(sum(one.size for one in found))}: {told}")
-
-
-def commits(status: Status) -> str:
-    """Return the commits of a run's stretches, each with a + where files were changed beside: "a1b2c3d, d4e5f6a+"."""
-    of_start = [(status.commit, status.dirty)]
-    pairs = [(one.commit, one.dirty) for one in status.history if one.commit] or of_start
-    return ", ".join(dict.fromkeys((commit or "–")[:7] + "+" * bool(dirty) for commit, dirty in pairs))
+    for i, name in enumerate(names):
+        side: Any = "left" if i in LEFT else "right"
+        fold: Any = dict(overflow="fold") if i < 2 else dict(no_wrap=True) if i > 2 else {}
+        table.add_column(escape(name), justify=side, **fold)
+    for row in rows:
+        coloured = [escape(cell) for cell in row]
+        coloured[3] = f"[{COLOURS.get(row[3].split()[0], 'default')}]{row[3]}[/]"
+        table.add_row(*coloured)
+    return table
 
 
 def span(seconds: float) -> str:

@@ -1,20 +1,22 @@
-"""The store: find, read and remove the runs below a folder. The files are the truth; there is no index beside them."""
+"""The store: find, read and remove the runs below a folder. The files are the truth."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl.errors import UserError
 from dupl.lock import Watch, hold
-from dupl.runs import frames, layout, ledger
+from dupl.runs import frames, ledger
 from dupl.runs.evaluation import Skipped
+from dupl.runs.listing import RunLine, list_runs
 from dupl.runs.process import at_work
 from dupl.runs.status import ACTIVE
+from dupl.runs.store_folders import folders
 from dupl.runs.stored_run import StoredRun, open_run
 
 if TYPE_CHECKING:
@@ -59,13 +61,21 @@ class RunStore:
         """Return every run, by path; those that cannot be read are in `skipped`."""
         self._skipped = {}
         found = []
-        for folder in sorted(_folders(str(self.root), self._skipped, set())):
+        for folder in sorted(folders(str(self.root), self._skipped)):
             try:
                 if (stored := open_run(folder)) is not None:
                     found.append(stored)
             except UserError as error:
                 self._skipped[Path(folder)] = str(error)
         return found
+
+    def lines(self) -> list[RunLine]:
+        """Return what is listed of every run, by path, from an index beside the runs where there are many.
+
+        Of the calls here this one alone may write: the index, see `dupl.runs.listing`.
+        """
+        self._skipped = {}
+        return list_runs(self.root, self._skipped)
 
     def add_skipped(self, stored: StoredRun) -> None:
         """Read the evaluations of a run, and add those that are corrupt to `skipped`."""
@@ -216,35 +226,6 @@ class RunStore:
             os.rename(stored.path, gone)
         shutil.rmtree(gone)
         shutil.rmtree(trash, ignore_errors=True)
-
-
-def _folders(folder: str, skipped: dict[Path, str], seen: set[str]) -> Iterator[str]:
-    """Yield every folder of a run at or below a folder, and nothing below those."""
-    real = os.path.realpath(folder)
-    if real in seen:  # a link that leads back
-        return
-    seen.add(real)
-    try:
-        with os.scandir(folder) as entries:
-            names = {entry.name: entry for entry in entries}
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        skipped[Path(folder)] = str(error)
-        return
-    if layout.STATUS in names:
-        yield folder
-    elif layout.CONFIG in names and layout.REMAINS & names.keys():
-        skipped[Path(folder)] = f"{layout.STATUS} is missing"
-    else:
-        for name, entry in names.items():
-            try:
-                inside = not name.startswith(".") and entry.is_dir()
-            except OSError as error:  # a link that leads nowhere, or where one may not look
-                skipped[Path(entry.path)] = str(error)
-                continue
-            if inside:
-                yield from _folders(entry.path, skipped, seen)
 
 
 def _merit(stored: StoredRun) -> tuple[bool, int, float]:
