@@ -195,7 +195,7 @@ def test_gradients_reach_the_tokens_through_the_student_only(network: dict[str, 
         contrast(p(tokens), t(tokens[:, :2]), flags, 0.5, False, "terms").item()
         for p, t in zip(both.projectors, both.teachers, strict=True)
     ]
-    assert float(both(seen)) == pytest.approx(sum(alone))
+    assert both(seen).item() == pytest.approx(sum(alone))
 
 
 def test_switched_off_or_not_yet_begun(network: dict[str, Any]) -> None:
