@@ -119,7 +119,7 @@ def demo(
         >>> tiny["data.train"] = dict(type="Toy", split="train", size=64, count=8)
         >>> tiny["data.val.count"] = 4
         >>> dupl.api.demo("runs/demo", tiny).name
-        toy validation scenes, no CRF (percent; 4 of 4 images and 7 of 7 classes judged)
+        toy validation scenes, no CRF (percent; 4 of 4 images and 4 of 7 classes judged)
         ...
         'demo'
     """
