@@ -62,11 +62,7 @@ from dupl.api.store import (
     reproduce_command,
     reproduce_run,
     run_facts,
-<<<<<<< HEAD
     run_line,
-=======
-    run_judged,
->>>>>>> 3c8d136 (dupl runs lists how many images and classes were judged)
     run_metric,
     run_states,
     run_status,
@@ -207,11 +203,7 @@ __all__ = [
     "list_runs",
     "planned_rows",
     "run_facts",
-<<<<<<< HEAD
     "run_line",
-=======
-    "run_judged",
->>>>>>> 3c8d136 (dupl runs lists how many images and classes were judged)
     "run_metric",
     "run_states",
     "run_status",

@@ -16,11 +16,7 @@ from dupl.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-<<<<<<< HEAD
     from dupl.runs.listing import RunLine
-=======
-    from dupl.runs.judged import Judged
->>>>>>> 3c8d136 (dupl runs lists how many images and classes were judged)
     from dupl.runs.reproduce import Check
     from dupl.runs.status import Status
     from dupl.runs.stored_run import StoredRun
@@ -150,21 +146,6 @@ def run_metric(run: StoredRun, metric: str) -> float | None:
     from dupl.runs.selection import metric_of
 
     return metric_of(run, metric)
-
-
-def run_judged(run: StoredRun) -> Judged | None:
-    """Return how many images and classes a run's last evaluation during training judged, of all there are.
-
-    Returns:
-        The counts, whose ``str`` says "4 of 6 images and 3 of 4 classes judged"; None where an earlier version made the
-        evaluation, or there is none.
-
-    Example:
-        >>> dupl.api.run_judged(dupl.find_run("runs", "plan.py", "L_reg"))
-    """
-    from dupl.runs.selection import judged_of
-
-    return judged_of(run)
 
 
 def run_facts(run: StoredRun) -> dict[str, Any]:

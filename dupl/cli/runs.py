@@ -192,7 +192,6 @@ def table_of(names: list[str], rows: list[list[str]]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-<<<<<<< HEAD
     for i, name in enumerate(names):
         side: Any = "left" if i in LEFT else "right"
         fold: Any = dict(overflow="fold") if i < 2 else dict(no_wrap=True) if i > 2 else {}
@@ -202,47 +201,6 @@ def table_of(names: list[str], rows: list[list[str]]) -> Table:
         coloured[3] = f"[{COLOURS.get(row[3].split()[0], 'default')}]{row[3]}[/]"
         table.add_row(*coloured)
     return table
-=======
-    table.add_column("run", overflow="fold")
-    table.add_column("plan: row", overflow="fold")
-    table.add_column(escape(metric), justify="right")
-    table.add_column("images, classes judged", justify="right")
-    for name in ("state", "iterations", "seed", "trained", "age", "size", "commit"):
-        table.add_column(name, no_wrap=True, justify="left" if name in ("state", "commit") else "right")
-    now = datetime.now(timezone.utc)
-    for one in found:
-        stored, size = one.stored, one.size
-        status, colour = stored.status, COLOURS.get(stored.state, "default")
-        table.add_row(
-            escape(printable(stored.path.relative_to(root).as_posix())),
-            escape(printable(", ".join(f"{plan}: {row}" for plan, row in one.rows) or "–")),
-            "–" if one.metric is None else f"{one.metric:.1f}",
-            judged(stored),
-            f"[{colour}]{stored.state}{' (died)' * stored.stale}[/]",
-            f"{status.iteration}/{'?' if status.iterations is None else status.iterations}",
-            str(status.seed),
-            str(timedelta(seconds=round(status.seconds))),
-            span((now - api.last_seen(stored)).total_seconds()),
-            decimal(size),
-            escape(printable(commits(status))),
-        )
-    console.print(table)
-    told = ", ".join(f"{count} {state}" for state, count in Counter(one.stored.state for one in found).most_common())
-    console.print(f"\n{counted(len(found), 'run')}, {decimal(sum(one.size for one in found))}: {told}")
-
-
-def judged(stored: StoredRun) -> str:
-    """Return how much truth a run's metric rests on: "4/6, 3/4"; a dash where it is not recorded."""
-    found = api.run_judged(stored)
-    return "–" if found is None else f"{found.images}/{found.of_images}, {found.classes}/{found.of_classes}"
-
-
-def commits(status: Status) -> str:
-    """Return the commits of a run's stretches, each with a + where files were changed beside: "a1b2c3d, d4e5f6a+"."""
-    of_start = [(status.commit, status.dirty)]
-    pairs = [(one.commit, one.dirty) for one in status.history if one.commit] or of_start
-    return ", ".join(dict.fromkeys((commit or "–")[:7] + "+" * bool(dirty) for commit, dirty in pairs))
->>>>>>> 3c8d136 (dupl runs lists how many images and classes were judged)
 
 
 def span(seconds: float) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from dupl.errors import UserError
 from dupl.runs import ids, layout
-from dupl.runs.judged import Judged
 from dupl.runs.stored_run import StoredRun, open_run
 
 
@@ -91,12 +90,6 @@ def metric_of(stored: StoredRun, metric: str) -> float | None:
     found = [one for one in stored.evaluations if one.protocol == "train" and one.last and metric in one.metrics]
     value = found[-1].metrics[metric] if found else math.nan
     return None if math.isnan(value) else value
-
-
-def judged_of(stored: StoredRun) -> Judged | None:
-    """Return how much truth a run's last evaluation during training judged; None where that is not recorded."""
-    found = [one for one in stored.evaluations if one.protocol == "train" and one.last]
-    return found[-1].judged if found else None
 
 
 def last_seen(stored: StoredRun) -> datetime:
