@@ -80,9 +80,9 @@ def told(capsys, *argv):
     return line.removeprefix("dupl: ")
 
 
-def evaluated(run, value):
+def evaluated(run, value, **more):
     """An evaluation in training of the better student."""
-    facts = {"protocol": "squashed, no CRF", "iter": 100, "data": {"split": "val"}, "seconds": 1.0}
+    facts = more | {"protocol": "squashed, no CRF", "iter": 100, "data": {"split": "val"}, "seconds": 1.0}
     run.write_json("evaluation/iter_000100/metrics.json", {**facts, "metrics": {"seg/best/mIoU": value}})
 
 
@@ -92,11 +92,14 @@ class TestRowsAndMetric:
         record(root, "print-done", "table4", "L_reg")
         record(root, "print-old", "table4", "full")
         evaluated(Run(root / "done"), 40.25)
-        evaluated(Run(root / "old"), 61.0)
+        judged = {"images": 4, "of_images": 6, "classes": 3, "of_classes": 5}
+        evaluated(Run(root / "old"), 61.0, judged=judged)
         assert main(["runs", "--sort", "metric"]) == 0
         lines = capsys.readouterr().out.splitlines()
         assert [line.split()[0] for line in lines[1:3]] == ["old", "done"]
         assert "table4: full" in lines[1] and " 61.0 " in lines[1] and " 40.2 " in lines[2]
+        assert lines[0].endswith("images, classes judged")
+        assert lines[1].endswith(" 4/6, 3/5") and lines[2].endswith(" –")
         assert re.search(r" – +– +", lines[3])
         found = listed(capsys, "--rows", "L_reg")
         assert list(found) == ["done"]
@@ -132,7 +135,7 @@ class TestListing:
         rows = capsys.readouterr().out.splitlines()
         assert len(rows) == 1 + 6 + 2  # heads, runs, what they come to
         (line,) = [row for row in rows if row.startswith(name)]
-        assert re.search(r" finished +100/100 .* 0123456\+$", line.rstrip())
+        assert re.search(r" finished +100/100 .* 0123456\+ +–$", line.rstrip())
 
     def test_json_says_all_that_is_known(self, root, capsys):
         rows = listed(capsys)

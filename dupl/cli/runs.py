@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 COLOURS = {"finished": "green", "running": "cyan", "failed": "red", "interrupted": "yellow"}
 MANY = 1000  # runs of which a terminal does not fold the names, which would take long
-COLUMNS = ("state", "iterations", "seed", "trained", "age", "size", "commit")
+COLUMNS = ("state", "iterations", "seed", "trained", "age", "size", "commit", "images, classes judged")
 LEFT = (0, 1, 3, 9)  # columns of text
 METRIC = "seg/best/mIoU"  # of the better student
 SORT = ("plan", "state", "iterations", "seed", "trained", "age", "size", "metric")
@@ -157,6 +157,7 @@ def cells(line: RunLine, metric: str, root: Path, now: float) -> list[str]:
         span(now - line.seen),
         decimal(line.size),
         printable(line.commits),
+        line.judged or "–",
     ]
 
 

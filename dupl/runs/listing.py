@@ -28,7 +28,7 @@ from dupl.runs.store_folders import Known, folders
 from dupl.runs.stored_run import StoredRun, open_run
 
 FILE = ".index.json"
-VERSION = 1  # of the index
+VERSION = 2  # of the index
 LEAST = 500  # runs from which on an index is worth its file
 
 
@@ -47,6 +47,7 @@ class RunLine:
         size: Bytes of its folder.
         commits: Of its stretches, each with a + where files were changed beside: "a1b2c3d, d4e5f6a+".
         plans: The plans and rows that asked for it.
+        judged: Images and classes with truth in that evaluation, of all: "4/6, 3/4"; "" where that is not recorded.
         metrics: Of its last evaluation during training, by name; without those that are no number.
     """
 
@@ -61,6 +62,7 @@ class RunLine:
     size: int
     commits: str
     plans: list[tuple[str, str]]
+    judged: str
     metrics: Mapping[str, float]
 
     @classmethod
@@ -79,6 +81,7 @@ class RunLine:
             size=stored.size(),
             commits=_commits(status),
             plans=recorded(root, stored.fingerprint),
+            judged=_judged(stored),
             metrics={name: value for name, value in (last[1] if last else {}).items() if not math.isnan(value)},
         )
 
@@ -188,6 +191,13 @@ def _listed(stored: StoredRun) -> tuple[str, dict[str, float]] | None:
     return f"{layout.EVALUATIONS}/{found[-1].folder.name}/{layout.METRICS}", found[-1].metrics
 
 
+def _judged(stored: StoredRun) -> str:
+    """Return the images and classes that the last evaluation during training judged, of all."""
+    found = [one for one in stored.evaluations if one.protocol == "train" and one.last]
+    counts = found[-1].judged if found else None
+    return "" if counts is None else f"{counts.images}/{counts.of_images}, {counts.classes}/{counts.of_classes}"
+
+
 def _commits(status: Status) -> str:
     of_start = [(status.commit, status.dirty)]
     pairs = [(one.commit, one.dirty) for one in status.history if one.commit] or of_start
@@ -210,14 +220,14 @@ def _row(folder: str, stored: StoredRun, line: RunLine, asked: Mapping[str, int]
     last = _listed(stored)
     metrics = last[0] if last else ""
     facts = [line.state, line.iteration, line.iterations, line.seed, line.seconds, line.seen, line.size]
-    facts += [line.commits, [list(pair) for pair in line.plans], dict(line.metrics)]
+    facts += [line.commits, [list(pair) for pair in line.plans], line.judged, dict(line.metrics)]
     return [stamp(folder, metrics), metrics, asked.get(stored.fingerprint, 0), stored.fingerprint, *facts]
 
 
 def _line(folder: str, row: list[Any]) -> RunLine:
-    state, iteration, iterations, seed, seconds, seen, size, commits, plans, metrics = row[4:]
+    state, iteration, iterations, seed, seconds, seen, size, commits, plans, judged, metrics = row[4:]
     pairs = [(str(plan), str(name)) for plan, name in plans]
-    facts = (iteration, iterations, seed, seconds, seen, size, commits, pairs, metrics)
+    facts = (iteration, iterations, seed, seconds, seen, size, commits, pairs, judged, metrics)
     return RunLine(Path(folder), state, False, *facts)
 
 
