@@ -60,7 +60,7 @@ model = dict(
         backbone=dict(options=dict(img_size=32, patch_size=8, embed_dim=32, depth=3, num_heads=2)),
         head=dict(channels=16, dilation=1),
     ),
-    noise_filter=dict(start=6, min_pixels=20, eta=0.0, gamma=0.5),
+    noise_filter=dict(fit_on="foreground", start=6, min_pixels=20, eta=0.0, gamma=0.5),
     consistency=dict(confidence=0.2, start=6),
     segmentation=dict(start=3),
     patch_contrast=dict(start=1),

@@ -263,7 +263,7 @@ def test_ids_of_what_we_ship():
         "demo/ablation": "47e68adeb0ea",
         "demo/supervised": "a826ae4bbeb7",
         "demo/toco": "17b5ebfdbc17",
-        "demo/toy": "6360a3d0fe93",
+        "demo/toy": "a8f63b446d0f",
         "voc/dupl": "d4e8ee9dc290",
         "voc/dupl_fast": "0e57bc635abe",
         "voc/dupl_in21k": "663be4da838f",
