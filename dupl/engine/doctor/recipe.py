@@ -46,8 +46,13 @@ def gpu() -> Finding:
     if torch.cuda.is_available():
         devices = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
         found = ", ".join(f"{d.name} ({d.total_memory / 2**30:.0f} GiB)" for d in devices)
-        able = precision.capability(torch.device("cuda", 0))
-        return Finding("gpu", "ok", f"{found}, CUDA {torch.version.cuda}, {able}")
+        device = torch.device("cuda", 0)
+        found = f"{found}, CUDA {torch.version.cuda}, {precision.capability(device)}"
+        if not precision.computes_bfloat16(device):
+            return Finding(
+                "gpu", "note", found, "for speed there: --set runtime.precision=fp16, another run than float32"
+            )
+        return Finding("gpu", "ok", found)
     driver = shutil.which("nvidia-smi")
     if driver is None:
         fix = "enough for demo/* and voc_animals; the paper's recipes need a machine with an NVIDIA GPU and its driver"

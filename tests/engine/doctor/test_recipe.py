@@ -10,6 +10,7 @@ import torch
 
 from dupl.config import catalogue, overrides
 from dupl.engine.doctor import recipe
+from dupl.engine.precision import capability
 
 
 @pytest.fixture
@@ -46,8 +47,10 @@ class TestGpu:
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
         card = SimpleNamespace(name="A100", total_memory=80 * 2**30)
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bf16)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0) if bf16 else (7, 5))
         found = recipe.gpu()
+        assert ("computes bfloat16" if bf16 else "emulates bfloat16") in found.found
+        assert ("precision=fp16" in found.fix) is not bf16
         assert (found.state, "A100 (80 GiB), A100 (80 GiB)" in found.found) == (state, True)
 
 
@@ -71,7 +74,13 @@ class TestRecipe:
     def test_of_one_that_can_be_trained(self, tiny, tmp_path):
         found = self.examine(tiny, tmp_path)
         assert {one.state for one in found.values()} <= {"ok", "note"}
-        assert found["device"].found == "cpu, float32"
+        assert found["device"].found.startswith("cpu, 1 thread on ")
+        assert f", float32; it {capability(torch.device('cpu'))}" in found["device"].found
+
+    def test_of_a_precision_that_is_emulated(self, tiny, tmp_path, monkeypatch):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+        found = self.examine(tiny, tmp_path, **{"runtime.precision": "bf16"})["device"]
+        assert found.state == "note" and "bfloat16 is slower there than float32" in found.fix
 
     def test_of_one_that_cannot(self, tiny, tmp_path, monkeypatch):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
