@@ -113,13 +113,11 @@ class COCO(ImageSet):
 
     def mask(self, i: int) -> NDArray[np.uint8] | None:
         """Return mask i on the upright photo, (H, W), from its PNG or else the JSON; None without masks."""
-        if self._masks is None or not self.has_masks:
+        path = self.mask_file(i)
+        if path is None:
             return None
-        path = self._masks / f"{self.names[i]}.png"
-        if path.is_file() or not self._json.is_file():
-            drawn = read_mask(path)
-        else:
-            drawn = self._instances.mask(self._instances.row(self.names[i]))
+        painted = path == self._json
+        drawn = self._instances.mask(self._instances.row(self.names[i])) if painted else read_mask(path)
         return upright_mask(drawn, self.photo_file(i), self.upright)
 
     def where(self, i: int) -> str:
@@ -129,3 +127,10 @@ class COCO(ImageSet):
     def photo_file(self, i: int) -> Path:
         """Return the file of photo i."""
         return self._images / self._files[self.names[i]]
+
+    def mask_file(self, i: int) -> Path | None:
+        """Return the PNG of mask i, the JSON where it is painted from that, or the missing PNG; None without masks."""
+        if self._masks is None or not self.has_masks:
+            return None
+        path = self._masks / f"{self.names[i]}.png"
+        return path if path.is_file() or not self._json.is_file() else self._json

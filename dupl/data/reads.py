@@ -37,12 +37,12 @@ def read_record(source: ImageSet, entry: Mapping[str, Any], masks: bool) -> dict
     if (photos := photo_files(source)) is None:
         return found | {"id": digest_of(plain(entry))}
     labels = [source.mask_file(i) for i in range(len(source))] if masks else []
-    digests = file_digests([*photos, *(file for file in labels if file is not None)])
+    files = list(dict.fromkeys([*photos, *(file for file in labels if file is not None)]))  # one may hold many masks
+    digests = dict(zip(files, file_digests(files), strict=True))
     found["tags"] = hash_of(tags_of(source, i) for i in range(len(source)))
-    found["photos"] = hash_of(digests[: len(photos)])
+    found["photos"] = hash_of(digests[file] for file in photos)
     if masks:
-        rest = iter(digests[len(photos) :])
-        found["masks"] = hash_of(NONE if file is None else next(rest) for file in labels)
+        found["masks"] = hash_of(NONE if file is None else digests[file] for file in labels)
     content = {key: found[key] for key in ("classes", "names", "tags", "photos", "masks")}
     return found | {"id": digest_of(content | {"upright": source.upright})}
 

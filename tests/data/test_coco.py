@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dupl.data import COCO
+from dupl.data import COCO, Part
 from dupl.data.check import check_dataset, check_datasets
+from dupl.data.class_order import InClassOrder
 from dupl.data.classes import COCO_CLASSES
 from dupl.data.instances import Instances
 from dupl.data.outlines import paint
+from dupl.data.reads import read_record
 from dupl.errors import UserError
 from dupl.registry import DATASETS
 
@@ -194,3 +196,35 @@ def test_mistakes_are_named(coco_root: Path, monkeypatch) -> None:
     (coco_root / "annotations/instances_val2014.json").unlink()
     with pytest.raises(UserError, match=r"annotations not found: .*dupl data prepare coco"):
         COCO(str(coco_root), "val")
+
+
+def test_corrected_masks_are_other_data(coco_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed PNG, or a changed outline in the JSON, changes the digest of the masks, also within a part."""
+    monkeypatch.setenv("DUPL_CACHE", str(tmp_path / "cache"))
+    root = str(coco_root)
+
+    def records() -> list[dict[str, object]]:
+        whole = COCO(root, "val", part=2)
+        part = Part(dict(type="COCO", root=root, split="val", part=2), held=True, count=1)
+        ordered = InClassOrder(whole, (whole.classes[0], *whole.classes[:0:-1]))
+        return [read_record(source, {}, masks=True) for source in (whole, part, ordered)]
+
+    def changed(before: list[dict[str, object]]) -> list[set[str]]:
+        pairs = zip(before, records(), strict=True)
+        return [{key for key in old if old[key] != new[key]} for old, new in pairs]
+
+    painted = records()
+    edit(coco_root, lambda content: content["annotations"][0].update(area=1.0))
+    assert changed(painted) == [{"masks", "id"}] * 3
+
+    masks = coco_root / "masks/val2014"
+    masks.mkdir(parents=True)
+    source = COCO(root, "val", part=2)
+    for i, name in enumerate(source.names):
+        Image.fromarray(source.mask(i)).save(masks / f"{name}.png")
+    assert [source.mask_file(i) for i in range(2)] == [masks / f"{name}.png" for name in source.names]
+    drawn = records()
+    for i, name in enumerate(source.names):
+        Image.fromarray(np.full_like(source.mask(i), PERSON)).save(masks / f"{name}.png")
+    assert changed(drawn) == [{"masks", "id"}] * 3
+    assert COCO(root, "val", masks=None).mask_file(0) is None
