@@ -222,7 +222,7 @@ def carry_out(
             time.sleep(min(0.2, rules.poll))
         stopped = signals.count > 0
     for error in errors:
-        if isinstance(error, UserError):
+        if isinstance(error, (UserError, RunError)):
             raise error
         raise RunError(f"the study's storage failed: {type(error).__name__}: {' '.join(str(error).split())}") from error
     if lost:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import os
 import re
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dupl.errors import UserError
 from dupl.plans.earlier_study import earlier_study
+from dupl.plans.patience import make_patient
 from dupl.plans.samplers import make_pruner, make_sampler
 from dupl.terminal import without_passwords
 
@@ -53,8 +57,9 @@ def open_storage(url: str) -> BaseStorage:
     if scheme == "journal":
         if not rest:
             raise UserError("--storage journal: write journal:FILE")
-        Path(rest).parent.mkdir(parents=True, exist_ok=True)
-        return storages.JournalStorage(JournalFileBackend(rest))
+        file = Path(os.path.abspath(rest))  # its lock is a link to it, which a relative path would let dangle
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return storages.JournalStorage(JournalFileBackend(str(file)))
     if scheme == "grpc":
         host, _, port = rest.removeprefix("//").partition(":")
         if not host or not port.isdecimal():
@@ -71,12 +76,16 @@ def open_storage(url: str) -> BaseStorage:
         raise UserError(f"--storage {shown}: write {URLS}")
     options: dict[str, Any] = {"pool_pre_ping": True}
     if scheme == "sqlite":
-        Path(rest.removeprefix("///")).parent.mkdir(parents=True, exist_ok=True)
-        options = {"connect_args": {"timeout": 60}}  # another worker may be writing
+        file = Path(os.path.abspath(rest.removeprefix("///")))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        url = "sqlite:///study"  # a URL cannot name every file: not with ?, % and braces
+        connect = functools.partial(sqlite3.connect, file, timeout=60, check_same_thread=False)  # others may be writing
+        options = {"creator": connect}
     if scheme == "postgresql":
         url = f"postgresql+psycopg:{rest}"
     try:
-        return _first_to_create(lambda: storages.get_storage(storages.RDBStorage(url, engine_kwargs=options)))
+        made = _first_to_create(lambda: storages.get_storage(storages.RDBStorage(url, engine_kwargs=options)))
+        return made if scheme == "sqlite" else make_patient(made, shown)
     except (ImportError, ModuleNotFoundError):
         raise UserError('--storage postgresql needs a driver: pip install ".[postgres]"') from None
     except optuna.exceptions.StorageInternalError as error:

@@ -41,6 +41,9 @@ class Handle:
     def work(self, job, order):
         self.answer = work(job, order)
 
+    def waits_for(self):
+        return ""
+
     def ended(self):
         return not self.thread.is_alive()
 
