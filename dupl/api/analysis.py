@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,10 @@ def plan_runs(
     seeds: Sequence[int] | None = None,
     overrides: Overrides = None,
     store: AnyStore = "runs",
+    *,
+    data: str | None = None,
+    call: int | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> dict[str, list[str]]:
     """Return the fingerprints of a plan's runs by the label of their row, as the functions below take them.
 
@@ -37,9 +41,12 @@ def plan_runs(
         overrides: Values by path with which the runs were trained; None takes those of the last ``dupl ablate`` of the
             plan in the store.
         store: A store or its folder.
+        data: Digest of the training data, where the store has runs on several and the data are not here.
+        call: Number of the ``dupl ablate`` whose overrides are taken, 1 for the last one.
+        tell: Called with lines on the call that is taken, and on the others; by default they are printed.
 
     Raises:
-        UserError: No such plan, row or path.
+        UserError: No such plan, row, path, call or data.
 
     Example:
         >>> {label: len(seeds) for label, seeds in dupl.plan_runs("plan.py", ["baseline", "L_reg"]).items()}
@@ -48,12 +55,23 @@ def plan_runs(
     made = load_plan(plan)
     labels = {row.key: row.label for row in made.rows}
     found: dict[str, list[str]] = {}
-    for run in choose_runs(made, open_store(store), rows, seeds, overrides).runs:
+    opened, said = open_store(store), tell or print
+    for run in choose_runs(made, opened, rows, seeds, overrides, data=data, call=call, tell=said).runs:
         found.setdefault(labels[run.row], []).append(run.fingerprint)
     return found
 
 
-def find_run(store: AnyStore, plan: AnyPlan, row: str, seed: int = 0, overrides: Overrides = None) -> StoredRun:
+def find_run(
+    store: AnyStore,
+    plan: AnyPlan,
+    row: str,
+    seed: int = 0,
+    overrides: Overrides = None,
+    *,
+    data: str | None = None,
+    call: int | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> StoredRun:
     """Find the run of a plan's row and seed in a store.
 
     Args:
@@ -63,9 +81,12 @@ def find_run(store: AnyStore, plan: AnyPlan, row: str, seed: int = 0, overrides:
         seed: One of the plan's.
         overrides: Values by path with which the run was trained; None takes those of the last ``dupl ablate`` of the
             plan in the store.
+        data: Digest of the training data, where the store has runs on several and the data are not here.
+        call: Number of the ``dupl ablate`` whose overrides are taken, 1 for the last one.
+        tell: Called with lines on the call that is taken, and on the others; by default they are printed.
 
     Raises:
-        UserError: There is no such row, or the store does not have its run; the message names the command.
+        UserError: There is no such row or call, or the store does not have its run; the message names the command.
 
     Example:
         >>> dupl.find_run("runs", "plan.py", "L_reg", seed=1).state
@@ -74,7 +95,7 @@ def find_run(store: AnyStore, plan: AnyPlan, row: str, seed: int = 0, overrides:
     from dupl.plans.commands import ablate_command
 
     made, store = load_plan(plan), open_store(store)
-    chosen = choose_runs(made, store, [row], [seed], overrides)
+    chosen = choose_runs(made, store, [row], [seed], overrides, data=data, call=call, tell=tell or print)
     stored = store.find(chosen.runs[0].fingerprint)
     if stored is None:
         name = plan if isinstance(plan, str) else made.name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,11 @@ from dupl.api.tables import AnyPlan, AnyStore, ablate_command, load_plan, open_s
 from dupl.errors import UserError
 
 if TYPE_CHECKING:
+    from dupl.runs.store import RunStore
     from dupl.runs.stored_run import StoredRun
 
 ENDINGS = (".pdf", ".svg", ".png")
+PROTOCOLS = ("train", "cam")  # of the evaluations that figures show
 
 
 def paper_figures() -> dict[str, str]:
@@ -39,6 +41,9 @@ def write_paper_figure(
     rows: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     overrides: Overrides = None,
+    data: str | None = None,
+    call: int | None = None,
+    tell: Callable[[str], None] | None = None,
     label_map: str = "",
     image: str = "",
     iteration: int | None = None,
@@ -52,7 +57,11 @@ def write_paper_figure(
         store: A store or its folder, where a plan's runs lie.
         rows: Keys of the plan's rows; all by default.
         seeds: By default the plan's.
-        overrides: Values by path with which the plan's runs were trained.
+        overrides: Values by path with which the plan's runs were trained; None takes those of the last ``dupl ablate``
+            of the plan in the store.
+        data: Digest of training or validation data, where the store has runs or evaluations on several.
+        call: Number of the ``dupl ablate`` whose overrides are taken, 1 for the last one.
+        tell: Called with lines on the call that is taken, and on the others; by default they are printed.
         label_map: Figures 2 and 7a: "cam/1" by default, "cam/2", or any label map of the evaluations for 7a.
         image: Figures 2 and 4: name of an image of the runs' galleries; one is chosen by default.
         iteration: Figure 4: of the pictures; the last by default.
@@ -81,12 +90,15 @@ def write_paper_figure(
     if isinstance(given, (str, Path)) and is_run(given):
         given = [given]
     if isinstance(given, Sequence) and not isinstance(given, str):
-        if shown or seeds or overrides:
-            raise UserError("rows, seeds and overrides choose runs of a plan: runs that are named are what they are")
+        if shown or seeds or overrides or data is not None or call is not None:
+            about = "rows, seeds, overrides, data and call choose runs of a plan"
+            raise UserError(f"{about}: runs that are named are what they are")
         groups, planned, opened = *_named_runs(given), open_store(store)
     else:
         opened = open_store(store)
-        groups, planned = _planned_runs(given, opened, shown, seeds, overrides)
+        groups, planned = _planned_runs(
+            given, opened, rows=shown, seeds=seeds, overrides=overrides, data=data, call=call, tell=tell or print
+        )
     figure.draw(FigureRequest(opened, groups, planned, file, label_map, image, iteration))
     return file
 
@@ -109,21 +121,30 @@ def _named_runs(folders: Sequence[str | Path]) -> tuple[dict[str, list[StoredRun
 
 
 def _planned_runs(
-    plan: AnyPlan, store: AnyStore, rows: Sequence[str] | None, seeds: Sequence[int] | None, overrides: Overrides
+    plan: AnyPlan,
+    opened: RunStore,
+    *,
+    rows: Sequence[str] | None,
+    seeds: Sequence[int] | None,
+    overrides: Overrides,
+    data: str | None,
+    call: int | None,
+    tell: Callable[[str], None],
 ) -> tuple[dict[str, list[StoredRun]], dict[str, int]]:
     """Return the finished runs of a plan by the label of their row, and the number of seeds that were asked for.
 
     Raises:
-        UserError: A row has no finished run; the message names the command that trains it.
+        UserError: A row has no finished run; the message names the command that trains it. Or the runs are on
+            different data, and which are meant is not known here.
     """
     from dupl.report.tables.evaluated_data import evaluated_on_one
 
-    made, opened = load_plan(plan), open_store(store)
+    made = load_plan(plan)
     labels = {row.key: row.label for row in made.rows}
-    chosen = choose_runs(made, opened, rows, seeds, overrides)
+    chosen = choose_runs(made, opened, rows, seeds, overrides, data=data, call=call, tell=tell)
     wanted = {run.fingerprint for run in chosen.runs}
     done = (run for run in opened.best() if run.state == "finished" and run.fingerprint in wanted)
-    finished = evaluated_on_one(chosen.runs, {run.fingerprint: run for run in done}, ("train", "cam"))
+    finished = evaluated_on_one(chosen.runs, {run.fingerprint: run for run in done}, PROTOCOLS, data)
     groups: dict[str, list[StoredRun]] = {}
     planned: dict[str, int] = {}
     lacking: list[str] = []
@@ -137,6 +158,6 @@ def _planned_runs(
             lacking.append(row.key)
     if lacking:
         name = str(plan) if isinstance(plan, (str, Path)) else plan.name
-        line = ablate_command(name, opened.root, rows=lacking, seeds=seeds, overrides=chosen.overrides)
+        line = ablate_command(name, opened.root, rows=lacking, seeds=chosen.seeds, overrides=chosen.overrides)
         raise UserError(f"{opened.root} has no finished run of {', '.join(lacking)}: {line} trains them")
     return groups, planned

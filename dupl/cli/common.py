@@ -72,6 +72,16 @@ def recipe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="PATH=VALUE", help=SET_HELP)
 
 
+def store_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--call`` and ``--data``, for every command that shows the runs of a plan."""
+    parser.add_argument(
+        "--call", type=int, metavar="N", help="take the --set of the N-th last dupl ablate of the plan; default: 1"
+    )
+    parser.add_argument(
+        "--data", metavar="DIGEST", help="of runs or evaluations on different data take those on this, as dupl says it"
+    )
+
+
 def wandb_option(parser: argparse._ActionsContainer, what: str = "track the run; by default") -> None:
     """Add ``--wandb``, for every command that trains, evaluates or makes a table."""
     parser.add_argument(

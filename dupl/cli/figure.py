@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dupl import api
-from dupl.cli.common import command, recipe_options
+from dupl.cli.common import command, recipe_options, say, stderr, store_options
 from dupl.errors import UserError
 
 
@@ -35,6 +35,7 @@ def add_figure(commands: Any) -> None:
     parser.add_argument("--rows", nargs="+", metavar="KEY", help="keys of the plan's rows; default: all")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds; default: the plan's")
     recipe_options(parser)
+    store_options(parser)
     parser.add_argument(
         "--map", default="", metavar="MAP", help="2 and 7a: whose label map, such as cam/2; default: cam/1"
     )
@@ -58,6 +59,9 @@ def run_figure(arguments: argparse.Namespace) -> int:
             rows=arguments.rows,
             seeds=arguments.seeds,
             overrides=arguments.set or None,
+            data=arguments.data,
+            call=arguments.call,
+            tell=say(stderr()),
             label_map=arguments.map,
             image=arguments.image,
             iteration=arguments.iteration,

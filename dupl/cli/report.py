@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl import api
-from dupl.cli.common import command, progress_bar, recipe_options, say, stderr
+from dupl.cli.common import command, progress_bar, recipe_options, say, stderr, store_options
 from dupl.errors import UserError
 from dupl.terminal import printable
 
@@ -54,12 +54,7 @@ def add_report(commands: Any) -> None:
     parser.add_argument("--rows", nargs="+", metavar="KEY", help="keys of rows; default: all")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds; default: the plan's")
     recipe_options(parser)
-    parser.add_argument(
-        "--call", type=int, metavar="N", help="take the --set of the N-th last dupl ablate of the plan; default: 1"
-    )
-    parser.add_argument(
-        "--data", metavar="DIGEST", help="of runs or evaluations on different data take those on this, as dupl says it"
-    )
+    store_options(parser)
     parser.add_argument("--wandb", choices=["offline", "online"], help="log the table of a plan on wandb too")
     sweep = parser.add_argument_group("of a sweep")
     sweep.add_argument(

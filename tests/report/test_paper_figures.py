@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from dupl.report.figures.methods_scatter import PUBLISHED, MethodPoint, methods_
 from dupl.report.figures.noise_mixture import MixtureInfo
 from dupl.report.gallery_pictures import gallery_picture
 from dupl.report.symbols import mathtext
+from dupl.runs.calls import Call, record
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 PLAN, STORE = str(FIXTURES / "plan.py"), FIXTURES / "store"
@@ -152,6 +154,29 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert Image.open("points.png").size[0] > 800
     assert main(["figure", "1", runs[0], "nowhere"]) == 2
     assert "nowhere is no run" in capsys.readouterr().err
+
+
+def test_the_call_that_is_used_is_told_and_can_be_chosen(tmp_path, capsys):
+    root = tmp_path / "store"
+    shutil.copytree(STORE, root)
+    record(root, Call("ablate", "plan", {"runtime.workers": 1}))  # does not change the runs
+    record(root, Call("ablate", "plan", {"schedule.iterations": 91}))
+    words = ["figure", "7a", PLAN, "--root", str(root), "--rows", "baseline", "--out", str(tmp_path / "f.svg")]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert "schedule.iterations=91" in error.splitlines()[0]
+    assert "other calls, by --call N: 2: --set runtime.workers=1" in error
+    assert re.search("no finished run of baseline: dupl ablate .*--set .*schedule.iterations=91 trains them", error)
+    assert main([*words, "--call", "2"]) == 0
+    assert capsys.readouterr().err.startswith("as dupl ablate was called at 20")
+    assert main([*words, "--call", "2", "--data", "00000000"]) == 2
+    assert "--data 00000000: there are runs and evaluations on" in capsys.readouterr().err
+    prints = dupl.plan_runs(PLAN, ["baseline"], store=root, call=2)["Baseline"]
+    assert capsys.readouterr().out.startswith("as dupl ablate was called at 20"), "a notebook prints it"
+    assert dupl.find_run(root, PLAN, "baseline", call=2, tell=str).fingerprint == prints[0]
+    assert capsys.readouterr().out == ""
+    with pytest.raises(UserError, match="data and call choose runs of a plan"):
+        dupl.figures.write_paper_figure("1", tmp_path / "f.pdf", [root / "L_dis-0"], root, call=1)
 
 
 def test_pictures_are_cut_from_the_contact_sheet():
