@@ -312,3 +312,14 @@ class TestPage:
         run = next(store.iterdir())
         assert "--format csv is for plans" in refused(capsys, run, "--format", "csv")
         assert "--seeds, --set and --wandb are for plans" in refused(capsys, run, "--seeds", 1)
+
+
+def test_a_folder_that_is_called_like_a_plan_hides_it_not(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo_table4").mkdir()
+    (tmp_path / "runs").mkdir()
+    assert main(["report", "demo_table4"]) == 0
+    assert "demo_table4" in capsys.readouterr().out
+    (tmp_path / "nothing").mkdir()
+    assert main(["report", "nothing"]) == 2
+    assert "nothing is a folder without a run" in capsys.readouterr().err

@@ -69,7 +69,7 @@ from dupl.api.store import (
     run_stretches,
     select_runs,
 )
-from dupl.api.sweeps import is_sweep, load_sweep, sweep_report
+from dupl.api.sweeps import is_plan, is_sweep, load_sweep, sweep_report
 from dupl.api.tables import (
     ablate_command,
     ablation_table,
@@ -172,6 +172,7 @@ __all__ = [
     "image_measure",
     "is_run",
     "last_gallery",
+    "is_plan",
     "is_sweep",
     "last_seen",
     "list_recipes",

@@ -100,6 +100,22 @@ def sweep_report(
     return examine(made, store, storage=storage, bootstraps=bootstraps, progress=progress, command=line)
 
 
+def is_plan(name: str) -> bool:
+    """Return whether a name or a file is that of a plan.
+
+    Example:
+        >>> dupl.api.is_plan("table4_components"), dupl.api.is_plan("dta_anf")
+        (True, False)
+    """
+    from dupl.config import catalogue
+
+    try:
+        catalogue.resolve(name, "ablations")
+    except UserError:
+        return False
+    return not is_sweep(name)
+
+
 def is_sweep(name: str) -> bool:
     """Return whether a name or a file is that of a sweep; a plan of the same name wins.
 

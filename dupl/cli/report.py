@@ -70,7 +70,7 @@ def run_report(arguments: argparse.Namespace) -> int:
     what = arguments.what
     if api.is_run(what):
         return _run_page(arguments)
-    if Path(what).is_dir():
+    if Path(what).is_dir() and not (api.is_plan(what) or api.is_sweep(what)):
         raise UserError(f"{what} is a folder without a run: give a run's folder, or a plan")
     if not arguments.root.is_dir():
         if not api.is_sweep(what):

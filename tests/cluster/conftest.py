@@ -85,6 +85,7 @@ class Slurm:
         lines += [f"StoragePass=x\nStorageLoc=slurm\nPidFile={self.folder}/slurmdbd.pid\nLogFile={self.folder}/dbd.log"]
         conf.write_text("\n".join(lines) + "\n")
         conf.chmod(0o600)
+        self.conf.touch()  # slurmdbd finds its own file beside this one
         self.pids["slurmdbd"] = self.folder / "slurmdbd.pid"
         self.start("slurmdbd")
         return mine
