@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+LONGEST = 200  # bytes of a name to which others are added
 
 
 def utf8(text: str) -> bytes:
@@ -29,7 +32,7 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    draft = path.with_name(f".{_short(path.name)}.{uuid.uuid4().hex}")
     try:
         with open(draft, "xb") as file:
             file.write(utf8(data) if isinstance(data, str) else data)
@@ -41,13 +44,19 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
         draft.unlink(missing_ok=True)
 
 
+def _short(name: str) -> str:
+    """Return a name that leaves room for more in the 255 bytes that a name may have; mostly the name itself."""
+    data = os.fsencode(name)
+    return name if len(data) <= LONGEST else hashlib.sha256(data).hexdigest()
+
+
 @contextmanager
 def draft(final: Path) -> Iterator[Path]:
     """Yield a temporary name to write a large file to; afterwards the file is synchronised to disk and renamed.
 
     If the block raises, the temporary file is removed.
     """
-    part = final.with_name(f".{final.name}.part")
+    part = final.with_name(f".{_short(final.name)}.part")
     try:
         yield part
         with open(part, "rb+") as file:
