@@ -1,18 +1,19 @@
-"""Shorten or lengthen a recipe: starts, warm-up and intervals in proportion to the number of iterations."""
+"""Shorten or lengthen a recipe: every value that is a number of iterations is scaled with their total."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from dupl.config.components import find
-from dupl.config.describe import REQUIRED
+from dupl.config.check import RECIPE, join
+from dupl.config.components import arguments_of, find
+from dupl.config.describe import REQUIRED, Section
+from dupl.config.kinds import Kind
 from dupl.errors import UserError
 
 TOTAL = "schedule.iterations"
 LOG = "runtime.log_interval"
 SHORTEST_LOG = 10  # iterations; a row more often makes a GPU wait, and says no more
-LENGTHS = ("schedule.warmup", "evaluation.interval", LOG, "runtime.checkpoint_interval")
 
 
 def scaled(values: Mapping[str, Any], iterations: int, fixed: Collection[str] = ()) -> dict[str, int]:
@@ -33,8 +34,8 @@ def scaled(values: Mapping[str, Any], iterations: int, fixed: Collection[str] = 
         raise UserError(f"--iterations and --set {TOTAL} say the same: give one of them")
     old = values["schedule"]["iterations"]
     found = {TOTAL: iterations}
-    for path, value in [*_lengths(values), *_starts(values.get("model", {}))]:
-        if path not in fixed and value > 0:
+    for path, value in _lengths(values, RECIPE.root):
+        if path != TOTAL and path not in fixed and value > 0:
             least = min(value, SHORTEST_LOG) if path == LOG else 1
             found[path] = max(least, round(value * iterations / old))
     return found
@@ -42,28 +43,36 @@ def scaled(values: Mapping[str, Any], iterations: int, fixed: Collection[str] = 
 
 def told(values: Mapping[str, Any], new: Mapping[str, int]) -> str:
     """Return one line on what was scaled."""
-    old = dict([*_lengths(values), *_starts(values["model"])])
+    old = dict(_lengths(values, RECIPE.root))
     total = values["schedule"]["iterations"]
     changes = [f"{path} {old[path]} -> {value}" for path, value in new.items() if path != TOTAL]
     return f"{total} -> {new[TOTAL]} iterations, and in proportion: {', '.join(changes) or 'nothing'}"
 
 
-def _lengths(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    for path in LENGTHS:
-        section, _, key = path.partition(".")
-        if isinstance(value := values.get(section, {}).get(key), int):
-            yield path, value
+def _lengths(values: Mapping[str, Any], section: Section, path: str = "") -> Iterator[tuple[str, int]]:
+    """Yield every number of iterations that a section and the sections and components in it state, by path.
+
+    Raises:
+        UserError: A component has one other than 0 by default, and the recipe does not state it.
+    """
+    for name, field in section.fields.items():
+        place, value = join(path, name), values.get(name)
+        if any(kind.unit == "iterations" for kind in field.kinds):
+            if isinstance(value, int):
+                yield place, value
+            elif name not in values and field.default not in (REQUIRED, None, 0):
+                fixed = f"{place}, {field.default} by default"
+                raise UserError(f"--iterations cannot scale {fixed}: state it in the recipe")
+        if not isinstance(value, Mapping):
+            continue
+        for kind in field.kinds:
+            if (inner := _inner(value, kind)) is not None:
+                yield from _lengths(value, inner, place)
 
 
-def _starts(model: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Yield the iterations that components state, by path."""
-    for slot, part in model.items():
-        component = find(part["type"]) if isinstance(part, Mapping) and "type" in part else None
-        for name, field in (component.section.fields if component is not None else {}).items():
-            if not any(kind.unit == "iterations" for kind in field.kinds):
-                continue
-            path = f"model.{slot}.{name}"
-            if isinstance(part.get(name), int):
-                yield path, part[name]
-            elif name not in part and field.default not in (REQUIRED, None, 0):
-                raise UserError(f"--iterations cannot scale {path}, {field.default} by default: state it in the recipe")
+def _inner(value: Mapping[str, Any], kind: Kind) -> Section | None:
+    """Return the fields of a dict of a kind; None where it is none, or an unknown component."""
+    if kind.name == "section":
+        return arguments_of(kind)
+    component = find(str(value.get("type", kind.default))) if kind.name == "component" and kind.target else None
+    return None if component is None else component.section

@@ -6,6 +6,7 @@ import pytest
 
 from dupl.cli import main
 from dupl.config import catalogue
+from dupl.config.components import shipped
 from dupl.config.scale import scaled, told
 from dupl.errors import UserError
 
@@ -55,3 +56,33 @@ def test_refused(capsys):
         scaled({**values, "model": model}, 10)
     assert main(["train", "voc/dupl", "--iterations", "5", "--set", "schedule.iterations=5"]) == 2
     assert "say the same: give one of them" in capsys.readouterr().err
+
+
+LENGTHS = {"schedule.warmup", "evaluation.interval", "runtime.log_interval", "runtime.checkpoint_interval"}
+
+
+def components_of(part, path):
+    """Yield every component of a model, and the model, with their paths."""
+    yield path, part
+    for key, value in part.items():
+        if isinstance(value, dict):
+            yield from components_of(value, f"{path}.{key}")
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_no_number_of_iterations_in_a_shipped_recipe_stays(name):
+    """Whatever it is called: the unit of the field decides."""
+    values = catalogue.load_values(name)
+    stated = {
+        f"{path}.{field.name}"
+        for path, part in components_of(values["model"], "model")
+        for field in (shipped()[part["type"]].section.fields.values() if "type" in part else ())
+        if any(kind.unit == "iterations" for kind in field.kinds) and part.get(field.name)
+    }
+    assert scaled(values, 10 * values["schedule"]["iterations"]).keys() == stated | LENGTHS | {"schedule.iterations"}
+
+
+def test_the_released_recipes_of_coco_scale_the_auxiliary_labels():
+    for name in ("coco/dupl_released", "coco/toco"):
+        values = catalogue.load_values(name)
+        assert scaled(values, 8000)["model.aux_labels_until"] == 1200, name
