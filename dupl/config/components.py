@@ -33,6 +33,7 @@ class RegisteredClass:
         masks: Whether it is a method that learns from masks.
         early: Names of the arguments that act before its ``start``.
         stateful: Whether it holds parameters or buffers, which exist from the first iteration on.
+        students: Number of students that it stands for; 0 where it is no component "students".
     """
 
     section: Section
@@ -42,6 +43,7 @@ class RegisteredClass:
     masks: bool = False
     early: tuple[str, ...] = ()
     stateful: bool = False
+    students: int = 0
 
     @classmethod
     def of(cls, kind: Any, slot: str | None = None) -> RegisteredClass:
@@ -59,6 +61,7 @@ class RegisteredClass:
             masks=bool(getattr(kind, "learns_from_masks", False)),
             early=tuple(getattr(kind, "EARLY", ())),
             stateful=any(base.__module__.startswith("torch.nn.") for base in getattr(kind, "__mro__", ())),
+            students=len(getattr(kind, "teacher_of", ())),
         )
 
 
@@ -74,6 +77,7 @@ def shipped() -> dict[str, RegisteredClass]:
             entry.get("masks", False),
             tuple(entry.get("early", ())),
             entry.get("stateful", False),
+            entry.get("students", 0),
         )
         for name, entry in json.loads(FILE.read_text(encoding="utf-8")).items()
     }
@@ -112,7 +116,8 @@ def component_data(component: RegisteredClass) -> dict[str, Any]:
     masks = {"masks": True} if component.masks else {}
     early = {"early": list(component.early)} if component.early else {}
     stateful = {"stateful": True} if component.stateful else {}
-    facts = {"slot": component.slot, "null": component.null, **masks, **early, **stateful, **slots}
+    students = {"students": component.students} if component.students else {}
+    facts = {"slot": component.slot, "null": component.null, **masks, **early, **stateful, **students, **slots}
     return {**facts, "section": _section_data(component.section)}
 
 

@@ -15,7 +15,7 @@ from dupl.data.identity import Memo, identify
 from dupl.errors import UserError
 from dupl.plans.checks import change, checked, located, merge, unknown
 from dupl.plans.factors import Column, Factor, read_columns, read_factors
-from dupl.plans.metric_check import check_metric
+from dupl.plans.metric_check import check_metric, most_students
 from dupl.plans.plan_file import PlanFile
 from dupl.plans.row_configs import SEED, check_seeds, configure, differences, refuse_twins, without_seed
 from dupl.plans.rows import Row, kind_of, read_rows
@@ -204,10 +204,11 @@ def load(name: str | Path, schema: Schema | None = RECIPE) -> Plan:
         values = checked(reading.values, PlanFile, "")
         plan, factors = _read(values, text if text in catalogue.names("ablations") else path.stem, path, schema)
         base = change(catalogue.load(plan.base, schema), without_seed(plan.set, "set"), schema, "set")
-        for column in plan.columns if schema is RECIPE else ():
-            check_metric(column.metric, catalogue.plain(base), column.protocol, f"columns.{column.key}.metric")
         _check_factors(base, factors, schema)
         _, _, configs = plan._resolve()
+        for column in plan.columns if schema is RECIPE else ():
+            where = f"columns.{column.key}.metric"
+            check_metric(column.metric, catalogue.plain(base), column.protocol, where, most_students(configs.values()))
     except UserError as error:
         raise located(error, reading.origins) from None
     if plan.compare:

@@ -18,7 +18,7 @@ from dupl.errors import UserError
 from dupl.places import find_data
 from dupl.plans.checks import change, checked, located, merge
 from dupl.plans.constraint import Constraint, read_constraints
-from dupl.plans.metric_check import check_metric
+from dupl.plans.metric_check import check_metric, most_students
 from dupl.plans.parameter import Parameter, Params
 from dupl.plans.plan import PlannedRun
 from dupl.plans.samplers import read_pruner, read_sampler
@@ -28,6 +28,8 @@ from dupl.plans.sweep_file import HOURS, SweepFile, read_goal, read_points, read
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+STUDENTS = {"model", "model.type", "model.students", "model.students.type"}  # paths that may change their number
 
 
 @dataclass(frozen=True)
@@ -146,9 +148,11 @@ def _read(values: dict[str, Any], name: str, doc: str, sets: dict[str, Any], sch
             "is the data of the report: points may not be chosen by the data that they are evaluated on in the end",
         )
     space, goal = read_space(values["space"]), read_goal(values["goal"])
+    searched = {path for parameter in space.values() for path in parameter.paths}
+    students = None if searched & STUDENTS else most_students([catalogue.plain(config)])
     for metric, _ in goal:
         if schema is RECIPE and metric != HOURS:
-            check_metric(metric, catalogue.plain(config), "train", "goal")
+            check_metric(metric, catalogue.plain(config), "train", "goal", students)
     check_space(space, config, schema)
     constraints = read_constraints(values.get("constraints", ()), space, config)
     starts = tuple(point(space, config, given) for given in read_points(values.get("start_from", [{}])))
