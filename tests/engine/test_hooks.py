@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from dupl.cli import main
+from dupl.engine.evaluation.evaluate import PROTOCOL
 from dupl.engine.training.checkpoint_hook import CheckpointHook
 from dupl.engine.training.evaluate_hook import EvaluateHook, headline
 from dupl.engine.training.progress_hook import ProgressHook, clock, figures
@@ -19,6 +20,8 @@ from dupl.engine.training.scalar_hook import ScalarHook
 from dupl.engine.training.stop_hook import StopHook
 from dupl.errors import UserError
 from dupl.method.dupl import DuPL
+from dupl.runs import layout
+from dupl.runs.evaluation_files import write_evaluation
 from dupl.runs.judged import Judged
 from dupl.runs.run import Run
 
@@ -167,6 +170,26 @@ class TestBest:
         run.truncate_scalars(2)
         again.before_train(runner)
         assert again.top == 10.0
+
+    def test_values_on_other_data_do_not_count(self, run, capsys):
+        """After a correction of the masks between two attempts, the next evaluation has the best weights."""
+
+        def resumed(read):
+            hook = EvaluateHook(run, 2, None, "seg/1/mIoU", Console(width=200), {"read": read})
+            hook.before_train(FakeRunner())
+            return hook.top, capsys.readouterr().out
+
+        for at, value, read in ((2, 90.0, "old"), (4, 30.0, "new"), (6, 20.0, None)):
+            facts = {"read": read, "iter": at, "protocol": PROTOCOL, "data": {"type": "Toy", "split": "val"}}
+            write_evaluation(run.path / layout.evaluation(at), facts, {"seg/1/mIoU": value}, {}, ("background",), [])
+            run.append_scalars({"iter": at, "seg/1/mIoU": value})
+        line = "the best weights are chosen among evaluations of the present data.val, "
+        line += "1 evaluation of other data left out\n"
+        assert resumed("new") == (30.0, line)
+        assert resumed("old") == (90.0, line)
+        assert resumed(None) == (90.0, ""), "what is not known is not other data"
+        run.truncate_scalars(2)
+        assert resumed("new") == (float("-inf"), line)
 
     def test_a_resumed_run_evaluates_what_an_earlier_attempt_did_not(self, run):
         self.saved = []

@@ -14,8 +14,10 @@ from dupl.engine.evaluation.result import EvaluationResult
 from dupl.engine.training.evaluation_time_hook import EvaluationTimeHook
 from dupl.errors import UserError
 from dupl.runs import layout
+from dupl.runs.evaluation import trained_evaluations
 from dupl.runs.judged import Judged
 from dupl.runs.run import Run
+from dupl.terminal import counted
 
 
 class EvaluateHook(EvaluationTimeHook):
@@ -48,9 +50,23 @@ class EvaluateHook(EvaluationTimeHook):
         self.last: EvaluationResult | None = None
 
     def before_train(self, runner: Any) -> None:
-        """Find the best value of earlier attempts, up to the iteration that training resumes from."""
-        values = [row.get(self.best) for row in self.run.scalars()] if runner.rank == 0 else []
-        self.top = max((v for v in values if isinstance(v, (int, float)) and v == v), default=float("-inf"))
+        """Find the best value of earlier attempts on the same data, up to the iteration that training resumes from."""
+        self.top = float("-inf")
+        if runner.rank != 0:
+            return
+        rows = [row for row in self.run.scalars() if is_number(row.get(self.best))]
+        other = self.of_other_data() & {row["iter"] for row in rows}
+        self.top = max((row[self.best] for row in rows if row["iter"] not in other), default=self.top)
+        if other:
+            left_out = f"{counted(len(other), 'evaluation')} of other data left out"
+            line = f"the best weights are chosen among evaluations of the present data.val, {left_out}"
+            self.console.print(line, soft_wrap=True, highlight=False)
+
+    def of_other_data(self) -> set[int]:
+        """Return the iterations of earlier evaluations that read other data than the present ones."""
+        now = self.facts.get("read")
+        known = [one for one in trained_evaluations(self.run.path) if now is not None and one.read is not None]
+        return {one.iteration for one in known if one.iteration is not None and one.read != now}
 
     def is_done(self, iteration: int) -> bool:
         """Return whether the row of the metrics, which is written last, exists."""
@@ -98,6 +114,11 @@ class EvaluateHook(EvaluationTimeHook):
         meta["classes"] = [] if self.last is None else list(self.last.classes)
         with draft(best) as part:
             torch.save({"meta": meta, "state_dict": state}, part)
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value of a row is a number, NaN excluded."""
+    return isinstance(value, (int, float)) and value == value
 
 
 def headline(metrics: dict[str, float], judged: Judged) -> str:
