@@ -203,6 +203,7 @@ def test_training_says_what_the_data_lack_and_refuses_what_it_cannot_read(folder
     assert main(["train", tiny, "--work-dir", str(run), "--set", *sets]) == 0
     lines = capsys.readouterr().err.splitlines()
     table = folder / "tags.csv"
+    assert any(line.startswith("all 2 iterations are warm-up, because schedule.warmup is 3: ") for line in lines)
     assert f"classes as {table} names them: cat, dog; classes=[...] states and orders them" in lines
     assert "val: 1 of 2 images are in train too (d), so scores are too high; remove them" in lines
     hint = f"(expected {folder / 'masks' / 'd.png'}, found {folder / 'masks' / 'c.png'})"

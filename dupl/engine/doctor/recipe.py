@@ -16,7 +16,7 @@ from dupl.engine.device import choose_device, open_device, place
 from dupl.engine.doctor.finding import Finding
 from dupl.engine.doctor.machine import disk
 from dupl.engine.training.trial_step import IMAGES, take_trial_steps
-from dupl.engine.training.validate import TrainingData, check_model, read_data
+from dupl.engine.training.validate import TrainingData, check_model, read_data, warmup_note
 from dupl.errors import RunError, UserError
 from dupl.method.base import Method
 
@@ -93,6 +93,8 @@ def together(config: Config, root: Path, deep: bool) -> list[Finding]:
     except UserError as error:
         return [Finding("model and data", "fail", str(error), FIX), disk(root)]
     found = [Finding("data", "note", line) for line in read.notes]
+    if line := warmup_note(config):
+        found.append(Finding("schedule", "note", line))
     found = [*found, Finding("model and data", "ok", f"they fit, {len(read.view.source.classes)} classes")]
     found.append(disk(root, checkpoint_bytes(config, model)))
     return [*found, trial(config, read)] if deep else found

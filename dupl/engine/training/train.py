@@ -24,7 +24,7 @@ from dupl.engine.training.processes import join
 from dupl.engine.training.run_folder import Asked, find_checkpoint, open_run
 from dupl.engine.training.trainer import Setup, Trainer, build_trainer
 from dupl.engine.training.trial_step import take_trial_steps
-from dupl.engine.training.validate import check_config, check_model, read_data
+from dupl.engine.training.validate import check_config, check_model, read_data, warmup_note
 from dupl.errors import RunError
 from dupl.lock import hold
 from dupl.report.figures.start_markers import start_markers, starts
@@ -105,11 +105,13 @@ def train(
 
 
 def _print_setup(setup: Setup) -> None:
-    """Print data, batch, precision and device, and the components that start only after the last iteration."""
+    """Print data, batch, precision and device, and which parts of the schedule lie after the last iteration."""
     config, console, device = setup.config, setup.console, setup.process.device
     words, where = precision.describe(config.runtime.precision, device), place(device, config.runtime.threads)
     console.print(f"{setup.run.path}: {len(setup.data.view)} images, {setup.batch}, {words} on {where}", soft_wrap=True)
     if line := precision.warning(config.runtime.precision, device):
+        console.print(line, soft_wrap=True, highlight=False)
+    if line := warmup_note(config):
         console.print(line, soft_wrap=True, highlight=False)
     if late := starts(config.model).keys() - start_markers(config).keys():
         names = ", ".join(sorted(name.removesuffix(" starts") for name in late))

@@ -114,6 +114,17 @@ def read_data(config: Config) -> TrainingData:
     return TrainingData(view, validation, tuple(notes))
 
 
+def warmup_note(config: Config) -> str:
+    """Return a line where the warm-up does not end before training does, or an empty string."""
+    warmup, total = config.schedule.warmup, config.schedule.iterations
+    if warmup < total:
+        return ""
+    return (
+        f"all {total} iterations are warm-up, because schedule.warmup is {warmup}: the learning rate does not reach "
+        "schedule.lr; shorten schedule.warmup, or give dupl train --iterations, which scales it"
+    )
+
+
 def check_model(config: Config, model: Method, data: TrainingData) -> None:
     """Compare the model with the data and with the settings that are first used at the first evaluation.
 

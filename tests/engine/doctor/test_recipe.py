@@ -77,6 +77,14 @@ class TestRecipe:
         assert found["device"].found.startswith("cpu, 1 thread on ")
         assert f", float32; it {capability(torch.device('cpu'))}" in found["device"].found
 
+    @pytest.mark.parametrize(("warmup", "said"), [(23, False), (24, True), (100, True)])
+    def test_of_a_warm_up_as_long_as_the_training(self, tiny, tmp_path, warmup, said):
+        note = self.examine(tiny, tmp_path, **{"schedule.warmup": warmup}).get("schedule")
+        assert (note is not None) is said
+        if note is not None:
+            assert note.state == "note"
+            assert note.found.startswith(f"all 24 iterations are warm-up, because schedule.warmup is {warmup}: ")
+
     def test_of_a_precision_that_is_emulated(self, tiny, tmp_path, monkeypatch):
         monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
         found = self.examine(tiny, tmp_path, **{"runtime.precision": "bf16"})["device"]
