@@ -110,10 +110,14 @@ def test_a_corrected_tag_is_other_runs_and_no_table_mixes_them(copy, capsys):
     assert {new.split("-")[0]} < {name.split("-")[0] for name in before}
     rows, _ = table(capsys)
     assert [row for row, _ in rows] == ["one"], "row two has no run on these tags"
+    old = next(iter(before)).split("-")[1]
+    assert main(["report", "plan.py"]) == 0
+    assert f"1 run of this table on other training data ({old}): --data {old} shows them" in capsys.readouterr().out
+    rows, _ = table(capsys, "--data", old)
+    assert [row for row, _ in rows] == ["one", "two"]
     shutil.rmtree("photos")
     assert main(["report", "plan.py"]) == 2
     error = capsys.readouterr().err
-    old = before.pop().split("-")[1]
     assert re.search(rf"on different training data, .*{old}.*there is no folder .*name one by --data", error)
     rows, _ = table(capsys, "--data", old)
     assert [row for row, _ in rows] == ["one", "two"]
@@ -134,6 +138,14 @@ def test_corrected_masks_are_evaluated_again_without_training(copy, capsys):
     mask = copy / "photos" / "masks" / "4.png"
     Image.fromarray(np.roll(np.array(Image.open(mask)), 8, 0)).save(mask)
     first = table(capsys)[0]
+    assert main(["report", "plan.py"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(
+        r"2 runs of this table: evaluated on other validation data \([0-9a-f]{8}\) than those that are", out
+    )
+    assert re.search(
+        r"here now \([0-9a-f]{8}\); dupl ablate plan.py --set data.train.root=\S+ \S+ evaluates again", out
+    )
     assert main(["eval", str(next(iter(before))), "--checkpoint", "last", "--set", *places("photos")]) == 0
     capsys.readouterr()
     assert main(["report", "plan.py"]) == 0, "the data are here: the one that was evaluated on them is shown"
@@ -141,6 +153,8 @@ def test_corrected_masks_are_evaluated_again_without_training(copy, capsys):
     assert main(["ablate", "plan.py", *ONE_JOB, "--set", *places("photos")]) == 0
     assert {run.path: run.status.started for run in RunStore("runs").runs()} == before
     capsys.readouterr()
+    assert main(["report", "plan.py"]) == 0
+    assert "evaluated on other" not in capsys.readouterr().out
     last = table(capsys)[0]
     assert len(last) == 2 and last != first
 
@@ -158,3 +172,14 @@ def test_mixed_masks_are_refused_where_they_are_not_here(copy, capsys):
     assert "evaluated on different data of val by train" in error and len(found) == 2
     for digest in found:
         assert len(table(capsys, "--data", digest)[0]) >= 1
+
+
+def test_the_command_of_an_empty_table_is_that_of_its_call(copy, capsys):
+    shutil.rmtree("photos")
+    for run in RunStore("runs").runs():
+        shutil.rmtree(run.path)
+    assert main(["report", "plan.py", "--rows", "one", "--seeds", "4"]) == 0
+    line = (
+        r"no run of this table has finished in runs: dupl ablate plan.py --rows one --seeds 4 --set data.train.root=\S+"
+    )
+    assert re.search(line + r" data.val.root=\S+ trains them", capsys.readouterr().err)

@@ -87,7 +87,7 @@ def ablation_table(
         >>> print(table.render("csv"))
         plan,row,label,column,metric,...
     """
-    from dupl.plans.commands import report_command
+    from dupl.plans.commands import ablate_command, report_command
     from dupl.plans.paper import comparable
     from dupl.report.plan_report import tabulate
 
@@ -96,10 +96,12 @@ def ablation_table(
     chosen = choose_runs(made, store, rows, seeds, overrides, data=data, call=call, tell=said)
     name = str(plan) if isinstance(plan, (str, Path)) else plan.name
     line = report_command(name, store.root, form=form, rows=rows, seeds=chosen.seeds, overrides=chosen.overrides)
+    train = ablate_command(name, store.root, rows=rows, seeds=chosen.seeds, overrides=chosen.overrides)
     shown = comparable(made.select(rows), chosen.overrides)
     if not store.root.is_dir():
         raise UserError(f"there is no store {store.root}: dupl.ablate({name!r}) trains the runs, or name another store")
-    return tabulate(shown, chosen.runs, store, line, progress or (lambda done, total: None), data=data)
+    counter = progress or (lambda done, total: None)
+    return tabulate(shown, chosen.runs, store, line, counter, data=data, train=train)
 
 
 def write_run_page(run: AnyRun, out: str | Path | None = None) -> Path:

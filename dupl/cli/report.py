@@ -128,9 +128,7 @@ def _table(plan: str, root: Path, form: str, **chosen: Any) -> AblationTable:
     for path, reason in store.skipped:
         say(console)(f"skipped {path}: {reason}")
     if not table.finished:
-        chosen = {key: chosen.get(key) for key in ("rows", "seeds", "overrides")}
-        line = api.ablate_command(plan, root, **chosen)
-        say(console)(f"no run of this table has finished in {root}: {line} trains them")
+        say(console)(f"no run of this table has finished in {root}: {table.train} trains them")
     return table
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dupl.report.run_comparison import class_table
 from dupl.report.tables.evaluated_data import evaluated_on_one
+from dupl.report.tables.other_data import other_data_notes
 from dupl.report.tables.row_run import RowRun
 from dupl.report.tables.table import Table, table
 from dupl.runs import failures
@@ -34,12 +35,14 @@ class AblationTable:
         metrics: Metrics of the runs that there are, as `RunStore.frame` has them.
         rates: Over-activation per class by the metric of a column such as "cam/1/OA": percent, a row per class and a
             column per row of the plan that has a value.
+        train: The command that trains and evaluates what is missing.
     """
 
     table: Table
     runs: list[RowRun]
     metrics: DataFrame
     rates: Mapping[str, DataFrame] = field(default_factory=dict)
+    train: str = ""
 
     @property
     def finished(self) -> int:
@@ -86,6 +89,7 @@ def tabulate(
     command: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
     data: str | None = None,
+    train: str = "",
 ) -> AblationTable:
     """Make the table of planned runs from what a store holds of them.
 
@@ -96,12 +100,14 @@ def tabulate(
         command: The command that makes the table again, to be noted in it.
         progress: Called with the intervals done and in all.
         data: Digest of data that the user names, where there are runs or evaluations on several.
+        train: The command that trains and evaluates what is missing.
 
     Raises:
         UserError: The runs were evaluated on different data, and which are meant is not known here.
     """
     wanted = {run.fingerprint for run in planned}
-    there = {stored.fingerprint: stored for stored in store.best() if stored.fingerprint in wanted}
+    best = store.best()
+    there = {stored.fingerprint: stored for stored in best if stored.fingerprint in wanted}
     there = evaluated_on_one(planned, there, plan.protocols, data)
     runs = [RowRun.of(run, there.get(run.fingerprint), failures.noted(store.root, run.fingerprint)) for run in planned]
     metrics = store.frame(there.values())
@@ -115,7 +121,9 @@ def tabulate(
 
     subsets = subsets_of(planned)
     made = table(plan, runs, metrics, pixels, subsets=subsets, mixed=mixed, command=command)
-    return AblationTable(made, runs, metrics, class_rates(plan, runs, store, there.values()))
+    notes = other_data_notes(planned, there, best, plan.protocols, named=data, train=train)
+    made = replace(made, notes=(*made.notes, *notes))
+    return AblationTable(made, runs, metrics, class_rates(plan, runs, store, there.values()), train)
 
 
 def class_rates(

@@ -37,7 +37,7 @@ def evaluated_on_one(
     """
     chosen: dict[str, dict[tuple[str, str], str]] = {}
     known = {data for data in (ids.parts(name)[1] for name in there) if data}
-    for group in _same_sets(planned):
+    for group in same_sets(planned):
         members = {run.fingerprint for run in group} & there.keys()
         for place, found in _reads(members, there, protocols).items():
             known |= found.keys()
@@ -53,7 +53,7 @@ def evaluated_on_one(
     return {name: run.evaluated_on(chosen[name]) if name in chosen else run for name, run in there.items()}
 
 
-def _same_sets(planned: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
+def same_sets(planned: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
     """Return runs in groups whose recipes name the same validation set, wherever it lies."""
     found: dict[str, list[PlannedRun]] = {}
     for run in planned:
