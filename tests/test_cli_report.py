@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,8 @@ import pytest
 
 from dupl.cli import main
 from dupl.config.catalogue import to_text
-from dupl.plans.paper import comparable
+from dupl.plans import paper
+from dupl.plans.paper import comparable, of_papers_size
 from dupl.plans.plan import Plan, PlannedRun, load
 from dupl.runs import failures
 from dupl.runs.metrics import summarise
@@ -144,6 +146,27 @@ class TestPaper:
     def test_where_the_data_lie_makes_no_difference(self):
         made = load("table4_components")
         assert comparable(made, {"data.train.root": "elsewhere", "data.val.root": "elsewhere"}) is made
+
+    def test_another_number_of_images_has_no_number_of_the_paper(self):
+        made = load("table4_components")
+        data = made.expand(rows=["baseline"], seeds=[0])[0].values["data"]
+        whole = {"train": {"images": 10_582}, "val": {"images": 1_449}}
+        assert of_papers_size(made, data, [whole]) is made
+        assert of_papers_size(made, data, [{}, {"val": {"missing": "no masks"}}]) is made, "nothing is known of them"
+        other = of_papers_size(made, data, [whole, {**whole, "val": {"images": 100}}])
+        assert not any(row.paper for row in other.rows)
+        assert "the paper's numbers are left out: data.val has 100 or 1449 images, not 1449" in other.reference
+        assert of_papers_size(made, {"val": {"type": "TaggedFolder"}}, [{"val": {"images": 3}}]) is made
+
+    def test_the_record_of_a_stored_run_is_read(self, capsys, plan, store, tmp_path, monkeypatch):
+        monkeypatch.setitem(paper.SIZES, ("Toy", "val"), 4)
+        assert "62.5" in report(capsys, plan, "--root", store)
+        root = tmp_path / "store"
+        shutil.copytree(store, root)
+        for folder in root.glob("demo-toy-*"):
+            (folder / "data.json").write_text(json.dumps({"val": {"images": 5}}))
+        out = report(capsys, plan, "--root", root)
+        assert "data.val has 5 images, not 4" in out and "62.5" not in out
 
 
 def test_a_run_that_could_not_begin_is_footnoted_with_its_error(capsys, plan, tmp_path):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from dupl.errors import UserError
+from dupl.plans.paper import of_papers_size
 from dupl.report.run_comparison import class_table
 from dupl.report.tables.evaluated_data import evaluated_on_one
 from dupl.report.tables.other_data import other_data_notes
 from dupl.report.tables.row_run import RowRun
 from dupl.report.tables.table import Table, table
-from dupl.runs import failures
+from dupl.runs import failures, layout
 from dupl.runs.making import mixed
 
 if TYPE_CHECKING:
@@ -109,6 +112,7 @@ def tabulate(
     best = store.best()
     there = {stored.fingerprint: stored for stored in best if stored.fingerprint in wanted}
     there = evaluated_on_one(planned, there, plan.protocols, data)
+    plan = of_papers_size(plan, planned[0].values.get("data") or {}, _records(there.values())) if planned else plan
     runs = [RowRun.of(run, there.get(run.fingerprint), failures.noted(store.root, run.fingerprint)) for run in planned]
     metrics = store.frame(there.values())
     done, todo = 0, len(plan.columns) * sum(stored.state == "finished" for stored in there.values())
@@ -124,6 +128,15 @@ def tabulate(
     notes = other_data_notes(planned, there, best, plan.protocols, named=data, train=train)
     made = replace(made, notes=(*made.notes, *notes))
     return AblationTable(made, runs, metrics, class_rates(plan, runs, store, there.values()), train)
+
+
+def _records(stored: Iterable[StoredRun]) -> Iterator[Mapping[str, Any]]:
+    """Yield what runs recorded of the data that they read; earlier versions recorded nothing."""
+    for run in stored:
+        with suppress(UserError):
+            found = run.run.read_json(layout.DATA)
+            if isinstance(found, dict):
+                yield found
 
 
 def class_rates(
