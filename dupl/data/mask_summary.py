@@ -1,4 +1,4 @@
-"""What the masks of a data set hold, and what that means for the mIoU, in one line."""
+"""What the masks of a data set hold, and what that means for the mIoU or for training, in one line."""
 
 from __future__ import annotations
 
@@ -39,18 +39,39 @@ class MaskSummary:
         text = f"{self.masks} of {self.images} images have a mask"
         if self.masks < self.images:
             text += ", and the mIoU is of these alone"
-        if not self.read:
-            return text
         among = "" if self.read == self.masks else f" in the {self.read} masks looked at"
+        return text + self._content(
+            classes, among, "the mIoU is of background alone", "so the mIoU is of {shown} of {all} classes"
+        )
+
+    def training_line(self, classes: tuple[str, ...]) -> str:
+        """Return what a model that learns from the masks can learn, in one line; classes have the background first."""
+        text = f"{self.masks} of {self.images} images have a mask"
+        if self.masks < self.images:
+            text += ", and training ends at the first image without one"
+        among = "" if self.read == self.masks else f" in the {self.read} masks looked at"
+        return text + self._content(classes, among, "only background can be learnt", "which cannot be learnt")
+
+    def _content(self, classes: tuple[str, ...], among: str, background: str, lacking: str) -> str:
+        """Return what the masks that were read show.
+
+        Args:
+            classes: Names of the classes, background first.
+            among: Which masks were read, where not all were; then absent classes are not told.
+            background: What follows where they hold nothing but background.
+            lacking: What follows where they lack classes.
+        """
+        if not self.read:
+            return ""
         if not self.areas[1 : len(classes)].any():
             void = f" and {IGNORE} (void)" if self.areas[IGNORE] else ""
             ids = f"write the ids 1 to {len(classes) - 1} of the classes into them"
-            return f"{text}; they hold only 0 (background){void}{among}: the mIoU is of background alone; {ids}"
+            return f"; they hold only 0 (background){void}{among}: {background}; {ids}"
         absent = [name for name, area in zip(classes, self.areas, strict=False) if not area]
         if among or not absent:
-            return text if among else f"{text}, which show all {len(classes)} classes"
+            return "" if among else f", which show all {len(classes)} classes"
         names = ", ".join(absent[:10]) + (", ..." if len(absent) > 10 else "")
-        return f"{text}; none shows {names}, so the mIoU is of {len(classes) - len(absent)} of {len(classes)} classes"
+        return f"; none shows {names}, " + lacking.format(shown=len(classes) - len(absent), all=len(classes))
 
 
 def summarize_masks(source: ImageSet, most: int = 256) -> MaskSummary:

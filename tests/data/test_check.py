@@ -12,6 +12,7 @@ from dupl.data.check import check_dataset, check_datasets
 from dupl.data.check_report import Report
 from dupl.data.mask_summary import summarize_masks
 from dupl.data.quick_check import quick_check
+from dupl.data.start_check import check_before_training
 from dupl.errors import UserError
 
 
@@ -136,7 +137,7 @@ def _masked(root: Path, masks: dict[str, np.ndarray]) -> TaggedFolder:
             {"a": [0, 1], "b": [0, 2], "sub/c": [1, 255], "d": [0, 1]},
             "4 of 4 images have a mask, which show all 3 classes",
         ),
-        ({}, "no image of 4 has a mask: there is no mIoU"),
+        ({}, "no image of 4 has a mask: there is no mIoU, and its tags alone (mAP, F1) judge it"),
     ],
 )
 def test_what_masks_hold_in_one_line(folder_root: Path, values: dict[str, list[int]], line: str) -> None:
@@ -147,6 +148,37 @@ def test_what_masks_hold_in_one_line(folder_root: Path, values: dict[str, list[i
     report = check_dataset(source)
     assert report.masks == ({"all": line} if values else {})
     assert f"masks    all: {line}" in report.lines() or not values
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        (
+            {"a": [0, 255], "b": [0, 0], "d": [255, 255]},
+            "3 of 4 images have a mask, and training ends at the first image without one; they hold only 0 "
+            "(background) and 255 (void): only background can be learnt; write the ids 1 to 2 of the classes into them "
+            "(expected {})",
+        ),
+        (
+            {"a": [0, 1], "b": [0, 0], "sub/c": [1, 255], "d": [0, 1]},
+            "4 of 4 images have a mask; none shows dog, which cannot be learnt",
+        ),
+        (
+            {"a": [0, 1], "b": [0, 2], "sub/c": [1, 255], "d": [0, 1]},
+            "4 of 4 images have a mask, which show all 3 classes",
+        ),
+    ],
+)
+def test_what_training_masks_hold_is_said_where_they_are_learnt(
+    folder_root: Path, values: dict[str, list[int]], line: str
+) -> None:
+    heights = {"a": 8, "b": 9, "sub/c": 10, "d": 11}
+    masks = {name: np.resize(np.repeat(row, 6), (heights[name], 12)) for name, row in values.items()}
+    source = _masked(folder_root, masks)
+    expected = "train: " + line.format(folder_root / "masks/sub/c.png")
+    assert [one for one in check_before_training(source, None, True, True) if one.startswith("train: ")] == [expected]
+    assert not any(one.startswith("train: ") for one in check_before_training(source, None, True))
+    assert check_before_training(Toy("train", count=4), None, True, True) == []
 
 
 def test_a_part_of_the_masks_is_looked_at(folder_root: Path) -> None:
@@ -160,7 +192,7 @@ def test_sets_without_masks(folder_root: Path) -> None:
     (folder_root / "tags.csv").write_text("image,tags\na,cat\nb,dog\n")
     report = check_dataset(TaggedFolder(str(folder_root)))
     assert report.ok and report.counts["all"]["masks"] == 0
-    expected = f"no image has a mask: it cannot be evaluated; expected {folder_root / 'masks/a.png'}"
+    expected = f"no image has a mask: its tags alone (mAP, F1) judge it; expected {folder_root / 'masks/a.png'}"
     assert [p.message for p in report.problems] == [expected]
     Image.new("L", (12, 8), 1).save(folder_root / "images/a_mask.png")
     found = f"{expected}, found {folder_root / 'images/a_mask.png'}"

@@ -108,7 +108,7 @@ def read_data(config: Config) -> TrainingData:
     if validation is not None and validation.classes != source.classes:
         both = f"{', '.join(validation.classes)}; {', '.join(source.classes)}"
         raise UserError(f"data.val has other classes than data.train ({both}): name the same, in the same order")
-    notes = check_before_training(source, validation, masks or bool(config.evaluation.get("quality")))
+    notes = check_before_training(source, validation, masks or bool(config.evaluation.get("quality")), masks)
     if validation is not None and validation.has_masks:
         check_masks(validation, "data.val")
     return TrainingData(view, validation, tuple(notes))
