@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dupl.data.base import ImageSet
 from dupl.data.check_report import COUNTS, Problem, Report, Severity
-from dupl.data.mask_summary import MaskSummary
+from dupl.data.mask_summary import MaskSummary, with_hint
 from dupl.data.quick_check import photo_identities, shared_with_train
 from dupl.errors import UserError
 from dupl.structures import IGNORE
@@ -52,7 +52,7 @@ def check_datasets(sources: Mapping[str, ImageSet], progress: Progress | None = 
         if source.class_note:
             report.classes[split] = source.class_note
         if summary.masks:
-            report.masks[split] = summary.line(source.classes)
+            report.masks[split] = with_hint(summary.line(source.classes), summary, source)
         report.class_counts[split] = dict(zip(source.classes[1:], tagged.tolist(), strict=True))
     report.problems += _check_across_splits(sources, report)
     return report

@@ -74,6 +74,12 @@ class MaskSummary:
         return f"; none shows {names}, " + lacking.format(shown=len(classes) - len(absent), all=len(classes))
 
 
+def with_hint(line: str, summary: MaskSummary, source: ImageSet) -> str:
+    """Append to a line on masks where one that is missing is expected, and a file that may be meant."""
+    hint = source.mask_hint() if summary.masks < summary.images else ""
+    return f"{line} ({hint})" if hint else line
+
+
 def summarize_masks(source: ImageSet, most: int = 256) -> MaskSummary:
     """Read the masks of a data set and count their labels.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dupl.data.base import ImageSet
-from dupl.data.mask_summary import summarize_masks
+from dupl.data.mask_summary import summarize_masks, with_hint
 from dupl.data.orientation import check_orientations
 from dupl.data.quick_check import quick_check
 
@@ -55,6 +55,5 @@ def mask_line(source: ImageSet, learnt: bool = False) -> str:
         learnt: Whether a model learns from the masks; otherwise they judge it.
     """
     summary = summarize_masks(source)
-    hint = source.mask_hint() if summary.masks < summary.images else ""
     line = summary.training_line(source.classes) if learnt else summary.line(source.classes)
-    return line + (f" ({hint})" if hint else "")
+    return with_hint(line, summary, source)

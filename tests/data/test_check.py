@@ -146,8 +146,15 @@ def test_what_masks_hold_in_one_line(folder_root: Path, values: dict[str, list[i
     source = _masked(folder_root, masks)
     assert summarize_masks(source).line(source.classes) == line
     report = check_dataset(source)
-    assert report.masks == ({"all": line} if values else {})
-    assert f"masks    all: {line}" in report.lines() or not values
+    hint = f" (expected {folder_root / 'masks/sub/c.png'})" if len(values) == 2 else ""
+    assert report.masks == ({"all": line + hint} if values else {})
+    assert f"masks    all: {line}{hint}" in report.lines() or not values
+
+
+def test_a_missing_mask_is_expected_where_another_is_found(folder_root: Path) -> None:
+    report = check_dataset(_masked(folder_root, {"a": np.ones((8, 12))}))
+    expected, found = folder_root / "masks/b.png", folder_root / "masks/a.png"
+    assert report.masks["all"].endswith(f"(expected {expected}, found {found})")
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,8 @@ def test_training_says_what_the_data_lack_and_refuses_what_it_cannot_read(folder
     )
     assert f"val: {judged.format(' and 255 (void)')} {hint}" in lines
     assert main(["eval", str(run)]) == 0
-    assert f"val: {judged.format('')}" in capsys.readouterr().err.splitlines()
+    lines = capsys.readouterr().err.splitlines()
+    assert f"val: {judged.format('')}" in lines and f"data.val: masks are missing {hint}" in lines
     (folder / "images" / "b.png").unlink()
     assert main(["train", tiny, "--work-dir", str(tmp_path / "refused"), "--set", *sets]) == 2
     *_, last = capsys.readouterr().err.splitlines()

@@ -72,7 +72,8 @@ def evaluate_checkpoint(
         options: Options of the evaluation.
         out: Parent of the folders; the run's ``evaluation`` where None.
         progress: Called with images done and in all.
-        tell: Called with a line where the classes of the data set stand in another order than the model's.
+        tell: Called with a line where the classes of the data set stand in another order than the model's, and where
+            masks are missing.
 
     Raises:
         Held: Another process makes the same evaluation.
@@ -91,6 +92,8 @@ def evaluate_checkpoint(
     if protocol.needs_masks and not source.has_masks:
         hint = source.mask_hint()
         raise UserError(f"{NO_MASKS}; {hint}" if hint else NO_MASKS)
+    if tell is not None and (hint := source.mask_hint()):
+        tell(f"data.{split}: masks are missing ({hint})")
     data = config.data[split].to_dict()
     label = split if data.get("split", split) == split else f"{split}-{data['split']}"
     parent = out or restored.folder / layout.EVALUATIONS
