@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dupl.report.figures.colours import AVERAGED, GRID, MARKER, PAGE_STUDENTS, page_colour
-from dupl.report.figures.plotly_theme import LEGEND_ABOVE, add_markers, blank_chart, label_of, safe
+from dupl.report.figures.plotly_theme import LEGEND_ABOVE, add_markers, blank_chart, count_axis, label_of, safe
 from dupl.report.run_comparison import Runs, courses
 
 if TYPE_CHECKING:
@@ -49,9 +49,10 @@ def course_chart(
             figure.data[-1].update(showlegend=False, hoverinfo="skip")
         line = {"color": colour, "width": 2}
         figure.add_scatter(x=x, y=part["mean"].tolist(), name=label_of(label), mode="lines+markers", line=line)
-    figure.update_xaxes(title={"text": "iteration"}, rangemode="tozero", tickformat=",d")
+    last = float(table["iteration"].max())
+    count_axis(figure, last, title={"text": "iteration"}, rangemode="tozero")
     figure.update_yaxes(hoverformat=".1f").update_layout(showlegend=True)
-    add_markers(figure, markers or {}, float(table["iteration"].max()))
+    add_markers(figure, markers or {}, last)
     return figure
 
 

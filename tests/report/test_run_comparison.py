@@ -35,6 +35,7 @@ def test_courses_are_means_over_runs():
     assert (band.x, band.y) == ((5, 10, 10, 5), (3.0, 4.0, 4.0, 1.0)), "there and back"
     alone = course_chart(frame, "cam/1/mIoU", {"other": ["c"]}, rows=["one", "other"])
     assert alone.data[-1].line.color == chart.data[-1].line.color, "the colour is the row's, whichever rows are drawn"
+    assert (chart.layout.xaxis.tick0, chart.layout.xaxis.dtick) == (0, 1), "no marks between ten iterations"
     assert alone.layout.showlegend, "a single line is named too"
     with pytest.raises(UserError, match="nothing of none: cam/1/mIoU"):
         courses(frame, "cam/1/mIoU", {"none": ["d"]})

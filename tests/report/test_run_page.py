@@ -215,6 +215,9 @@ class TestCharts:
             ("two", (4,), (70.0,)),
         ]
         assert [note.text for note in chart.layout.annotations] == ["L<sub>seg</sub>, ANF"]
+        assert (chart.layout.xaxis.tickformat, chart.layout.xaxis.dtick) == (",d", 1), "no marks between iterations"
+        long = line_chart([{"iter": 20_000, "cam/1/mIoU": 5.0}], names, "%")
+        assert long.layout.xaxis.dtick is None
 
     def test_bars_leave_out_what_was_never_predicted(self):
         nan = math.nan
@@ -222,6 +225,12 @@ class TestCharts:
         assert [bar.y for bar in chart.data] == [("&lt;a&gt;", "2")] * 2
         assert [bar.x for bar in chart.data] == [(10.0, None), (None, 20.0)]
         assert chart.layout.yaxis.type == "category", "classes may be called by numbers"
+
+    def test_bars_of_a_plan_have_the_colour_of_their_row(self):
+        order = ["base", "ANF", "both"]
+        whole = rate_bars(dict.fromkeys(order, [10.0]), ["cat"], "%", order)
+        part = rate_bars({"both": [10.0]}, ["cat"], "%", order)
+        assert part.data[0].marker.color == whole.data[2].marker.color != whole.data[0].marker.color
 
     def test_confusion_is_by_row(self):
         heat = confusion_chart([[30, 10], [0, 0]], ["a", "b"]).data[0]

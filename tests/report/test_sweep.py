@@ -263,6 +263,8 @@ class TestCharts:
         metrics = metrics[(metrics["fingerprint"] != "r4") | (metrics["iteration"] == 100)]
         traces = {trace.name: trace for trace in other_charts.course_chart(known, metrics).data}
         assert list(traces["pruned"].x) == [100]
+        few = metrics.assign(iteration=metrics["iteration"] // 100)
+        assert other_charts.course_chart(known, few).layout.xaxis.dtick == 1, "no marks between iterations"
         assert list(traces["complete"].x) == [100, 200, 300], "by the evaluation in training alone"
         assert other_charts.course_chart(known, metrics[:0]) is None
 

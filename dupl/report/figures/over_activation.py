@@ -111,24 +111,29 @@ def _draw_bars(axes: Axes, info: RatesInfo) -> None:
                 axes.text(place, 1.5, text, ha="center", size=9, color=colour, weight="bold")
 
 
-def rate_bars(rates: Mapping[str, Sequence[float]], classes: Sequence[str], unit: str) -> Figure:
+def rate_bars(
+    rates: Mapping[str, Sequence[float]], classes: Sequence[str], unit: str, order: Sequence[str] | None = None
+) -> Figure:
     """Return rates per class as horizontal bars: a group per class, a bar per label map, none for NaN.
 
     Args:
         rates: As `rates_info` takes them.
         classes: Names in the order of the rates.
         unit: Of the values.
+        order: All labels of a plan: each has the colour of its place among them, whichever have rates. By default those
+            of the rates.
     """
     info = rates_info(rates, classes)
+    places = {label: number for number, label in enumerate(order or list(rates))}
     height = 90 + len(info.classes) * (10 + 9 * len(rates))
     figure = blank_chart(height, "", barmode="group", bargap=0.25, hovermode="y unified")
-    for number, (label, values) in enumerate(info.rates.items()):
+    for label, values in info.rates.items():
         figure.add_bar(
             y=[safe(name) for name in info.classes],
             x=[None if math.isnan(value) else round(value, 3) for value in values],
             name=label_of(label),
             orientation="h",
-            marker={"color": page_colour(label, number)},
+            marker={"color": page_colour(label, places[label])},
         )
     figure.update_xaxes(range=[0, 100], title={"text": safe(unit), "standoff": 6}, hoverformat=".1f", side="bottom")
     figure.update_yaxes(type="category", autorange="reversed", gridcolor="rgba(0,0,0,0)")

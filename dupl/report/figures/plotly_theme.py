@@ -11,6 +11,7 @@ from dupl.report.symbols import typeset
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+TICKS = 12  # whole numbers up to which an axis marks each
 LEGEND_ABOVE: dict[str, Any] = {
     "legend": {"y": 1, "yanchor": "bottom", "traceorder": "normal"},
     "margin": {"t": 50},
@@ -53,6 +54,20 @@ def blank_chart(height: int, unit: str = "", **layout: Any) -> Figure:
             **layout,
         }
     )
+
+
+def count_axis(figure: Figure, last: float, **axis: Any) -> Figure:
+    """Mark whole numbers alone on the horizontal axis, such as iterations or trials; return the figure.
+
+    Plotly puts marks between the numbers of a short axis, which without decimals read 0 1 1 2 2.
+
+    Args:
+        figure: Changed.
+        last: The largest number.
+        axis: Further settings of plotly's axis.
+    """
+    short = {"tick0": 0, "dtick": 1} if last < TICKS else {}
+    return figure.update_xaxes({"tickformat": ",d", **short, **axis})
 
 
 def add_markers(figure: Figure, markers: Mapping[str, int], last: float) -> None:

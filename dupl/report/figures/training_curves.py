@@ -10,7 +10,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, cast
 
 from dupl.report.figures.colours import NOISE, PAGE_STUDENTS, page_colour
-from dupl.report.figures.plotly_theme import add_markers, blank_chart, label_of
+from dupl.report.figures.plotly_theme import add_markers, blank_chart, count_axis, label_of
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -96,7 +96,7 @@ def line_chart(
             marker={"size": 5},
             meta={"smooth": smooth},
         )
-    figure.update_xaxes(title={"text": "iteration", "standoff": 6}, range=[0, 1.02 * last], tickformat=",d")
+    count_axis(figure, last, title={"text": "iteration", "standoff": 6}, range=[0, 1.02 * last])
     figure.update_yaxes(hoverformat=".4~g", exponentformat="e")
     add_markers(figure, markers or {}, last)
     return figure

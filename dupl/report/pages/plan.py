@@ -53,7 +53,7 @@ def page(
         grids=grid_views(document),
         grid_titles=grid_titles,
         table_card=add_chart(data, "table", table_chart(table), "Every run, and the mean of each row over its seeds"),
-        class_cards=_classes(rates or {}, data),
+        class_cards=_classes(rates or {}, [row.label for row in table.plan.rows], data),
         course_cards=course_cards,
         without_course=without_course,
         runs=_runs(table, runs, Path(folder), data) if runs else None,
@@ -85,11 +85,12 @@ def _courses(
     return cards, missing
 
 
-def _classes(rates: Mapping[str, DataFrame], data: dict[str, Any]) -> list[ChartCard]:
+def _classes(rates: Mapping[str, DataFrame], order: Sequence[str], data: dict[str, Any]) -> list[ChartCard]:
     """Return the cards of over-activation per class, one for each metric."""
     cards = []
     for number, (metric, table) in enumerate(rates.items()):
-        chart = rate_bars({str(label): table[label].tolist() for label in table}, list(table.index), "OA rate (%)")
+        columns = {str(label): table[label].tolist() for label in table}
+        chart = rate_bars(columns, list(table.index), "OA rate (%)", order)
         title = f"Over-activation per class: {title_of(metric.removesuffix('/OA'))}"
         cards.append(add_chart(data, f"classes-{number}", chart, title, CLASS_CAPTION))
     return cards

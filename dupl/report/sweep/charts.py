@@ -12,7 +12,7 @@ import math
 from typing import TYPE_CHECKING
 
 from dupl.report.figures.colours import MARKER, NOISE
-from dupl.report.figures.plotly_theme import blank_chart, label_of, safe
+from dupl.report.figures.plotly_theme import TICKS, blank_chart, count_axis, label_of, safe
 from dupl.report.sweep.memory_study import memory_study
 from dupl.report.sweep.points import BLUE, HOVER, ORANGE, SCALE, add_points, hover_texts, positions, unit_of
 from dupl.report.sweep.summary import SweepReport
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from dupl.plans.parameter import Parameter
 
-TICKS = 12  # marks on the axis of the trials
 TRIANGLE = {"color": NOISE, "size": 9, "symbol": "triangle-up"}
 CROSS = {"color": ORANGE, "size": 8, "symbol": "x-thin", "line": {"width": 2, "color": ORANGE}}
 
@@ -58,8 +57,8 @@ def history_chart(report: SweepReport, goal: int = 0) -> Figure:
         text = f"the starting point, trial {report.start.number}"
         place = {"x": 1, "xref": "paper", "xanchor": "right", "y": value, "yanchor": "bottom"}
         chart.add_annotation(text=text, font={"size": 11}, showarrow=False, **place)
-    step = max(1, math.ceil(len(report.trials) / TICKS))  # else a few trials have ticks between them: 0 1 1 2 2
-    return chart.update_xaxes(title={"text": "trial"}, tickformat="d", tick0=0, dtick=step)
+    step = math.ceil(len(report.trials) / TICKS)
+    return count_axis(chart, len(report.trials) - 1, title={"text": "trial"}, tick0=0, dtick=max(1, step))
 
 
 def slice_chart(report: SweepReport, parameter: Parameter, goal: int = 0) -> Figure:

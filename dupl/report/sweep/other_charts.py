@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dupl.report.figures.colours import GRID, MARKER, NOISE, PAGE_HUES
-from dupl.report.figures.plotly_theme import LEGEND_ABOVE, blank_chart, label_of
+from dupl.report.figures.plotly_theme import LEGEND_ABOVE, blank_chart, count_axis, label_of
 from dupl.report.sweep.points import BLUE, ORANGE, add_points, unit_of
 from dupl.report.sweep.summary import SweepReport
 from dupl.report.sweep.trials import fingerprint_of, goal_values, state_of
@@ -47,8 +47,8 @@ def course_chart(report: SweepReport, frame: DataFrame) -> Figure | None:
             hovertemplate=f"trial {trial.number}, {state}<br>%{{x:,}}: %{{y:.2f}}<extra></extra>",
         )
         in_legend.add(state)
-    figure.update_xaxes(title={"text": "iteration"}, rangemode="tozero", tickformat=",d")
-    return figure if in_legend else None
+    last = max((float(max(trace.x)) for trace in figure.data), default=0.0)
+    return count_axis(figure, last, title={"text": "iteration"}, rangemode="tozero") if in_legend else None
 
 
 def importance_chart(report: SweepReport, metric: str) -> Figure:
