@@ -115,7 +115,9 @@ def make_sampler(spec: Mapping[str, Any], number: int) -> BaseSampler:
     if kind == "NSGA-II":
         return samplers.NSGAIISampler(**arguments, seed=own)
     if kind == "CMA-ES":
-        return samplers.CmaEsSampler(
+        from dupl.plans.cma_es import cma_es_sampler
+
+        return cma_es_sampler(
             **arguments,
             seed=own,
             independent_sampler=samplers.RandomSampler(seed=own),

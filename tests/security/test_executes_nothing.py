@@ -118,11 +118,11 @@ class TestExchange:
                 raise AssertionError("a pickle was read")
 
         answer = made[0].folder / "t.json"
-        assert SlurmHandle(Ended(), answer).end() == End("failed", "killed (see log)", broken=True)
+        assert SlurmHandle(Ended(), answer, None).end() == End("failed", "killed (see log)", broken=True)
         answer.write_bytes(pickle.dumps(Trap()))
-        assert SlurmHandle(Ended(), answer).end().broken
+        assert SlurmHandle(Ended(), answer, None).end().broken
         answer.write_text(encode_end(End("finished")))
-        assert SlurmHandle(Ended(), answer).end() == End("finished")
+        assert SlurmHandle(Ended(), answer, None).end() == End("finished")
         assert not (home / "ran").exists()
 
 
