@@ -113,6 +113,8 @@ def test_a_corrected_tag_is_other_runs_and_no_table_mixes_them(copy, capsys):
     old = next(iter(before)).split("-")[1]
     assert main(["report", "plan.py"]) == 0
     assert f"1 run of this table on other training data ({old}): --data {old} shows them" in capsys.readouterr().out
+    assert main(["report", "plan.py", "--data", old]) == 0
+    assert re.search(rf"command.*dupl report plan.py .*--data {old}", capsys.readouterr().out)
     rows, _ = table(capsys, "--data", old)
     assert [row for row, _ in rows] == ["one", "two"]
     shutil.rmtree("photos")
@@ -150,6 +152,9 @@ def test_corrected_masks_are_evaluated_again_without_training(copy, capsys):
     capsys.readouterr()
     assert main(["report", "plan.py"]) == 0, "the data are here: the one that was evaluated on them is shown"
     assert "evaluated on other data (" in capsys.readouterr().out
+    assert main(["ablate", "plan.py", *ONE_JOB, "--dry-run", "--set", *places("photos")]) == 0
+    out = capsys.readouterr().out
+    assert "trained, to be evaluated at 4 of 4, time remaining 0.00 h" in out and "similar run" not in out
     assert main(["ablate", "plan.py", *ONE_JOB, "--set", *places("photos")]) == 0
     assert {run.path: run.status.started for run in RunStore("runs").runs()} == before
     capsys.readouterr()

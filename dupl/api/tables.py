@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from dupl.api.inference import AnyRun, Progress, folder_of
 from dupl.api.planned import choose_runs
@@ -95,8 +95,10 @@ def ablation_table(
     said = tell or (lambda line: None)
     chosen = choose_runs(made, store, rows, seeds, overrides, data=data, call=call, tell=said)
     name = str(plan) if isinstance(plan, (str, Path)) else plan.name
-    line = report_command(name, store.root, form=form, rows=rows, seeds=chosen.seeds, overrides=chosen.overrides)
-    train = ablate_command(name, store.root, rows=rows, seeds=chosen.seeds, overrides=chosen.overrides)
+    options = ["--data", data] if data is not None else []
+    asked: dict[str, Any] = dict(rows=rows, seeds=chosen.seeds, overrides=chosen.overrides)
+    line = report_command(name, store.root, *options, form=form, **asked)
+    train = ablate_command(name, store.root, **asked)
     shown = comparable(made.select(rows), chosen.overrides)
     if not store.root.is_dir():
         raise UserError(f"there is no store {store.root}: dupl.ablate({name!r}) trains the runs, or name another store")

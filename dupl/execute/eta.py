@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from dupl.execute.job import Job
+from dupl.execute.job import AGAIN, Job
 from dupl.plans.plan import PlannedRun
 from dupl.runs import ledger, scalars
 from dupl.runs.stored_run import StoredRun
@@ -69,13 +69,12 @@ class Course:
         for step in job.steps:
             if step.done(folder):
                 continue
-            part = (
-                self._training(run, observed, job.fork)
-                if step.protocol == "train"
-                else self.final
-                if self.final is not None
-                else observed.final
-            )
+            if step.protocol == "train":
+                part = self._training(run, observed, job.fork)
+            elif step.protocol == AGAIN and run is not None:  # as long as those that its training made
+                part = ledger.evaluation_seconds([run]) or None
+            else:
+                part = self.final if self.final is not None else observed.final
             if part is None:
                 return None
             seconds += part

@@ -7,6 +7,7 @@ import io
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -515,7 +516,15 @@ class TestPaperStyle:
         store.add("ab", 0, state="failed", error="the disk is full")
         text = render(store.table(), "latex", "paper")
         assert r"--\textsuperscript{a} \\" in text
-        assert r"\textsuperscript{a}~failed at iteration 9 of 9: the disk is full" in text
+        assert r"\textsuperscript{a}~failed at iteration 9 of 9: the disk is full." in text
+
+    def test_the_command_has_its_style_and_notes_are_sentences(self):
+        made = replace(
+            filled(seeds=1).table(), notes=("mixed: one", "mixed: two."), provenance={"command": "dupl report p"}
+        )
+        text = render(made, "latex", "paper")
+        assert "% command: dupl report p --style paper\n" in text
+        assert "mixed: one. mixed: two." in text and "two.." not in text
 
     @pytest.mark.parametrize(
         "title, environment", [("Seg.", "table"), ("a heading of many letters, of many", "table*")]

@@ -52,7 +52,7 @@ def paper_latex(table: Table) -> str:
     name = re.sub(r"[^A-Za-z0-9]+", "-", table.plan.name).strip("-")
     lines = [
         "% needs \\usepackage{booktabs,amssymb}",
-        *(f"% {key}: {' '.join(value.split())}" for key, value in table.provenance.items()),
+        *(f"% {key}: {' '.join(value.split())}" for key, value in _provenance(table).items()),
         rf"\begin{{{environment}}}[t]",
         r"\centering",
         rf"\caption{{{escape(table.plan.title)}}}\label{{tab:{name}}}",
@@ -67,6 +67,12 @@ def paper_latex(table: Table) -> str:
         rf"\end{{{environment}}}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _provenance(table: Table) -> dict[str, str]:
+    """Return where a table comes from, with the command that makes it in this form."""
+    facts = dict(table.provenance)
+    return facts | {"command": f"{facts['command']} --style paper"} if facts.get("command") else facts
 
 
 def _grid(table: Table, footnotes: Footnotes) -> tuple[list[str], list[list[PaperCell]], int]:
@@ -145,6 +151,12 @@ def _notes(table: Table, footnotes: Footnotes) -> list[str]:
             "ratio: " + ", ".join(f"{names[key]} by {names[other]}" for key, other in table.plan.ratio.items())
         )
     plain = escape("; ".join([*texts, seeds]) + ".")
-    letters = [rf"\textsuperscript{{{key}}}~{escape(text)}" for text, key in footnotes.letters.items()]
-    notes = [escape(note) for note in (*table.notes, table.plan.reference) if note]
+    letters = [rf"\textsuperscript{{{key}}}~{escape(_sentence(text))}" for text, key in footnotes.letters.items()]
+    notes = [escape(_sentence(note)) for note in (*table.notes, table.plan.reference) if note]
     return [r"\par\smallskip", rf"{{\footnotesize {' '.join([plain, *letters, *notes])}\par}}"]
+
+
+def _sentence(text: str) -> str:
+    """Return a note with its full stop, as notes follow each other on one line."""
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."
