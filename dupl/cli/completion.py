@@ -23,9 +23,9 @@ def add_completion(commands: Any, parser: argparse.ArgumentParser) -> None:
         "completion",
         lambda arguments: run_completion(arguments, parser),
         "print the script by which a shell completes commands and options",
-        '  eval "$(dupl completion bash)"                       in this shell\n'
-        "  dupl completion bash > ~/.local/share/bash-completion/completions/dupl\n"
-        "  dupl completion zsh > ~/.zfunc/_dupl                 a folder of $fpath\n",
+        '  dupl completion bash       in ~/.bashrc: eval "$(dupl completion bash)"\n'
+        "  dupl completion zsh        into a file _dupl in a folder of $fpath\n"
+        "  dupl completion tcsh       into a file that ~/.tcshrc sources\n",
     )
     own.add_argument("shell", choices=SHELLS, help="which shell")
 

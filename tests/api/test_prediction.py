@@ -14,17 +14,21 @@ def state(model) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def test_a_kind_or_a_form_that_is_none():
+def test_a_kind_or_a_form_that_is_none(tmp_path):
     with pytest.raises(dupl.UserError, match="kind is 'plans'; give one of experiments, ablations, sweeps"):
         dupl.list_recipes("plans")
     with pytest.raises(dupl.UserError, match="form is 'mdx'; give one of md, latex, csv"):
-        dupl.ablation_table("demo_table4", "nowhere").render("mdx")
+        dupl.ablation_table("demo_table4", tmp_path).render("mdx")
+    with pytest.raises(
+        dupl.UserError, match=r"there is no store nowhere: dupl\.ablate\('demo_table4'\) trains the runs"
+    ):
+        dupl.ablation_table("demo_table4", "nowhere")
 
 
 def test_arguments_of_another_kind():
     with pytest.raises(dupl.UserError, match="overrides is 3; give values by path"):
         dupl.load_recipe("demo/toy", 3)
-    with pytest.raises(dupl.UserError, match="--launcher yes: choose from none, pytorch, slurm, mpi"):
+    with pytest.raises(dupl.UserError, match="launcher yes: choose from none, pytorch, slurm, mpi"):
         dupl.train("demo/toy", "nowhere", launcher="yes")
     with pytest.raises(dupl.UserError, match=r"give what dupl\.read_run\('runs/a'\) returns"):
         dupl.last_gallery("runs/a")
