@@ -94,6 +94,16 @@ def class_table(evaluation: Path) -> TrackedTable | None:
     return _table(evaluation / layout.PER_CLASS)
 
 
+def class_history(run: Path) -> TrackedTable | None:
+    """Return the figures per class of all evaluations during training, with their iterations; None without any."""
+    parts = [(done, class_table(folder)) for done, folder in layout.trained_evaluations(run)]
+    tables = [(done, table) for done, table in parts if table is not None]
+    columns = list(dict.fromkeys(name for _, table in tables for name in table.columns))
+    rows = [(done, dict(zip(table.columns, row, strict=True))) for done, table in tables for row in table.rows]
+    found = [[done, *(row.get(name) for name in columns)] for done, row in rows]
+    return TrackedTable(["iter", *columns], found) if found else None
+
+
 def _table(file: Path) -> TrackedTable | None:
     if not file.is_file():
         return None

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from dupl.track.leftovers import remove_copies, remove_links, staged
 from dupl.track.position import read_position, write_position
 from dupl.track.sync import COMPLETE
 from dupl.track.wandb_process import Files, Histogram, Picture, TrackedTable
@@ -73,6 +74,7 @@ def serve(stream: BinaryIO, say: Callable[[str], None]) -> None:
     except TimeoutError:
         say("the upload did not end: dupl sync uploads the rest")
         return
+    remove_links(run)
     if not run.offline:
         Path(run.dir).parent.joinpath(COMPLETE).touch()
 
@@ -132,7 +134,9 @@ def _stretches(settings: dict[str, Any]) -> set[Path]:
 def write(run: Any, kind: str, value: Any, step: int | None = None) -> None:
     """Write one record; a row under its step."""
     if kind in ("log", "iteration"):
-        run.log({name: dressed(item) for name, item in value.items()}, step=step)
+        row, before = {name: dressed(item) for name, item in value.items()}, staged(run)
+        run.log(row, step=step)
+        remove_copies(run, [row[name] for name, item in value.items() if isinstance(item, TrackedTable)], before)
     elif kind == "summary":
         run.summary.update(value)
     elif kind == "keep":

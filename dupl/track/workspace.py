@@ -83,7 +83,7 @@ BOARDS = (
             BoardChart("Filtered as noise", ("pixels/filtered",), "share of pixels"),
             BoardChart("Undecided", ("pixels/undecided",), "share of pixels"),
         ),
-        pictures=tuple(f"pictures/{kind}/{student}" for kind in KINDS for student in (1, 2)),
+        pictures=("pictures/sheet", *(f"pictures/{kind}/{student}" for kind in KINDS for student in (1, 2))),
     ),
     Board(
         "Classes",

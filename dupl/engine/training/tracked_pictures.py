@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from dupl.report.figures.figure_sheet import stack
 from dupl.report.figures.image_row import ImageRow, row_picture
+from dupl.report.figures.picture_page import page_image
 from dupl.structures import IGNORE
 from dupl.track.wandb_process import Histogram, Picture
 
@@ -55,3 +58,25 @@ def mixtures(rows: Sequence[ImageRow], losses: Sequence[Sequence[Mapping[str, An
                 found[f"noise/{s + 1}/losses"] = Histogram(one["counts"], edges.tolist())
     drawn = mixture_picture(listed, max(map(len, losses)))
     return {"noise/mixtures": [Picture(drawn, "losses of labelled pixels")], **found}
+
+
+def sheet(
+    rows: Sequence[ImageRow], losses: Sequence[Sequence[Mapping[str, Any]]], classes: Sequence[str], title: str
+) -> dict[str, Any]:
+    """Draw the images and the losses of the noise filter as one picture, a single file of a run recorded offline.
+
+    Args:
+        rows: The images.
+        losses: Of each image and student, see `Viewer.view`.
+        classes: Class names by label id, background first.
+        title: The heading.
+
+    Returns:
+        The picture and the histograms by key; empty where there are no images.
+    """
+    if not rows:
+        return {}
+    found = mixtures(rows, losses) if any(losses) else {}
+    below = [Image.fromarray(drawn.image) for drawn in found.pop("noise/mixtures", [])]
+    page = stack([page_image(rows, classes, title), *below])
+    return {"pictures/sheet": [Picture(np.asarray(page), title)], **found}

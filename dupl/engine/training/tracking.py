@@ -13,14 +13,14 @@ from rich.console import Console
 
 from dupl.config.slots import switches
 from dupl.engine.checkpoints import newest_valid
-from dupl.engine.training.tracked_pictures import mixtures, pictures
+from dupl.engine.training.tracked_pictures import mixtures, pictures, sheet
 from dupl.engine.training.viewer import Viewer
 from dupl.method.base import Method
 from dupl.runs import layout
 from dupl.runs.run import Run
 from dupl.track.choice import names
 from dupl.track.position import read_position
-from dupl.track.run_files import class_table, improve, named_best, settings
+from dupl.track.run_files import class_history, class_table, improve, named_best, settings
 from dupl.track.wandb_process import Files, Tracker
 
 
@@ -95,17 +95,27 @@ class TrackHook(Hook):
         if done <= self.sent:  # before the interruption
             return
         if done % self.config.evaluation.interval == 0 or done == last:
-            table = class_table(self.run.path / layout.evaluation(done))
-            row |= {} if table is None else {"classes/table": table}
-            row |= self._pictures(done, last)
+            row |= self._table(done, last) | self._pictures(done, last)
         if row:
             self.tracker.log_iteration({"iter": done, **row})
         if improved:
             self.tracker.summary(named_best(improved))
 
+    def _table(self, done: int, last: int) -> dict[str, Any]:
+        """Return the table per class: of this evaluation, or offline one of all evaluations at the last iteration."""
+        if self.mode == "offline":
+            table = class_history(self.run.path) if done == last else None
+        else:
+            table = class_table(self.run.path / layout.evaluation(done))
+        return {} if table is None else {"classes/table": table}
+
     def _pictures(self, done: int, last: int) -> dict[str, Any]:
+        """Return pictures with label maps to overlay, many files; offline one sheet of them all."""
         rows, losses = self.viewer.view(self._setting("pictures", 4), done, last)
-        found = pictures(rows, self.viewer.source.classes)
+        classes = self.viewer.source.classes
+        if self.mode == "offline":
+            return sheet(rows, losses, classes, f"{self.run.path.name}, iteration {done}")
+        found = pictures(rows, classes)
         return found | mixtures(rows, losses) if any(losses) else found
 
     def after_train(self, runner: Any) -> None:

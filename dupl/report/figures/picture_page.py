@@ -39,6 +39,11 @@ def picture_page(
     """
     if not rows:
         raise UserError(f"no images to draw on {path}: name at least one")
+    write_png(page_image(rows, classes, title, caption), path)
+
+
+def page_image(rows: Sequence[ImageRow], classes: Sequence[str], title: str, caption: str = "") -> Image.Image:
+    """Return the picture page as an image; arguments as for `picture_page`, with at least one row."""
     layout = page_layout(rows)
     width = layout.width
     entries = [figure_sheet.entry(e.swatch, e.text, figure_sheet.font(17), width) for e in legend(rows, classes)]
@@ -52,7 +57,7 @@ def picture_page(
             strips.append(_head(layout))
         strips += [_row(row, classes, layout), figure_sheet.blank(width, ROW_GAP)]
     strips.append(figure_sheet.blank(width, MARGIN - ROW_GAP))
-    write_png(figure_sheet.stack(strips), path)
+    return figure_sheet.stack(strips)
 
 
 def _head(layout: PageLayout) -> Image.Image:
