@@ -108,6 +108,16 @@ class TestRowsAndMetric:
         assert listed(capsys, "--metric", "cam/1/mIoU")["done"]["metric"] == {"cam/1/mIoU": None}
         assert listed(capsys, "--rows", "none") == {}
 
+    def test_a_run_evaluated_on_other_data_is_marked(self, root, capsys):
+        for name, of, read, made in (("old", "1", "aaaa", "2024-01-01"), ("done", "2", "bbbb", "2024-02-01")):
+            folder = root / f"toy-{of * 12}"
+            (root / name).rename(folder)
+            evaluated(Run(folder), 40.0, read=read, made=f"{made}T00:00:00+00:00")
+        assert main(["runs"]) == 0
+        out = capsys.readouterr().out
+        assert re.search(r"^toy-1{12} .* –, other data$", out, re.M) and re.search(r"^toy-2{12} .* –$", out, re.M)
+        assert "other data: evaluated on other data than the newest run of the recipe" in out
+
     def test_a_corrupt_record_is_none(self, root, capsys):
         record(root, "print-done", "p", "r")
         (root / ".plans" / "print-done.rows.json").write_text("[3")

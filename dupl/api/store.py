@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -109,6 +109,18 @@ def run_line(store: AnyStore, run: StoredRun) -> RunLine:
     from dupl.runs.listing import RunLine
 
     return RunLine.of(open_store(store).root, run)
+
+
+def on_other_data(lines: Iterable[RunLine]) -> set[Path]:
+    """Return the folders of runs whose evaluation read other data than the newest evaluation of the same recipe.
+
+    Example:
+        >>> dupl.api.on_other_data(dupl.api.list_runs("runs"))
+        set()
+    """
+    from dupl.runs.outdated import on_other_data as found
+
+    return found(lines)
 
 
 def run_states() -> tuple[str, ...]:

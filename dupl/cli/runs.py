@@ -173,7 +173,9 @@ def show(lines: list[RunLine], metric: str, root: Path) -> None:
         console.print(f"no such runs in {escape(str(root))}", soft_wrap=True)
         return
     now = datetime.now(timezone.utc).timestamp()
-    rows = [cells(line, metric, root, now) for line in lines]
+    rows, other = [cells(line, metric, root, now) for line in lines], api.on_other_data(lines)
+    for line, row in zip(lines, rows, strict=True):
+        row[-1] += ", other data" * (line.path in other)
     names = ["run", "plan: row", metric, *COLUMNS]
     if console.is_terminal and len(rows) <= MANY:
         console.print(table_of(names, rows))
@@ -184,6 +186,8 @@ def show(lines: list[RunLine], metric: str, root: Path) -> None:
             padded = (side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True))
             print("  ".join(padded).rstrip())
     told = ", ".join(f"{count} {state}" for state, count in Counter(line.state for line in lines).most_common())
+    if other:
+        print("\nother data: evaluated on other data than the newest run of the recipe, not to be compared with it")
     print(f"\n{counted(len(lines), 'run')}, {decimal(sum(line.size for line in lines))}: {told}")
 
 

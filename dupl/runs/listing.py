@@ -19,6 +19,7 @@ from typing import Any
 from dupl.atomic import atomic_write
 from dupl.errors import UserError
 from dupl.runs import layout
+from dupl.runs.evaluation import StoredEvaluation
 from dupl.runs.failures import FOLDER as PLANS
 from dupl.runs.ids import VERSION as ID_VERSION
 from dupl.runs.planned import recorded
@@ -28,7 +29,7 @@ from dupl.runs.store_folders import Known, folders
 from dupl.runs.stored_run import StoredRun, open_run
 
 FILE = ".index.json"
-VERSION = 2  # of the index
+VERSION = 3  # of the index
 LEAST = 500  # runs from which on an index is worth its file
 
 
@@ -48,6 +49,8 @@ class RunLine:
         commits: Of its stretches, each with a + where files were changed beside: "a1b2c3d, d4e5f6a+".
         plans: The plans and rows that asked for it.
         judged: Images and classes with truth in that evaluation, of all: "4/6, 3/4"; "" where that is not recorded.
+        read: Digest of the data that it read; "" where that is not recorded.
+        evaluated: When it was made, in seconds since the epoch; 0 where there is none.
         metrics: Of its last evaluation during training, by name; without those that are no number.
     """
 
@@ -63,6 +66,8 @@ class RunLine:
     commits: str
     plans: list[tuple[str, str]]
     judged: str
+    read: str
+    evaluated: float
     metrics: Mapping[str, float]
 
     @classmethod
@@ -81,8 +86,10 @@ class RunLine:
             size=stored.size(),
             commits=_commits(status),
             plans=recorded(root, stored.fingerprint),
-            judged=_judged(stored),
-            metrics={name: value for name, value in (last[1] if last else {}).items() if not math.isnan(value)},
+            judged=_judged(last),
+            read=(last.read or "") if last else "",
+            evaluated=last.made if last else 0.0,
+            metrics={name: value for name, value in (last.metrics if last else {}).items() if not math.isnan(value)},
         )
 
 
@@ -183,18 +190,15 @@ def stamp(folder: str, metrics: str) -> list[int]:
     return found
 
 
-def _listed(stored: StoredRun) -> tuple[str, dict[str, float]] | None:
-    """Return the metrics that are listed of a run, and their file below its folder."""
+def _listed(stored: StoredRun) -> StoredEvaluation | None:
+    """Return the evaluation whose metrics are listed of a run: the last one by the protocol of training."""
     found = [one for one in stored.evaluations if one.protocol == "train" and one.last]
-    if not found:
-        return None
-    return f"{layout.EVALUATIONS}/{found[-1].folder.name}/{layout.METRICS}", found[-1].metrics
+    return found[-1] if found else None
 
 
-def _judged(stored: StoredRun) -> str:
-    """Return the images and classes that the last evaluation during training judged, of all."""
-    found = [one for one in stored.evaluations if one.protocol == "train" and one.last]
-    counts = found[-1].judged if found else None
+def _judged(last: StoredEvaluation | None) -> str:
+    """Return the images and classes that an evaluation judged, of all."""
+    counts = last.judged if last is not None else None
     return "" if counts is None else f"{counts.images}/{counts.of_images}, {counts.classes}/{counts.of_classes}"
 
 
@@ -218,16 +222,17 @@ def _records(root: str | Path) -> dict[str, int]:
 
 def _row(folder: str, stored: StoredRun, line: RunLine, asked: Mapping[str, int]) -> list[Any]:
     last = _listed(stored)
-    metrics = last[0] if last else ""
+    metrics = f"{layout.EVALUATIONS}/{last.folder.name}/{layout.METRICS}" if last else ""
     facts = [line.state, line.iteration, line.iterations, line.seed, line.seconds, line.seen, line.size]
-    facts += [line.commits, [list(pair) for pair in line.plans], line.judged, dict(line.metrics)]
+    facts += [line.commits, [list(pair) for pair in line.plans], line.judged]
+    facts += [line.read, line.evaluated, dict(line.metrics)]
     return [stamp(folder, metrics), metrics, asked.get(stored.fingerprint, 0), stored.fingerprint, *facts]
 
 
 def _line(folder: str, row: list[Any]) -> RunLine:
-    state, iteration, iterations, seed, seconds, seen, size, commits, plans, judged, metrics = row[4:]
+    state, iteration, iterations, seed, seconds, seen, size, commits, plans, *evaluation = row[4:]
     pairs = [(str(plan), str(name)) for plan, name in plans]
-    facts = (iteration, iterations, seed, seconds, seen, size, commits, pairs, judged, metrics)
+    facts = (iteration, iterations, seed, seconds, seen, size, commits, pairs, *evaluation)
     return RunLine(Path(folder), state, False, *facts)
 
 
