@@ -43,6 +43,12 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def listens(port: int) -> bool:
+    """Whether somebody takes connections at a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 class Slurm:
     """Slurm on this machine: one controller, one node."""
 
@@ -88,6 +94,7 @@ class Slurm:
         self.conf.touch()  # slurmdbd finds its own file beside this one
         self.pids["slurmdbd"] = self.folder / "slurmdbd.pid"
         self.start("slurmdbd")
+        until(lambda: listens(mine), 60)  # a controller that finds nobody there ends
         return mine
 
     def start(self, name: str, *words: str) -> None:
