@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from dupl.errors import UserError
+from dupl.execute.executor import Away
 from dupl.execute.job import Job
 from dupl.execute.order import End, Order, decode_end, encode
 from dupl.execute.worker import work_by_text
@@ -71,14 +72,28 @@ class RayExecutor:
         self.slots = jobs if jobs is not None else fitting
 
     def submit(self, job: Job, order: Order) -> RayHandle:
-        """Have the job done where there is room."""
+        """Have the job done where there is room.
+
+        Raises:
+            Away: The cluster does not answer.
+        """
         task = self.ray.remote(max_retries=0)(work_by_text)
         options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "name": job.title}
-        return RayHandle(self.ray, task.options(**options).remote(encode(job, order)))
+        try:
+            return RayHandle(self.ray, task.options(**options).remote(encode(job, order)))
+        except (self.ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
+            raise Away(f"Ray takes no task at the moment ({_told(error)})") from None
 
     def close(self) -> None:
         """Leave the cluster; one of this machine alone ends."""
         self.ray.shutdown()
+
+
+def _told(error: BaseException) -> str:
+    """Return what an error of Ray says, in one line."""
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    own = type(error).__name__ == "RayTaskError"  # a traceback, whose last line is the error
+    return (lines[-1] if own else lines[0])[:300] if lines else "no reason"
 
 
 class RayHandle:
@@ -88,15 +103,21 @@ class RayHandle:
         self.ray, self.task = ray, task
 
     def ended(self) -> bool:
-        """Tell whether the task is over."""
-        return bool(self.ray.wait([self.task], timeout=0)[0])
+        """Tell whether the task is over, or lost with its cluster."""
+        try:
+            return bool(self.ray.wait([self.task], timeout=0)[0])
+        except (self.ray.exceptions.RayError, ConnectionError, RuntimeError):
+            return True
 
     def end(self) -> End:
-        """Return how it ended."""
+        """Return how it ended; what Ray lost, by a node, a raylet or the whole cluster, is no failure of the run."""
+        errors = self.ray.exceptions
         try:
             return decode_end(self.ray.get(self.task))
-        except Exception as error:  # of Ray, or of the worker
-            return End("failed", str(error).strip().splitlines()[-1], broken=True)
+        except (errors.RayTaskError, errors.TaskCancelledError) as error:  # of the worker, or as it was asked for
+            return End("failed", _told(error), broken=True)
+        except Exception as error:
+            return End("failed", f"Ray lost the run ({type(error).__name__}: {_told(error)})", broken=True, lost=True)
 
     def waits_for(self) -> str:
         """Return "": a task waits for its turn alone."""

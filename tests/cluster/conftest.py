@@ -164,14 +164,14 @@ def slurm(request, tmp_path_factory):
 class Loop:
     """A scheduler as a process of its own."""
 
-    def __init__(self, store, jobs, kind: str, env: dict[str, str] | None = None, **options) -> None:
+    def __init__(self, store, jobs, kind: str, options: dict) -> None:
         file = store.root / "jobs.json"
         file.write_text(json.dumps([execute.asdict(job) for job in jobs]))
         self.errors = store.root / "stderr"
         command = [sys.executable, str(DRIVE), str(file), kind, json.dumps(options)]
         with open(self.errors, "w") as errors:
             self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True, env=env
+                command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
             )
         store.started.append(self.process)
         assert self.process.stdout.readline() == "ready\n", self.errors.read_text()
@@ -189,10 +189,16 @@ class Loop:
 @pytest.fixture
 def loop(store):
     """Start a scheduler on jobs."""
-    return lambda jobs, kind, **options: Loop(store, jobs, kind, **options)
+    return lambda runs, kind, **options: Loop(store, runs, kind, options)
 
 
 @pytest.fixture
 def wait():
     """Wait for a condition."""
+    return until
+
+
+@pytest.fixture(scope="session")
+def wait_for():
+    """The same, for fixtures of any scope."""
     return until
