@@ -41,7 +41,7 @@ from dupl.api.inference import (
     print_evaluation,
     submit_voc,
 )
-from dupl.api.machine import check_data, diagnose, prepare_data
+from dupl.api.machine import check_data, diagnose, prepare_data, prepare_weights
 from dupl.api.new_recipe import new_recipe
 from dupl.api.paper_figures import paper_figures, write_paper_figure
 from dupl.api.recipes import (
@@ -192,6 +192,7 @@ __all__ = [
     "predict_folder",
     "prepare_ablation",
     "prepare_data",
+    "prepare_weights",
     "preview_ablation",
     "preview_facts",
     "preview_search",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dupl.api.inference import Progress
 from dupl.api.recipes import Overrides, Recipe, load_recipe
+from dupl.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,6 +83,33 @@ def check_data(recipe: Recipe, overrides: Overrides = None, progress: Progress |
     return check_datasets(
         {split: build.build_dataset(config, split) for split in splits}, progress or (lambda done, total: None)
     )
+
+
+def prepare_weights(name: str) -> Path:
+    """Fetch the weights of a backbone into the hub's cache, as on a login node for nodes without a network.
+
+    Args:
+        name: A recipe, or a model of timm with its tag.
+
+    Returns:
+        Their file, which training finds there.
+
+    Raises:
+        UserError: There are no such weights, or the hub cannot be reached.
+
+    Example:
+        >>> dupl.api.prepare_weights("no_such_model")
+        Traceback (most recent call last):
+        dupl.errors.UserError: timm has no weights of 'no_such_model' ...
+    """
+    from dupl.config import catalogue
+    from dupl.method.timm_weights import fetch_weights
+
+    try:
+        backbone = catalogue.load_values(catalogue.resolve(name))["model"]["network"]["backbone"]
+    except UserError:
+        return fetch_weights(name)
+    return fetch_weights(backbone["name"])
 
 
 def prepare_data(

@@ -9,6 +9,7 @@ from typing import Any
 
 from dupl import api
 from dupl.cli.common import RECIPE, command, json_option, print_json, progress_bar, recipe_options, stderr
+from dupl.errors import UserError
 
 
 def add_data(commands: Any) -> None:
@@ -38,14 +39,16 @@ def add_data(commands: Any) -> None:
         "  dupl data prepare voc --root data/voc12        VOC 2012: photos, masks, lists, tags.csv\n"
         "  dupl data prepare sbd --root data/voc12        then SBD: SegmentationClassAug, train_aug\n"
         "  dupl data prepare coco --root data/coco14      COCO 2014: photos, tags, masks\n"
-        "  dupl data prepare coco --root data/coco14 --from ~/downloads\n",
+        "  dupl data prepare coco --root data/coco14 --from ~/downloads\n"
+        "  dupl data prepare weights voc/dupl             the weights of a recipe's backbone, or of a model of timm\n",
     )
     prepare.add_argument(
-        "dataset", choices=["voc", "sbd", "coco"], help="which data set; sbd goes into the folder of voc"
+        "dataset",
+        choices=["voc", "sbd", "coco", "weights"],
+        help="which data set; sbd goes into the folder of voc; weights go into the hub's cache, also for compute nodes",
     )
-    prepare.add_argument(
-        "--root", type=Path, required=True, help="folder of the data set; downloads go to archives/ in it"
-    )
+    prepare.add_argument("name", nargs="?", metavar="NAME", help="of weights: a recipe, or a model of timm")
+    prepare.add_argument("--root", type=Path, help="folder of the data set; downloads go to archives/ in it")
     prepare.add_argument("--from", type=Path, dest="source", metavar="DIR", help="folder that already has the archives")
     prepare.add_argument(
         "--mirror", metavar="URL", help="web folder with the archives, instead of the original addresses"
@@ -68,6 +71,15 @@ def run_data_check(arguments: argparse.Namespace) -> int:
 
 def run_data_prepare(arguments: argparse.Namespace) -> int:
     """Run ``dupl data prepare``."""
+    if arguments.dataset == "weights":
+        if not arguments.name:
+            raise UserError("weights of what? give a recipe or a model of timm: dupl data prepare weights voc/dupl")
+        print(api.prepare_weights(arguments.name))
+        return 0
+    if arguments.name:
+        raise UserError(f"{arguments.dataset} takes no {arguments.name!r}: only weights have a name")
+    if arguments.root is None:
+        raise UserError(f"where does {arguments.dataset} go? add --root DIR")
     api.prepare_data(
         arguments.dataset,
         arguments.root,

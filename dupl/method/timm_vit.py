@@ -11,6 +11,7 @@ import torch
 from timm.models.vision_transformer import checkpoint_filter_fn
 
 from dupl.errors import UserError
+from dupl.method.timm_weights import cached_weights, check_hub
 
 
 def build_vit(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
@@ -33,6 +34,11 @@ def build_vit(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
             f"model.network.backbone.options has {min(files)}: give weights by model.network.backbone.weights instead"
         )
     arguments = dict(num_classes=0, dynamic_img_size=True, **options)
+    if pretrained and _has_weights(name):
+        if (file := cached_weights(name)) is not None:
+            arguments["pretrained_cfg_overlay"] = {"file": str(file)}  # without asking the network
+        else:
+            check_hub(name)
     try:
         vit = timm.create_model(name, pretrained=pretrained, **arguments)
     except TypeError as error:
@@ -54,6 +60,11 @@ def build_vit(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
     if not hasattr(vit, "forward_intermediates") or not hasattr(vit, "blocks"):
         raise UserError(f"model.network.backbone.name: {name} is not a ViT, it has no blocks of patch tokens")
     return vit
+
+
+def _has_weights(name: str) -> bool:
+    """Return whether timm knows weights of a name; an unknown tag is an error that names the known ones."""
+    return name in timm.list_models(f"{name.split('.')[0]}*", pretrained=True) or "." not in name
 
 
 def load_weights(vit: Any, file: Path) -> None:
