@@ -135,7 +135,7 @@ class TestRuns:
         Run(folder).update(state="interrupted")
         words = ["train", tiny, "--work-dir", str(folder), "--resume", "--set", *SHORT, *sets(copy / "set")]
         assert main([*words, "evaluation.size=16"]) == 2, "it has an evaluation"
-        assert "another run (evaluation.size: 32 -> 16)" in capsys.readouterr().err
+        assert "another run (evaluation.size: 32 -> 16; " in capsys.readouterr().err
         shutil.rmtree(folder / "evaluation")
         (folder / "checkpoints" / "iter_000004.pth").unlink()
         assert main([*words, "evaluation.size=16"]) == 0
