@@ -29,7 +29,7 @@ import torch
 
 WRITTEN = ("*.py", "*.json", "*.jsonl", "checkpoints/*", "evaluation/iter_*/*", "gallery/*")
 TIMES = ("seconds", "memory_GiB", "made")
-OF_THE_ATTEMPT = ("created", "started", "ended", "seconds", "pid", "command", "commit", "dirty")
+OF_THE_ATTEMPT = ("created", "started", "ended", "seconds", "pid", "command", "commit", "dirty", "stretches")
 MOMENTS = ("any", "any", "start", "checkpoint", "checkpoint", "draft")
 SIGNALS = ("SIGKILL", "SIGKILL", "SIGTERM", "SIGTERM+SIGKILL")
 

@@ -12,7 +12,7 @@ from dupl.cli import main
 from dupl.runs.run import Run
 
 KINDS = {  # name of a file, and which of its writes fails
-    "status.json": 3,
+    "status.json": 4,
     "iter_000010.pth": 1,
     "best.pth": 2,
     "metrics.json": 2,
@@ -45,7 +45,7 @@ def test_full_while_training(tiny, trained, tmp_path, helpers, fail, monkeypatch
     folder = tmp_path / "run"
     with monkeypatch.context():
         fail(name, KINDS[name], errno.ENOSPC)
-        assert main(["train", tiny, "--work-dir", str(folder)]) == 1
+        assert main(["train", tiny, "--work-dir", str(folder)]) == 74
     monkeypatch.undo()
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("dupl: ") and "No space left on device" in line and name in line
@@ -66,7 +66,7 @@ def test_full_while_a_row_of_scalars_is_written(tiny, trained, tmp_path, helpers
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path / "scalars.jsonl"))
 
     monkeypatch.setattr(Run, "append_scalars", half)
-    assert main(["train", tiny, "--work-dir", str(folder)]) == 1
+    assert main(["train", tiny, "--work-dir", str(folder)]) == 74
     assert "disk full" in capsys.readouterr().err.splitlines()[-1]
     monkeypatch.undo()
     assert main(["train", tiny, "--work-dir", str(folder), "--resume"]) == 0
