@@ -85,6 +85,6 @@ def _repository(name: str) -> str | None:
     except (RuntimeError, ValueError):
         return None
     repository = getattr(known, "hf_hub_id", None)
-    if not repository:
+    if known is None or not repository:
         return None
     return f"{repository}{known.architecture}.{known.tag}" if repository.endswith("/") else str(repository)
