@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+import dupl.method  # noqa: F401  (it registers its classes once for all tests)
 from dupl.cli import main
+from dupl.registry import COMPONENTS
 from dupl.runs.run import Run
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +46,11 @@ def name(value):
 
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path, monkeypatch):
+    """A folder of one's own; the classes and the module of a page are not known from another test."""
     monkeypatch.chdir(tmp_path)
+    ours = {name: kind for name, kind in COMPONENTS.module_dict.items() if kind.__module__.startswith("dupl.")}
+    monkeypatch.setattr(COMPONENTS, "_module_dict", ours)
+    monkeypatch.delitem(sys.modules, "my_parts", raising=False)
 
 
 def test_every_page_that_shows_a_file_is_found():

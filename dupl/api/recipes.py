@@ -56,9 +56,10 @@ def load_recipe(name: Recipe, overrides: Overrides = None, /, **more: Any) -> Co
 
 
 def recipe_values(name: str | Path, overrides: Overrides = None) -> dict[str, Any]:
-    """Load a recipe as `load_recipe` does, as a plain dict, without importing mmengine.
+    """Load a recipe as `load_recipe` does, or the config of a run, as a plain dict, without importing mmengine.
 
-    The config.py that a run stored is read with a warning for the keys that this version does not know.
+    The config that a run stored, given by its folder or the file, is read with a warning for the keys that this version
+    does not know.
 
     Raises:
         UserError: As `load_recipe`.
@@ -72,8 +73,10 @@ def recipe_values(name: str | Path, overrides: Overrides = None) -> dict[str, An
     from dupl.config.check import RECIPE
     from dupl.runs.config import read_config_values
     from dupl.runs.layout import is_stored_config
+    from dupl.runs.run import Run
 
-    path = catalogue.resolve(name)
+    run = Run(name)
+    path = run.config_path if run.exists() else catalogue.resolve(name)
     values = read_config_values(path.parent) if is_stored_config(path) else catalogue.load_values(path)
     if lacking := [field for field in RECIPE.required() if not isinstance(values.get(field), dict)]:
         raise UserError(f"{path} has no {', '.join(lacking)}: it is no config of a run, or was edited")

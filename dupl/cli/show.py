@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl import api
@@ -82,16 +81,10 @@ def _facts(arguments: argparse.Namespace) -> Any:
         return {name: getattr(sweep, name) for name in shown}
     if arguments.recipe is None:
         return [{"name": name, "about": about} for name, about in api.list_recipes(_kind(arguments)).items()]
-    found, values = api.describe(arguments.recipe, arguments.set), api.recipe_values(_config(arguments), arguments.set)
+    found, values = api.describe(arguments.recipe, arguments.set), api.recipe_values(arguments.recipe, arguments.set)
     facts = {"fingerprint": found.fingerprint, "doc": found.doc, "values": values}
     facts |= {"components": [one._asdict() for one in found.components]}
     return facts if found.status is None else {**facts, "status": asdict(found.status)}
-
-
-def _config(arguments: argparse.Namespace) -> str | Path:
-    """Return the name of a recipe, or the config of a run."""
-    name = arguments.recipe
-    return Path(name, "config.py") if api.is_run(name) else name
 
 
 def _kind(arguments: argparse.Namespace) -> str:
