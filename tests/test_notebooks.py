@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 from pathlib import Path
 
 import nbformat
@@ -14,6 +13,7 @@ from nbclient.exceptions import CellExecutionError
 
 from dupl.plans.study import open_study
 from dupl.plans.sweep import load
+from dupl.runs.run import Run
 
 HERE = Path(__file__).parent
 BOOKS = sorted(HERE.parent.joinpath("analysis").glob("*.ipynb"))
@@ -21,8 +21,8 @@ STORE, PLAN = str(HERE / "fixtures" / "store"), str(HERE / "fixtures" / "plan.py
 
 
 def fingerprint(run: str) -> str:
-    """Of a run of the store."""
-    return json.loads(Path(STORE, run, "status.json").read_text())["fingerprint"]
+    """Return the id that a run of the store has today."""
+    return Run(Path(STORE, run)).status.fingerprint
 
 
 SETTINGS = {
