@@ -76,6 +76,7 @@ class Scheduler:
     ) -> None:
         self.executor, self.rules, self.show = executor, rules or Rules(), show
         self.progress = [Progress(job) for job in jobs]
+        self.by_id = {p.job.fingerprint: p for p in self.progress}
         self.parents = {job.parent for job in jobs}
         self.handles: dict[str, tuple[str, Handle]] = {}
         self.killed: dict[str, End] = {}
@@ -148,11 +149,11 @@ class Scheduler:
             if p.state not in SETTLED or p.job.fingerprint in self.handles:
                 self._judge(p)
         if self.stopping is None:
-            by_id = {p.job.fingerprint: p for p in self.progress}
             for p in sorted(self.progress, key=lambda p: p.job.fingerprint not in self.parents):
                 if p.state == "waiting" and len(self.handles) < self.executor.slots:
-                    p.where = waits_for(p, by_id.get(p.job.parent))
-                    if not p.where:
+                    if waits := waits_for(p, self.by_id.get(p.job.parent)):
+                        p.where = waits
+                    else:
                         self._start(p)
 
     def _judge(self, p: Progress) -> None:

@@ -66,6 +66,14 @@ def test_what_the_machine_loses_is_no_failure_of_the_run(store, at_once):
     assert (progress.state, len(progress.errors), progress.failures) == ("finished", 3, 0)
 
 
+def test_while_it_waits_for_another_attempt_it_says_why(store, monkeypatch):
+    monkeypatch.setattr(loops, "AGAIN", 0.5)
+    notes = set()
+    place, rules = Unsteady(lost=1), replace(FAST, patience=60)
+    Scheduler([store.job("a")], place, rules, lambda progress: notes.add((progress[0].state, progress[0].note))).run()
+    assert ("waiting", "the node is gone: trying again until 60 s have passed") in notes
+
+
 def test_but_not_for_ever(store, at_once):
     progress = run(store, Unsteady(lost=10**6))
     assert progress.state == "failed"
