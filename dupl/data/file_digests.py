@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dupl.atomic import atomic_write
+from dupl.checksum import file_sha256
 from dupl.places import cache_folder
 from dupl.terminal import LastingProgress
 
@@ -77,14 +78,10 @@ def _stat(file: Path) -> tuple[int, int] | None:
 
 
 def _digest(file: Path) -> str:
-    value = hashlib.sha256()
     try:
-        with open(file, "rb") as data:
-            while block := data.read(1 << 20):
-                value.update(block)
+        return file_sha256(file)[:32]
     except OSError:
         return MISSING
-    return value.hexdigest()[:32]
 
 
 def _file(folder: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,12 +64,3 @@ def copy_records(source: Path, run: Run, iteration: int) -> None:
             for name in (layout.gallery_sheet(number_of), layout.gallery_description(number_of)):
                 (run.path / name).parent.mkdir(exist_ok=True)
                 shutil.copyfile(source / name, run.path / name)
-
-
-def digest_of(file: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(file, "rb") as opened:
-        while block := opened.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

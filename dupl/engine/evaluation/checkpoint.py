@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dupl.checksum import file_sha256
 from dupl.config.fingerprint import counted
 from dupl.data.orientation import check_orientations
 from dupl.data.reads import read_record
@@ -15,7 +16,7 @@ from dupl.engine import build
 from dupl.engine.evaluation.cache import Cache, LabelCache, LogitCache
 from dupl.engine.evaluation.evaluate import NO_MASKS, Progress, evaluate_by
 from dupl.engine.evaluation.final import FinalProtocol
-from dupl.engine.evaluation.identity import digest, identity, own_folder
+from dupl.engine.evaluation.identity import identity, own_folder
 from dupl.engine.evaluation.options import EvaluationOptions
 from dupl.engine.evaluation.pictures import image_rows
 from dupl.engine.evaluation.result import EvaluationResult, subset_of
@@ -98,7 +99,7 @@ def evaluate_checkpoint(
     label = split if data.get("split", split) == split else f"{split}-{data['split']}"
     parent = out or restored.folder / layout.EVALUATIONS
     record = read_record(original, data, masks=True)
-    made_of = {"weights": digest(restored.checkpoint), "precision": model.precision, "data": record["id"]}
+    made_of = {"weights": file_sha256(restored.checkpoint)[:16], "precision": model.precision, "data": record["id"]}
     made_of["model"] = identity(counted({"model": config.model.to_dict()}))
     of = {name: identity(made_of | part.facts) for name, part in protocol.parts.items()}
     folders = {name: own_folder(parent / f"{label}_{name}_{checkpoint}", of[name]) for name in protocol.parts}

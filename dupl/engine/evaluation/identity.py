@@ -34,12 +34,3 @@ def _stored_identity(file: Path, otherwise: str) -> object:
     except (OSError, ValueError, RecursionError):
         return otherwise
     return stored.get("of", otherwise) if isinstance(stored, dict) else otherwise
-
-
-def digest(file: Path) -> str:
-    """Return 16 hexadecimal digits of the SHA-256 of a file."""
-    value = hashlib.sha256()
-    with open(file, "rb") as data:
-        while block := data.read(1 << 20):
-            value.update(block)
-    return value.hexdigest()[:16]

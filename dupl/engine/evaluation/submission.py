@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from dupl.atomic import atomic_write
+from dupl.checksum import file_sha256
 from dupl.data.classes import VOC_CLASSES
 from dupl.data.files import FORMATS
 from dupl.data.reads import read_record
@@ -20,7 +21,6 @@ from dupl.engine.error_explanations import plain_errors
 from dupl.engine.evaluation.cache import LabelCache
 from dupl.engine.evaluation.evaluate import Progress
 from dupl.engine.evaluation.final import FinalProtocol
-from dupl.engine.evaluation.identity import digest
 from dupl.engine.evaluation.options import EvaluationOptions
 from dupl.engine.restore import Restored
 from dupl.errors import UserError
@@ -61,7 +61,11 @@ def submit(
         raise UserError("a submission is made by the final protocol without tags: leave out present_only")
     if len(protocol.selection.maps("seg")) != 1:
         raise UserError("a submission has one label map: choose one student, 1, 2 or mean")
-    made_of: dict[str, Any] = {"weights": digest(restored.checkpoint), "precision": model.precision, "list": split}
+    made_of: dict[str, Any] = {
+        "weights": file_sha256(restored.checkpoint)[:16],
+        "precision": model.precision,
+        "list": split,
+    }
     made_of |= {"students": options.students, "protocol": protocol.name, **protocol.parts[protocol.name].facts}
     made_of["photos"] = read_record(source, {}, masks=False)["photos"]
     cache = LabelCache(out / LAYOUT, made_of, "{image}.png", note=out / "submission.json", replace=False)

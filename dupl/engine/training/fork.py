@@ -13,11 +13,12 @@ from mmengine.config import Config
 from rich.console import Console
 
 from dupl.atomic import draft
+from dupl.checksum import file_sha256
 from dupl.config.prefix import beginnings, common
 from dupl.engine.checkpoints import load
 from dupl.errors import UserError
 from dupl.runs import ids, layout, provenance
-from dupl.runs.beginning import Beginning, copy_records, digest_of, usable_checkpoints
+from dupl.runs.beginning import Beginning, copy_records, usable_checkpoints
 from dupl.runs.config import read_config_values
 from dupl.runs.run import Run
 from dupl.runs.seeds import spread_of_seeds
@@ -112,7 +113,7 @@ def _take_over(
         seconds = float(then["seconds"]) + float((then.get("beginning") or {}).get("seconds", 0.0))
         before = _until(status, iteration)
         note = _rounding(before, here)
-        beginning = Beginning(status.fingerprint, source.name, iteration, digest_of(file), seconds, note)
+        beginning = Beginning(status.fingerprint, source.name, iteration, file_sha256(file), seconds, note)
         copy_records(source, run, iteration)
         _copy_best(run, source, iteration)
         inherited = [replace(one, seconds=0.0) for one in before]  # their time counts in the other run
