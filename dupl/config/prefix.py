@@ -60,10 +60,20 @@ def common(one: Mapping[int, str], other: Mapping[int, str]) -> int:
     """
     shared, last = 0, min(max(one), max(other))
     for t in sorted({*one, *other}):
-        if t > last or _at(one, t) != _at(other, t):
+        if t > last or at(one, t) != at(other, t):
             break
         shared = t
     return shared
+
+
+def at(digests: Mapping[int, str], t: int) -> str:
+    """Return the digest of what can act before iteration ``t``.
+
+    Args:
+        digests: The ``beginnings`` of a run.
+        t: An iteration, at most the last one of them.
+    """
+    return digests[min(each for each in digests if each >= t)]
 
 
 def forks(config: Mapping[str, Any]) -> list[int]:
@@ -141,8 +151,3 @@ def _early(config: Any) -> dict[str, Any]:
 
 def _length(config: Mapping[str, Any]) -> int:
     return int(config["schedule"]["iterations"])
-
-
-def _at(digests: Mapping[int, str], t: int) -> str:
-    """Return the digest that holds at iteration ``t``."""
-    return digests[min(each for each in digests if each >= t)]

@@ -87,7 +87,8 @@ class Job:
         cwd: Where the commands run, as relative paths in recipes mean.
         env: Environment variables for them.
         parent: Id of another job whose training the run begins as; "" where there is none.
-        fork: The iteration at which it leaves the parent.
+        begin_from: Folder of the run that it begins as; "" where it begins at iteration 0.
+        fork: The iteration at which it begins.
     """
 
     fingerprint: str
@@ -98,9 +99,19 @@ class Job:
     cwd: str
     env: Mapping[str, str] = field(default_factory=dict)
     parent: str = ""
+    begin_from: str = ""
     fork: int = 0
 
-    def with_options(self, *options: str) -> Job:
+    def begins_as(self, folder: str, fork: int, parent: str = "") -> Job:
+        """Return the job with its training begun as another run's checkpoint; arguments as of the attributes."""
+        return replace(self._with("--begin-from", folder), parent=parent, begin_from=folder, fork=fork)
+
+    def keeping(self, iterations: Iterable[int]) -> Job:
+        """Return the job with its training told to keep the checkpoints of iterations, which other runs begin as."""
+        kept = sorted(iterations)
+        return self._with("--keep-at", *map(str, kept)) if kept else self
+
+    def _with(self, *options: str) -> Job:
         """Return the job with further options of its training command."""
         train, *others = self.steps
         return replace(self, steps=(replace(train, command=(*train.command, *options)), *others))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dupl.config.prefix import beginnings, common
+from dupl.config.prefix import at, beginnings
 from dupl.errors import UserError
 from dupl.execute.job import Job
 from dupl.runs import ids, layout
@@ -55,16 +55,6 @@ def forks_of(runs: Mapping[str, Mapping[int, str]]) -> dict[str, Fork]:
     return forks
 
 
-def iterations_left(runs: Mapping[str, Mapping[int, str]], forks: Mapping[str, Fork]) -> int:
-    """Count the iterations that runs train where each begins at its fork.
-
-    Args:
-        runs: The ``beginnings`` of each run by its id.
-        forks: Where runs begin; the others begin at 0.
-    """
-    return sum(max(digests) - (forks[name].iteration if name in forks else 0) for name, digests in runs.items())
-
-
 def share(jobs: Sequence[Job], configs: Mapping[str, Mapping[str, Any]], stored: Iterable[StoredRun]) -> list[Job]:
     """Let jobs begin as other jobs of the list, or as runs of the store, wherever that saves iterations.
 
@@ -81,78 +71,62 @@ def share(jobs: Sequence[Job], configs: Mapping[str, Mapping[str, Any]], stored:
     runs = list(stored)
     begun = {run.fingerprint: run for run in runs if run.status.iteration > 0 or layout.checkpoints(run.path)}
     digests = {job.fingerprint: _digests(job.fingerprint, configs[job.fingerprint]) for job in jobs}
-    order = sorted(digests, key=lambda name: name not in begun)  # those at work first; otherwise as they are
+    fresh = {name: found for name, found in digests.items() if name not in begun}
+    at_work = {name: found for name, found in digests.items() if name in begun and begun[name].state != "finished"}
     forks = {
         name: fork
-        for name, fork in forks_of({name: digests[name] for name in order if not _finished(begun.get(name))}).items()
-        if name not in begun and (fork.parent not in begun or begun[fork.parent].status.iteration < fork.iteration)
+        for name, fork in forks_of(at_work | fresh).items()
+        if name in fresh and (fork.parent in fresh or begun[fork.parent].status.iteration < fork.iteration)
     }
-    sources = _Sources(runs)
+    checkpoints = checkpoints_of(
+        runs, {(configs[name]["runtime"]["seed"], max(found)) for name, found in fresh.items()}
+    )
     folders = {job.fingerprint: job.folder for job in jobs}
     kept, shared = defaultdict[str, set[int]](set), {}
     for job in jobs:
         name, fork = job.fingerprint, forks.get(job.fingerprint)
-        if name in begun:
-            continue
-        source, iteration = sources.best(name, digests[name], configs[name])
+        source, iteration = _newest(checkpoints, digests[name]) if name in fresh else (None, 0)
         if source is not None and iteration >= (fork.iteration if fork else 1):
-            shared[name] = job.with_options("--begin-from", str(source))
-            shared[name] = replace(shared[name], fork=iteration)
+            shared[name] = job.begins_as(str(source), iteration)
         elif fork is not None:
             kept[fork.parent].add(fork.iteration)
-            chosen = job.with_options("--begin-from", folders[fork.parent])
-            shared[name] = replace(chosen, parent=fork.parent, fork=fork.iteration)
-    made = [shared.get(job.fingerprint, job) for job in jobs]
-    return [_keeping(job, kept[job.fingerprint]) for job in made]
+            shared[name] = job.begins_as(folders[fork.parent], fork.iteration, fork.parent)
+    return [shared.get(job.fingerprint, job).keeping(kept[job.fingerprint]) for job in jobs]
 
 
-def iterations_saved(jobs: Iterable[Job]) -> int:
-    """Count the iterations that jobs take over instead of training them."""
-    return sum(job.fork for job in jobs)
+def checkpoints_of(runs: Iterable[StoredRun], wanted: Container[tuple[int, int | None]]) -> dict[int, dict[str, Path]]:
+    """Index the checkpoints of runs by what can act before them.
+
+    Args:
+        runs: Of a store.
+        wanted: Seeds and numbers of iterations; runs of others share no beginning and are not looked into.
+
+    Returns:
+        Folders of runs by iteration, then by the digest of a beginning; the first run that has it.
+    """
+    found = defaultdict[int, dict[str, Path]](dict)
+    for run in runs:
+        saved = layout.checkpoints(run.path) if (run.status.seed, run.status.iterations) in wanted else []
+        if not saved:
+            continue
+        try:
+            digests = _digests(run.fingerprint, read_config_values(run.path))
+        except UserError:
+            continue
+        for iteration, _ in saved:
+            if 0 < iteration <= max(digests):
+                found[iteration].setdefault(at(digests, iteration), run.path)
+    return found
 
 
-def _keeping(job: Job, iterations: set[int]) -> Job:
-    return job.with_options("--keep-at", *map(str, sorted(iterations))) if iterations else job
-
-
-def _finished(run: StoredRun | None) -> bool:
-    return run is not None and run.state == "finished"
+def _newest(checkpoints: Mapping[int, Mapping[str, Path]], digests: Mapping[int, str]) -> tuple[Path | None, int]:
+    """Return the folder with the newest checkpoint that a run can begin as, and its iteration."""
+    for iteration in sorted(checkpoints, reverse=True):
+        if iteration <= max(digests) and (found := checkpoints[iteration].get(at(digests, iteration))) is not None:
+            return found, iteration
+    return None, 0
 
 
 def _digests(name: str, config: Mapping[str, Any]) -> dict[int, str]:
     """Return the beginnings of a run, each with the digest of its data."""
     return {t: f"{digest} {ids.parts(name)[1]}" for t, digest in beginnings(config).items()}
-
-
-class _Sources:
-    """Find the run of a store that another one can begin as."""
-
-    def __init__(self, runs: Iterable[StoredRun]) -> None:
-        self.by_seed = defaultdict[int, list[StoredRun]](list)
-        for run in runs:
-            self.by_seed[run.status.seed].append(run)
-        self.known: dict[str, dict[int, str] | None] = {}
-
-    def best(self, name: str, digests: Mapping[int, str], config: Mapping[str, Any]) -> tuple[Path | None, int]:
-        """Return the folder of the run with the newest checkpoint of a shared beginning, and its iteration."""
-        found: tuple[Path | None, int] = (None, 0)
-        for run in self.by_seed[config["runtime"]["seed"]]:
-            if run.fingerprint == name or run.status.iterations != max(digests):
-                continue
-            saved = [iteration for iteration, _ in layout.checkpoints(run.path)]
-            if not any(iteration > found[1] for iteration in saved):
-                continue
-            theirs = self._digests_of(run)
-            alike = common(digests, theirs) if theirs is not None else 0
-            usable = max((iteration for iteration in saved if iteration <= alike), default=0)
-            if usable > found[1]:
-                found = run.path, usable
-        return found
-
-    def _digests_of(self, run: StoredRun) -> dict[int, str] | None:
-        if run.fingerprint not in self.known:
-            try:
-                self.known[run.fingerprint] = _digests(run.fingerprint, read_config_values(run.path))
-            except UserError:
-                self.known[run.fingerprint] = None
-        return self.known[run.fingerprint]

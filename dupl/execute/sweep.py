@@ -125,8 +125,7 @@ class Worker:
         """Let a trial begin as the run of the store with the longest shared beginning, and serve later trials."""
         (job,) = share([job], {job.fingerprint: run.values}, RunStore(self.bench.root).runs())
         paths = [path for parameter in self.bench.sweep.space.values() for path in parameter.paths]
-        kept = [t for t in first_effects(run.values, paths) if t > job.fork]
-        return job.with_options("--keep-at", *map(str, kept)) if kept else job
+        return job.keeping(t for t in first_effects(run.values, paths) if t > job.fork)
 
     def run(self) -> None:
         """Work. Trials that others have are waited for, as they may be left behind."""

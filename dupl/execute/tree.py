@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dupl.execute.job import Job
-from dupl.execute.stages import iterations_saved
 from dupl.runs import layout
 from dupl.terminal import counted
 
@@ -27,7 +26,7 @@ def tree_lines(ablation: Ablation, remaining: Mapping[str, float | None]) -> lis
     if not forked:
         return []
     total = sum(ablation.courses[name].iterations for name in remaining)
-    saved = iterations_saved(forked)
+    saved = sum(job.fork for job in forked)
     percent = 100 * saved / total if total else 0.0
     lines = ["shared beginnings (each is trained once; --no-share trains every run from its start):"]
     lines += _drawn(ablation)
@@ -52,14 +51,8 @@ def _drawn(ablation: Ablation) -> list[str]:
         if not job.fork and job.fingerprint in children:
             draw(job, 0)
     for job in children.get("", ()):
-        lines.append(f"  from {job.fork} of {_source(job)} in the store  {job.title}")
+        lines.append(f"  from {job.fork} of {Path(job.begin_from).name} in the store  {job.title}")
     return lines
-
-
-def _source(job: Job) -> str:
-    """Return the name of the folder of the store that a job begins as."""
-    words = job.steps[0].command
-    return Path(words[words.index("--begin-from") + 1]).name
 
 
 def _hours(ablation: Ablation, forked: list[Job]) -> str:

@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dupl.config.prefix import common
-from dupl.execute.stages import Fork, forks_of, iterations_left
+from dupl.config.prefix import at, common
+from dupl.execute.stages import Fork, forks_of
 
 
 def test_each_run_forks_from_the_earlier_run_with_the_longest_common_beginning():
@@ -19,7 +19,8 @@ def test_each_run_forks_from_the_earlier_run_with_the_longest_common_beginning()
         "other middle": Fork("full", 20),
         "as other middle": Fork("other middle", 70),
     }
-    assert iterations_left(runs, forks) == 100 + 40 + 80 + 100 + 30
+    trained = [max(digests) - (forks[name].iteration if name in forks else 0) for name, digests in runs.items()]
+    assert sum(trained) == 100 + 40 + 80 + 100 + 30
 
 
 def test_the_first_run_that_trains_a_part_is_the_one_that_others_fork_from():
@@ -54,3 +55,11 @@ def test_no_part_is_trained_twice_and_each_fork_is_the_longest_there_is(runs):
         assert (forks[name].iteration if name in forks else 0) == best
         if name in forks:
             assert common(runs[name], runs[forks[name].parent]) == best
+
+
+@given(studies())
+def test_a_checkpoint_serves_another_run_where_both_have_the_same_digest(runs):
+    for one in runs.values():
+        for other in runs.values():
+            for t in range(1, min(max(one), max(other)) + 1):
+                assert (at(one, t) == at(other, t)) == (t <= common(one, other))

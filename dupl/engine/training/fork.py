@@ -26,7 +26,7 @@ from dupl.runs.status import Status
 from dupl.runs.stretches import BITS, Stretch, changed, in_words
 
 
-def begin_as(run: Run, config: Config, source: Path, hardware: Mapping[str, Any], console: Console) -> bool:
+def begin_as(run: Run, config: Config, source: Path, hardware: Mapping[str, Any], console: Console) -> None:
     """Let a run that has trained nothing continue from another run's checkpoint, as far as both train alike.
 
     The run is then as if it had been interrupted there. Where the other run cannot be used, a line says why.
@@ -37,12 +37,9 @@ def begin_as(run: Run, config: Config, source: Path, hardware: Mapping[str, Any]
         source: Folder of the other run.
         hardware: What this process computes on, see `dupl.engine.device.hardware`.
         console: Console for messages.
-
-    Returns:
-        Whether it continues from a checkpoint of the other run.
     """
     if layout.checkpoints(run.path):
-        return False
+        return
     say, here = _line(console), provenance.stretch(provenance.code(), hardware)
     try:
         status, alike = _compare(run, config, source, here)
@@ -52,12 +49,11 @@ def begin_as(run: Run, config: Config, source: Path, hardware: Mapping[str, Any]
         beginning = _take_over(run, source, status, found, here, say)
     except (UserError, OSError) as error:
         say(f"cannot begin as {source}: {error}; starting from scratch")
-        return False
+        return
     note = f" ({beginning.note})" if beginning.note else ""
     if note:
         note += f"; {BITS} of a run from scratch; {spread_of_seeds(source, config.evaluation.best)}"
     say(f"begins as iteration {beginning.iteration} of {source.name}, which trains the same until there{note}")
-    return True
 
 
 def _compare(run: Run, config: Config, source: Path, here: Stretch) -> tuple[Status, int]:
