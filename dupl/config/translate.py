@@ -21,18 +21,21 @@ class Hardware(NamedTuple):
 
     Attributes:
         cuda: Whether on GPUs.
-        processes: Their number; 1 on a CPU, where it was not recorded.
+        processes: Their number; None on a CPU, where it was not recorded.
+        kind: Of the GPU or the processor; "" where that is not known.
     """
 
     cuda: bool
-    processes: int
+    processes: int | None
+    kind: str
 
     @classmethod
     def of(cls, machine: str | None) -> Hardware:
         """Parse the ``machine`` of a status: "2 x NVIDIA H200", or "16 x core of AMD EPYC"."""
         count, _, name = (machine or "").partition(" x ")
         cuda = bool(name) and not name.startswith("core of")
-        return cls(cuda, int(count) if cuda and count.isdecimal() else 1)
+        processes = int(count) if cuda and count.isdecimal() and int(count) else None
+        return cls(cuda, processes, name.removeprefix("core of "))
 
 
 def translate(values: Mapping[str, Any], *, machine: str | None = None, recipe: str = "") -> dict[str, Any]:
@@ -52,7 +55,7 @@ def translate(values: Mapping[str, Any], *, machine: str | None = None, recipe: 
     """
     new, hardware = copy.deepcopy(dict(values)), Hardware.of(machine)
     if isinstance(schedule := new.get("schedule"), dict):
-        new["schedule"] = _schedule(schedule, hardware.processes)
+        new["schedule"] = _schedule(schedule, hardware.processes or 1)
     if isinstance(runtime := new.get("runtime"), dict) and "precision" not in runtime:
         new["runtime"] = _runtime(runtime, hardware.cuda, THREADS.get(recipe, 1))
     return new

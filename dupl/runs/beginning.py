@@ -1,13 +1,11 @@
-"""The beginning that a run took over from another one, and the files that belong to it."""
+"""The beginning that a run took over from another one, as its status keeps it."""
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, fields
+from typing import Any
 
-from dupl.runs import layout
-from dupl.runs.run import Run
+LARGEST = 2**53
 
 
 @dataclass(frozen=True)
@@ -31,36 +29,21 @@ class Beginning:
     seconds: float
     note: str = ""
 
+    @classmethod
+    def of(cls, values: Any) -> Beginning | None:
+        """Make a beginning of the values in a status file; None of None, and unknown fields are left out.
 
-def usable_checkpoints(source: Path, iteration: int) -> list[tuple[int, Path]]:
-    """Return the checkpoints of a run up to an iteration, as (iteration, file), newest first."""
-    return [found for found in layout.checkpoints(source) if 0 < found[0] <= iteration]
-
-
-def copy_records(source: Path, run: Run, iteration: int) -> None:
-    """Copy what a run wrote until an iteration, apart from weights: scalars, evaluations and gallery.
-
-    What the run has not written yet, such as an evaluation at that iteration, training makes again.
-
-    Args:
-        source: Folder of the run.
-        run: The run to copy into; it has trained nothing.
-        iteration: The last iteration to copy.
-
-    Raises:
-        FileNotFoundError: A file was removed meanwhile.
-        CorruptFile: The scalars of the run are corrupt.
-    """
-    run.write_text(layout.SCALARS, Run(source).scalars_text())
-    run.truncate_scalars(iteration)
-    for number, folder in layout.trained_evaluations(source):
-        if number <= iteration:
-            target = run.path / layout.evaluation(number)
-            shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(folder, target, ignore=lambda _, names: {layout.LABELS, layout.CRF} & {*names})
-    for description in layout.gallery_descriptions(source):
-        number_of = layout.iteration_of(description.stem)
-        if number_of is not None and number_of <= iteration:
-            for name in (layout.gallery_sheet(number_of), layout.gallery_description(number_of)):
-                (run.path / name).parent.mkdir(exist_ok=True)
-                shutil.copyfile(source / name, run.path / name)
+        Raises:
+            TypeError: A field is missing.
+            ValueError: A value is of another type or out of range.
+        """
+        if values is None or isinstance(values, Beginning):
+            return values
+        names = {field.name for field in fields(cls)}
+        known = {key: value for key, value in dict(values).items() if key in names}
+        for key, value in known.items():
+            number = key in ("iteration", "seconds")
+            kinds = (int, float) if key == "seconds" else (int,) if number else (str,)
+            if type(value) not in kinds or (number and not 0 <= value < LARGEST):
+                raise ValueError(f"{key} of a beginning is {repr(value)[:60]}")
+        return cls(**known)

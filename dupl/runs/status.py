@@ -10,8 +10,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from dupl.config.translate import Hardware
 from dupl.errors import UserError
 from dupl.runs import ids, layout, stretches
+from dupl.runs.beginning import Beginning
 from dupl.runs.files import CorruptFile, read_json, write_json
 from dupl.runs.stretches import Stretch
 from dupl.terminal import without_passwords
@@ -40,7 +42,7 @@ class Status:
             folder keeps); None where it is not known.
         versions: Versions of Python and of the packages that matter at the start; None where one is not installed.
         error: Why the run failed, in one line.
-        beginning: What it took over from another run, as a `dupl.runs.beginning.Beginning`; None where nothing.
+        beginning: What it took over from another run; None where nothing.
         layout: Version of the run's files; a status without it is of version 1.
         id_version: Version of the rule that made the fingerprint, see `dupl.runs.ids`.
         stretches: What computed which iterations; see `history`.
@@ -63,7 +65,7 @@ class Status:
     dirty: bool | None = None
     versions: dict[str, str | None] | None = None
     error: str | None = None
-    beginning: dict[str, Any] | None = None
+    beginning: Beginning | None = None
     layout: int = LAYOUT
     id_version: int = 1
     stretches: tuple[Stretch, ...] = ()
@@ -77,8 +79,7 @@ class Status:
         """What computed which iterations; of a run of an earlier version, which recorded its start alone, one entry."""
         if self.stretches or not (self.iteration or self.machine):
             return self.stretches
-        count, _, kind = (self.machine or "").partition(" x ")
-        of_cores = kind.startswith("core of ")
+        computed_on = Hardware.of(self.machine)
         return (
             Stretch(
                 end=self.iteration,
@@ -88,10 +89,10 @@ class Status:
                 dirty=self.dirty,
                 changes="" if self.dirty is False else None,
                 versions=self.versions,
-                processes=int(count) if count.isdecimal() and int(count) and not of_cores else None,
+                processes=computed_on.processes,
                 host=self.host,
                 machine=self.machine,
-                processor=kind.removeprefix("core of ") or None,
+                processor=computed_on.kind or None,
             ),
         )
 
@@ -114,14 +115,6 @@ TYPES: dict[str, Any] = {  # of the values that other code relies on
     "versions": (dict, type(None)),
     "error": (str, type(None)),
     "id_version": int,
-}
-BEGINNING: dict[str, Any] = {  # fields of a `dupl.runs.beginning.Beginning`
-    "run": str,
-    "folder": str,
-    "iteration": int,
-    "digest": str,
-    "seconds": (int, float),
-    "note": str,
 }
 LARGEST = 2**53  # a larger number, or NaN, is an error
 
@@ -239,14 +232,12 @@ def _parse(values: Mapping[str, Any]) -> Status:
     names = {field.name for field in fields(Status)}
     known = {key: value for key, value in {**values, "layout": layout.VERSION}.items() if key in names}
     known["command"] = command_line(known.get("command"))
+    known["beginning"] = Beginning.of(known.get("beginning"))
     known["stretches"] = tuple(map(Stretch.of, known.get("stretches", ())))
     status = Status(**known)
     for name, types in TYPES.items():
         if not _valid(value := getattr(status, name), types):
             raise ValueError(f"{name} is {repr(value)[:60]}")
-    for name, types in BEGINNING.items() if status.beginning is not None else ():
-        if not _valid(value := dict(status.beginning or {}).get(name), types):
-            raise ValueError(f"beginning.{name} is {repr(value)[:60]}")
     return status
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 LARGEST = 2**53
 NUMBERS = ("processes", "threads")
+CODE = ("commit", "uncommitted changes", "files of the package")  # digests
 ROUNDING = ("processor", "vector instructions", "threads", "processes")  # they change the order of sums
 BITS = "equality to the bit cannot be expected"
 
@@ -109,11 +110,8 @@ def reached(stretches: Sequence[Stretch], iteration: int, seconds: float) -> tup
 
 def changed(before: Stretch, after: Stretch) -> dict[str, tuple[str, str]]:
     """Return in what two stretches differ, by name; what is not known of either does not count."""
-    pairs: dict[str, tuple[Any, Any]] = {
-        "commit": (before.commit, after.commit),
-        "uncommitted changes": (before.changes, after.changes),
-        "files of the package": (before.package, after.package),
-    }
+    values = ((one.commit, one.changes, one.package) for one in (before, after))
+    pairs: dict[str, tuple[Any, Any]] = dict(zip(CODE, zip(*values, strict=True), strict=True))
     old, new = before.versions or {}, after.versions or {}
     pairs |= {name: (old[name], new[name]) for name in old if name in new}
     pairs |= {
@@ -130,8 +128,7 @@ def changed(before: Stretch, after: Stretch) -> dict[str, tuple[str, str]]:
 
 
 def _short(name: str, value: Any) -> str:
-    digest = name in ("commit", "uncommitted changes", "files of the package")
-    return (str(value)[:12] or "none") if digest else str(value)
+    return (str(value)[:12] or "none") if name in CODE else str(value)
 
 
 def in_words(differences: Mapping[str, tuple[str, str]]) -> str:

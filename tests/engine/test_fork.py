@@ -46,12 +46,12 @@ def test_a_fork_equals_the_run_from_scratch(tiny, trunk, scratch, tmp_path, help
     assert files(forked) == files(scratch)
     begun = Run(forked).status.beginning
     file = trunk / "checkpoints" / "iter_000006.pth"
-    assert begun["digest"] == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert (begun["run"], begun["folder"], begun["iteration"]) == (Run(trunk).status.fingerprint, "trunk", 6)
-    assert begun["note"] == ""
+    assert begun.digest == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert (begun.run, begun.folder, begun.iteration) == (Run(trunk).status.fingerprint, "trunk", 6)
+    assert begun.note == ""
     first, second = Run(forked).status.stretches  # whose seconds before the fork count in the other run
     assert (first.start, first.end, first.seconds, second.start, second.end) == (0, 6, 0.0, 6, 24)
-    assert 0 < begun["seconds"] < Run(trunk).status.seconds
+    assert 0 < begun.seconds < Run(trunk).status.seconds
     assert Run(scratch).status.beginning is None
 
 
@@ -114,7 +114,7 @@ def test_another_processor_is_used_and_noted(tiny, trunk, tmp_path, capfd):
     Run(source).update(stretches=[replace(one, processor="old", commit="0") for one in Run(source).status.stretches])
     folder = train(tiny, tmp_path / "run", "--begin-from", source, sets=NO_FILTER)
     note = f"equal up to rounding: processor old -> {here}"
-    assert Run(folder).status.beginning["note"] == note
+    assert Run(folder).status.beginning.note == note
     told = " ".join(capfd.readouterr().err.split())
     assert f"({note}); equality to the bit cannot be expected of a run from scratch; by how much seeds differ" in told
 

@@ -61,9 +61,9 @@ def test_the_beginning_is_trained_once_and_the_numbers_are_the_same(plan, shared
         assert rows(together[name]) == rows(apart[name])
         assert apart[name].status.beginning is None
     begun = [run.status.beginning for run in together.values()]
-    assert sorted(0 if one is None else one["iteration"] for one in begun) == [0, 6, 6]
+    assert sorted(0 if one is None else one.iteration for one in begun) == [0, 6, 6]
     (trunk,) = (run for run in together.values() if run.status.beginning is None)
-    assert {one["run"] for one in begun if one} == {trunk.fingerprint}
+    assert {one.run for one in begun if one} == {trunk.fingerprint}
 
 
 def test_a_later_run_begins_as_one_of_the_store_whoever_trained_it(plan, shared, tmp_path, tiny, capfd):
@@ -75,7 +75,7 @@ def test_a_later_run_begins_as_one_of_the_store_whoever_trained_it(plan, shared,
     assert "6 of 24 iterations are shared (25 %)" in out
     ablate(str(late), root)
     (new,) = (run for name, run in by_row(root).items() if name not in by_row(shared))
-    assert new.status.beginning["iteration"] == 6
+    assert new.status.beginning.iteration == 6
 
 
 def test_a_trunk_that_is_gone_costs_iterations_but_no_run(plan, shared, tmp_path):

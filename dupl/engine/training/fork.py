@@ -18,12 +18,13 @@ from dupl.config.prefix import beginnings, common
 from dupl.engine.checkpoints import load
 from dupl.errors import UserError
 from dupl.runs import ids, layout, provenance
-from dupl.runs.beginning import Beginning, copy_records, usable_checkpoints
+from dupl.runs.beginning import Beginning
 from dupl.runs.config import read_config_values
+from dupl.runs.copied import copy_records, usable_checkpoints
 from dupl.runs.run import Run
 from dupl.runs.seeds import spread_of_seeds
 from dupl.runs.status import Status
-from dupl.runs.stretches import BITS, Stretch, changed, in_words
+from dupl.runs.stretches import BITS, CODE, Stretch, changed, in_words
 
 
 def begin_as(run: Run, config: Config, source: Path, hardware: Mapping[str, Any], console: Console) -> None:
@@ -113,7 +114,7 @@ def _take_over(
         copy_records(source, run, iteration)
         _copy_best(run, source, iteration)
         inherited = [replace(one, seconds=0.0) for one in before]  # their time counts in the other run
-        run.update(iteration=iteration, beginning=asdict(beginning), stretches=inherited)
+        run.update(iteration=iteration, beginning=beginning, stretches=inherited)
         renamed = json.dumps({**asdict(run.status), "iteration": iteration})
         saved["meta"] |= {"fingerprint": run.status.fingerprint, "status": renamed, "scalars": run.scalars_text()}
         _save(saved, run.path / layout.checkpoint(iteration))
@@ -141,8 +142,7 @@ def _save(checkpoint: Mapping[str, Any], file: Path) -> None:
 
 def _rounding(before: Sequence[Stretch], here: Stretch) -> str:
     """Return why training here may round otherwise than the other run did; "" where nothing says so."""
-    code = ("commit", "uncommitted changes", "files of the package")
-    other = {name: pair for one in before for name, pair in changed(one, here).items() if name not in code}
+    other = {name: pair for one in before for name, pair in changed(one, here).items() if name not in CODE}
     return f"equal up to rounding: {in_words(other)}" if other else ""
 
 
