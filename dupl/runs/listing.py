@@ -12,7 +12,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,9 @@ class RunLine:
             evaluated=last.made if last else 0.0,
             metrics={name: value for name, value in (last.metrics if last else {}).items() if not math.isnan(value)},
         )
+
+
+KEPT = tuple(field.name for field in fields(RunLine) if field.name not in ("path", "stale"))  # in a row, metrics last
 
 
 def list_runs(root: str | Path, skipped: dict[Path, str]) -> list[RunLine]:
@@ -223,17 +226,15 @@ def _records(root: str | Path) -> dict[str, int]:
 def _row(folder: str, stored: StoredRun, line: RunLine, asked: Mapping[str, int]) -> list[Any]:
     last = _listed(stored)
     metrics = f"{layout.EVALUATIONS}/{last.folder.name}/{layout.METRICS}" if last else ""
-    facts = [line.state, line.iteration, line.iterations, line.seed, line.seconds, line.seen, line.size]
-    facts += [line.commits, [list(pair) for pair in line.plans], line.judged]
-    facts += [line.read, line.evaluated, dict(line.metrics)]
-    return [stamp(folder, metrics), metrics, asked.get(stored.fingerprint, 0), stored.fingerprint, *facts]
+    facts = {**vars(line), "plans": [list(pair) for pair in line.plans], "metrics": dict(line.metrics)}
+    values = (facts[name] for name in KEPT)
+    return [stamp(folder, metrics), metrics, asked.get(stored.fingerprint, 0), stored.fingerprint, *values]
 
 
 def _line(folder: str, row: list[Any]) -> RunLine:
-    state, iteration, iterations, seed, seconds, seen, size, commits, plans, *evaluation = row[4:]
-    pairs = [(str(plan), str(name)) for plan, name in plans]
-    facts = (iteration, iterations, seed, seconds, seen, size, commits, pairs, *evaluation)
-    return RunLine(Path(folder), state, False, *facts)
+    facts = dict(zip(KEPT, row[4:], strict=True))
+    facts["plans"] = [(str(plan), str(name)) for plan, name in facts["plans"]]
+    return RunLine(path=Path(folder), stale=False, **facts)
 
 
 def _packed(row: list[Any], names: dict[tuple[str, ...], int]) -> list[Any]:
