@@ -89,15 +89,19 @@ def resolved(planned: list[PlannedRun], store: RunStore, data: str | None = None
 
 
 def _call(plan: Plan, store: RunStore, number: int) -> tuple[Call | None, list[Call]]:
-    """Return a call of a plan, counted from the last one, and one call for each set of overrides, the last first."""
+    """Return a call of a plan, counted from the last one, and all of its calls, the last one first."""
     from dupl.runs.calls import calls
 
     found = list(reversed(calls(store.root, "ablate", plan.name)))
-    different = list({repr(sorted(one.overrides.items())): one for one in reversed(found)}.values())
-    different.sort(key=found.index)
+    different = _different(found)
     if number > max(1, len(different)) or number < 1:
         raise UserError(f"there is no call {number} of {plan.name} in {store.root}: it has {len(different)}")
     return (different[number - 1] if different else None), found
+
+
+def _different(known: list[Call]) -> list[Call]:
+    """Return the last call with each set of overrides, from calls in which the last one is first."""
+    return [one for k, one in enumerate(known) if one.overrides not in [before.overrides for before in known[:k]]]
 
 
 def _lines(chosen: Call | None, known: list[Call]) -> list[str]:
@@ -106,17 +110,13 @@ def _lines(chosen: Call | None, known: list[Call]) -> list[str]:
 
     if chosen is None:
         return []
-    different: list[dict[str, Any]] = []
-    for one in known:
-        if one.overrides not in different:
-            different.append(one.overrides)
-    if different == [{}]:
+    different = _different(known)
+    if [one.overrides for one in different] == [{}]:
         return []
-    texts = [" ".join(choice_words(overrides=overrides)) or "without --set" for overrides in different]
-    times = [next(one.time for one in known if one.overrides == overrides) for overrides in different]
-    place = different.index(chosen.overrides)
-    lines = [f"as dupl {chosen.kind} was called at {times[place]}: {texts[place]}"]
-    others = [f"{k + 1}: {texts[k]} ({times[k]})" for k in range(len(texts)) if k != place]
+    texts = [" ".join(choice_words(overrides=one.overrides)) or "without --set" for one in different]
+    place = [one.overrides for one in different].index(chosen.overrides)
+    lines = [f"as dupl {chosen.kind} was called at {different[place].time}: {texts[place]}"]
+    others = [f"{k + 1}: {texts[k]} ({one.time})" for k, one in enumerate(different) if k != place]
     how = ", by --call N" if chosen.kind == "ablate" else ""
     return lines + ([f"other calls{how}: {'; '.join(others)}"] if others else [])
 

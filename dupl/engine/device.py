@@ -13,6 +13,7 @@ import torch
 
 from dupl.engine.memory import keep_memory
 from dupl.errors import UserError
+from dupl.terminal import counted
 
 
 def choose_device(setting: str) -> torch.device:
@@ -95,7 +96,7 @@ def place(device: torch.device, threads: int) -> str:
     if device.type != "cpu":
         return str(device)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return f"cpu, {threads} thread{'s' * (threads > 1)} on {cores} core{'s' * (cores > 1)}"
+    return f"cpu, {counted(threads, 'thread')} on {counted(cores, 'core')}"
 
 
 def machine(device: torch.device, world: int) -> str:

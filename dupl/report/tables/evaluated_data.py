@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dupl.config.fingerprint import canonical, without_places
-from dupl.data.identity import evaluation_reads
+from dupl.data.identity import Memo, evaluation_reads
 from dupl.errors import UserError
 from dupl.runs import ids
+from dupl.terminal import counted
 
 if TYPE_CHECKING:
     from dupl.plans.plan import PlannedRun
@@ -36,6 +37,7 @@ def evaluated_on_one(
         UserError: Which data are meant is not known here, or there is nothing on the data that are named.
     """
     chosen: dict[str, dict[tuple[str, str], str]] = {}
+    memo: Memo = {}
     known = {data for data in (ids.parts(name)[1] for name in there) if data}
     for group in same_sets(planned):
         members = {run.fingerprint for run in group} & there.keys()
@@ -43,7 +45,7 @@ def evaluated_on_one(
             known |= found.keys()
             if len(found) < 2:
                 continue
-            digest = named if named in found else evaluation_reads(group[0].values)
+            digest = named if named in found else evaluation_reads(group[0].values, memo=memo)
             if digest not in found:
                 raise UserError(_told(group[0].plan, place, found))
             for name in members:
@@ -78,7 +80,7 @@ def _reads(
 
 def _told(plan: str, place: tuple[str, str], found: Mapping[str, int]) -> str:
     protocol, split = place
-    listed = ", ".join(f"{digest} ({count} run{'s' * (count != 1)})" for digest, count in sorted(found.items()))
+    listed = ", ".join(f"{digest} ({counted(count, 'run')})" for digest, count in sorted(found.items()))
     return (
         f"runs of {plan} were evaluated on different data of {split} by {protocol}: {listed}; name one by --data, or "
         f"evaluate the others on the same by dupl eval RUN --protocol {protocol} --checkpoint last"
