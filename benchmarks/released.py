@@ -227,6 +227,29 @@ def in_float64(mixture: type) -> type:
     return Double
 
 
+def offer_transformer(case: Case) -> str:
+    """Make the reference offer a transformer of the case's size, and return the name by which a network takes it."""
+    vit = importlib.import_module("model.backbone.vit")
+
+    def encoder(pretrained: bool = False, aux_layer: int = -3) -> nn.Module:
+        size = dict(embed_dim=case.dim, depth=case.depth, num_heads=case.heads)
+        norm = partial(nn.LayerNorm, eps=1e-6)
+        made: nn.Module = vit.VisionTransformer(
+            patch_size=16, mlp_ratio=4, qkv_bias=True, norm_layer=norm, aux_layer=aux_layer, **size
+        )
+        return made
+
+    name = "vit_of_the_case"
+    setattr(importlib.import_module("model.backbone"), name, encoder)
+    return name
+
+
+def accept_floats(evaluate: ModuleType) -> None:
+    """Let the reference's score be a float, which recent scikit-learn returns and which has no ``item``."""
+    score = evaluate.multilabel_score
+    evaluate.multilabel_score = lambda *given: np.float64(score(*given))  # type: ignore[attr-defined]
+
+
 class Released(Side):
     """The released implementation of a case.
 
@@ -263,28 +286,16 @@ class Released(Side):
         block = self.script.noise_filter()
         self.filter_inputs = free(block, self.names)
         self.run_filter = self.script.function(block, self.filter_inputs, self.names)
-        score = self.names["evaluate"].multilabel_score  # a float in recent scikit-learn, which has no .item()
-        self.names["evaluate"].multilabel_score = lambda *given: np.float64(score(*given))
+        accept_floats(self.names["evaluate"])
         self.mixture = self.names["GaussianMixture"]
         self.augment = self.names["imutils"].augment_data_strong
         self.noisy: list[np.ndarray] = []
 
     def _model(self) -> nn.Module:
         """Build the released network with a transformer of the case's size."""
-        case = self.case
-        vit = importlib.import_module("model.backbone.vit")
-
-        def encoder(pretrained: bool = False, aux_layer: int = -3) -> nn.Module:
-            size = dict(embed_dim=case.dim, depth=case.depth, num_heads=case.heads)
-            norm = partial(nn.LayerNorm, eps=1e-6)
-            return vit.VisionTransformer(
-                patch_size=16, mlp_ratio=4, qkv_bias=True, norm_layer=norm, aux_layer=aux_layer, **size
-            )
-
-        self.args.backbone = "vit_of_the_case"
-        setattr(importlib.import_module("model.backbone"), self.args.backbone, encoder)
+        self.args.backbone = offer_transformer(self.case)
         network: nn.Module = self.names["siamese_network"](
-            backbone=self.args.backbone, num_classes=case.classes, pretrained=False, aux_layer=self.args.aux_layer
+            backbone=self.args.backbone, num_classes=self.case.classes, pretrained=False, aux_layer=self.args.aux_layer
         )
         return network.train()
 

@@ -7,12 +7,10 @@ from a checkout of the repository that it comes from, with g++, or replaced by o
 from __future__ import annotations
 
 import ctypes
-import importlib
 import subprocess
 import sys
 import tempfile
 import warnings
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from released import Script, free, loaded, open_checkout
+from released import Script, accept_floats, free, loaded, offer_transformer, open_checkout
 from torch import Tensor, nn
 from workers import Case, Side
 
@@ -77,27 +75,15 @@ class ReleasedToCo(Side):
         inputs = (fetched & loaded(body)) | {self.script.loop.target.id}  # type: ignore[attr-defined]
         self.script.execute(self.script.before(free(body, self.names) - inputs, self.names), self.names)
         self.run_step = self.script.function(body, inputs, self.names)
-        score = self.names["evaluate"].multilabel_score  # a float in recent scikit-learn, which has no .item()
-        self.names["evaluate"].multilabel_score = lambda *given: np.float64(score(*given))
+        accept_floats(self.names["evaluate"])
         self.choose = self.names["crop_from_roi_neg"]
 
     def _model(self) -> nn.Module:
         """Its network on its own transformer of the case's size."""
-        case = self.case
-        vit = importlib.import_module("model.backbone.vit")
-
-        def encoder(pretrained: bool = False, aux_layer: int = -3) -> nn.Module:
-            size = dict(embed_dim=case.dim, depth=case.depth, num_heads=case.heads)
-            norm = partial(nn.LayerNorm, eps=1e-6)
-            return vit.VisionTransformer(
-                patch_size=16, mlp_ratio=4, qkv_bias=True, norm_layer=norm, aux_layer=aux_layer, **size
-            )
-
-        self.args.backbone = "vit_of_the_case"
-        setattr(importlib.import_module("model.backbone"), self.args.backbone, encoder)
+        self.args.backbone = offer_transformer(self.case)
         made: nn.Module = self.names["network"](
             backbone=self.args.backbone,
-            num_classes=case.classes,
+            num_classes=self.case.classes,
             pretrained=False,
             init_momentum=self.args.momentum,
             aux_layer=self.args.aux_layer,
