@@ -6,7 +6,8 @@ import argparse
 import difflib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -163,3 +164,8 @@ def progress_bar(text: str, console: Console, *, transient: bool = False) -> Ite
     finally:
         if bar.live.is_started:
             bar.stop()
+
+
+def tally(states: Iterable[str]) -> str:
+    """Return how many runs are in which state, the most frequent one first: "3 finished, 1 failed"."""
+    return ", ".join(f"{count} {state}" for state, count in Counter(states).most_common())

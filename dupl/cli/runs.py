@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections import Counter
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl import api
-from dupl.cli.common import command, json_option, print_json, say, stderr
+from dupl.cli.common import command, json_option, print_json, say, stderr, tally
 from dupl.errors import UserError
 from dupl.terminal import counted, printable
 
@@ -185,7 +184,7 @@ def show(lines: list[RunLine], metric: str, root: Path) -> None:
         for row in [names, *rows]:
             padded = (side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True))
             print("  ".join(padded).rstrip())
-    told = ", ".join(f"{count} {state}" for state, count in Counter(line.state for line in lines).most_common())
+    told = tally(line.state for line in lines)
     if other:
         print("\nother data: evaluated on other data than the newest run of the recipe, not to be compared with it")
     print(f"\n{counted(len(lines), 'run')}, {decimal(sum(line.size for line in lines))}: {told}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dupl import api
+from dupl.cli.common import tally
 from dupl.errors import UserError
 from dupl.terminal import counted, printable
 
@@ -30,7 +31,7 @@ def what_next(root: str | Path = "runs") -> list[str]:
     runs = store.runs()
     found = [*_unfinished(runs), *_plans(store, runs), *_finished(runs), *_recipes()]
     if runs:
-        head = f"{root}/ holds {counted(len(runs), 'run')}: {_tally(runs)}"
+        head = f"{root}/ holds {counted(len(runs), 'run')}: {tally(run.state for run in runs)}"
     else:
         head = "dupl trains segmentation models from image-level tags. There is no run in this folder yet."
         found = [*_recipes(), *BEGIN]
@@ -113,10 +114,6 @@ def _recipes() -> list[Advice]:
         if "_base_" in text and ("data = " in text or "model = " in text or "schedule = " in text):
             found.append((shlex.join(["dupl", "train", file.name]), "trains the recipe in this folder"))
     return found[:MOST]
-
-
-def _tally(runs: Sequence[StoredRun]) -> str:
-    return ", ".join(f"{count} {state}" for state, count in Counter(run.state for run in runs).most_common())
 
 
 def _line(advice: Advice) -> str:
