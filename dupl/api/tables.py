@@ -52,6 +52,7 @@ def ablation_table(
     data: str | None = None,
     call: int | None = None,
     form: str = "md",
+    selection: str = "as-planned",
     progress: Progress | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> AblationTable:
@@ -69,6 +70,8 @@ def ablation_table(
         data: Digest of training or validation data, where the store has runs or evaluations on several.
         call: Number of the ``dupl ablate`` whose overrides are taken, 1 for the last one.
         form: The format that the command noted in the table names.
+        selection: "as-planned", or "fair": beside each column that takes a run's better student on the reported split,
+            the same of the students' averaged prediction.
         progress: Called with the intervals done and in all.
         tell: Called with lines on the call that is taken, and on the others.
 
@@ -90,12 +93,16 @@ def ablation_table(
     from dupl.plans.commands import ablate_command, report_command
     from dupl.plans.paper import comparable
     from dupl.report.plan_report import tabulate
+    from dupl.report.tables.selection import SELECTIONS
 
+    if selection not in SELECTIONS:
+        raise UserError(f"selection is {selection!r}: give one of {', '.join(SELECTIONS)}")
     made, store = load_plan(plan), open_store(store)
     said = tell or (lambda line: None)
     chosen = choose_runs(made, store, rows, seeds, overrides, data=data, call=call, tell=said)
     name = str(plan) if isinstance(plan, (str, Path)) else plan.name
     options = ["--data", data] if data is not None else []
+    options += ["--selection", selection] if selection != SELECTIONS[0] else []
     asked: dict[str, Any] = dict(rows=rows, seeds=chosen.seeds, overrides=chosen.overrides)
     line = report_command(name, store.root, *options, form=form, **asked)
     train = ablate_command(name, store.root, **asked)
@@ -103,7 +110,7 @@ def ablation_table(
     if not store.root.is_dir():
         raise UserError(f"there is no store {store.root}: dupl.ablate({name!r}) trains the runs, or name another store")
     counter = progress or (lambda done, total: None)
-    return tabulate(shown, chosen.runs, store, line, counter, data=data, train=train)
+    return tabulate(shown, chosen.runs, store, line, counter, data=data, train=train, selection=selection)
 
 
 def write_run_page(run: AnyRun, out: str | Path | None = None) -> Path:

@@ -30,6 +30,7 @@ def add_report(commands: Any) -> None:
         "  dupl report table4_components --out table4.html        md, tex, csv or html, by the name\n"
         "  dupl report demo_table4 --seeds 0 1 2 3 4 --format latex\n"
         "  dupl report table4_components --out table4.tex --style paper\n"
+        "  dupl report demo_table4 --selection fair              without the choice of a student, side by side\n"
         "  dupl report animals_table4 --set data.train.root=DIR data.val.root=DIR\n"
         "  dupl report runs/RUN                                  writes the run's page into its folder\n"
         "  dupl report demo --out sweep.html                     of a sweep: md or html\n",
@@ -45,6 +46,12 @@ def add_report(commands: Any) -> None:
         choices=["full", "paper"],
         default="full",
         help="with LaTeX: full (intervals, sources), or the paper's own form with the best numbers in bold",
+    )
+    parser.add_argument(
+        "--selection",
+        choices=["as-planned", "fair"],
+        default="as-planned",
+        help="fair: beside each column that takes a run's better student, the same of the students' average",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write into this file instead of standard output")
     parser.add_argument(
@@ -86,7 +93,7 @@ def run_report(arguments: argparse.Namespace) -> int:
     if arguments.wandb:
         api.check_wandb(arguments.wandb)  # before the work: what cannot be is told at once
     chosen = dict(rows=arguments.rows, seeds=arguments.seeds, overrides=arguments.set or None)
-    table = _table(what, arguments.root, form, **chosen, data=arguments.data, call=arguments.call)
+    table = _table(what, arguments.root, form, **chosen, **_how(arguments))
     if arguments.wandb:
         api.put_table_on_wandb(table, arguments.root, arguments.wandb, say(stderr()))
     for run in table.runs if arguments.pages else ():
@@ -98,6 +105,11 @@ def run_report(arguments: argparse.Namespace) -> int:
     where = arguments.out.parent if arguments.out else "."
     text = table.page(where) if page else printable(table.render(form, arguments.style))
     return _put(text, arguments.out)
+
+
+def _how(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return how the table of a plan is made, as `api.ablation_table` takes it."""
+    return dict(data=arguments.data, call=arguments.call, selection=arguments.selection)
 
 
 def print_table(plan: str, root: Path, *, seeds: Sequence[int] | None = None) -> int:

@@ -32,14 +32,14 @@ def resolve_per_class(model: Mapping[str, Any], classes: Sequence[str] | int) ->
         if not isinstance(values, Mapping) or not isinstance(values.get("type"), str):
             continue
         found = components.find(values["type"])
-        names = [] if found is None else [key for key in values if _is_per_class(found.section, key)]
+        names = [] if found is None else [key for key in values if is_per_class(found.section, key)]
         for key in names:
             values = {**values, key: _by_class(values[key], classes, f"model.{slot}.{key}")}
         resolved[slot] = values
     return resolved
 
 
-def _is_per_class(section: Section, key: str) -> bool:
+def is_per_class(section: Section, key: str) -> bool:
     """Return whether a field takes a list and a dict of the same kind."""
     kinds = section.fields[key].kinds if key in section.fields else ()
     items = {kind.name: kind.items for kind in kinds if kind.name in ("list", "dict")}

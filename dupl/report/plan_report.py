@@ -14,6 +14,8 @@ from dupl.report.run_comparison import class_table
 from dupl.report.tables.evaluated_data import evaluated_on_one
 from dupl.report.tables.other_data import other_data_notes
 from dupl.report.tables.row_run import RowRun
+from dupl.report.tables.selection import fair_plan, with_fair
+from dupl.report.tables.selection_audit import Audit
 from dupl.report.tables.table import Table, table
 from dupl.runs import failures, layout
 from dupl.runs.making import mixed
@@ -93,6 +95,7 @@ def tabulate(
     progress: Callable[[int, int], None] = lambda done, total: None,
     data: str | None = None,
     train: str = "",
+    selection: str = "as-planned",
 ) -> AblationTable:
     """Make the table of planned runs from what a store holds of them.
 
@@ -104,6 +107,7 @@ def tabulate(
         progress: Called with the intervals done and in all.
         data: Digest of data that the user names, where there are runs or evaluations on several.
         train: The command that trains and evaluates what is missing.
+        selection: One of `dupl.report.tables.selection.SELECTIONS`; "fair" adds columns that choose no student.
 
     Raises:
         UserError: The runs were evaluated on different data, and which are meant is not known here.
@@ -114,7 +118,9 @@ def tabulate(
     there = evaluated_on_one(planned, there, plan.protocols, data)
     plan = of_papers_size(plan, planned[0].values.get("data") or {}, _records(there.values())) if planned else plan
     runs = [RowRun.of(run, there.get(run.fingerprint), failures.noted(store.root, run.fingerprint)) for run in planned]
-    metrics = store.frame(there.values())
+    metrics = with_fair(store.frame(there.values()))
+    plan = fair_plan(plan) if selection == "fair" else plan
+    audit = Audit(planned, there, best, store)
     done, todo = 0, len(plan.columns) * sum(stored.state == "finished" for stored in there.values())
 
     def pixels(fingerprint: str, protocol: str, split: str) -> DataFrame:
@@ -124,8 +130,9 @@ def tabulate(
         return store.images_of(there[fingerprint], protocol, split)
 
     subsets = subsets_of(planned)
-    made = table(plan, runs, metrics, pixels, subsets=subsets, mixed=mixed, command=command)
-    notes = other_data_notes(planned, there, best, plan.protocols, named=data, train=train)
+    made = table(plan, runs, metrics, pixels, subsets=subsets, selected=audit.rules, mixed=mixed, command=command)
+    notes = audit.notes()
+    notes += other_data_notes(planned, there, best, plan.protocols, named=data, train=train)
     made = replace(made, notes=(*made.notes, *notes))
     return AblationTable(made, runs, metrics, class_rates(plan, runs, store, there.values()), train)
 

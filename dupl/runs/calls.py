@@ -51,18 +51,31 @@ def calls(root: str | Path, kind: str, name: str) -> list[Call]:
         kind: "ablate" or "sweep".
         name: Of the plan or the sweep.
     """
-    try:
-        lines = (Path(root) / FOLDER / FILE).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
     found: dict[str, Call] = {}
-    for line in lines:
-        call = _parse(line)
-        if call is not None and (call.kind, call.name) == (kind, name):
+    for call in _recorded(root):
+        if (call.kind, call.name) == (kind, name):
             key = json.dumps([call.overrides, call.seeds, call.rows], sort_keys=True)
             found.pop(key, None)
             found[key] = call
     return list(found.values())
+
+
+def called(root: str | Path, kind: str) -> list[str]:
+    """Return the names of the plans or sweeps that were called, each once, in the order of their first time.
+
+    Args:
+        root: The store.
+        kind: "ablate" or "sweep".
+    """
+    return list(dict.fromkeys(str(call.name) for call in _recorded(root) if call.kind == kind))
+
+
+def _recorded(root: str | Path) -> list[Call]:
+    try:
+        lines = (Path(root) / FOLDER / FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return [call for line in lines if (call := _parse(line)) is not None]
 
 
 def _parse(line: str) -> Call | None:

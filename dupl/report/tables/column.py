@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dupl.plans.plan import Column
+from dupl.report.tables.counts import FAIR
 from dupl.report.tables.row_run import RowRun
 from dupl.runs.stretches import BITS
 from dupl.terminal import counted
@@ -137,6 +138,8 @@ class Evidence:
             return f"evaluated by {_listed(others['protocol'])}, not by {column.protocol}: {evaluate}"
         if self.split and self.split not in set(same["split"]):
             return f"evaluated on {_listed(same['split'])}, not on {self.split}: {evaluate}"
+        if f"/{FAIR}/" in column.metric and "checkpoint" in same and (same["checkpoint"] == "best").all():
+            return f"evaluated with the best checkpoint alone, which was selected: {evaluate}"
         if column.metric in set(same["metric"]) and run.iteration not in set(same["iteration"]):
             weights = f"evaluated with weights of iteration {_listed(same['iteration'])}, not {run.iteration}"
             return f"{weights}: {evaluate}"

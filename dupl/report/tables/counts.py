@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Values = NDArray[np.float64]
 BACKGROUND = "background"
 PIXELS = ["TP", "FP", "FN"]
+FAIR = "fair"  # the averaged students, or the only one: no choice by the reported data
 BLOCK = 1 << 22  # numbers that are held at once
 
 
@@ -27,7 +28,8 @@ class Metric:
 
     Attributes:
         kind: "cam" or "seg".
-        who: A student's number, "mean" (averaged probabilities), or "best": the better student.
+        who: A student's number, "mean" (averaged probabilities), "best" (the better student), or "fair" (the averaged
+            students, or the only one).
         figure: "mIoU", the name of a subset's mIoU, or "OA" (Sec. 4.3: the foreground's mean FP / (TP + FP)).
         subset: Class names of that mIoU; None is every class.
     """
@@ -57,6 +59,9 @@ class Metric:
     def maps(self, known: Iterable[str]) -> list[str]:
         """The label maps it needs of those there are ("cam/1", "cam/mean", ...)."""
         names = sorted(set(known))
+        if self.who == FAIR:
+            numbered = [name for name in names if name.startswith(f"{self.kind}/") and name[-1].isdigit()]
+            return [name for name in names if name == f"{self.kind}/mean"] or numbered * (len(numbered) == 1)
         if self.who != "best":
             return [name for name in names if name == f"{self.kind}/{self.who}"]
         return [name for name in names if name.startswith(f"{self.kind}/") and name.split("/")[1].isdigit()]

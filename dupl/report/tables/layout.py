@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dupl.plans.plan import Column, Row
+from dupl.report.tables.counts import FAIR
 from dupl.report.tables.statistics import P_SEEDS, THREE_STAR_SEEDS, Estimate, stars
 from dupl.report.tables.table import Cell, RowStep, Table
 
@@ -187,7 +188,7 @@ def _ratio_cells(table: Table, row: Row, column: Column) -> list[Text]:
 
 def _letters(table: Table, footnotes: Footnotes) -> tuple[tuple[str, ...], ...]:
     """Letters of the footnotes to the labels' column and to each column that is measured."""
-    return ((), *(footnotes.add([table.cautions.get(column.key, "")]) for column in table.plan.columns))
+    return ((), *(footnotes.add(table.footnotes(column.key)) for column in table.plan.columns))
 
 
 def _paper(cell: Cell) -> list[Text]:
@@ -292,6 +293,8 @@ def _general(table: Table) -> list[str]:
         names = {row.key: row.label for row in table.plan.rows}
         pairs = (f"{names[key]} by {names[other]}" for key, other in table.plan.ratio.items())
         notes.append(f"ratio: {', '.join(pairs)}, over the seeds that both have")
+    if any(f"/{FAIR}/" in column.metric for column in table.plan.columns):
+        notes.append("fair: the averaged prediction of a run's students, or its only student, of the last iteration")
     if table.effects:
         notes.append("effect: mean over all pairs of rows that differ in that component alone")
     return [*notes, *[table.plan.reference] * bool(table.plan.reference)]

@@ -143,6 +143,7 @@ def _notes(table: Table, footnotes: Footnotes) -> list[str]:
         seeds = f"mean and standard deviation over {counts[0]} to {counts[-1]} seeds"
     texts = [
         f"{column.label}: {column.metric} (%), {table.how.get(column.key) or f'protocol {column.protocol}'}"
+        + "".join(f", selected: {rule.text}" for rule in table.selection.get(column.key, ()))
         for column in table.plan.columns
     ]
     if table.plan.ratio:

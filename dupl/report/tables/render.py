@@ -18,7 +18,7 @@ STYLES = ("full", "paper")
 TIDY = (
     *("plan", "row", "label", "column", "metric", "protocol", "how", "n", "seeds", "values", "mean", "std"),
     *("paper", "minus_paper", "change", "against", "change_value", "ci_low", "ci_high", "ci_over", "p", "p_holm"),
-    *("paper_change", "ratio", "ratio_to", "paper_ratio", "commits", "fingerprints", "notes"),
+    *("paper_change", "ratio", "ratio_to", "paper_ratio", "commits", "fingerprints", "selection", "notes"),
 )
 
 
@@ -61,6 +61,7 @@ def lines(table: Table) -> list[dict[str, object]]:
     for column in plan.columns:
         shared = dict(plan=plan.name, column=column.key, metric=column.metric, protocol=column.protocol)
         shared["how"] = table.how.get(column.key, "")
+        shared["selection"] = "; ".join(rule.text for rule in table.selection.get(column.key, ()))
         for row in plan.rows:
             cell = table.cells[row.key, column.key]
             line: dict[str, object] = {**shared, "row": row.key, "label": row.label, "n": len(cell.values)}

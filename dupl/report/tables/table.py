@@ -12,6 +12,7 @@ from dupl.report.tables.column import Evidence, provenance
 from dupl.report.tables.comparison import Comparison, Estimates, Loader
 from dupl.report.tables.kinds import LEVEL, two_kinds
 from dupl.report.tables.row_run import RowRun
+from dupl.report.tables.selection import Rule, evaluation_rules
 from dupl.report.tables.statistics import Estimate, Summary, holm, marginal_weights
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class Table:
         cautions: By column key, a footnote to the whole column.
         how: By column key, split and protocol in words, as the evaluations have them; "" before there is one.
         ratios: By row and column key, for the rows that the plan compares as a ratio.
+        selection: By column key, the choices that were made by looking at the reported data.
     """
 
     plan: Plan
@@ -104,6 +106,12 @@ class Table:
     cautions: Mapping[str, str] = field(default_factory=dict)
     how: Mapping[str, str] = field(default_factory=dict)
     ratios: Mapping[tuple[str, str], Ratio] = field(default_factory=dict)
+    selection: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+
+    def footnotes(self, column: str) -> tuple[str, ...]:
+        """Return the footnotes to a whole column: how its numbers were selected, then its caution."""
+        rules = [f"selected: {rule.text}" for rule in self.selection.get(column, ())]
+        return (*rules, *filter(None, [self.cautions.get(column, "")]))
 
 
 def table(
@@ -113,6 +121,7 @@ def table(
     load: Loader,
     *,
     subsets: Mapping[str, Sequence[str]] | None = None,
+    selected: Callable[[Evidence], Sequence[Rule]] = lambda _: (),
     mixed: Callable[[DataFrame], Sequence[str]] = lambda _: (),
     command: str = "",
 ) -> Table:
@@ -125,6 +134,7 @@ def table(
             versions of packages, protocol, title, split, last, metric and value.
         load: Pixels per image of a fingerprint, protocol and split: columns map, image, class, TP, FP and FN.
         subsets: Class names by the name of a subset's mIoU.
+        selected: The choices behind a column that its metrics do not show.
         mixed: What keeps the evaluations of a part of the frame from being compared, in lines.
         command: That the table is made with.
     """
@@ -154,7 +164,9 @@ def table(
     used = [evidence.used for evidence in measured.values()]
     notes, facts = provenance(plan.name, runs, used, mixed, command, _spread(plan, cells))
     how = {key: evidence.how for key, evidence in measured.items()}
-    return Table(plan, cells, effects, notes, facts, _cautions(plan, cells), how, _ratios(plan, cells))
+    rules = {key: (*evaluation_rules(one, frame), *selected(one)) for key, one in measured.items()}
+    more = (_cautions(plan, cells), how, _ratios(plan, cells), {key: found for key, found in rules.items() if found})
+    return Table(plan, cells, effects, notes, facts, *more)
 
 
 def _spread(plan: Plan, cells: Mapping[tuple[str, str], Cell]) -> str:
