@@ -1,13 +1,14 @@
 """How often p values and intervals of dupl.report.tables.statistics are right, on simulated tables and evaluations.
 
     python benchmarks/coverage.py [--tables 100000] [--experiments 2000] [--only NAME ...] [--resamples 1000] [--jobs 1]
+        [--intervals behrens-fisher percentile bca satterthwaite mixed-model]
 
 Prints Markdown tables. The first ones are of `rates.py`: coverage, false positives and power of tables with normal
 seeds, of the rules that were compared, and of seeds of two kinds. ``--experiments 0`` prints them alone, ``--tables 0``
-leaves them out. The last one is of intervals on simulated evaluations: a population of images, each with its objects
+leaves them out. The last ones are of intervals on simulated evaluations: a population of images, each with its objects
 and its difficulty, is made once for each case; every experiment draws images and seeds from it, counts pixels of two
-(or four) rows, and asks for the interval of their difference. The truth is the difference on the whole population, over
-many seeds.
+(or four) rows, and asks for the interval of their difference, by each method that ``--intervals`` names. The truth is
+the difference on the whole population, over many seeds.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from rates import grid
 
 from dupl.report.tables.counts import Counts, Metric
+from dupl.report.tables.intervals import DEFAULT, LABELS
 from dupl.report.tables.statistics import Draws, contrast, marginal_weights
 
 PIXELS, POPULATION = 10_000, 20_000
@@ -164,13 +166,11 @@ class World:
 
 @dataclass(frozen=True)
 class Result:
-    """Of one experiment: whether intervals lie too high or too low, and their widths; ours, and the plain bootstrap."""
+    """Of one experiment and one method: whether the interval lies too high or too low, and its width."""
 
     high: bool
     low: bool
     width: float
-    plain_miss: bool
-    plain_width: float
 
 
 @lru_cache(maxsize=1)
@@ -179,50 +179,51 @@ def world(case: Case) -> World:
     return World(case)
 
 
-def experiment(case: Case, number: int, resamples: int) -> Result:
-    """Draw, estimate, compare with the truth."""
+def experiment(case: Case, number: int, resamples: int, intervals: Sequence[str]) -> dict[str, Result]:
+    """Draw, estimate by each method that can tell, compare with the truth."""
     rng = np.random.default_rng([zlib.crc32(case.name.encode()), number])
     here = world(case)
     rows = here.draw(rng, resamples)
     components = [(), ("A",), ("B",), ("A", "B")] if case.rows == 4 else [(), ("A",)]
-    weights = marginal_weights(components, "A")
-    truth = float(np.dot(weights or 0, here.truths))
-    found = contrast(rows, weights or [])
-    assert found is not None
-    low, high = plain(rows, weights or [], rng)
-    return Result(truth < found.low, truth > found.high, found.high - found.low, not low <= truth <= high, high - low)
+    weights = marginal_weights(components, "A") or []
+    truth = float(np.dot(weights, here.truths))
+    found = {name: contrast(rows, weights, interval=name) for name in intervals}
+    return {
+        name: Result(truth < one.low, truth > one.high, one.high - one.low)
+        for name, one in found.items()
+        if one is not None
+    }
 
 
-def plain(rows: Sequence[dict[int, Draws]], weights: Sequence[float], rng: np.random.Generator) -> tuple[float, float]:
-    """The textbook interval to compare with: percentiles of a bootstrap over seeds, then images."""
-    seeds = len(rows[0])
-    values = np.array([sum(w * row[s].resampled for row, w in zip(rows, weights, strict=True)) for s in range(seeds)])
-    chosen = rng.integers(0, seeds, values.shape)
-    low, high = np.nanpercentile(np.take_along_axis(values, chosen, 0).mean(0), [2.5, 97.5])
-    return float(low), float(high)
-
-
-def part(case: Case, numbers: range, resamples: int) -> list[Result]:
+def part(case: Case, numbers: range, resamples: int, intervals: Sequence[str]) -> list[dict[str, Result]]:
     """Some experiments of a case."""
-    return [experiment(case, number, resamples) for number in numbers]
+    return [experiment(case, number, resamples, intervals) for number in numbers]
 
 
-def run(case: Case, experiments: int, resamples: int, jobs: int = 1) -> dict[str, float]:
-    """All experiments of a case: shares in percent, widths in points."""
+def run(
+    case: Case, experiments: int, resamples: int, jobs: int = 1, intervals: Sequence[str] = (DEFAULT,)
+) -> dict[str, dict[str, float]]:
+    """All experiments of a case, by method: shares in percent, widths in points."""
     if jobs == 1:
-        results = part(case, range(experiments), resamples)
+        results = part(case, range(experiments), resamples, intervals)
     else:
         ranges = [range(k, experiments, jobs) for k in range(jobs)]
         with ProcessPoolExecutor(jobs) as pool:
-            results = sum(pool.map(part, [case] * jobs, ranges, [resamples] * jobs), [])
-    means = {f.name: float(np.mean([getattr(r, f.name) for r in results])) for f in fields(Result)}
+            found = pool.map(part, [case] * jobs, ranges, [resamples] * jobs, [intervals] * jobs)
+            results = sum(found, [])
+    names = [name for name in intervals if all(name in one for one in results)]
+    means = {
+        name: {f.name: float(np.mean([getattr(one[name], f.name) for one in results])) for f in fields(Result)}
+        for name in names
+    }
     return {
-        "coverage": 100 * (1 - means["high"] - means["low"]),
-        "high": 100 * means["high"],
-        "low": 100 * means["low"],
-        "width": means["width"],
-        "plain": 100 * (1 - means["plain_miss"]),
-        "plain width": means["plain_width"],
+        name: {
+            "coverage": 100 * (1 - mean["high"] - mean["low"]),
+            "high": 100 * mean["high"],
+            "low": 100 * mean["low"],
+            "width": mean["width"],
+        }
+        for name, mean in means.items()
     }
 
 
@@ -234,23 +235,25 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only", nargs="+", default=[""], metavar="NAME", help="cases whose name begins so")
+    parser.add_argument("--intervals", nargs="+", choices=LABELS, default=[DEFAULT, "percentile"], metavar="NAME")
     arguments = parser.parse_args()
     for line in grid(arguments.tables) if arguments.tables else ():
         print(line, flush=True)
     if not arguments.experiments:
         return
-    print("\n| case | truth | coverage | too high / too low | width | plain bootstrap: coverage | width |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+    print(
+        "\n| case | truth | interval | coverage | too high / too low | width |\n|---|---|---|---|---|---|", flush=True
+    )
     for case in CASES:
         if case.name.startswith(tuple(arguments.only)):
-            got = run(case, arguments.experiments, arguments.resamples, arguments.jobs)
+            how = (arguments.resamples, arguments.jobs, arguments.intervals)
             weights = [-0.5, 0.5, -0.5, 0.5] if case.rows == 4 else [-1, 1]
-            print(
-                f"| {case.name} | {np.dot(weights, world(case).truths):.2f} | {got['coverage']:.1f} "
-                f"| {got['high']:.1f} / {got['low']:.1f} | {got['width']:.2f} "
-                f"| {got['plain']:.1f} | {got['plain width']:.2f} |",
-                flush=True,
-            )
+            for name, got in run(case, arguments.experiments, *how).items():
+                print(
+                    f"| {case.name} | {np.dot(weights, world(case).truths):.2f} | {LABELS[name]} "
+                    f"| {got['coverage']:.1f} | {got['high']:.1f} / {got['low']:.1f} | {got['width']:.2f} |",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ def ablation_table(
     call: int | None = None,
     form: str = "md",
     selection: str = "as-planned",
+    interval: str = "behrens-fisher",
     progress: Progress | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> AblationTable:
@@ -72,6 +73,8 @@ def ablation_table(
         form: The format that the command noted in the table names.
         selection: "as-planned", or "fair": beside each column that takes a run's better student on the reported split,
             the same of the students' averaged prediction.
+        interval: Method of the intervals: "behrens-fisher" (the tables' own), "percentile" or "bca" (of a cluster
+            bootstrap), "satterthwaite", or "mixed-model" (needs statsmodels). P values and stars are the default's.
         progress: Called with the intervals done and in all.
         tell: Called with lines on the call that is taken, and on the others.
 
@@ -80,8 +83,8 @@ def ablation_table(
         ``chart()`` as a figure, ``table.cells`` has the numbers (percent).
 
     Raises:
-        UserError: No such plan, row, path or store; or the store has runs or evaluations on different data, and which
-            of them are meant is not known here.
+        UserError: No such plan, row, path, store or interval; or the store has runs or evaluations on different data,
+            and which of them are meant is not known here.
 
     Example:
         >>> table = dupl.ablation_table("plan.py", "runs")
@@ -93,8 +96,10 @@ def ablation_table(
     from dupl.plans.commands import ablate_command, report_command
     from dupl.plans.paper import comparable
     from dupl.report.plan_report import tabulate
+    from dupl.report.tables.intervals import DEFAULT, check_interval
     from dupl.report.tables.selection import SELECTIONS
 
+    check_interval(interval)
     if selection not in SELECTIONS:
         raise UserError(f"selection is {selection!r}: give one of {', '.join(SELECTIONS)}")
     made, store = load_plan(plan), open_store(store)
@@ -103,6 +108,7 @@ def ablation_table(
     name = str(plan) if isinstance(plan, (str, Path)) else plan.name
     options = ["--data", data] if data is not None else []
     options += ["--selection", selection] if selection != SELECTIONS[0] else []
+    options += ["--interval", interval] if interval != DEFAULT else []
     asked: dict[str, Any] = dict(rows=rows, seeds=chosen.seeds, overrides=chosen.overrides)
     line = report_command(name, store.root, *options, form=form, **asked)
     train = ablate_command(name, store.root, **asked)
@@ -110,7 +116,8 @@ def ablation_table(
     if not store.root.is_dir():
         raise UserError(f"there is no store {store.root}: dupl.ablate({name!r}) trains the runs, or name another store")
     counter = progress or (lambda done, total: None)
-    return tabulate(shown, chosen.runs, store, line, counter, data=data, train=train, selection=selection)
+    how = dict(selection=selection, interval=interval)
+    return tabulate(shown, chosen.runs, store, line, counter, data=data, train=train, **how)
 
 
 def write_run_page(run: AnyRun, out: str | Path | None = None) -> Path:

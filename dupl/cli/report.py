@@ -31,6 +31,7 @@ def add_report(commands: Any) -> None:
         "  dupl report demo_table4 --seeds 0 1 2 3 4 --format latex\n"
         "  dupl report table4_components --out table4.tex --style paper\n"
         "  dupl report demo_table4 --selection fair              without the choice of a student, side by side\n"
+        "  dupl report demo_table4 --interval bca                intervals by another method\n"
         "  dupl report animals_table4 --set data.train.root=DIR data.val.root=DIR\n"
         "  dupl report runs/RUN                                  writes the run's page into its folder\n"
         "  dupl report demo --out sweep.html                     of a sweep: md or html\n",
@@ -52,6 +53,13 @@ def add_report(commands: Any) -> None:
         choices=["as-planned", "fair"],
         default="as-planned",
         help="fair: beside each column that takes a run's better student, the same of the students' average",
+    )
+    parser.add_argument(
+        "--interval",
+        default="behrens-fisher",
+        metavar="NAME",
+        help="method of the intervals: behrens-fisher (the tables' own; default), percentile or bca (of a cluster "
+        "bootstrap), satterthwaite, mixed-model; p values and stars are always the default's",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write into this file instead of standard output")
     parser.add_argument(
@@ -109,7 +117,7 @@ def run_report(arguments: argparse.Namespace) -> int:
 
 def _how(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return how the table of a plan is made, as `api.ablation_table` takes it."""
-    return dict(data=arguments.data, call=arguments.call, selection=arguments.selection)
+    return dict(data=arguments.data, call=arguments.call, selection=arguments.selection, interval=arguments.interval)
 
 
 def print_table(plan: str, root: Path, *, seeds: Sequence[int] | None = None) -> int:

@@ -12,6 +12,7 @@ from dupl.errors import UserError
 from dupl.plans.paper import of_papers_size
 from dupl.report.run_comparison import class_table
 from dupl.report.tables.evaluated_data import evaluated_on_one
+from dupl.report.tables.intervals import DEFAULT
 from dupl.report.tables.other_data import other_data_notes
 from dupl.report.tables.row_run import RowRun
 from dupl.report.tables.selection import fair_plan, with_fair
@@ -96,6 +97,7 @@ def tabulate(
     data: str | None = None,
     train: str = "",
     selection: str = "as-planned",
+    interval: str = DEFAULT,
 ) -> AblationTable:
     """Make the table of planned runs from what a store holds of them.
 
@@ -108,6 +110,7 @@ def tabulate(
         data: Digest of data that the user names, where there are runs or evaluations on several.
         train: The command that trains and evaluates what is missing.
         selection: One of `dupl.report.tables.selection.SELECTIONS`; "fair" adds columns that choose no student.
+        interval: Name of the method of the intervals.
 
     Raises:
         UserError: The runs were evaluated on different data, and which are meant is not known here.
@@ -130,7 +133,8 @@ def tabulate(
         return store.images_of(there[fingerprint], protocol, split)
 
     subsets = subsets_of(planned)
-    made = table(plan, runs, metrics, pixels, subsets=subsets, selected=audit.rules, mixed=mixed, command=command)
+    how: dict[str, Any] = dict(subsets=subsets, selected=audit.rules, mixed=mixed, command=command, interval=interval)
+    made = table(plan, runs, metrics, pixels, **how)
     notes = audit.notes()
     notes += other_data_notes(planned, there, best, plan.protocols, named=data, train=train)
     made = replace(made, notes=(*made.notes, *notes))

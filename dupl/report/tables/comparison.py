@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dupl.report.tables.counts import Counts, Metric
+from dupl.report.tables.intervals import DEFAULT, LABELS
 from dupl.report.tables.statistics import Draws, Estimate, contrast, contrast_over_seeds
 
 if TYPE_CHECKING:
@@ -36,9 +37,17 @@ class Comparison:
 class Estimates:
     """Compares rows of one column; what it read of a run it keeps."""
 
-    def __init__(self, metric: str, evidence: Evidence, load: Loader, subsets: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        metric: str,
+        evidence: Evidence,
+        load: Loader,
+        subsets: Mapping[str, Sequence[str]],
+        interval: str = DEFAULT,
+    ) -> None:
         """Takes what `dupl.report.tables.table.table` is given; nothing is read before it is needed."""
         self.metric, self.evidence, self.load = Metric.parse(metric, subsets), evidence, load
+        self.interval = interval
         self.known: dict[str, Draws | str] = {}
 
     def compare(self, rows: Sequence[str], weights: Sequence[float], labels: Mapping[str, str]) -> Comparison:
@@ -67,15 +76,24 @@ class Estimates:
             note += "; its interval is over images alone" * (len(seeds) == 1)
         draws = [{seed: self.draws(name) for seed, name in row.items()} for row in prints]
         if why := next((found for row in draws for found in row.values() if isinstance(found, str)), ""):
-            estimate = contrast_over_seeds([{s: found[s] for s in seeds} for found in values], weights)
+            estimate = contrast_over_seeds(
+                [{s: found[s] for s in seeds} for found in values], weights, interval=self.interval
+            )
+            why = "; ".join([why, *[self._unable()] * (estimate is None and self.interval != DEFAULT)])
             lost = f"interval over seeds only: {why}" if estimate else f"no interval: {why}"
             return Comparison(change, estimate, "; ".join(filter(None, [note, lost])))
         whole = [{s: found for s, found in row.items() if isinstance(found, Draws)} for row in draws]
         if len({found.images for row in whole for found in row.values()}) > 1:
             return Comparison(change, note="no interval: evaluated on different images")
-        estimate = contrast(whole, weights)
-        lost = "" if estimate else "no interval: the metric is not defined for enough resamples of the images"
-        return Comparison(change, estimate, "; ".join(filter(None, [note, lost])))
+        estimate = contrast(whole, weights, interval=self.interval)
+        lost = "no interval: the metric is not defined for enough resamples of the images"
+        if estimate is None and self.interval != DEFAULT and contrast(whole, weights) is not None:
+            lost = f"no interval: {self._unable()}"
+        return Comparison(change, estimate, "; ".join(filter(None, [note, "" if estimate else lost])))
+
+    def _unable(self) -> str:
+        what = "pixels per image of two seeds" if self.interval == "mixed-model" else "seeds or images that differ"
+        return f"{LABELS[self.interval]} needs {what}"
 
     def draws(self, fingerprint: str) -> Draws | str:
         """Of a run's evaluation, or why there are none."""

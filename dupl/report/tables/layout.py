@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 from dupl.plans.plan import Column, Row
 from dupl.report.tables.counts import FAIR
+from dupl.report.tables.intervals import DEFAULT, LABELS
 from dupl.report.tables.statistics import P_SEEDS, THREE_STAR_SEEDS, Estimate, stars
 from dupl.report.tables.table import Cell, RowStep, Table
 
 MARKS = 8  # more factors than this stand in words
 NONE = "–"
 RATIO = "ratio (%)"
-INTERVAL, P = "ours, 95 % interval", "p (Holm)"
+P = "p (Holm)"
 
 
 @dataclass(frozen=True)
@@ -228,8 +229,13 @@ def _changes(table: Table, rows: Sequence[Row], footnotes: Footnotes) -> Grid:
             parts += _told(step, _change(cell, footnotes))
             parts += [Text("" if step.paper is None else signed(step.paper))] * printed[column.key]
         shown.append(tuple(parts))
-    heads = [(c, (INTERVAL, P, *["paper"] * printed[c.key])) for c in plan.columns]
+    heads = [(c, (_interval_head(table), P, *["paper"] * printed[c.key])) for c in plan.columns]
     return _steps(table, "Changes", ("change", "against"), heads, shown, _letters(table, footnotes))
+
+
+def _interval_head(table: Table) -> str:
+    """Return the heading of intervals, which names their method where it is not the default."""
+    return "ours, 95 % interval" + (f" ({LABELS[table.interval]})" if table.interval != DEFAULT else "")
 
 
 def _told(step: RowStep, change: Text) -> list[Text]:
@@ -268,7 +274,7 @@ def _effects(table: Table, footnotes: Footnotes) -> Grid:
         for step in steps:
             cells += _told(step, Text(_starred(step), footnotes.add([step.note])))
         rows.append(tuple(cells))
-    heads = [(column, (INTERVAL, P)) for column in columns]
+    heads = [(column, (_interval_head(table), P)) for column in columns]
     title = "Effect of each component (marginal mean)"
     return _steps(table, title, ("component",), heads, rows, _letters(table, footnotes))
 
@@ -280,7 +286,9 @@ def _general(table: Table) -> list[str]:
     over = {estimate.over for estimate in estimates}
     notes = ["ours: mean ± standard deviation over seeds (number of seeds)"]
     if over:
-        notes.append(f"change: 95 % interval over {' or '.join(sorted(over))}")
+        notes.append(f"change: 95 % interval over {' or '.join(sorted(over))}, by {LABELS[table.interval]}")
+        if table.interval != DEFAULT:
+            notes.append(f"p values and stars are of {LABELS[DEFAULT]}: they need not agree with these intervals")
     if any(estimate.p is not None for estimate in estimates):
         notes.append("*, **, ***: p < 0.05, 0.01, 0.001, corrected by Holm over the rows of a column")
         if any(P_SEEDS <= estimate.seeds < THREE_STAR_SEEDS for estimate in estimates):

@@ -17,8 +17,9 @@ FORMATS = ("md", "latex", "csv")
 STYLES = ("full", "paper")
 TIDY = (
     *("plan", "row", "label", "column", "metric", "protocol", "how", "n", "seeds", "values", "mean", "std"),
-    *("paper", "minus_paper", "change", "against", "change_value", "ci_low", "ci_high", "ci_over", "p", "p_holm"),
-    *("paper_change", "ratio", "ratio_to", "paper_ratio", "commits", "fingerprints", "selection", "notes"),
+    *("paper", "minus_paper", "change", "against", "change_value", "ci_low", "ci_high", "ci_over", "ci_method"),
+    *("p", "p_holm", "paper_change", "ratio", "ratio_to", "paper_ratio", "commits", "fingerprints", "selection"),
+    "notes",
 )
 
 
@@ -92,5 +93,12 @@ def _figures(step: RowStep | None) -> dict[str, object]:
     found["paper_change"] = step.paper
     if step.estimate is not None:
         e = step.estimate
-        found |= {"ci_low": e.low, "ci_high": e.high, "ci_over": e.over, "p": e.p, "p_holm": step.p}
+        found |= {
+            "ci_low": e.low,
+            "ci_high": e.high,
+            "ci_over": e.over,
+            "ci_method": e.interval,
+            "p": e.p,
+            "p_holm": step.p,
+        }
     return found

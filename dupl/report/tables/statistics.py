@@ -7,12 +7,13 @@ together for all rows (paired), and a seed of one row is compared with the same 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dupl.report.tables.behrens_fisher import ErrorPart, half_width, two_sided
 from dupl.report.tables.counts import Counts, Metric, Values
+from dupl.report.tables.intervals import DEFAULT, Changes, interval_by
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -66,6 +67,21 @@ class Draws:
 
 
 @dataclass(frozen=True)
+class Variances:
+    """Variances of a difference between rows, in squared points; None where they are not known.
+
+    Attributes:
+        seeds: Over seeds, of the difference of one seed on given images.
+        shared: Of what the draw of images does to all seeds alike.
+        single: Of what the draw of images does to the difference of one seed, the shared part included.
+    """
+
+    seeds: float | None
+    shared: float | None
+    single: float | None
+
+
+@dataclass(frozen=True)
 class Estimate:
     """A difference between rows, in points of the metric.
 
@@ -76,6 +92,8 @@ class Estimate:
             `P_SEEDS` seeds, and where nothing is known of the variance over seeds.
         images: How many the interval counts with; 0 where it is over seeds only.
         over: What the interval covers: "images", "seeds" or "seeds x images".
+        interval: Name of the method of the interval, see `dupl.report.tables.intervals`; p is always the default's.
+        variances: What seeds and images contribute.
     """
 
     values: tuple[float, ...]
@@ -84,6 +102,8 @@ class Estimate:
     p: float | None
     images: int
     over: str
+    interval: str = DEFAULT
+    variances: Variances = Variances(None, None, None)
 
     @property
     def value(self) -> float:
@@ -96,16 +116,20 @@ class Estimate:
         return len(self.values)
 
 
-def contrast(rows: Sequence[Mapping[int, Draws]], weights: Sequence[float], level: float = LEVEL) -> Estimate | None:
+def contrast(
+    rows: Sequence[Mapping[int, Draws]], weights: Sequence[float], level: float = LEVEL, interval: str = DEFAULT
+) -> Estimate | None:
     """Estimate a weighted sum of rows, such as one minus another, over the seeds that all of them have.
 
     Args:
         rows: Draws by seed, of the same resamples.
         weights: One for each row, that sum to 0.
         level: Of the interval.
+        interval: Name of its method.
 
     Returns:
-        None where the rows share no seed, or the metric is defined for less than two images or half of the resamples.
+        None where the rows share no seed, the metric is defined for less than two images or half of the resamples, or
+        the method of the interval cannot tell.
 
     Raises:
         ValueError: The rows are not of the same images.
@@ -130,11 +154,12 @@ def contrast(rows: Sequence[Mapping[int, Draws]], weights: Sequence[float], leve
     # A class in few images makes the bootstrap's variance too small and the jackknife's too large; their mean fits.
     bootstrap = np.atleast_2d(np.cov(drawn)) * images / (images - 1)
     jackknife = np.atleast_2d(np.cov(rest)) * (images - 1) ** 2 / images
-    return _estimate(values, (bootstrap + jackknife) / 2, images, level)
+    found = estimate_change(values, (bootstrap + jackknife) / 2, images, level)
+    return _with_interval(found, interval, level, drawn, rest)
 
 
 def contrast_over_seeds(
-    rows: Sequence[Mapping[int, float]], weights: Sequence[float], level: float = LEVEL
+    rows: Sequence[Mapping[int, float]], weights: Sequence[float], level: float = LEVEL, interval: str = DEFAULT
 ) -> Estimate | None:
     """Estimate as `contrast` does, where there are no pixel counts: Student's t over seeds.
 
@@ -147,14 +172,36 @@ def contrast_over_seeds(
         return None
     if np.ptp(values) < EXACT <= abs(values[0]):
         return None
-    return _estimate(values, None, 0, level)
+    return _with_interval(estimate_change(values, None, 0, level), interval, level, None, None)
 
 
 def _shared(rows: Sequence[Mapping[int, object]]) -> list[int]:
     return sorted(set.intersection(*(set(row) for row in rows)))
 
 
-def _estimate(values: Values, covariance: Values | None, images: int, level: float) -> Estimate:
+def _with_interval(
+    found: Estimate, name: str, level: float, drawn: Values | None, left: Values | None
+) -> Estimate | None:
+    """Return an estimate with the interval of another method; None where that cannot tell."""
+    if name == DEFAULT:
+        return found
+    own, shared = _parts(np.array(found.values), found.variances)
+    changes = Changes(np.array(found.values), drawn, left, own, shared, found.images)
+    ends = interval_by(name, changes, level)
+    return None if ends is None else replace(found, low=ends[0], high=ends[1], interval=name)
+
+
+def _parts(values: Values, variances: Variances) -> tuple[float, float]:
+    """Return the variance of the mean difference that seeds cause, and the one that images cause."""
+    seeds = len(values)
+    own = (variances.seeds or 0.0) / seeds
+    if variances.shared is None or variances.single is None:
+        return own, 0.0
+    alone = variances.shared + (variances.single - variances.shared) / seeds  # of the mean of these very runs
+    return own, max(0.0, alone - own, variances.shared if seeds > 1 else 0.0)
+
+
+def estimate_change(values: Values, covariance: Values | None, images: int, level: float = LEVEL) -> Estimate:
     """Estimate from a difference per seed.
 
     The variance of the mean has two parts. That of the seeds is their sample variance divided by their number, with
@@ -169,21 +216,22 @@ def _estimate(values: Values, covariance: Values | None, images: int, level: flo
         images: How many.
         level: Of the interval.
     """
-    seeds, value = len(values), float(values.mean())
-    own, shared = float(values.var(ddof=1)) / seeds if seeds > 1 else 0.0, 0.0
+    seeds, value, known = len(values), float(values.mean()), len(values) > 1
+    single = shared = None
     if covariance is not None:
-        between = covariance[~np.eye(seeds, dtype=bool)]
-        shared = max(0.0, float(covariance.mean()) - own, float(between.mean()) if seeds > 1 else 0.0)
-    parts = {"seeds": ErrorPart(own**0.5, seeds - 1), "images": ErrorPart(shared**0.5, images - 1)}
+        single = float(np.diag(covariance).mean())
+        shared = float(covariance[~np.eye(seeds, dtype=bool)].mean()) if known else single
+    variances = Variances(float(values.var(ddof=1)) if known else None, shared, single)
+    errors = [variance**0.5 for variance in _parts(values, variances)]
+    parts = {"seeds": ErrorPart(errors[0], seeds - 1), "images": ErrorPart(errors[1], images - 1)}
     parts = {name: part for name, part in parts.items() if part.error > EXACT and part.df > 0}
     covers = [*["seeds"] * ("seeds" in parts), *["images"] * (images > 0)]
-    told = tuple(map(float, values))
+    told, over = tuple(map(float, values)), " x ".join(covers) or "seeds"
     if not parts:
-        return Estimate(told, value, value, None, images, " x ".join(covers) or "seeds")
+        return Estimate(told, value, value, None, images, over, variances=variances)
     half = half_width(1 - level, tuple(parts.values()))
-    known = seeds >= P_SEEDS and "seeds" in parts
-    p = two_sided(value, tuple(parts.values())) if known else None
-    return Estimate(told, value - half, value + half, p, images, " x ".join(covers))
+    p = two_sided(value, tuple(parts.values())) if seeds >= P_SEEDS and "seeds" in parts else None
+    return Estimate(told, value - half, value + half, p, images, over, variances=variances)
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:

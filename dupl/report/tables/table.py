@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dupl.plans.plan import Column, Plan, Row
 from dupl.report.tables.column import Evidence, provenance
 from dupl.report.tables.comparison import Comparison, Estimates, Loader
+from dupl.report.tables.intervals import DEFAULT
 from dupl.report.tables.kinds import LEVEL, two_kinds
 from dupl.report.tables.row_run import RowRun
 from dupl.report.tables.selection import Rule, evaluation_rules
@@ -96,6 +97,7 @@ class Table:
         how: By column key, split and protocol in words, as the evaluations have them; "" before there is one.
         ratios: By row and column key, for the rows that the plan compares as a ratio.
         selection: By column key, the choices that were made by looking at the reported data.
+        interval: Name of the method of the intervals.
     """
 
     plan: Plan
@@ -107,6 +109,7 @@ class Table:
     how: Mapping[str, str] = field(default_factory=dict)
     ratios: Mapping[tuple[str, str], Ratio] = field(default_factory=dict)
     selection: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+    interval: str = DEFAULT
 
     def footnotes(self, column: str) -> tuple[str, ...]:
         """Return the footnotes to a whole column: how its numbers were selected, then its caution."""
@@ -124,6 +127,7 @@ def table(
     selected: Callable[[Evidence], Sequence[Rule]] = lambda _: (),
     mixed: Callable[[DataFrame], Sequence[str]] = lambda _: (),
     command: str = "",
+    interval: str = DEFAULT,
 ) -> Table:
     """The table of a plan.
 
@@ -137,13 +141,14 @@ def table(
         selected: The choices behind a column that its metrics do not show.
         mixed: What keeps the evaluations of a part of the frame from being compared, in lines.
         command: That the table is made with.
+        interval: Name of the method of the intervals; p values and stars are the default's.
     """
     measured = {column.key: Evidence.of(column, runs, frame) for column in plan.columns}
     cells: dict[tuple[str, str], Cell] = {}
     effects: dict[tuple[str, str], RowStep] = {}
     for column in plan.columns:
         evidence = measured[column.key]
-        estimates = Estimates(column.metric, evidence, load, subsets or {})
+        estimates = Estimates(column.metric, evidence, load, subsets or {}, interval)
         steps = _corrected([_step(plan, row, column, estimates) for row in plan.rows])
         for row, step in zip(plan.rows, steps, strict=True):
             values = evidence.values(row.key)
@@ -165,7 +170,13 @@ def table(
     notes, facts = provenance(plan.name, runs, used, mixed, command, _spread(plan, cells))
     how = {key: evidence.how for key, evidence in measured.items()}
     rules = {key: (*evaluation_rules(one, frame), *selected(one)) for key, one in measured.items()}
-    more = (_cautions(plan, cells), how, _ratios(plan, cells), {key: found for key, found in rules.items() if found})
+    more = (
+        _cautions(plan, cells),
+        how,
+        _ratios(plan, cells),
+        {key: found for key, found in rules.items() if found},
+        interval,
+    )
     return Table(plan, cells, effects, notes, facts, *more)
 
 
