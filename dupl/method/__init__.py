@@ -17,6 +17,7 @@ from dupl.method import (
     supervised,
     threshold,
     toco,
+    warm_start,
 )
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "supervised",
     "threshold",
     "toco",
+    "warm_start",
 ]

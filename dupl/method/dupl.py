@@ -117,6 +117,7 @@ class DuPL(OneStage):
             weight="energy",
             doc="L_reg of ToCo.",
         ),
+        Slot("warm_start", null="NoWarmStart", optional=True, doc="Fit of the classifiers before training begins."),
     )
 
     def __init__(

@@ -74,11 +74,21 @@ def discrepancy_one_plus(f_1: Tensor, f_2: Tensor) -> Tensor:
     return 1 + F.cosine_similarity(f_1, f_2, dim=-1, eps=1e-6)
 
 
+def discrepancy_positive(f_1: Tensor, f_2: Tensor) -> Tensor:
+    """Compute max(0, cos(f_1, f_2)) over the last axis: no gradient once the features are orthogonal."""
+    return F.cosine_similarity(f_1, f_2, dim=-1, eps=1e-6).relu()
+
+
+def discrepancy_squared(f_1: Tensor, f_2: Tensor) -> Tensor:
+    """Compute cos(f_1, f_2)^2 over the last axis, lowest where the features are orthogonal."""
+    return F.cosine_similarity(f_1, f_2, dim=-1, eps=1e-6).square()
+
+
 def symmetric(one_way: Callable[[Tensor, Tensor], Tensor], f_1: Tensor, f_2: Tensor) -> Tensor:
     """Compute Eq. 3, L_dis = D(f_1, sg(f_2)) + D(f_2, sg(f_1)), averaged over all axes but the last.
 
     Args:
-        one_way: D, either form of Eq. 2.
+        one_way: D, any form of Eq. 2.
         f_1: Features of student 1, (..., N).
         f_2: Features of student 2, (..., N).
     """

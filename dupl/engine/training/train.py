@@ -25,6 +25,7 @@ from dupl.engine.training.run_folder import Asked, find_checkpoint, open_run
 from dupl.engine.training.trainer import Setup, Trainer, build_trainer
 from dupl.engine.training.trial_step import take_trial_steps
 from dupl.engine.training.validate import check_config, check_model, read_data, warmup_note
+from dupl.engine.training.warm_start import warm_start
 from dupl.errors import RunError
 from dupl.lock import hold
 from dupl.report.figures.start_markers import start_markers, starts
@@ -93,8 +94,11 @@ def train(
                 begin_as(run, config, begin_from, hardware(process.device, process.world), console)
         setup = Setup(config, run, model, data, batch, process, console, wandb, reads, forks)
         _print_setup(setup)
+        start = find_checkpoint(run, console) if resume or begin_from is not None else None
+        if start is None:
+            _warm_start(setup, advice)
         trainer, iteration = build_trainer(setup, launcher), 0
-        if (resume or begin_from is not None) and (start := find_checkpoint(run, console)) is not None:
+        if start is not None:
             trainer.resume_from(start)
             iteration = layout.iteration_of(start.stem) or 0
         _run(trainer, setup, advice, iteration)
@@ -118,6 +122,15 @@ def _print_setup(setup: Setup) -> None:
         console.print(
             f"not in this run, which ends at iteration {config.schedule.iterations} before they start: {names}"
         )
+
+
+def _warm_start(setup: Setup, advice: str) -> None:
+    """Fit the classifiers, where the recipe says so; the time counts as training."""
+    with plain_errors(advice):
+        seconds = warm_start(setup.config, setup.model, setup.data.view.source)
+    if seconds is not None and setup.process.is_first:
+        setup.run.update(seconds=seconds)
+        setup.console.print(f"warm start of the classifiers: {seconds:.0f} s", highlight=False)
 
 
 def _run(trainer: Trainer, setup: Setup, advice: str, start: int) -> None:

@@ -1,0 +1,59 @@
+"""The warm start of the classifiers, on training images without augmentation, before the first iteration."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from torch import Tensor
+
+from dupl.data.base import ImageSet
+from dupl.data.spread import spread
+from dupl.data.views import normalize
+from dupl.execute.heartbeat import beat
+from dupl.method.base import Method
+from dupl.method.warm_start import ClassifierWarmStart
+
+TOGETHER = 16  # images of one forward pass
+
+
+def warm_start(config: Config, model: Method, source: ImageSet) -> float | None:
+    """Fit the classifiers of a new training, if its recipe says so; every process computes the same.
+
+    Args:
+        config: A resolved recipe.
+        model: The model on its device; its classifiers change in place.
+        source: The training set, of which photos and tags are read.
+
+    Returns:
+        The seconds that it took; None where the recipe has no warm start.
+    """
+    part = getattr(model, "warm_start", None)
+    if not isinstance(part, ClassifierWarmStart):
+        return None
+    begun = time.monotonic()
+    device = next(model.parameters()).device
+    chosen = spread(min(part.images, len(source)), len(source))
+    with model.autocast("cam"):
+        features = part.read(model.students, _batches(source, chosen, config.data.augment.crop, device))
+    part.fit(model.students, features, config.runtime.seed)
+    return time.monotonic() - begun
+
+
+def _batches(
+    source: ImageSet, chosen: Sequence[int], size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield normalised images, squashed to a square of the size of the training crops, with their tags."""
+    for first in range(0, len(chosen), TOGETHER):
+        beat()
+        part = chosen[first : first + TOGETHER]
+        images = [_squashed(normalize(source.image(i)), size) for i in part]
+        tags = [torch.from_numpy(source.tags(i)) for i in part]
+        yield torch.stack(images).to(device), torch.stack(tags).to(device)
+
+
+def _squashed(image: Tensor, size: int) -> Tensor:
+    return F.interpolate(image[None], (size, size), mode="bilinear", align_corners=False)[0]

@@ -1,0 +1,119 @@
+"""Warm start of the classifiers: they are fitted to features of the frozen backbone before training begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dupl.config.kinds import Count, NotNegative, Positive
+from dupl.method.component import Component
+from dupl.method.network import SubNet
+from dupl.method.students import Students
+from dupl.registry import COMPONENTS
+
+
+class Features(NamedTuple):
+    """What the classifiers of each student read of N images.
+
+    Attributes:
+        seen: For each student, what its classifier and its auxiliary classifier read, see ``SubNet.read``.
+        tags: (N, K) of 0/1.
+    """
+
+    seen: list[tuple[Tensor, Tensor]]
+    tags: Tensor
+
+
+@COMPONENTS.register_module()
+class NoWarmStart(Component):
+    """Warm start switched off: the classifiers begin with random weights."""
+
+    null = True
+
+
+@COMPONENTS.register_module()
+class ClassifierWarmStart(Component):
+    """Fit both classifiers of every student to cached features, before the first iteration of training.
+
+    The backbone runs once over whole images, without gradients; students whose backbones are equal share its features.
+    Each student draws its own batches. Training then starts from classifiers whose CAMs already lie on the classes.
+    Memory: with ``pooled="evidence"`` the tokens of all these images are held, else one vector for each.
+
+    Args:
+        images: Number of training images, evenly spread; all where there are fewer.
+        steps: Steps of AdamW.
+        batch: Images of a step.
+        lr: Learning rate of these steps.
+        weight_decay: Weight decay of these steps.
+    """
+
+    def __init__(
+        self,
+        images: Count = 2000,
+        steps: Count = 400,
+        batch: Count = 64,
+        lr: Positive = 1e-3,
+        weight_decay: NotNegative = 1e-2,
+    ) -> None:
+        super().__init__()
+        self.images, self.steps, self.batch, self.lr, self.weight_decay = images, steps, batch, lr, weight_decay
+
+    @staticmethod
+    @torch.no_grad()
+    def read(students: Students, batches: Iterable[tuple[Tensor, Tensor]]) -> Features:
+        """Compute the features of all images once, in eval mode.
+
+        Args:
+            students: The students.
+            batches: Normalised images (B, 3, H, W) with tags (B, K) of 0/1, on the device of the students.
+        """
+        nets = list(students)
+        if all(equal(nets[0].backbone, net.backbone) for net in nets):
+            nets = nets[:1]
+        training = [net.training for net in nets]
+        seen: list[list[tuple[Tensor, Tensor]]] = [[] for _ in nets]
+        tags = []
+        for images, own in batches:
+            tags.append(own)
+            for net, parts in zip(nets, seen, strict=True):
+                features, aux, _ = net.eval().backbone(images)
+                parts.append((net.read(features).float(), net.read(aux).float()))
+        for net, mode in zip(nets, training, strict=True):
+            net.train(mode)
+        both = [(torch.cat([main for main, _ in parts]), torch.cat([aux for _, aux in parts])) for parts in seen]
+        return Features(both if len(both) == len(students) else both * len(students), torch.cat(tags))
+
+    def fit(self, students: Students, features: Features, seed: int) -> None:
+        """Fit the classifiers in place.
+
+        Args:
+            students: The students.
+            features: What ``read`` returned.
+            seed: Seed of the drawn batches.
+        """
+        for student, (net, seen) in enumerate(zip(students, features.seen, strict=True)):
+            generator = torch.Generator().manual_seed(hash((seed, 4, student)) & (2**63 - 1))
+            self._fit_one(net, seen, features.tags, generator)
+
+    def _fit_one(self, net: SubNet, seen: tuple[Tensor, Tensor], tags: Tensor, generator: torch.Generator) -> None:
+        """Fit both classifiers of one student."""
+        classifiers = (net.classifier, net.aux_classifier)
+        optimizer = torch.optim.AdamW([c.weight for c in classifiers], lr=self.lr, weight_decay=self.weight_decay)
+        for _ in range(self.steps):
+            chosen = torch.randint(len(tags), (self.batch,), generator=generator).to(tags.device)
+            scores = [net.scores_of(x[chosen], c) for x, c in zip(seen, classifiers, strict=True)]
+            loss = torch.stack([F.multilabel_soft_margin_loss(s, tags[chosen]) for s in scores]).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        optimizer.zero_grad()
+
+
+def equal(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    """Return whether two networks have the same weights."""
+    mine, theirs = one.state_dict(), other.state_dict()
+    return mine.keys() == theirs.keys() and all(torch.equal(value, theirs[key]) for key, value in mine.items())

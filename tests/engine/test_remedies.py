@@ -1,0 +1,106 @@
+"""The components that keep both students on the object, by the Runner: exact resume, two processes, both precisions."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from dupl.cli import main
+from dupl.runs.run import Run
+
+RECIPE = '''
+"""A tiny DuPL on synthetic scenes with the components that keep both students on the object."""
+
+_base_ = [{base!r}]
+model = dict(
+    network=dict(
+        backbone=dict(options=dict(img_size=32, patch_size=8, embed_dim=32, depth=3, num_heads=2)),
+        head=dict(channels=16, dilation=1),
+        pooling="topk",
+        pooled="evidence",
+    ),
+    discrepancy=dict(_delete_=True, type="MappedDiscrepancy", start=2),
+    patch_contrast=dict(start=1),
+    segmentation=dict(start=3),
+    noise_filter=dict(start=12),
+    consistency=dict(start=12),
+    refine=dict(dilations=[1, 2], iterations=2),
+    warm_start=dict(type="ClassifierWarmStart", images=12, steps=5, batch=4),
+)
+data = dict(
+    train=dict(size=32, count=24),
+    val=dict(size=32, count=8),
+    augment=dict(crop=32, scale=[0.8, 1.3]),
+)
+schedule = dict(iterations=24, batch_size=4, images_per_loss=4, warmup=3)
+evaluation = dict(interval=8, size=32, batch_size=4)
+runtime = dict(log_interval=2, checkpoint_interval=5, device="cpu", threads=1)
+'''
+HALVES = ("--set", "schedule.images_per_loss=2")
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> str:
+    """File of the recipe."""
+    path = tmp_path_factory.mktemp("recipes") / "steady.py"
+    base = str(Path(__file__).parents[2] / "experiments" / "demo" / "toy.py")
+    path.write_text(RECIPE.format(base=base).lstrip(), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(recipe, tmp_path_factory) -> Path:
+    """Folder of the finished run."""
+    folder = tmp_path_factory.mktemp("runs") / "undisturbed"
+    assert main(["train", recipe, "--work-dir", str(folder)]) == 0
+    return folder
+
+
+def state(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoints" / "iter_000024.pth", weights_only=True)["state_dict"]
+
+
+def test_the_warm_start_comes_first_and_its_time_counts(recipe, tmp_path, capsys):
+    seconds = {}
+    for name, steps in (("short", 1), ("long", 1000)):
+        change = [f"model.warm_start.steps={steps}", "schedule.iterations=1"]
+        assert main(["train", recipe, "--work-dir", str(tmp_path / name), "--set", *change]) == 0
+        assert "warm start of the classifiers: " in capsys.readouterr().err
+        seconds[name] = Run(tmp_path / name).status.seconds
+    assert seconds["long"] > seconds["short"]
+
+
+def test_killed_and_resumed(commands, recipe, undisturbed, tmp_path, helpers):
+    folder = tmp_path / "run"
+    child = commands.start("train", recipe, "--work-dir", folder)
+    helpers.until(lambda: helpers.progress(folder) >= 8)
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    child = commands.start("train", recipe, "--work-dir", folder, "--resume")
+    assert child.wait() == 0, child.lines()
+    told = child.err.read_text()
+    assert "resuming from iter_0000" in told and "warm start" not in told
+    helpers.assert_same_run(folder, undisturbed)
+
+
+def test_two_processes_are_one_that_takes_two_losses(commands, recipe, tmp_path, helpers):
+    one, two = tmp_path / "one", tmp_path / "two"
+    child = commands.start("train", recipe, "--work-dir", one, *HALVES)
+    assert child.wait() == 0, child.lines()
+    pair = helpers.start_two(commands, "train", recipe, "--work-dir", two, *HALVES)
+    assert [child.wait() for child in pair] == [0, 0], [child.lines() for child in pair]
+    assert all(torch.equal(state(one)[key], value) for key, value in state(two).items())
+    assert helpers.evaluations(one) == helpers.evaluations(two)
+
+
+def test_in_bfloat16(commands, recipe, undisturbed, tmp_path):
+    folder = tmp_path / "run"
+    child = commands.start("train", recipe, "--work-dir", folder, "--set", "runtime.precision=bf16")
+    assert child.wait() == 0, child.lines()
+    low, full = (Run(run).scalars()[0] for run in (folder, undisturbed))
+    assert low["L_cls"] == pytest.approx(full["L_cls"], rel=0.05) and low["loss"] != full["loss"]
+    assert all(value.dtype == torch.float32 for value in state(folder).values())
