@@ -1,9 +1,12 @@
 """The methods and their components, as in section 3 of the paper. Importing this package registers them by name."""
 
 from dupl.method import (
+    averages,
     class_contrast,
+    class_teacher,
     consistency,
     dense_energy,
+    detector,
     discrepancy,
     dupl,
     network,
@@ -21,9 +24,12 @@ from dupl.method import (
 )
 
 __all__ = [
+    "averages",
     "class_contrast",
+    "class_teacher",
     "consistency",
     "dense_energy",
+    "detector",
     "discrepancy",
     "dupl",
     "network",

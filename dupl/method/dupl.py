@@ -11,12 +11,15 @@ from torch import Tensor
 from dupl.config.kinds import ArgumentsOf, NotNegative, Slot
 from dupl.errors import UserError
 from dupl.method import equations
+from dupl.method.averages import Source
 from dupl.method.base import complete_weights
-from dupl.method.cam import Present
+from dupl.method.cam import Maps, Present
 from dupl.method.class_contrast import ContrastImages
 from dupl.method.consistency import ConsistencyInputs
+from dupl.method.network import StudentOutput
 from dupl.method.one_stage import OneStage, pixel_shares
 from dupl.method.students import per_student
+from dupl.method.view import View
 from dupl.registry import COMPONENTS
 from dupl.structures import IGNORE, Clock
 
@@ -118,6 +121,17 @@ class DuPL(OneStage):
             doc="L_reg of ToCo.",
         ),
         Slot("warm_start", null="NoWarmStart", optional=True, doc="Fit of the classifiers before training begins."),
+        Slot("averages", mark="EMA", null="OwnCams", starts=True, optional=True, doc="Whose CAMs make the labels."),
+        Slot("detector", null="NoDetector", optional=True, doc="Detector of misled students."),
+        Slot(
+            "class_teacher",
+            mark="Class teacher",
+            null="EachItsOwn",
+            starts=True,
+            optional=True,
+            after="segmentation",
+            doc="Which student makes the labels of a class.",
+        ),
     )
 
     def __init__(
@@ -134,6 +148,20 @@ class DuPL(OneStage):
             raise UserError(
                 "Diff. Aug with L_ctc: local crops are cut at the places of the loader's view; set "
                 "model.own_view.type=SameView or model.class_contrast.type=NoClassContrast"
+            )
+
+        if not self.class_teacher.null:
+            self._check_class_teacher()
+
+    def _check_class_teacher(self) -> None:
+        """Refuse a teacher per class where there is nothing to choose from or to choose by."""
+        if self.detector.null:
+            raise UserError("model.class_teacher reads the detector: set model.detector.type=MaskingDetector")
+        if len(self.students) < 2 or not self.own_view.null:
+            raise UserError(
+                "model.class_teacher chooses between two students that see the same view: set "
+                "model.class_teacher.type=EachItsOwn, or model.students.type=DualStudent and "
+                "model.own_view.type=SameView"
             )
 
     def loss(
@@ -164,6 +192,7 @@ class DuPL(OneStage):
         outputs = self.forward_students([view.images for view in views])  # Sec. 3.2  psi_i
         tau_h = self.threshold(clock, tags)  # Eq. 5     DTA
         cams = self.compute_cams(views, present, outputs, clock)  # Eq. 1
+        self.detect(views, cams, present, clock)
         labels = self.make_labels(views, cams, present, tau_h, clock)  # Sec. 3.1  Y_i
         log_P = per_student(lambda output, _: self.log_probabilities(output.logits, images.shape[-2:]), outputs, labels)
         noisy = per_student(lambda p, label: self.noise_filter(p, label.y, clock), log_P, labels)  # Eq. 6-7  ANF
@@ -183,3 +212,18 @@ class DuPL(OneStage):
             "L_energy": self.dense_energy(views, log_P, targets, clock),  # ToCo
         }
         return equations.total(terms, self.weights) | pixel_shares(views, labels, noisy, tau_h)  # Eq. 9
+
+    def cam_sources(self, outputs: Sequence[StudentOutput], clock: Clock) -> Sequence[Source]:
+        """Return the network that makes the CAMs of each student, with what it gave for the batch if that is known."""
+        sources: list[Source] = self.averages(self.students, outputs, clock)
+        return sources
+
+    def choose_cams(self, cams: list[Maps], present: Present, clock: Clock) -> list[Maps]:
+        """Return the CAMs that the labels of each student are made of."""
+        chosen: list[Maps] = self.class_teacher(cams, present, self.detector, clock)
+        return chosen
+
+    def detect(self, views: Sequence[View], cams: list[Maps] | None, present: Present, clock: Clock) -> None:
+        """Measure which CAMs explain their classes; the numbers are taken in by ``after_step``."""
+        with self.autocast("cam"):
+            self.detector(self.students, views, cams, present, clock)

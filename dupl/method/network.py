@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -76,14 +76,12 @@ class SubNet(nn.Module):
         backbone: Arguments of ``Backbone``.
         pooling: How scores are pooled over patches: "max" (released code, and the baseline of the paper), "avg"
             (Sec. 3.1 reviews CAM with it), "topk", the mean of the highest values, or "lse", a smooth maximum.
-        pooled: What is pooled: "features", each channel before the classifier (released code), or "evidence", the map
-            of each class, which is Eq. 1 without ReLU. Both are the same with "avg".
         pool_share: Share of the patches that "topk" takes the mean of.
         pool_sharpness: Of "lse": near 0 it is the mean, and a large one gives the maximum.
         head: Arguments of ``DilatedHead``.
 
     Raises:
-        ValueError: ``pooling`` or ``pooled`` is none of its values, or a value lies outside its range.
+        ValueError: ``pooling`` is none of the four, or a value lies outside its range.
         UserError: The backbone cannot be built.
     """
 
@@ -92,15 +90,12 @@ class SubNet(nn.Module):
         num_classes: Annotated[int, GIVEN],
         backbone: Annotated[dict[str, Any], ArgumentsOf(Backbone)],
         pooling: Pooling = "max",
-        pooled: Literal["features", "evidence"] = "features",
         pool_share: Annotated[float, In("(0, 1]")] = 0.2,
         pool_sharpness: Positive = 5.0,
         head: Annotated[dict[str, Any] | None, ArgumentsOf(DilatedHead)] = None,
     ) -> None:
         super().__init__()
-        if pooled not in ("features", "evidence"):
-            raise ValueError(f'network.pooled is {pooled!r}: choose "features" or "evidence"')
-        self.pool, self.pooled = pooling_function(pooling, pool_share, pool_sharpness), pooled
+        self.pool = pooling_function(pooling, pool_share, pool_sharpness)
         self.backbone = Backbone(**backbone)
         dim = self.backbone.dim
         self.classifier = nn.Linear(dim, num_classes - 1, bias=False)
@@ -115,26 +110,11 @@ class SubNet(nn.Module):
         return StudentOutput(
             features=features,
             aux_features=aux,
-            scores=self.scores(features, self.classifier),
-            aux_scores=self.scores(aux, self.aux_classifier),
+            scores=self.classifier(self.pool(features)),
+            aux_scores=self.aux_classifier(self.pool(aux)),
             logits=self.head(features),
             class_token=class_token,
         )
-
-    def scores(self, features: Tensor, classifier: nn.Linear) -> Tensor:
-        """Compute the class scores (B, K) of a classifier from patch tokens (B, D, h, w)."""
-        return self.scores_of(self.read(features), classifier)
-
-    def read(self, features: Tensor) -> Tensor:
-        """Return what a classifier reads of patch tokens (B, D, h, w): pooled features (B, D), or the tokens."""
-        return self.pool(features) if self.pooled == "features" else features
-
-    def scores_of(self, seen: Tensor, classifier: nn.Linear) -> Tensor:
-        """Compute the class scores (B, K) of a classifier from what ``read`` returned."""
-        if self.pooled == "features":
-            scores: Tensor = classifier(seen)
-            return scores
-        return self.pool(equations.class_evidence(seen, classifier.weight))
 
     def segment(self, images: Tensor) -> Tensor:
         """Compute only the segmentation logits, (B, K + 1, h, w), of images (B, 3, H, W)."""

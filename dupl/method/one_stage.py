@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dupl.config.kinds import Share, Start
 from dupl.errors import UserError
+from dupl.method.averages import Source
 from dupl.method.base import Inspection, Method
 from dupl.method.boxes import inside
 from dupl.method.cam import Maps, Present, multi_scale_cam
@@ -91,8 +92,16 @@ class OneStage(Method):
         with self.autocast("cam"):
             return [
                 multi_scale_cam(net, view.images, present, self.cam_scales, output)
-                for net, view, output in zip(self.students, views, outputs, strict=True)
+                for (net, output), view in zip(self.cam_sources(outputs, clock), views, strict=True)
             ]
+
+    def cam_sources(self, outputs: Sequence[StudentOutput], clock: Clock) -> Sequence[Source]:
+        """Return the network that makes the CAMs of each student, with what it gave for the batch if that is known."""
+        return list(zip(self.students, outputs, strict=True))
+
+    def choose_cams(self, cams: list[Maps], present: Present, clock: Clock) -> list[Maps]:
+        """Return the CAMs that the labels of each student are made of: its own."""
+        return cams
 
     def make_labels(
         self, views: Sequence[View], cams: list[Maps] | None, present: Present, tau_h: Tensor, clock: Clock
@@ -101,6 +110,7 @@ class OneStage(Method):
         if cams is None or not self.segmentation.active(clock):
             return None
         made: list[PseudoLabels] = []
+        cams = self.choose_cams(cams, present, clock)
         for view, which in shared(views):
             maps = [of_one.aux if clock.t < self.aux_labels_until else of_one.main for of_one in cams[which]]
             photo = denormalise(view.images, self.levels)

@@ -20,7 +20,7 @@ class Features(NamedTuple):
     """What the classifiers of each student read of N images.
 
     Attributes:
-        seen: For each student, what its classifier and its auxiliary classifier read, see ``SubNet.read``.
+        seen: For each student, the pooled features of its classifier and of its auxiliary classifier, (N, D) each.
         tags: (N, K) of 0/1.
     """
 
@@ -41,7 +41,6 @@ class ClassifierWarmStart(Component):
 
     The backbone runs once over whole images, without gradients; students whose backbones are equal share its features.
     Each student draws its own batches. Training then starts from classifiers whose CAMs already lie on the classes.
-    Memory: with ``pooled="evidence"`` the tokens of all these images are held, else one vector for each.
 
     Args:
         images: Number of training images, evenly spread; all where there are fewer.
@@ -56,7 +55,7 @@ class ClassifierWarmStart(Component):
         images: Count = 2000,
         steps: Count = 400,
         batch: Count = 64,
-        lr: Positive = 1e-3,
+        lr: Positive = 1e-2,
         weight_decay: NotNegative = 1e-2,
     ) -> None:
         super().__init__()
@@ -81,7 +80,7 @@ class ClassifierWarmStart(Component):
             tags.append(own)
             for net, parts in zip(nets, seen, strict=True):
                 features, aux, _ = net.eval().backbone(images)
-                parts.append((net.read(features).float(), net.read(aux).float()))
+                parts.append((net.pool(features).float(), net.pool(aux).float()))
         for net, mode in zip(nets, training, strict=True):
             net.train(mode)
         both = [(torch.cat([main for main, _ in parts]), torch.cat([aux for _, aux in parts])) for parts in seen]
@@ -105,7 +104,7 @@ class ClassifierWarmStart(Component):
         optimizer = torch.optim.AdamW([c.weight for c in classifiers], lr=self.lr, weight_decay=self.weight_decay)
         for _ in range(self.steps):
             chosen = torch.randint(len(tags), (self.batch,), generator=generator).to(tags.device)
-            scores = [net.scores_of(x[chosen], c) for x, c in zip(seen, classifiers, strict=True)]
+            scores = [c(x[chosen]) for x, c in zip(seen, classifiers, strict=True)]
             loss = torch.stack([F.multilabel_soft_margin_loss(s, tags[chosen]) for s in scores]).sum()
             optimizer.zero_grad()
             loss.backward()

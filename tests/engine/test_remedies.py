@@ -21,7 +21,6 @@ model = dict(
         backbone=dict(options=dict(img_size=32, patch_size=8, embed_dim=32, depth=3, num_heads=2)),
         head=dict(channels=16, dilation=1),
         pooling="topk",
-        pooled="evidence",
     ),
     discrepancy=dict(_delete_=True, type="MappedDiscrepancy", start=2),
     patch_contrast=dict(start=1),
@@ -29,6 +28,9 @@ model = dict(
     noise_filter=dict(start=12),
     consistency=dict(start=12),
     refine=dict(dilations=[1, 2], iterations=2),
+    averages=dict(type="MeanTeachers", momentum=0.9, start=2),
+    detector=dict(type="MaskingDetector", interval=2, least=2),
+    class_teacher=dict(type="BestPerClass"),
     warm_start=dict(type="ClassifierWarmStart", images=12, steps=5, batch=4),
 )
 data = dict(

@@ -11,11 +11,15 @@ import torch
 from torch import Tensor
 
 from dupl.errors import UserError
+from dupl.method.cam import Maps, Present
+from dupl.method.class_teacher import BestPerClass
+from dupl.method.detector import MaskingDetector
 from dupl.method.discrepancy import MappedDiscrepancy, OnePlusCosine, OrthogonalDiscrepancy
 from dupl.method.dupl import DuPL
 from dupl.method.network import StudentOutput, SubNet
 from dupl.method.pooling import pooling_function
 from dupl.method.students import DualStudent
+from dupl.method.view import View
 from dupl.method.warm_start import ClassifierWarmStart, Features, NoWarmStart
 from dupl.structures import Clock
 
@@ -109,21 +113,16 @@ def test_pooling_by_hand() -> None:
     assert float(pooling_function("lse", 0.5, 1e3)(maps)) == pytest.approx(4, abs=1e-2)
 
 
-@pytest.mark.parametrize("pooling", ["max", "topk", "lse"])
-def test_pooled_evidence_is_not_the_evidence_of_pooled_features(network: dict[str, Any], pooling: str) -> None:
-    torch.manual_seed(0)
-    nets = [SubNet(4, **network, pooling=pooling, pooled=pooled) for pooled in ("features", "evidence")]  # type: ignore[arg-type]
-    nets[1].load_state_dict(nets[0].state_dict())
-    first, second = (net(torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))) for net in nets)
-    evidence = nets[1].class_evidence(second.features, second.aux_features)
-    assert torch.allclose(second.scores, nets[1].pool(evidence[0]), atol=1e-5)
-    assert torch.allclose(first.scores, nets[0].classifier(nets[0].pool(first.features)), atol=1e-5)
-    assert not torch.allclose(first.scores, second.scores, atol=1e-3)
+@pytest.mark.parametrize("pooling", ["max", "avg", "topk", "lse"])
+def test_scores_are_of_the_pooled_features(network: dict[str, Any], pooling: Any) -> None:
+    net = SubNet(4, **network, pooling=pooling, pool_share=0.3, pool_sharpness=2.0)
+    seen = net(torch.randn(2, 3, 32, 32))
+    pool = pooling_function(pooling, 0.3, 2.0)
+    assert torch.allclose(seen.scores, net.classifier(pool(seen.features)))
+    assert torch.allclose(seen.aux_scores, net.aux_classifier(pool(seen.aux_features)))
 
 
-@pytest.mark.parametrize(
-    "wrong", [dict(pooled="tokens"), dict(pool_share=0.0), dict(pool_sharpness=0.0), dict(pooling="median")]
-)
+@pytest.mark.parametrize("wrong", [dict(pool_share=0.0), dict(pool_sharpness=0.0), dict(pooling="median")])
 def test_wrong_pooling_is_named(network: dict[str, Any], wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"network.{next(iter(wrong))} is "):
         SubNet(4, **network, **wrong)
@@ -141,16 +140,15 @@ def test_the_warm_start_separates_what_can_be_separated(network: dict[str, Any])
     backbone = [p.clone() for p in students[0].backbone.parameters()]
     part.fit(students, Features([(seen, seen)] * 2, tags), seed=0)
     for net in students:
-        assert ((net.scores_of(seen, net.classifier) > 0) == tags.bool()).all()
-        assert ((net.scores_of(seen, net.aux_classifier) > 0) == tags.bool()).all()
+        assert ((net.classifier(seen) > 0) == tags.bool()).all()
+        assert ((net.aux_classifier(seen) > 0) == tags.bool()).all()
         assert net.classifier.weight.grad is None
     assert not torch.equal(students[0].classifier.weight, students[1].classifier.weight)
     assert all(torch.equal(a, b) for a, b in zip(backbone, students[0].backbone.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("pooled", ["features", "evidence"])
-def test_students_with_equal_backbones_share_the_features(network: dict[str, Any], pooled: str) -> None:
-    students = DualStudent({**network, "pooled": pooled}, num_classes=4)
+def test_students_with_equal_backbones_share_the_features(network: dict[str, Any]) -> None:
+    students = DualStudent(network, num_classes=4)
     batches = [(torch.randn(2, 3, 32, 32), torch.eye(3)[:2]), (torch.randn(1, 3, 32, 32), torch.eye(3)[2:])]
     own = ClassifierWarmStart.read(students, batches)
     assert not torch.equal(own.seen[0][0], own.seen[1][0]) and torch.equal(own.tags, torch.eye(3))
@@ -158,12 +156,160 @@ def test_students_with_equal_backbones_share_the_features(network: dict[str, Any
     shared = ClassifierWarmStart.read(students, batches)
     assert shared.seen[0][0] is shared.seen[1][0] and torch.equal(shared.seen[0][0], own.seen[0][0])
     first = students[0].eval()(batches[0][0])
-    assert torch.allclose(students[0].scores_of(shared.seen[0][1][:2], students[0].aux_classifier), first.aux_scores)
+    assert torch.allclose(students[0].aux_classifier(shared.seen[0][1][:2]), first.aux_scores)
     assert students[1].training, "the mode is restored"
 
 
 def test_no_warm_start_is_the_default(build: Callable[..., DuPL]) -> None:
     assert isinstance(build().warm_start, NoWarmStart) and NoWarmStart.null
+
+
+# moving averages
+
+
+def step_of(model: DuPL, batch: Callable[..., dict[str, Any]], t: int) -> None:
+    model.loss(**batch([[0], [1, 2]], t=t))
+    with torch.no_grad():
+        for net in model.students:
+            net.classifier.weight.add_(1.0)
+    model.after_step()
+
+
+def test_averages_begin_as_the_mean_of_the_weights(
+    build: Callable[..., DuPL], batch: Callable[..., dict[str, Any]]
+) -> None:
+    """Weights w + 1, w + 2, w + 3: their mean is w + 2; with momentum 0.5 it is half of w + 1.5 and half of w + 3."""
+    for momentum, added in ((0.9, 2.0), (0.5, 2.25)):
+        model = build(averages=dict(type="MeanTeachers", momentum=momentum))
+        w = model.students[1].classifier.weight.detach().clone()
+        for t in range(3):
+            step_of(model, batch, t)
+        assert torch.allclose(model.averages.nets[1].classifier.weight, w + added, atol=1e-5)
+    assert not any(p.requires_grad for p in model.averages.parameters())
+
+
+def test_labels_are_made_of_the_averages_cams(build: Callable[..., DuPL], batch: Callable[..., dict[str, Any]]) -> None:
+    model = build(averages=dict(type="MeanTeachers", start=2))
+    step_of(model, batch, 0)
+    given = batch([[0], [1, 2]], t=12)
+    images, clock = given["images"], given["clock"]
+    outputs = model.forward_students(images)
+    assert [net for net, _ in model.cam_sources(outputs, Clock(1, 40))] == list(model.students)
+    assert [output for _, output in model.cam_sources(outputs, Clock(1, 40))] == outputs
+    assert model.cam_sources(outputs, clock) == [(net, None) for net in model.averages.nets]
+    first = model.inspect(images, given["tags"], given["present"], given["boxes"], clock)
+    with torch.no_grad():
+        model.averages.nets[0].classifier.weight.neg_()
+    second = model.inspect(images, given["tags"], given["present"], given["boxes"], clock)
+    assert first.cams and second.cams and first.labels and second.labels
+    assert not torch.equal(first.cams[0].main, second.cams[0].main)
+    assert torch.equal(first.cams[1].main, second.cams[1].main)
+
+
+# the detector, and the teacher per class
+
+
+class Sums(torch.nn.Module):
+    """A network whose score of class k is the mean of channel k of an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classifier = torch.nn.Linear(3, 3, bias=False)
+        with torch.no_grad():
+            self.classifier.weight.copy_(torch.eye(3))
+
+    def backbone(self, images: Tensor) -> Any:
+        return type("Tokens", (), {"features": images})
+
+    def pool(self, features: Tensor) -> Tensor:
+        return features.mean((2, 3))
+
+
+def detector(**arguments: Any) -> tuple[MaskingDetector, Any]:
+    students: Any = [Sums(), Sums()]
+    part = MaskingDetector(**({"interval": 1, "least": 1, "region": 0.5} | arguments))
+    part.bind(students)
+    return part, students
+
+
+def half(value: float) -> Tensor:
+    """A map (1, 1, 2, 2) whose upper half has a value, the lower half 0."""
+    return torch.tensor([[[[value, value], [0.0, 0.0]]]])
+
+
+def test_the_detector_by_hand() -> None:
+    """Class 1 fills the upper half with 4, so that a kept upper half scores 2 and its complement 0."""
+    part, students = detector()
+    images = torch.zeros(1, 3, 2, 2)
+    images[0, 1, 0] = 4
+    present = Present.of(torch.tensor([[0.0, 1.0, 0.0]]))
+    on, off = half(0.9), half(0.9).flip(2)
+    views = [View(images, torch.tensor([[0, 2, 0, 2]]))] * 2
+    part(students, views, [Maps(on, on), Maps(off, off)], present, Clock(0, 9))
+    assert not part.mean.any(), "taken in by after_step"
+    part.after_step()
+    up, down = 1 / (1 + math.exp(-2)), 1 / (1 + math.exp(2))
+    assert part.mean[:, 1].tolist() == pytest.approx([up, down]) and not part.mean[:, [0, 2]].any()
+    assert part.count.tolist() == [[0, 1, 0]] * 2
+    assert part.misled_on().tolist() == [[False] * 3, [False, True, False]]
+    part(students, views, [Maps(off, off), Maps(off, off)], present, Clock(1, 9))
+    part.after_step()
+    assert part.mean[:, 1].tolist() == pytest.approx([(up + down) / 2, down]), "the mean of the first measurements"
+    part.memory = 0.25
+    part(students, views, [Maps(off, off), Maps(off, off)], present, Clock(2, 9))
+    part.after_step()
+    assert part.mean[0, 1].item() == pytest.approx(0.25 * (up + down) / 2 + 0.75 * down)
+
+
+def test_the_detector_measures_in_its_interval_only() -> None:
+    part, students = detector(interval=3, start=3)
+    views = [View(torch.zeros(1, 3, 2, 2), torch.tensor([[0, 2, 0, 2]]))] * 2
+    present = Present.of(torch.tensor([[1.0, 0.0, 0.0]]))
+    for t, counted in ((0, 0), (2, 0), (3, 1), (4, 1), (6, 2)):
+        part(students, views, [Maps(half(1), half(1))] * 2, present, Clock(t, 9))
+        part.after_step()
+        assert part.count[0, 0] == counted
+    part(students, views, None, present, Clock(9, 9))
+    part.after_step()
+    assert part.count[0, 0] == 2, "there are no CAMs"
+    part.least = 3
+    assert not part.misled_on().any(), "too few measurements"
+
+
+@pytest.mark.parametrize(("judge", "judges"), [("own", [0]), ("other", [1]), ("all", [0, 1])])
+def test_who_judges(judge: Any, judges: list[int]) -> None:
+    part, students = detector(judge=judge)
+    assert part._judges(students, 0) == [students[i] for i in judges]
+
+
+def test_the_better_explained_cam_teaches_its_class() -> None:
+    """Image 0 has classes 0 and 2, image 1 class 1, which the detector does not know yet."""
+    part, _ = detector(least=3)
+    part.mean.copy_(torch.tensor([[0.6, 0.9, 0.3], [0.4, 0.1, 0.7]]))
+    part.count.copy_(torch.tensor([[3, 3, 3], [3, 2, 3]]))
+    present = Present.of(torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]))
+    cams = [Maps(torch.full((2, 2, 1, 1), s + 0.1), torch.full((2, 2, 1, 1), s + 0.2)) for s in (0.0, 0.5)]
+    first, second = BestPerClass()(cams, present, part, Clock(0, 9))
+    valid = present.valid
+    assert first.main[..., 0, 0][valid].tolist() == pytest.approx([0.1, 0.6, 0.1])
+    assert second.main[..., 0, 0][valid].tolist() == pytest.approx([0.1, 0.6, 0.6])
+    assert second.aux[..., 0, 0][valid].tolist() == pytest.approx([0.2, 0.7, 0.7])
+    careful = BestPerClass(margin=0.3)(cams, present, part, Clock(0, 9))
+    assert careful[0].main[0, :, 0, 0].tolist() == pytest.approx([0.1, 0.6])
+    assert careful[1].main[0, :, 0, 0].tolist() == pytest.approx([0.6, 0.6]), "0.2 apart is too little for class 0"
+    assert BestPerClass(start=5)(cams, present, part, Clock(4, 9)) is cams
+
+
+def test_a_teacher_per_class_needs_a_detector_and_two_students(build: Callable[..., DuPL]) -> None:
+    teacher = dict(class_teacher=dict(type="BestPerClass"))
+    with pytest.raises(UserError, match="reads the detector: set model.detector.type=MaskingDetector"):
+        build(**teacher)
+    with pytest.raises(UserError, match="chooses between two students"):
+        build(off=("DS", "L_dis"), **{**REMEDIES["R10"]})
+    with pytest.raises(UserError, match="chooses between two students that see the same view"):
+        build(own_view=dict(type="OwnView"), **REMEDIES["R10"])
+    with pytest.raises(ValueError, match="detector.judge is 'both'"):
+        MaskingDetector(judge="both")  # type: ignore[arg-type]
 
 
 # together
@@ -173,6 +319,8 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "R2": dict(discrepancy=dict(type="OrthogonalDiscrepancy", form="squared")),
     "R3": dict(discrepancy=dict(type="OnePlusCosine", over="token")),
     "R4": dict(discrepancy=dict(type="MappedDiscrepancy")),
+    "R5": dict(averages=dict(type="MeanTeachers", momentum=0.9)),
+    "R10": dict(detector=dict(type="MaskingDetector", interval=2, least=1), class_teacher=dict(type="BestPerClass")),
 }
 
 
