@@ -23,6 +23,7 @@ MODULES = (
     "training",
     "inference",
     "tables",
+    "power",
     "analysis",
     "figures",
     "paper_figures",

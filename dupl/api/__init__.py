@@ -44,6 +44,7 @@ from dupl.api.inference import (
 from dupl.api.machine import check_data, diagnose, prepare_data, prepare_weights
 from dupl.api.new_recipe import new_recipe
 from dupl.api.paper_figures import paper_figures, write_paper_figure
+from dupl.api.power import forecast_power, power_source, preview_power, seeds_in_words, write_power_chart
 from dupl.api.recipes import (
     build_model,
     check_wandb,
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from dupl.plans.plan import Plan
     from dupl.plans.sweep import Sweep
     from dupl.report.plan_report import AblationTable
+    from dupl.report.power_forecast import ColumnForecast
     from dupl.report.sweep_report import SweepFindings
     from dupl.runs.listing import RunLine
     from dupl.runs.reproduce import Check
@@ -106,6 +108,7 @@ if TYPE_CHECKING:
 CLASSES = {  # imported when they are first used
     "Ablation": "dupl.execute.ablation",
     "AblationTable": "dupl.report.plan_report",
+    "ColumnForecast": "dupl.report.power_forecast",
     "Check": "dupl.runs.reproduce",
     "DuPL": "dupl.method.dupl",
     "TimeRemaining": "dupl.execute.time_remaining",
@@ -135,6 +138,12 @@ __all__ = [
     "Ablation",
     "AblationTable",
     "Check",
+    "ColumnForecast",
+    "forecast_power",
+    "power_source",
+    "preview_power",
+    "seeds_in_words",
+    "write_power_chart",
     "DuPL",
     "TimeRemaining",
     "Outcome",

@@ -25,6 +25,7 @@ from dupl.cli.figure import add_figure
 from dupl.cli.infer import add_infer
 from dupl.cli.new import add_new
 from dupl.cli.next_step import print_next
+from dupl.cli.power import add_power
 from dupl.cli.report import add_report
 from dupl.cli.reproduce import add_reproduce
 from dupl.cli.runs import add_runs
@@ -136,7 +137,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=f"dupl {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=CommandParser)
-    look = (add_runs, add_reproduce, add_report, add_figure, add_dashboard, add_sync, add_doctor)
+    look = (add_runs, add_reproduce, add_report, add_power, add_figure, add_dashboard, add_sync, add_doctor)
     for add in (add_demo, add_train, add_eval, add_infer, add_show, add_new, add_data, add_ablate, add_sweep, *look):
         add(commands)
     add_completion(commands, parser)
@@ -154,6 +155,7 @@ EXAMPLES = """examples:
   dupl infer runs/RUN photos/ --out out/      masks, overlays, heat maps of your images
   dupl doctor voc/dupl                        what this machine lacks for it, and how to fix it
   dupl ablate PLAN --dry-run                  a plan's runs, what is done, the time remaining; then without it
+  dupl power PLAN --spread 1.8,0.9            which differences its table could show, with how many seeds
   dupl sweep SWEEP --jobs 2                   search for hyper-parameters; poor trials are stopped early
   dupl report PLAN                            its table beside the paper's numbers, with intervals
   dupl figure 7a PLAN --out fig7a.pdf         a figure of the paper, from the runs

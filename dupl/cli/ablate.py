@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dupl import api
 from dupl.cli.common import command, json_option, print_json, recipe_options, say, stderr, wandb_option
 from dupl.cli.execution import check_execution, failure_options, resource_options, resources_of, rules_of
+from dupl.cli.power import spread_option
 from dupl.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def add_ablate(commands: Any) -> None:
         run_ablate,
         "run a plan: every row with every seed; what is finished is skipped, what was interrupted is continued",
         "  dupl ablate demo_table4 --dry-run                      what would run, what is done, the time remaining\n"
+        "  dupl ablate demo_table4 --dry-run --spread 1.8,0.9     and which differences its table could show\n"
         "  dupl ablate demo_table4 --seeds 0 1 2 --jobs 2         two at once on this machine, each on its cores\n"
         "  dupl ablate table4_components --gpus 0 1 2 3           one run on each GPU\n"
         "  dupl ablate table4_components --gpus 0 1 2 3 --gpus-per-run 2\n"
@@ -41,6 +43,7 @@ def add_ablate(commands: Any) -> None:
         action="store_true",
         help="train every run from its first iteration, also where it shares the beginning with another one",
     )
+    spread_option(parser)
     json_option(parser, "with --dry-run: print every run as JSON")
     recipe_options(parser)
     wandb_option(parser, "track the runs, and log the finished table on wandb; by default")
@@ -53,6 +56,8 @@ def run_ablate(arguments: argparse.Namespace) -> int:
     check_execution(arguments)
     if arguments.json and not arguments.dry_run:
         raise UserError("--json lists what --dry-run would do: add --dry-run")
+    if arguments.spread is not None and (arguments.json or not arguments.dry_run):
+        raise UserError("--spread belongs to --dry-run, without --json; dupl power PLAN --json forecasts too")
     return run_plan(
         arguments.plan,
         arguments.root,
@@ -64,6 +69,7 @@ def run_ablate(arguments: argparse.Namespace) -> int:
         wandb=arguments.wandb,
         dry_run=arguments.dry_run,
         as_json=arguments.json,
+        spread=arguments.spread,
         share=not arguments.no_share,
     )
 
@@ -80,6 +86,7 @@ def run_plan(
     wandb: Any = None,
     dry_run: bool = False,
     as_json: bool = False,
+    spread: str | None = None,
     share: bool = True,
 ) -> int:
     """Run what a store lacks of a plan and print how it ended; or print what is left to do."""
@@ -103,7 +110,8 @@ def run_plan(
         print_json(api.preview_facts(ablation))
         return 0
     if dry_run:
-        print("\n".join(api.preview_ablation(ablation)))
+        *lines, remaining = api.preview_ablation(ablation)
+        print("\n".join([*lines, *api.preview_power(ablation, overrides, spread), remaining]))
         return 0
     with LiveTable(console) as table:
         outcome = ablation.run(rules, table)

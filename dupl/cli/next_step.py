@@ -122,6 +122,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], str]] = {
     "runs": lambda arguments: "dupl report RUN, or dupl dashboard --local",
     "reproduce": lambda arguments: _command("report", arguments.out or arguments.folder),
     "report": _reported,
+    "power": lambda arguments: _command("ablate", arguments.plan or "PLAN", "--dry-run"),
     "figure": lambda arguments: f"open {arguments.out or f'fig{arguments.number}.pdf'}",
     "dashboard": lambda arguments: "dupl report RUN for the page of one run",
     "sync": lambda arguments: "dupl dashboard for a workspace of the runs",

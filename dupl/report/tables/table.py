@@ -225,7 +225,7 @@ def _step(plan: Plan, row: Row, column: Column, estimates: Estimates) -> RowStep
     other = plan.against(row)
     if other is None:
         return None
-    label, key = _label(plan, row, other), column.key
+    label, key = step_label(plan, row, other), column.key
     paper = row.paper[key] - other.paper[key] if key in row.paper and key in other.paper else None
     if not estimates.evidence.values(row.key):  # the cell tells why
         return RowStep(label, other.key, paper=paper)
@@ -254,7 +254,7 @@ def _corrected(steps: Sequence[RowStep | None]) -> list[RowStep | None]:
     return [None if step is None else replace(step, p=p) for step, p in zip(steps, corrected, strict=True)]
 
 
-def _label(plan: Plan, row: Row, other: Row) -> str:
+def step_label(plan: Plan, row: Row, other: Row) -> str:
     """What comes and what goes: "+ DTA", "− ANF"; the row's label where no factor does, or many do."""
     changed = [
         f"{'+' if key in row.has else '−'} {name}"
