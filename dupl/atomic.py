@@ -10,16 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-LONGEST = 200  # bytes of a name to which others are added
+LONGEST = 255  # bytes of a name, on all common file systems
+DRAFT = 200  # of a name to which more is added
 
 
 def utf8(text: str) -> bytes:
-    """Text as UTF-8; what is no character, such as a byte of a file's name that is no UTF-8, as its escape."""
+    """Return text as UTF-8; what is no character, such as a byte of a file's name that is no UTF-8, as its escape."""
     return text.encode("utf-8", "backslashreplace")
 
 
 def atomic_write(path: str | Path, data: bytes | str) -> None:
-    """Writes a file so that whoever reads it, even after a crash, finds all of it or what was there before.
+    """Write a file so that whoever reads it, even after a crash, finds all of it or what was there before.
 
     Folders on the way are made.
 
@@ -32,7 +33,7 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{_short(path.name)}.{uuid.uuid4().hex}")
+    draft = path.with_name(f".{fitting_name(path.name, limit=DRAFT)}.{uuid.uuid4().hex}")
     try:
         with open(draft, "xb") as file:
             file.write(utf8(data) if isinstance(data, str) else data)
@@ -44,10 +45,19 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _short(name: str) -> str:
-    """Return a name that leaves room for more in the 255 bytes that a name may have; mostly the name itself."""
-    data = os.fsencode(name)
-    return name if len(data) <= LONGEST else hashlib.sha256(data).hexdigest()
+def fitting_name(stem: str, ending: str = "", limit: int = LONGEST) -> str:
+    """Return a file's name that a file system takes: where it is too long, its stem is cut and gets a digest.
+
+    Args:
+        stem: The name without its ending.
+        ending: Such as ".jpg", which stays.
+        limit: Bytes of the name.
+    """
+    data, room = os.fsencode(stem), limit - len(os.fsencode(ending))
+    if len(data) <= room:
+        return stem + ending
+    mark = f"-{hashlib.sha256(data).hexdigest()[:16]}"
+    return data[: room - len(mark)].decode("utf-8", "ignore") + mark + ending
 
 
 @contextmanager
@@ -56,7 +66,7 @@ def draft(final: Path) -> Iterator[Path]:
 
     If the block raises, the temporary file is removed.
     """
-    part = final.with_name(f".{_short(final.name)}.part")
+    part = final.with_name(f".{fitting_name(final.name, limit=DRAFT)}.part")
     try:
         yield part
         with open(part, "rb+") as file:
@@ -77,7 +87,7 @@ def link(file: Path, target: Path) -> None:
 
 
 def sync_folder(folder: str | Path) -> None:
-    """Has the names in a folder outlast a power cut, where the file system can promise that."""
+    """Have the names in a folder outlast a power cut, where the file system can promise that."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

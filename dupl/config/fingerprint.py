@@ -49,7 +49,7 @@ def config_id(config: Config | Mapping[str, Any]) -> str:
     Raises:
         UserError: The config holds something that is no literal, or a number that is not finite.
     """
-    return hashlib.sha256(canonical(counted(config)).encode()).hexdigest()[:12]
+    return hashlib.sha256(_json(counted(config)).encode()).hexdigest()[:12]
 
 
 def counted(config: Config | Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def files_of(config: Config | Mapping[str, Any]) -> str:
     values = plain(config)
     data = values.get("data", {})
     named = {split: places(entry) for split, entry in data.items()} if isinstance(data, dict) else {}
-    return canonical([named, *weight_files(values.get("model"))])
+    return _json([named, *weight_files(values.get("model"))])
 
 
 def weight_files(model: Any) -> Iterator[str]:
@@ -118,7 +118,7 @@ def canonical(value: Any) -> str:
     Raises:
         UserError: As `config_id`.
     """
-    return json.dumps(_canonical(plain(value)), sort_keys=True, separators=(",", ":"))
+    return _json(plain(value))
 
 
 def hash_of(parts: Iterable[object]) -> str:
@@ -149,6 +149,11 @@ def _without_files(node: Any) -> Any:
         return node
     named = (WEIGHTS in node) and isinstance(node[WEIGHTS], str) and bool(node[WEIGHTS])
     return {key: _without_files(value) for key, value in node.items()} | ({WEIGHTS: "file"} if named else {})
+
+
+def _json(value: Any) -> str:
+    """Return the one JSON text of plain values."""
+    return json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"))
 
 
 def _canonical(value: Any) -> Any:

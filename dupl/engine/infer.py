@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dupl import cells
-from dupl.atomic import atomic_write
+from dupl.atomic import atomic_write, fitting_name
 from dupl.data.files import read_image
 from dupl.engine.predict import Prediction, infer_image
 from dupl.errors import UserError
@@ -60,8 +60,9 @@ def infer(
 ) -> list[str]:
     """Write ``masks/NAME.png``, ``overlays/NAME.jpg``, ``cams/NAME_CLASS.jpg`` and ``tags.csv`` below ``out``.
 
-    An unreadable image is skipped. ``tags.csv`` lists the classes that CAMs were made of, and their probabilities (the
-    sigmoid of their scores); ``tags`` can read it. ``tell`` is called with a line where masks hold other classes.
+    An unreadable image is skipped. A CAM's name that is too long for a file system is cut and gets a digest.
+    ``tags.csv`` lists the classes that CAMs were made of, and their probabilities (the sigmoid of their scores);
+    ``tags`` can read it. ``tell`` is called with a line where masks hold other classes.
 
     Returns:
         A line for each image that was skipped.
@@ -103,8 +104,8 @@ def _write_pictures(out: Path, name: str, image: NDArray[np.uint8], found: Predi
     shown, labels = image[::step, ::step], found.mask[::step, ::step]
     Image.fromarray(overlay(shown, labels, found.classes)).save(out / "overlays" / f"{name}.jpg", quality=92)
     for class_name, heat in found.cams.items():
-        path = out / "cams" / f"{name}_{UNFIT.sub('-', class_name)}.jpg"
-        Image.fromarray(heatmap(shown, heat[::step, ::step])).save(path, quality=92)
+        file = fitting_name(f"{name}_{UNFIT.sub('-', class_name)}", ".jpg")
+        Image.fromarray(heatmap(shown, heat[::step, ::step])).save(out / "cams" / file, quality=92)
 
 
 def _sigmoid(score: float) -> float:

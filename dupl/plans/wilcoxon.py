@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from dupl.errors import UserError
 from dupl.runs import layout
-from dupl.runs.evaluation_files import read_metrics, read_per_image
+from dupl.runs.evaluation_files import read_metrics
 from dupl.runs.metrics import iou
+from dupl.runs.pixel_counts import read_pixel_counts
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -82,9 +83,8 @@ def scores(evaluation: Path, metric: str) -> dict[str, float]:
             _, values = read_metrics(evaluation)
             students = [name for name in values if re.fullmatch(rf"{kind}/\d+/{re.escape(what)}", name)]
             who = max(students, key=lambda name: (values[name] == values[name], values[name])).split("/")[1]
-        table = read_per_image(evaluation)
+        table = read_pixel_counts(evaluation, [f"{kind}/{who}"]).frame()
     except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-    table = table[table["map"] == f"{kind}/{who}"]
     table = table.assign(IoU=iou(*(table[name].to_numpy() for name in ("TP", "FP", "FN")))).dropna(subset="IoU")
     return {str(image): float(value) / 100 for image, value in table.groupby("image")["IoU"].mean().items()}

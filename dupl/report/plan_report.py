@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from dupl.plans.plan import Plan, PlannedRun
+    from dupl.runs.pixel_counts import ChooseMaps, PixelCounts
     from dupl.runs.store import RunStore
     from dupl.runs.stored_run import StoredRun
 
@@ -126,11 +127,11 @@ def tabulate(
     audit = Audit(planned, there, best, store)
     done, todo = 0, len(plan.columns) * sum(stored.state == "finished" for stored in there.values())
 
-    def pixels(fingerprint: str, protocol: str, split: str) -> DataFrame:
+    def pixels(fingerprint: str, protocol: str, split: str, choose: ChooseMaps) -> PixelCounts | None:
         nonlocal done
         done += 1
         progress(done, todo)
-        return store.images_of(there[fingerprint], protocol, split)
+        return store.images_of(there[fingerprint], protocol, split, choose)
 
     subsets = subsets_of(planned)
     how: dict[str, Any] = dict(subsets=subsets, selected=audit.rules, mixed=mixed, command=command, interval=interval)

@@ -20,7 +20,7 @@ from dupl.runs.metrics import ClassTable
 from dupl.runs.tallies import Counts, Tally
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    pass
 
 CLASS_COLUMNS = {  # of the table per class, and the attributes of its rows
     "map": "label_map",
@@ -31,7 +31,7 @@ CLASS_COLUMNS = {  # of the table per class, and the attributes of its rows
     "OA": "oa_rate",
     "pixels": "pixels",
 }
-IMAGE_COLUMNS = {"map": str, "image": str, "class": str, "TP": "int64", "FP": "int64", "FN": "int64"}
+IMAGE_COLUMNS = ("map", "image", "class", "TP", "FP", "FN")
 LARGEST = 2**53  # a larger number is no count of pixels
 
 
@@ -180,7 +180,7 @@ def read_confusion(folder: Path) -> tuple[list[str], dict[str, Counts]]:
     """
     name = layout.CONFUSION
     try:
-        header, *rows = csv.reader(io.StringIO(_complete(folder / name).decode()))
+        header, *rows = csv.reader(io.StringIO(complete_bytes(folder / name).decode()))
     except csv.Error as error:
         raise ValueError(f"{name} is corrupt: {error}") from None
     if any(len(row) != len(header) for row in rows):
@@ -196,30 +196,13 @@ def read_confusion(folder: Path) -> tuple[list[str], dict[str, Counts]]:
     return classes, {rows[k * len(classes)][0]: matrix for k, matrix in enumerate(matrices)}
 
 
-def read_per_image(folder: Path) -> DataFrame:
-    """Read the pixels of an evaluation, a row for each label map, image and class: map, image, class, TP, FP and FN.
-
-    Classes without a pixel of truth or prediction in an image have no row.
+def complete_bytes(path: Path) -> bytes:
+    """Read a file that ends with a whole line.
 
     Raises:
-        OSError: The file is missing or cannot be read.
-        ValueError: The file was cut off, has other columns, or counts that are no whole numbers.
+        OSError: It is missing or cannot be read.
+        ValueError: It was cut off.
     """
-    import pandas as pd
-
-    name = layout.PER_IMAGE
-    try:
-        table = pd.read_csv(io.BytesIO(_complete(folder / name)), dtype=IMAGE_COLUMNS, keep_default_na=False)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{name} is corrupt: {' '.join(str(error).split())}") from None
-    if list(table.columns) != list(IMAGE_COLUMNS):
-        raise ValueError(f"{name} is corrupt: its columns are {', '.join(table.columns)}")
-    for column in ("image", "class"):
-        table[column] = table[column].map(cells.read)
-    return table
-
-
-def _complete(path: Path) -> bytes:
     data = path.read_bytes()
     if not data.endswith(b"\n"):
         raise ValueError(f"{path.name} is cut off")

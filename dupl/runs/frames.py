@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from dupl.errors import UserError
-from dupl.runs import layout
-from dupl.runs.evaluation_files import read_confusion, read_per_image
+from dupl.runs.evaluation_files import IMAGE_COLUMNS, read_confusion
 from dupl.runs.making import MAKING, making
 from dupl.runs.metrics import ClassTable
+from dupl.runs.pixel_counts import ChooseMaps, PixelCounts, read_checked
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from dupl.runs.evaluation import StoredEvaluation
     from dupl.runs.stored_run import StoredRun
 
+Read = TypeVar("Read")
 PIXELS = ["TP", "FP", "FN"]
-IMAGES = ["map", "image", "class", *PIXELS]
 RUN = ("run", "recipe", "fingerprint", "state", "seed")
 EVALUATION = ("protocol", "name", "title", "split", "checkpoint", "iteration", "read", "last", "judged")
 
@@ -126,28 +126,29 @@ def per_image(
     Classes without a pixel of truth or prediction in an image have no row. A table that does not add up to the
     confusion matrix beside it was cut off, and is left out.
     """
-    return _collect(runs, protocol, last, skipped, _per_image, IMAGES)
+    return _collect(runs, protocol, last, skipped, lambda folder: read_checked(folder).frame(), IMAGE_COLUMNS)
 
 
-def images_of(stored: StoredRun, protocol: str, split: str, skipped: MutableMapping[Path, str]) -> DataFrame:
+def images_of(
+    stored: StoredRun, protocol: str, split: str, choose: ChooseMaps, skipped: MutableMapping[Path, str]
+) -> PixelCounts | None:
     """Return pixels per image and class of the one evaluation that speaks for a run.
 
     Args:
         stored: The run.
         protocol: Of the evaluation.
         split: Of its data.
+        choose: Returns the label maps to read, of those there are.
         skipped: Receives what is left out, and why.
 
     Returns:
-        Columns map, image, class, TP, FP and FN; no rows where there is no such evaluation, or its file cannot be used.
+        None where there is no such evaluation, or its files cannot be used.
     """
-    import pandas as pd
-
     for one in stored.evaluations:
         asked = one.last and (one.protocol, one.split) == (protocol, split)
-        if asked and (table := _usable(one.folder, _per_image, skipped)) is not None:
-            return table
-    return pd.DataFrame({name: pd.Series(dtype="int64" if name in PIXELS else str) for name in IMAGES})
+        if asked and (found := _usable(one.folder, lambda folder: read_checked(folder, choose), skipped)) is not None:
+            return found
+    return None
 
 
 def _of_run(stored: StoredRun) -> tuple[Any, ...]:
@@ -185,7 +186,7 @@ def _collect(
     return pd.concat([table, pd.concat(parts or [empty], ignore_index=True)], axis=1)
 
 
-def _usable(folder: Path, read: Callable[[Path], DataFrame], skipped: MutableMapping[Path, str]) -> DataFrame | None:
+def _usable(folder: Path, read: Callable[[Path], Read], skipped: MutableMapping[Path, str]) -> Read | None:
     """Read a table of an evaluation; None where it cannot be used, which `skipped` then says."""
     try:
         return read(folder)
@@ -206,17 +207,3 @@ def _counts(folder: Path) -> DataFrame:
     found = {"TP": tp, "FP": matrices.sum(1) - tp, "FN": matrices.sum(2) - tp}
     keys = {"map": np.repeat(list(by_map), len(classes)), "class": classes * len(by_map)}
     return pd.DataFrame({**keys, **{key: value.ravel() for key, value in found.items()}})
-
-
-def _per_image(folder: Path) -> DataFrame:
-    """Return the pixels per image of an evaluation, which must add up to its confusion.
-
-    Raises:
-        ValueError: They do not: a file was cut off.
-    """
-    table = read_per_image(folder)
-    sums = table.groupby(["map", "class"], sort=True)[PIXELS].sum()
-    whole = _counts(folder).set_index(["map", "class"])[PIXELS]
-    if not whole[whole.any(axis=1)].sort_index().equals(sums):
-        raise ValueError(f"{layout.PER_IMAGE} is corrupt: it does not add up to {layout.CONFUSION}")
-    return table

@@ -14,6 +14,7 @@ from dupl.lock import Watch, hold
 from dupl.runs import frames, ledger
 from dupl.runs.evaluation import Skipped
 from dupl.runs.listing import RunLine, list_runs
+from dupl.runs.pixel_counts import ChooseMaps, PixelCounts
 from dupl.runs.process import at_work
 from dupl.runs.status import ACTIVE
 from dupl.runs.store_folders import folders
@@ -150,16 +151,17 @@ class RunStore:
         """Return pixels per image and class, as `counts`; it is large, so ask for the runs that are needed."""
         return frames.per_image(self._evaluated(runs, fingerprints), protocol, last, self._skipped)
 
-    def images_of(self, stored: StoredRun, protocol: str, split: str) -> DataFrame:
+    def images_of(self, stored: StoredRun, protocol: str, split: str, choose: ChooseMaps) -> PixelCounts | None:
         """Return pixels per image and class of the evaluation that speaks for a run; see `frames.images_of`.
 
         Args:
             stored: The run.
             protocol: Of the evaluation.
             split: Of its data.
+            choose: Returns the label maps to read, of those there are.
         """
         self.add_skipped(stored)
-        return frames.images_of(stored, protocol, split, self._skipped)
+        return frames.images_of(stored, protocol, split, choose, self._skipped)
 
     def _evaluated(
         self, runs: Iterable[StoredRun] | None, fingerprints: Iterable[str] | None = None

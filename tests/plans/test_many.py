@@ -1,6 +1,9 @@
 """Plans of thousands of rows take time in proportion to their number."""
 
+import importlib.util
 import time
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +11,12 @@ from dupl import api
 from dupl.errors import UserError
 from dupl.plans.plan import load
 from dupl.report.plan_report import tabulate
+from dupl.report.tables import comparison
+from dupl.report.tables.counts import Counts
+from dupl.runs import evaluation, pixel_counts
 from dupl.runs.store import RunStore
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "store.py"
 
 
 def plan_of(folder, rows):
@@ -40,6 +48,38 @@ def report(file, root):
 def test_three_thousand_runs_are_handled_in_seconds(tmp_path, work):
     file = plan_of(tmp_path, 3000)
     assert seconds(lambda: work(file, tmp_path / "runs")) < 10
+
+
+def test_a_table_reads_each_run_once(tmp_path, monkeypatch):
+    """Rows share the row that they are compared with, and its intervals: time is no more than in proportion."""
+    reads, spec = Counter(), importlib.util.spec_from_file_location("benchmark_store", BENCHMARK)
+    store = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(store)
+
+    def count(module, name):
+        work = getattr(module, name)
+
+        def counted(*words, **options):
+            reads[name] += 1
+            return work(*words, **options)
+
+        monkeypatch.setattr(module, name, counted)
+
+    count(pixel_counts, "read_confusion")
+    count(pixel_counts, "read_pixel_counts")
+    count(evaluation, "read_metrics")
+    count(comparison, "contrast")
+    count(Counts, "resampled")
+    for runs in (12, 24):
+        folder = tmp_path / str(runs)
+        folder.mkdir()
+        file = store.build_plan(folder, runs, images=6, different=4)
+        reads.clear()
+        made = report(file, folder / "runs")
+        assert "[" in made, "the rows have intervals"
+        names = ("read_confusion", "read_pixel_counts", "read_metrics", "resampled")
+        assert [reads[name] for name in names] == [runs] * 4
+        assert reads["contrast"] == runs // 3 - 1
 
 
 def test_twins_far_apart_are_found(tmp_path):

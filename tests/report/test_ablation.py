@@ -24,6 +24,7 @@ from dupl.report.tables.render import render
 from dupl.report.tables.row_run import RowRun
 from dupl.report.tables.statistics import holm
 from dupl.report.tables.table import Table, table
+from dupl.runs.pixel_counts import PixelCounts
 
 CLASSES = ("background", "cat", "cow")
 FACTORS = {"A": "first", "B": "second"}
@@ -66,7 +67,7 @@ class Store:
         if quality is not None and name not in self.counts:
             self.counts[name] = pixels(quality, seed=sum(map(ord, name)))
             metric = Metric.parse("seg/best/mIoU")
-            value = Counts.of(self.counts[name], ["seg/1", "seg/2"]).value(metric)
+            value = Counts.of(PixelCounts.of(self.counts[name]), ["seg/1", "seg/2"]).value(metric)
             line = dict(run=f"runs/{name}", fingerprint=name, seed=seed, commit="c" * 40, dirty=False, torch="2.9")
             line |= dict(protocol="train", title="squashed", split="val", iteration=9, last=True, judged="")
             line |= dict(metric="seg/best/mIoU", value=value)
@@ -84,7 +85,7 @@ class Store:
         more = {name: facts.pop(name) for name in ("mixed", "command") if name in facts}
         given = {"title": "A plan", "factors": FACTORS, "kind": "rows", "compare": "previous", **facts}
         plan = Plan(name="plan", doc="", base="", seeds=(0,), set={}, columns=columns, rows=rows, **given)
-        return table(plan, self.runs, self.frame(), lambda name, protocol, split: self.counts[name], **more)
+        return table(plan, self.runs, self.frame(), lambda name, *_: PixelCounts.of(self.counts[name]), **more)
 
 
 def filled(rows: tuple[Row, ...] = STEPS, seeds: int = 2) -> Store:

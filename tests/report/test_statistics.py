@@ -28,6 +28,7 @@ from dupl.report.tables.statistics import (
     stars,
 )
 from dupl.runs.metrics import summarise
+from dupl.runs.pixel_counts import PixelCounts
 from dupl.runs.tallies import Tally
 
 CLASSES = ("background", "cat", "cow", "dog", "emu")
@@ -57,6 +58,11 @@ def frame_of(found: dict[str, Tally]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["map", "image", "class", "TP", "FP", "FN"])
 
 
+def pixels_of(found: dict[str, Tally]) -> PixelCounts:
+    """The same as a store reads it."""
+    return PixelCounts.of(frame_of(found))
+
+
 def simulated(seed: int, images: int = 30, gain: float = 0.0, spread: float = 0.2) -> Counts:
     """One student's counts; the images are the same for all seeds, their recall is not."""
     shared, rng = np.random.default_rng(1), np.random.default_rng(seed + 100)
@@ -73,7 +79,7 @@ class TestMetric:
     def test_iou_is_that_of_evaluations(self, name):
         found = tallies()
         metric = Metric.parse(name)
-        value = Counts.of(frame_of(found), metric.maps(found)).value(metric)
+        value = Counts.of(pixels_of(found), metric.maps(found)).value(metric)
         assert value == pytest.approx(summarise(found)[name], abs=1e-10)
 
     def test_subset_and_over_activation_are_those_of_evaluations(self):
@@ -81,7 +87,7 @@ class TestMetric:
         told = summarise(found, ("mIoU-3", [0, 2, 4]))
         for name in ("seg/2/mIoU-3", "seg/best/mIoU-3", "cam/1/OA", "seg/mean/OA"):
             metric = Metric.parse(name, {"mIoU-3": ["background", "cow", "emu"]})
-            value = Counts.of(frame_of(found), metric.maps(found)).value(metric)
+            value = Counts.of(pixels_of(found), metric.maps(found)).value(metric)
             assert value == pytest.approx(told[name], abs=1e-10)
 
     def test_by_hand(self):
@@ -105,7 +111,7 @@ class TestMetric:
 
 class TestResampling:
     def test_each_resample_is_a_draw_with_replacement(self):
-        found = Counts.of(frame_of(tallies(images=3)), ["seg/1", "seg/2"])
+        found = Counts.of(pixels_of(tallies(images=3)), ["seg/1", "seg/2"])
         dense = found.table.toarray()
         possible = {
             round(float(MIOU.of(dense[list(drawn)].sum(0).reshape(1, 2, -1, 3), found.classes)[0]), 9): drawn
@@ -120,14 +126,14 @@ class TestResampling:
 
     def test_left_out_is_the_metric_of_the_others(self):
         table = frame_of(tallies())
-        found = Counts.of(table, ["seg/1", "seg/2"])
+        found = Counts.of(PixelCounts.of(table), ["seg/1", "seg/2"])
         left = found.left_out(MIOU)
         for image, value in zip(found.images, left, strict=True):
-            others = Counts.of(table[table["image"] != image], ["seg/1", "seg/2"])
+            others = Counts.of(PixelCounts.of(table[table["image"] != image]), ["seg/1", "seg/2"])
             assert value == pytest.approx(others.value(MIOU), abs=1e-10)
 
     def test_blocks_change_nothing(self, monkeypatch):
-        found = Counts.of(frame_of(tallies()), ["seg/1", "seg/2"])
+        found = Counts.of(pixels_of(tallies()), ["seg/1", "seg/2"])
         drawn, left = found.resampled(MIOU, 50, 3), found.left_out(MIOU)
         monkeypatch.setattr(counts_module, "BLOCK", 70)
         assert np.array_equal(found.resampled(MIOU, 50, 3), drawn)

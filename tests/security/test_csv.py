@@ -15,7 +15,8 @@ from dupl import cells
 from dupl.data.tag_table import read_tag_table
 from dupl.data.tagged_folder import TaggedFolder
 from dupl.errors import UserError
-from dupl.runs.evaluation_files import CLASS_COLUMNS, read_confusion, read_evaluation, read_per_image
+from dupl.runs.evaluation_files import CLASS_COLUMNS, read_confusion, read_evaluation
+from dupl.runs.pixel_counts import read_pixel_counts
 from dupl.runs.run import Run
 
 EVIL = ['=HYPERLINK("http://x","y")', "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1", "\r=1", "'=1", "＝1"]
@@ -63,7 +64,7 @@ def test_an_evaluations_files(tmp_path):
             assert not cell.startswith(FORMULA) or float(cell)
     assert [row.class_name for row in read_evaluation(tmp_path / "e").per_class] == names
     assert read_confusion(tmp_path / "e")[0] == names
-    images = read_per_image(tmp_path / "e")
+    images = read_pixel_counts(tmp_path / "e").frame()
     assert set(images["image"]) == {"=image"} and list(images["class"]) == names
 
 
@@ -103,12 +104,26 @@ def test_json_made_to_break_the_reader(tmp_path, text):
 @pytest.mark.parametrize("name", ["cat/dog", "../../cat", "/cat", "a\\b"])
 def test_a_class_called_like_a_path_stays_in_its_folder(tmp_path, monkeypatch, name):
     """`dupl infer` names files of CAMs after classes."""
+    (cam,) = cams_of(tmp_path, monkeypatch, "photo", name)
+    assert cam.name.startswith("photo_") and cam.is_file()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "photo.png"]
+
+
+@pytest.mark.parametrize("stem", ["a" * 251, "ä" * 125])
+def test_a_photo_with_the_longest_name_has_its_pictures(tmp_path, monkeypatch, stem):
+    (cam,) = cams_of(tmp_path, monkeypatch, stem, "cat")
+    assert cam.name.startswith(stem[:100]) and cam.suffix == ".jpg"
+    assert (tmp_path / "out" / "masks" / f"{stem}.png").is_file()
+
+
+def cams_of(tmp_path, monkeypatch, stem, name):
+    """The files of CAMs of one photo and one class."""
     from PIL import Image
 
     from dupl.engine import infer
     from dupl.engine.predict import Prediction
 
-    Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / f"{stem}.png")
     cams = {name: np.zeros((8, 8), np.float32)}
     found = Prediction(np.zeros((8, 8), np.uint8), np.ones(1, np.float32), cams, ("background", name))
     monkeypatch.setattr(infer, "infer_image", lambda *_: found)
@@ -117,7 +132,5 @@ def test_a_class_called_like_a_path_stays_in_its_folder(tmp_path, monkeypatch, n
         def eval(self) -> None:
             """Nothing to do."""
 
-    infer.infer(Model(), [tmp_path / "photo.png"], ["background", name], 8, tmp_path / "out")
-    (cam,) = (tmp_path / "out" / "cams").iterdir()
-    assert cam.name.startswith("photo_") and cam.is_file()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "photo.png"]
+    infer.infer(Model(), [tmp_path / f"{stem}.png"], ["background", name], 8, tmp_path / "out")
+    return list((tmp_path / "out" / "cams").iterdir())

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from dupl.report.tables.counts import Counts, Metric
 from dupl.report.tables.intervals import DEFAULT, LABELS
 from dupl.report.tables.statistics import Draws, Estimate, contrast, contrast_over_seeds
+from dupl.runs.pixel_counts import ChooseMaps, PixelCounts
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
     from dupl.report.tables.column import Evidence
 
-Loader = Callable[[str, str, str], "DataFrame"]
+Loader = Callable[[str, str, str, ChooseMaps], PixelCounts | None]
 CLOSE = 1e-6  # points between a metric and the same of its counts
 
 
@@ -105,11 +104,11 @@ class Estimates:
         column, evidence = self.evidence.column, self.evidence
         if self.metric is None:
             return f"{column.metric} does not follow from pixels per image"
-        frame = self.load(fingerprint, column.protocol, evidence.split)
-        maps = self.metric.maps(frame["map"]) if len(frame) else []
-        if not maps:
+        pixels = self.load(fingerprint, column.protocol, evidence.split, self.metric.maps)
+        maps = [] if pixels is None else self.metric.maps(pixels.maps)
+        if pixels is None or not maps:
             return f"run {fingerprint} has no pixels per image"
-        found = Draws.of(Counts.of(frame, maps), self.metric)
+        found = Draws.of(Counts.of(pixels, maps), self.metric)
         told = evidence.told[fingerprint]
         if not abs(found.value - told) < CLOSE:
             return f"the pixels per image of run {fingerprint} give {found.value:.4f}, its metrics {told:.4f}"

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dupl.runs.metrics import class_iou, oa_rate
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
+from dupl.runs.pixel_counts import PixelCounts
 
 Values = NDArray[np.float64]
 BACKGROUND = "background"
-PIXELS = ["TP", "FP", "FN"]
 FAIR = "fair"  # the averaged students, or the only one: no choice by the reported data
 BLOCK = 1 << 22  # numbers that are held at once
+FULL = 16  # of as many numbers one that is not 0 makes a dense product faster than a sparse one
 
 
 @dataclass(frozen=True)
@@ -112,25 +110,24 @@ class Counts:
         return cls(table, counts.shape[1], tuple(classes), tuple(names))
 
     @classmethod
-    def of(cls, frame: DataFrame, maps: Sequence[str]) -> Counts:
-        """From the rows of one evaluation: columns map, image, class, TP, FP and FN.
+    def of(cls, pixels: PixelCounts, maps: Sequence[str]) -> Counts:
+        """From the pixels of one evaluation; of images and classes those that occur.
 
         Args:
-            frame: An image has a row for each map and class that it has pixels of.
-            maps: Which label maps.
+            pixels: Of some label maps.
+            maps: Which of them.
         """
-        import pandas as pd
         from scipy.sparse import csr_array
 
-        frame = frame[frame["map"].isin(list(maps))]
-        image, images = pd.factorize(frame["image"], sort=True)
-        label, classes = pd.factorize(frame["class"], sort=True)
-        place = pd.Index(maps).get_indexer(frame["map"])
-        first = (place * len(classes) + label) * 3
-        cells = frame[PIXELS].to_numpy(float)
+        place = np.array([maps.index(name) if name in maps else -1 for name in pixels.maps], np.intp)[pixels.map_of]
+        kept = place >= 0
+        image, images = _occurring(pixels.image_of[kept], pixels.images)
+        label, classes = _occurring(pixels.class_of[kept], pixels.classes)
+        first = (place[kept] * len(classes) + label) * 3
         where = (np.repeat(image, 3), (first[:, None] + np.arange(3)).ravel())
         shape = (len(images), len(maps) * len(classes) * 3)
-        return cls(csr_array((cells.ravel(), where), shape=shape), len(maps), tuple(classes), tuple(images))
+        cells = pixels.pixels[kept].astype(float)
+        return cls(csr_array((cells.ravel(), where), shape=shape), len(maps), classes, images)
 
     def value(self, metric: Metric) -> float:
         """The metric of all images."""
@@ -139,7 +136,10 @@ class Counts:
     def resampled(self, metric: Metric, resamples: int, seed: int) -> Values:
         """The metric of images drawn with replacement, (resamples,); the same draws for all with as many images."""
         count = len(self.images)
-        found = [self._metric(metric, (self.table.T @ w.T).T) for w in _weights(count, resamples, seed)]
+        size = self.table.shape[0] * self.table.shape[1]
+        dense = size <= min(BLOCK, FULL * self.table.nnz)  # sums of whole numbers: the same to the bit either way
+        table = self.table.toarray() if dense else self.table
+        found = [self._metric(metric, weights @ table) for weights in _weights(count, resamples, seed)]
         return np.concatenate(found)
 
     def left_out(self, metric: Metric) -> Values:
@@ -170,3 +170,11 @@ def _drawn_weights(images: int, resamples: int, seed: int) -> Iterator[Values]:
         rows = min(size, resamples - start)
         drawn = generator.integers(0, images, (rows, images)) + images * np.arange(rows)[:, None]
         yield np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images).astype(float)
+
+
+def _occurring(codes: NDArray[np.intp], names: Sequence[str]) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+    """Return the names that codes stand for, without the others, and the codes among these."""
+    seen = np.bincount(codes, minlength=len(names)) > 0
+    if seen.all():
+        return codes, tuple(names)
+    return (np.cumsum(seen) - 1)[codes], tuple(name for name, there in zip(names, seen, strict=True) if there)

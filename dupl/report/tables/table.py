@@ -136,7 +136,7 @@ def table(
         runs: One for each row and seed.
         frame: Metrics, a row for each run, evaluation and metric: columns run, fingerprint, state, seed, commit, dirty,
             versions of packages, protocol, title, split, last, metric and value.
-        load: Pixels per image of a fingerprint, protocol and split: columns map, image, class, TP, FP and FN.
+        load: Reads the pixels per image of a fingerprint, a protocol, a split and a choice of label maps.
         subsets: Class names by the name of a subset's mIoU.
         selected: The choices behind a column that its metrics do not show.
         mixed: What keeps the evaluations of a part of the frame from being compared, in lines.
