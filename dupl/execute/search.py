@@ -15,6 +15,7 @@ from dupl.execute.scheduler import Rules
 from dupl.execute.sweep import carry_out, counts, prepare
 from dupl.execute.trial import News
 from dupl.plans.describe import describe_search
+from dupl.plans.patience import given_up
 from dupl.plans.samplers import quiet_optuna
 from dupl.plans.study import best_trials, default_url, open_storage, open_study
 from dupl.plans.sweep import Sweep
@@ -122,7 +123,12 @@ class Search:
             return carry_out(self.sweep, self.storage, self.root, executors, self.rules, note, max_failed=limit)
 
     def outcome(self) -> list[str]:
-        """Return how many trials ended how, the best points, and why some failed, as lines."""
+        """Return how many trials ended how, the best points, and why some failed, as lines.
+
+        Where the work was ended while the storage did not answer, one line says so.
+        """
+        if line := given_up(self.storage):
+            return [f"{line}: what became of the trials is not known here; --continue goes on with them"]
         found = counts(self.study)
         lines = [f"{counted(sum(found.values()), 'trial')}: " + ", ".join(f"{n} {state}" for state, n in found.items())]
         for trial in best_trials(self.sweep, self.study)[:5]:

@@ -7,6 +7,7 @@ in the study, what was trained in the run's folder; a worker keeps nothing that 
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,11 +20,12 @@ from dupl.config.prefix import first_effects
 from dupl.errors import Held, RunError, UserError
 from dupl.execute.executor import Executor
 from dupl.execute.job import Job, plan_jobs, write_configs
-from dupl.execute.scheduler import Rules
+from dupl.execute.scheduler import KILL, Rules
 from dupl.execute.signals import Signals
 from dupl.execute.stages import share
 from dupl.execute.trial import Attempt, Bench, News
 from dupl.lock import hold
+from dupl.plans.patience import give_up
 from dupl.plans.plan import PlannedRun
 from dupl.plans.space import grid
 from dupl.plans.study import FOLDER, STATES, open_study
@@ -168,7 +170,8 @@ def carry_out(
 ) -> str | None:
     """Work on a study that is prepared, with one worker for each executor, until all its trials have ended.
 
-    The first SIGINT or SIGTERM saves what runs, the second kills it; either way the trials can be gone on with.
+    The first SIGINT or SIGTERM saves what runs. The second kills it, and ends the work shortly after, also where the
+    study's storage does not answer. Either way the trials can be gone on with.
 
     Args:
         sweep: Of which.
@@ -212,19 +215,22 @@ def carry_out(
     with Signals() as signals:
         for thread in threads:
             thread.start()
-        while any(thread.is_alive() for thread in threads):
+        ends_by = math.inf
+        while any(thread.is_alive() for thread in threads) and time.monotonic() < ends_by:
             if signals.count:
                 halt.set()
             if signals.count > 1:
+                ends_by = min(ends_by, time.monotonic() + KILL)
+                give_up(storage)
                 for worker in workers:
                     worker.kill()
             time.sleep(min(0.2, rules.poll))
-        stopped = signals.count > 0
-    for error in errors:
+        stopped, killed = signals.count > 0, signals.count > 1
+    for error in () if killed else errors:
         if isinstance(error, (UserError, RunError)):
             raise error
         raise RunError(f"the study's storage failed: {type(error).__name__}: {' '.join(str(error).split())}") from error
-    if lost:
+    if lost and not killed:
         raise RunError(
             f"trial {lost[0].number} could not be trained, by no fault of its own ({lost[0].text}): "
             "fix the cause; --continue goes on with it, with its number and values"
