@@ -135,7 +135,7 @@ class RunNames:
         project: Of all runs.
         group: The plan.
         job_type: The row of the plan.
-        name: The row and the seed.
+        name: The row, the seed and the folder: two plans may have a row of one name.
         tags: Components that are on.
     """
 
@@ -160,7 +160,7 @@ def names(folder: str, seed: int, tags: Sequence[str], environ: Mapping[str, str
         project=environ.get("WANDB_PROJECT") or PROJECT,
         group=plan or environ.get("WANDB_RUN_GROUP") or None,
         job_type=row or environ.get("WANDB_JOB_TYPE") or "train",
-        name=environ.get("WANDB_NAME") or f"{row or folder}, seed {seed}",
+        name=environ.get("WANDB_NAME") or (f"{row}, seed {seed} ({folder})" if row else f"{folder}, seed {seed}"),
         tags=tuple(tags),
     )
 

@@ -87,7 +87,7 @@ class TestFile:
                 "dupl",
                 "table4",
                 "full",
-                "full, seed 0",
+                "full, seed 0 (run)",
                 True,
             )
             assert run["tags"] == ["DS", "L_dis", "DTA", "ANF", "L_reg"]

@@ -101,7 +101,7 @@ class TestNames:
     def test_of_a_plan(self):
         environ = {"DUPL_PLAN": "table4", "DUPL_ROW": "ds+dta", "WANDB_PROJECT": "mine"}
         found = choice.names("voc-dupl-0123", 2, ["DS", "DTA"], environ)
-        assert found == choice.RunNames("mine", "table4", "ds+dta", "ds+dta, seed 2", ("DS", "DTA"))
+        assert found == choice.RunNames("mine", "table4", "ds+dta", "ds+dta, seed 2 (voc-dupl-0123)", ("DS", "DTA"))
 
     def test_of_a_run_by_itself(self):
         assert choice.names("voc-dupl-0123", 0, [], {}) == choice.RunNames(
@@ -115,7 +115,7 @@ class TestNames:
         first = choice.identity(tmp_path, "abc", called)
         assert first["id"].startswith("abc-")
         assert (first["group"], first["job_type"], first["name"], first["tags"]) == (
-            *("table4", "full", "full, seed 0"),
+            *("table4", "full", "full, seed 0 (folder)"),
             ["DS"],
         )
         by_hand = choice.names("folder", 0, [], {"WANDB_PROJECT": "other"})

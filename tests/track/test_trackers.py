@@ -141,7 +141,7 @@ def test_wandb(tiny, tmp_path, monkeypatch, no_pictures):
     assert len(records) == 2
     runs = [next(r["run"] for r in part if r["type"] == "run") for part in records]
     assert len({run["run_id"] for run in runs}) == 1
-    assert [run["display_name"] for run in runs] == ["full, seed 0"] * 2
+    assert [run["display_name"] for run in runs] == ["full, seed 0 (run)"] * 2
     rows = [r["history"]["item"] for part in records for r in part if r["type"] == "history"]
     assert [row["_step"] for row in rows] == sorted({row["_step"] for row in rows})
     wanted = logged(Run(tmp_path / "run"))
