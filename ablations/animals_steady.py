@@ -5,7 +5,7 @@ With few iterations one of the two students settles, class by class, on what sur
     remedies; docs/concepts/method.md says what each of them does.
 Protocol: the evaluation during training (160 x 160, squashed, no CRF) on 100 photos of VOC's val, mIoU over 7 classes,
     last iteration: CAM and segmentation of the better student, of each student, and of their average.
-Cost: 15 rows x 2 seeds = 30 runs of `voc_animals`, about 38 minutes each on two CPU cores. Rows that part late share
+Cost: 18 rows x 2 seeds = 36 runs of `voc_animals`, about 38 minutes each on two CPU cores. Rows that part late share
     their beginning.
 
     dupl ablate animals_steady --rows released R1 --seeds 0 1 --set data.train.root=DIR data.val.root=DIR
@@ -37,6 +37,12 @@ factors = dict(
     R6_topk=dict(label="top 20 %", with_={"model.network.pooling": "topk"}),
     R6_lse=dict(label="log-mean-exp", with_={"model.network.pooling": "lse"}),
     R6_warm=dict(label="warm start", with_={"model.warm_start": dict(type="ClassifierWarmStart")}),
+    R7=dict(label="L_dis on objects", with_={"model.dis_region": dict(type="ObjectTokens")}),
+    R8=dict(
+        label="own views, no L_dis",
+        with_={"model.own_view": dict(type="OwnView"), "model.discrepancy": dict(type="NoDiscrepancy")},
+    ),
+    R9=dict(label="collision CE", with_={"model.segmentation": dict(type="CollisionCrossEntropy", start=350)}),
     R10=dict(label="teacher per class", with_={"model.class_teacher": dict(type="BestPerClass")}),
 )
 rows = dict(
@@ -50,6 +56,9 @@ rows = dict(
     R6_topk=dict(has=["R6_topk"]),
     R6_lse=dict(has=["R6_lse"]),
     R6_warm=dict(has=["R6_warm"]),
+    R7=dict(has=["R7"]),
+    R8=dict(has=["R8"]),
+    R9=dict(has=["R9"]),
     R10=dict(has=["R10"]),
     R6_R10=dict(has=["R6_topk", "R6_warm", "R10"]),
     R1_R6=dict(has=["R1", "R6_topk", "R6_warm"]),

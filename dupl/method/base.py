@@ -95,7 +95,7 @@ class Method(nn.Module, ABC):
         super().__init__()
         if precision not in PRECISIONS:
             raise UserError(f"model.precision is {precision!r}: choose from {', '.join(PRECISIONS)}")
-        self.cam_scales, self.precision = tuple(cam_scales), precision
+        self.num_classes, self.cam_scales, self.precision = num_classes, tuple(cam_scales), precision
         configs = fill(self.SLOTS, components)
         configs["students"] |= {"network": network, "num_classes": num_classes}
         for name, config in configs.items():

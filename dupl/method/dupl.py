@@ -18,6 +18,7 @@ from dupl.method.class_contrast import ContrastImages
 from dupl.method.consistency import ConsistencyInputs
 from dupl.method.network import StudentOutput
 from dupl.method.one_stage import OneStage, pixel_shares
+from dupl.method.pseudo_labels import PseudoLabels, distributions
 from dupl.method.students import per_student
 from dupl.method.view import View
 from dupl.registry import COMPONENTS
@@ -120,6 +121,13 @@ class DuPL(OneStage):
             weight="energy",
             doc="L_reg of ToCo.",
         ),
+        Slot(
+            "dis_region",
+            null="Everywhere",
+            optional=True,
+            after="discrepancy",
+            doc="Which patches the discrepancy loss compares.",
+        ),
         Slot("warm_start", null="NoWarmStart", optional=True, doc="Fit of the classifiers before training begins."),
         Slot("averages", mark="EMA", null="OwnCams", starts=True, optional=True, doc="Whose CAMs make the labels."),
         Slot("detector", null="NoDetector", optional=True, doc="Detector of misled students."),
@@ -150,6 +158,11 @@ class DuPL(OneStage):
                 "model.own_view.type=SameView or model.class_contrast.type=NoClassContrast"
             )
 
+        if not self.own_view.null and getattr(self.segmentation, "soft", False):
+            raise UserError(
+                "Diff. Aug with soft labels: they cannot be carried from view to view; set "
+                "model.own_view.type=SameView or model.segmentation.type=CrossEntropy"
+            )
         if not self.class_teacher.null:
             self._check_class_teacher()
 
@@ -206,12 +219,25 @@ class DuPL(OneStage):
             "L_cls": self.classification(outputs, tags),
             "L_ptc": self.contrast_patches(views, outputs, cams, present, tau_h, clock),
             "L_ctc": self.contrast_classes(contrast, outputs, cams, boxes, seeds, tau_h, clock),  # ToCo
-            "L_dis": self.discrepancy(outputs, clock),  # Eq. 2-3
-            "L_seg": self.segmentation(log_P, targets, clock),  # Eq. 4
+            "L_dis": self.discrepancy(self.dis_region(outputs, cams, self.tau_l), clock),  # Eq. 2-3
+            "L_seg": self.segmentation(log_P, self.seg_targets(targets, labels, noisy, present), clock),  # Eq. 4
             "L_reg": self.consistency(inputs),  # Eq. 8
             "L_energy": self.dense_energy(views, log_P, targets, clock),  # ToCo
         }
         return equations.total(terms, self.weights) | pixel_shares(views, labels, noisy, tau_h)  # Eq. 9
+
+    def seg_targets(
+        self,
+        targets: list[Tensor] | None,
+        labels: list[PseudoLabels] | None,
+        noisy: list[Tensor] | None,
+        present: Present,
+    ) -> list[Tensor] | None:
+        """Return what L_seg learns from: hard labels, or the distributions of the teacher where it takes them."""
+        if not getattr(self.segmentation, "soft", False):
+            return targets
+        soft = per_student(lambda label, noise: distributions(label, noise, present, self.num_classes), labels, noisy)
+        return self.students.exchange(soft)
 
     def cam_sources(self, outputs: Sequence[StudentOutput], clock: Clock) -> Sequence[Source]:
         """Return the network that makes the CAMs of each student, with what it gave for the batch if that is known."""

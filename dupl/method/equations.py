@@ -119,6 +119,34 @@ def balanced_cross_entropy(log_P: Tensor, Y: Tensor) -> Tensor:
     return 0.5 * (masked_mean(pixels, Y == 0) + masked_mean(pixels, (Y != 0) & (Y != IGNORE)))
 
 
+def collision_cross_entropy(log_P: Tensor, y: Tensor, balanced: bool = True) -> Tensor:
+    """Compute the mean of -ln(sum_c y_c P_c): the probability that label and prediction name the same class.
+
+    A uniform label says nothing and gives no gradient, unlike in the cross-entropy of soft labels.
+
+    Source: Zhang et al., *Collision Cross-entropy for Soft Class Labels and Deep Clustering*, 2023.
+
+    Args:
+        log_P: Log-probabilities, (B, K + 1, H, W).
+        y: Distributions over the classes, of the same shape; 0 for all classes where a pixel has no label.
+        balanced: Whether background and foreground weigh half each, every pixel by its share of both.
+
+    Returns:
+        A scalar; 0 if no pixel has a label.
+    """
+    there = y.sum(1, keepdim=True) > 0
+    pixels = -(log_P + torch.where(there, y, 1.0).log()).logsumexp(1) * there[:, 0]
+    if not balanced:
+        return masked_mean(pixels, there[:, 0])
+    background = y[:, 0]
+    return 0.5 * (weighted_mean(pixels, background) + weighted_mean(pixels, y[:, 1:].sum(1)))
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Return the mean of the values by weights of the same shape; 0 where the weights are."""
+    return (values * weights).sum() / weights.sum().clamp(min=1e-6)
+
+
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Return the mean of the values in the mask, of the same shape; 0 if the mask is empty."""
     return (values * mask).sum() / mask.sum().clamp(min=1)

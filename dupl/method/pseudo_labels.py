@@ -22,10 +22,13 @@ class PseudoLabels:
     Attributes:
         y: Labels, int64 (B, H, W); 255 where the CAM lies between tau_l and tau_h, and outside the photo.
         hard: The same with the undecided pixels decided by a vote of both thresholds; 255 outside the photo.
+        soft: Mean of the refined scores of both thresholds, background first, (B, 1 + M, H, W); 0 outside the photo,
+            elsewhere it sums to 1.
     """
 
     y: Tensor
     hard: Tensor
+    soft: Tensor
 
 
 @torch.no_grad()
@@ -83,7 +86,27 @@ def _combine(scores: Tensor, present: Present, outside: Tensor, gain: float) -> 
     best, slot = both.max(1)
     voted = torch.where(best > 2 * gain - both.sum(1), present.label(slot), 0)
     hard = torch.where(y == IGNORE, voted, y)
-    return PseudoLabels(y.masked_fill(outside, IGNORE), hard.masked_fill(outside, IGNORE))
+    background = 2 * gain - both.sum(1, keepdim=True)
+    soft = torch.cat([background, both], 1).clamp(min=0) / (2 * gain)
+    return PseudoLabels(
+        y.masked_fill(outside, IGNORE), hard.masked_fill(outside, IGNORE), soft.masked_fill(outside[:, None], 0)
+    )
+
+
+def distributions(labels: PseudoLabels, noisy: Tensor, present: Present, classes: int) -> Tensor:
+    """Return the soft labels over all classes, (B, K + 1, H, W), background first; 0 where a pixel is noise.
+
+    Args:
+        labels: Pseudo-labels.
+        noisy: Pixels that the noise filter discards, bool (B, H, W).
+        present: The classes of the slots.
+        classes: Classes with background, K + 1.
+    """
+    soft = labels.soft.masked_fill(noisy[:, None], 0)
+    index = torch.cat([torch.zeros_like(present.index[:, :1]), present.index + 1], 1)  # (B, 1 + M)
+    valid = torch.cat([torch.ones_like(present.valid[:, :1]), present.valid], 1)
+    full = soft.new_zeros(len(soft), classes, *soft.shape[2:])
+    return full.scatter_add_(1, index[..., None, None].expand_as(soft), soft * valid[..., None, None])
 
 
 def _bilinear(x: Tensor, size: Sequence[int]) -> Tensor:

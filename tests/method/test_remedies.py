@@ -11,13 +11,17 @@ import torch
 from torch import Tensor
 
 from dupl.errors import UserError
+from dupl.method import equations
 from dupl.method.cam import Maps, Present
 from dupl.method.class_teacher import BestPerClass
 from dupl.method.detector import MaskingDetector
+from dupl.method.dis_region import ObjectTokens
 from dupl.method.discrepancy import MappedDiscrepancy, OnePlusCosine, OrthogonalDiscrepancy
 from dupl.method.dupl import DuPL
 from dupl.method.network import StudentOutput, SubNet
 from dupl.method.pooling import pooling_function
+from dupl.method.pseudo_labels import distributions
+from dupl.method.segmentation import CollisionCrossEntropy
 from dupl.method.students import DualStudent
 from dupl.method.view import View
 from dupl.method.warm_start import ClassifierWarmStart, Features, NoWarmStart
@@ -312,6 +316,81 @@ def test_a_teacher_per_class_needs_a_detector_and_two_students(build: Callable[.
         MaskingDetector(judge="both")  # type: ignore[arg-type]
 
 
+# where L_dis acts
+
+
+def test_only_patches_that_some_cam_calls_an_object_are_compared() -> None:
+    """Two patches; a CAM of 2 x 4 pixels calls one pixel of the second patch undecided, in student 2 alone."""
+    low, high = torch.full((1, 1, 2, 4), 0.1), torch.full((1, 1, 2, 4), 0.1)
+    high[0, 0, 1, 3] = 0.3
+    cams = [Maps(low, high), Maps(high, low)]
+    first, second = ObjectTokens()(outputs_of(F_1, F_2), cams, 0.25)
+    assert first.features.tolist() == [[[[0.0, 1.0]], [[0.0, 0.0]]]]
+    assert second.features.tolist() == [[[[0.0, 2.0]], [[0.0, 8.0]]]]
+    channels = OnePlusCosine(over="channel")([first, second], NOW)
+    assert float(channels) == pytest.approx(2 * (1 + (1 + 0) / 2))
+    assert not any(o.features.any() for o in ObjectTokens()(outputs_of(F_1, F_2), cams, 0.35))
+    outputs = outputs_of(F_1, F_2)
+    assert ObjectTokens()(outputs, None, 0.25) is outputs
+
+
+# soft labels
+
+
+def test_collision_cross_entropy_by_hand() -> None:
+    """Two pixels, three classes; the third pixel has no label."""
+    P = torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [1 / 3] * 3]).T.reshape(1, 3, 1, 3)
+    y = torch.tensor([[1.0, 0.0, 0.0], [0.25, 0.75, 0.0], [0.0, 0.0, 0.0]]).T.reshape(1, 3, 1, 3)
+    first, second = -math.log(0.5), -math.log(0.25 * 0.1 + 0.75 * 0.8)
+    plain = equations.collision_cross_entropy(P.log(), y, balanced=False)
+    assert float(plain) == pytest.approx((first + second) / 2)
+    halves = ((first + 0.25 * second) / 1.25, second)
+    assert float(equations.collision_cross_entropy(P.log(), y)) == pytest.approx(sum(halves) / 2)
+    assert float(equations.collision_cross_entropy(P.log(), 0 * y)) == 0
+
+
+def test_a_uniform_label_gives_no_gradient_and_a_hard_one_that_of_cross_entropy() -> None:
+    logits = torch.randn(1, 3, 2, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    log_P = logits.log_softmax(1)
+    uniform = equations.collision_cross_entropy(log_P, torch.full((1, 3, 2, 2), 1 / 3), balanced=False)
+    assert torch.autograd.grad(uniform, logits, retain_graph=True)[0].abs().max() < 1e-6
+    Y = torch.tensor([[[0, 1], [2, 1]]])
+    hard = torch.nn.functional.one_hot(Y, 3).permute(0, 3, 1, 2).float()
+    one = equations.collision_cross_entropy(log_P, hard)
+    assert torch.allclose(one, equations.balanced_cross_entropy(log_P, Y), atol=1e-6)
+
+
+def test_sharpness_makes_labels_harder() -> None:
+    """0.6 and 0.4 to the power of 2, normalised again: 0.36 / 0.52 and 0.16 / 0.52."""
+    y = torch.tensor([0.6, 0.4]).view(1, 2, 1, 1)
+    log_P = torch.tensor([0.9, 0.1]).log().view(1, 2, 1, 1)
+    loss = CollisionCrossEntropy(sharpness=2.0, balanced=False)([log_P], [y], Clock(0, 9))
+    assert float(loss) == pytest.approx(-math.log(0.9 * 0.36 / 0.52 + 0.1 * 0.16 / 0.52))
+
+
+def test_soft_labels_are_distributions_over_all_classes(
+    build: Callable[..., DuPL], batch: Callable[..., dict[str, Any]]
+) -> None:
+    model = build(segmentation=dict(type="CollisionCrossEntropy", start=10))
+    given = batch([[0], [1, 2]], t=12, boxes=[[0, 32, 0, 32], [0, 16, 0, 32]])
+    names = ("images", "tags", "present", "boxes", "clock")
+    made = model.inspect(*(given[name] for name in names))
+    assert made.labels and made.noisy
+    noisy = torch.zeros_like(made.noisy[0])
+    noisy[0, 0, 0] = True
+    full = distributions(made.labels[0], noisy, given["present"], 4)
+    wanted = torch.ones(2, 32, 32)
+    wanted[0, 0, 0] = wanted[1, 16:] = 0
+    assert torch.allclose(full.sum(1), wanted, atol=1e-4)
+    assert not full[0, 2:].any() and not full[1, 1].any(), "classes that the image has not"
+    sure = (made.labels[0].hard != 255) & ~noisy
+    assert torch.equal(full.argmax(1)[sure & (full.amax(1) > 0.5)], made.labels[0].hard[sure & (full.amax(1) > 0.5)])
+    swapped = model.seg_targets(None, made.labels, [noisy, noisy], given["present"])
+    assert swapped is not None and torch.equal(swapped[1], full), "student 2 learns from student 1"
+    with pytest.raises(UserError, match="Diff. Aug with soft labels"):
+        build(own_view=dict(type="OwnView"), segmentation=dict(type="CollisionCrossEntropy"))
+
+
 # together
 
 
@@ -320,6 +399,8 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "R3": dict(discrepancy=dict(type="OnePlusCosine", over="token")),
     "R4": dict(discrepancy=dict(type="MappedDiscrepancy")),
     "R5": dict(averages=dict(type="MeanTeachers", momentum=0.9)),
+    "R7": dict(dis_region=dict(type="ObjectTokens")),
+    "R9": dict(segmentation=dict(type="CollisionCrossEntropy", start=10)),
     "R10": dict(detector=dict(type="MaskingDetector", interval=2, least=1), class_teacher=dict(type="BestPerClass")),
 }
 

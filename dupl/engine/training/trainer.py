@@ -26,6 +26,7 @@ from dupl.engine.evaluation.evaluate import PROTOCOL, evaluate
 from dupl.engine.evaluation.result import EvaluationResult, best_metric, merge
 from dupl.engine.training.backends import build_backends
 from dupl.engine.training.checkpoint_hook import CheckpointHook
+from dupl.engine.training.detector_hook import detector_hook
 from dupl.engine.training.evaluate_hook import EvaluateHook
 from dupl.engine.training.gallery import GalleryHook
 from dupl.engine.training.label_quality import quality_hook
@@ -196,8 +197,11 @@ def _hooks(setup: Setup) -> tuple[list[Hook], list[Any]]:
     viewer = Viewer(model, data.shown, config.evaluation)
     if config.evaluation.get("gallery"):
         hooks.append(GalleryHook(run, config.evaluation, viewer, "train" if data.validation is None else "val"))
-    if (noise := noise_hook(run, runtime.log_interval, model)) is not None:
-        hooks.append(noise)
+    further = (
+        noise_hook(run, runtime.log_interval, model),
+        detector_hook(run, runtime.log_interval, model, classes, say),
+    )
+    hooks += [hook for hook in further if hook is not None]
     backends = build_backends(runtime.vis_backends, run, say) if process.is_first else []
     if setup.wandb != "off" and process.is_first:
         tracked = TrackHook(run, config, model, viewer, setup.wandb, console)

@@ -76,6 +76,8 @@ def _place(key: str) -> tuple[str, str]:
     if parts[0] in ("cam", "seg", "cls") and len(parts) == 3:
         label = title_of(f"{parts[0]}/{parts[1]}").split(", ", 1)[1]
         return f"{parts[0]}/{parts[2]}", label
+    if parts[0] == "detector":
+        return f"detector/{'/'.join(parts[2:])}", f"student {parts[1]}"
     students = [part for part in parts if part in ("1", "2")]
     if parts[0] == "noise" and parts[-1].startswith("mean_"):
         return "noise/means", f"{parts[-1].removeprefix('mean_')}, student {parts[1]}"
@@ -94,6 +96,8 @@ def _title(name: str) -> tuple[str, str]:
         return f"{MAPS[kind]}, {'OA rate' if metric == 'OA' else metric}", "%"
     if kind == "quality":
         return f"{QUALITY}: {metric.replace('_', ' ')}", "%"
+    if kind == "detector":
+        return f"Detector of misled students: {metric}", "above 0.5 the CAM explains the class"
     return name, ""
 
 
