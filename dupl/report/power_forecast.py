@@ -249,7 +249,10 @@ def _change(column: Column, pair: tuple[Row, Row], store: RunStore) -> Estimate 
     seeds = [seed for seed in seeds if all(row[seed] is not None for row in found)]
     if len(seeds) < 2 or all(pair[0][seed].path == pair[1][seed].path for seed in seeds):
         return None
-    draws = [{seed: _draws(column, row[seed], one[seed], store) for seed in seeds} for row, one in zip(pair, found)]
+    draws = [
+        {seed: _draws(column, row[seed], one[seed], store) for seed in seeds}
+        for row, one in zip(pair, found, strict=True)
+    ]
     whole = [{seed: one for seed, one in row.items() if one is not None} for row in draws]
     same = len({one.images for row in whole for one in row.values()}) == 1
     if same and all(len(row) == len(seeds) for row in whole):
@@ -270,6 +273,6 @@ def _draws(column: Column, run: StoredRun, one: StoredEvaluation | None, store: 
     metric = Metric.parse(column.metric)
     if metric is None or one is None:
         return None
-    frame = store.images_of(run, one.protocol, one.split)
-    maps = metric.maps(frame["map"]) if len(frame) else []
-    return Draws.of(Counts.of(frame, maps), metric, RESAMPLES) if maps else None
+    pixels = store.images_of(run, one.protocol, one.split, metric.maps)
+    maps = [] if pixels is None else metric.maps(pixels.maps)
+    return Draws.of(Counts.of(pixels, maps), metric, RESAMPLES) if pixels is not None and maps else None
