@@ -9,7 +9,17 @@ from dupl.execute.order import End, Order
 
 
 class Away(Exception):
-    """The place takes no order at the moment, and may do so later; the message says who says what."""
+    """The place takes no order at the moment, and may do so later; the message says who says what.
+
+    Args:
+        text: The message.
+        limit: Seconds for which it is asked again while none of the runs is at work; None is no limit.
+        advice: What to do after that.
+    """
+
+    def __init__(self, text: str, limit: float | None = None, advice: str = "") -> None:
+        super().__init__(text)
+        self.limit, self.advice = limit, advice
 
 
 class Handle(Protocol):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dupl.errors import Notice, UserError
+from dupl.errors import Notice, RunError, UserError
 from dupl.execute.executor import Away, Executor, Handle
 from dupl.execute.job import Job
 from dupl.execute.order import HANG, End, Order, stop_file
@@ -84,6 +84,7 @@ class Scheduler:
         self.watch = Watch(self.rules.ttl)
         self.stopping: str | None = None
         self.away = float("-inf")  # until when the place is not asked for more
+        self.refused: float | None = None  # since when it takes no order though no run is at work
         self.ends_by: float | None = None
 
     def run(self) -> str | None:
@@ -94,6 +95,9 @@ class Scheduler:
 
         Returns:
             Why it ended before that: "interrupted", or a line on how many failed. None where it did not.
+
+        Raises:
+            RunError: The place has taken no order for longer than it should.
         """
         with Signals() as signals:
             try:
@@ -249,11 +253,27 @@ class Scheduler:
         try:
             handle = self.executor.submit(p.job, order)
         except Away as away:
-            self.away, p.where = time.monotonic() + AGAIN, f"{away}: trying again every {AGAIN:g} s"
-            warnings.warn(Notice(p.where), stacklevel=1)
+            self._wait(p, away)
             return
+        self.refused = None
         self.handles[p.job.fingerprint] = order.ticket, handle
         p.state, p.begun, p.where = "queued", True, ""
+
+    def _wait(self, p: Progress, away: Away) -> None:
+        """Ask a place that takes no order again after a while.
+
+        Raises:
+            RunError: It has taken none for longer than it should, and no run is at work that could still finish.
+        """
+        now = time.monotonic()
+        p.where, self.away = f"{away}: trying again every {AGAIN:g} s", now + AGAIN
+        if away.limit is not None:
+            p.where += f", for {away.limit:g} s while no run is at work"
+            idle = not self.handles and all(one.state != "elsewhere" for one in self.progress)
+            self.refused = (self.refused or now) if idle else None
+            if self.refused is not None and now - self.refused >= away.limit:
+                raise RunError(f"{away} for {away.limit:g} s, while no run was at work: {away.advice}")
+        warnings.warn(Notice(p.where), stacklevel=1)
 
 
 def waits_for(p: Progress, parent: Progress | None) -> str:

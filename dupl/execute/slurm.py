@@ -36,10 +36,17 @@ ENDINGS = {  # of a job whose worker could not answer
     "PREEMPTED": "was preempted",
 }
 LOST = ("NODE_FAIL", "BOOT_FAIL", "PREEMPTED")  # no fault of the run
-LATER = re.compile(  # what sbatch says where it may take the same job later
+LATER = re.compile(  # what sbatch says where Slurm does not answer
     r"contact slurm controller|[Ss]ocket timed out|[Cc]onnection (refused|timed out|reset)|temporarily unable"
-    r"|[Uu]nexpected message|[Zz]ero [Bb]ytes|Transport endpoint|[Mm]ax ?[Ss]ubmit|submit limit|[Tt]imed out"
+    r"|[Uu]nexpected message|[Zz]ero [Bb]ytes|Transport endpoint|[Tt]imed out"
 )
+POLICY = re.compile(r"\b(?:Assoc|QOS)[A-Z]\w+")  # the limit that a job breaks, by its name
+FULL = re.compile(r"[Mm]ax ?[Ss]ubmit|Submit\w*Limit|job submit limit")  # too many jobs are submitted
+SUBMITTED = (
+    "the limit of submitted jobs is used up by other jobs (squeue --me lists yours), or allows none "
+    "(sacctmgr show assoc lists the limits); the same command goes on"
+)
+FULL_LIMIT = 3600.0  # seconds for which that is waited for while none of the runs is in the queue
 
 
 class SlurmExecutor:
@@ -95,15 +102,18 @@ class SlurmExecutor:
         """Put the job into the queue.
 
         Raises:
-            Away: Slurm does not answer, or takes no more jobs at the moment.
-            UserError: Slurm refuses.
+            Away: Slurm does not answer, or takes no more jobs at the moment: too many are submitted.
+            UserError: Slurm refuses the job.
         """
         self.executor.update_parameters(name=f"dupl-{job.fingerprint}")
         try:
             answer = self.folder / f"{order.ticket}.json"
             given = self.executor.submit(work_by_text, encode(job, order), str(answer))
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:  # submitit's, of what sbatch says
-            said = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            said = _said(error)
+            named = " ".join(POLICY.findall(str(error)))  # a policy's message lists all limits, the name one
+            if FULL.search(named or str(error)):
+                raise Away(f"Slurm takes no more jobs ({said})", FULL_LIMIT, SUBMITTED) from None
             if LATER.search(str(error)):
                 raise Away(f"Slurm takes no job at the moment ({said})") from None
             hint = "--jobs limits how many are in the queue"
@@ -180,6 +190,12 @@ class SlurmHandle:
             if lines := (self.job.stderr() or "").strip().splitlines():
                 return str(lines[-1])
         return f"Slurm job {self.job.job_id} ended without an answer" + (f", as {state}" if state else "")
+
+
+def _said(error: Exception) -> str:
+    """Return what sbatch says, in one line."""
+    lines = [line.strip().removeprefix("sbatch: ").removeprefix("error: ") for line in str(error).splitlines()]
+    return "; ".join(filter(None, lines)) or type(error).__name__
 
 
 def _check_time(parameters: Mapping[str, Any]) -> None:

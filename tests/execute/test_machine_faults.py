@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dupl.errors import DiskError, Notice
+from dupl.errors import DiskError, Notice, RunError
 from dupl.execute import scheduler as loops
 from dupl.execute.executor import Away
 from dupl.execute.job import Step
@@ -59,6 +59,45 @@ def test_a_place_that_is_away_is_asked_again_with_a_line(store, at_once):
     with pytest.warns(Notice, match=r"nobody answers: trying again every 0\.1 s"):
         progress = run(store, place)
     assert (progress.state, place.orders, progress.errors) == ("finished", 1, [])
+
+
+class Full(LocalExecutor):
+    """A place that takes one order at a time, as a submit limit makes it, and at the end none."""
+
+    def __init__(self, orders: int) -> None:
+        super().__init__(jobs=9)
+        self.left, self.given, self.refusals = orders, [], []
+
+    def submit(self, job, order):
+        busy = any(not handle.ended() for handle in self.given)
+        if busy or not self.left:
+            self.refusals.append(busy)
+            raise Away("no more jobs (AssocMaxSubmitJobLimit)", 0.5, "look at the queue")
+        self.left -= 1
+        self.given.append(super().submit(job, order))
+        return self.given[-1]
+
+
+def test_a_limit_of_submitted_jobs_is_waited_for_while_runs_are_at_work(store, at_once):
+    jobs = [store.job("a", iterations=20, pace=0.05), store.job("b"), store.job("c")]
+    place = Full(3)
+    scheduler = Scheduler(jobs, place, FAST)
+    with pytest.warns(
+        Notice, match=r"AssocMaxSubmitJobLimit\): trying again every 0\.1 s, for 0\.5 s while no run"
+    ) as told:
+        assert scheduler.run() is None
+    assert [p.state for p in scheduler.progress] == ["finished"] * 3
+    assert len(place.refusals) > 5 and len({str(one.message) for one in told}) == 1
+
+
+def test_but_a_limit_that_never_ends_is_named(store, at_once):
+    jobs = [store.job("a", iterations=20, pace=0.05), store.job("b")]
+    place = Full(1)
+    scheduler = Scheduler(jobs, place, FAST)
+    cause = r"no more jobs \(AssocMaxSubmitJobLimit\) for 0\.5 s, while no run was at work: look at the queue"
+    with pytest.warns(Notice), pytest.raises(RunError, match=cause):
+        scheduler.run()
+    assert scheduler.progress[0].state == "finished", "what could finish has finished"
 
 
 def test_what_the_machine_loses_is_no_failure_of_the_run(store, at_once):

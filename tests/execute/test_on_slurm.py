@@ -1,3 +1,4 @@
+import re
 import sys
 import time
 
@@ -7,6 +8,9 @@ from dupl.errors import UserError
 from dupl.execute.order import Order
 
 pytest.importorskip("submitit", reason='submitit is not installed: pip install ".[slurm]"')
+
+
+POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
 
 
 class TestSubmitit:
@@ -72,6 +76,40 @@ class TestSubmitit:
         with pytest.raises(UserError, match=r"did not take row a .*invalid partition.*--jobs limits") as caught:
             executor.submit(store.job("a"), Order("t"))
         assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("said", "limit"),
+        [
+            ("AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: " + POLICY, 3600.0),
+            ("QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch job submission failed: " + POLICY, 3600.0),
+            ("Batch job submission failed: " + POLICY, 3600.0),
+            ("Batch job submission failed: Unable to contact slurm controller (connect failure)", None),
+        ],
+    )
+    def test_what_slurm_takes_later(self, store, tmp_path, monkeypatch, said, limit):
+        from dupl.execute.executor import Away
+
+        with pytest.raises(Away, match=re.escape(said.partition("\n")[0])) as caught:
+            self.submit(store, tmp_path, monkeypatch, said)
+        assert caught.value.limit == limit and "\n" not in str(caught.value)
+        assert ("squeue --me" in caught.value.advice) == (limit is not None)
+
+    def test_a_job_that_no_waiting_helps_is_refused(self, store, tmp_path, monkeypatch):
+        """Slurm's message on any policy mentions the submit limit; the name before it counts."""
+        with pytest.raises(UserError, match=r"did not take row a \(AssocMaxWallDurationPerJobLimit; .*policy"):
+            said = "AssocMaxWallDurationPerJobLimit\nsbatch: error: Batch job submission failed: " + POLICY
+            self.submit(store, tmp_path, monkeypatch, said)
+
+    def submit(self, store, tmp_path, monkeypatch, said):
+        """Submit a job to an sbatch that fails with a message."""
+        (tmp_path / "said").write_text(f"sbatch: error: {said}\n")
+        for name, text in (("srun", ""), ("sbatch", f"cat {tmp_path}/said >&2; exit 1")):
+            (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+            (tmp_path / name).chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+        from dupl.execute.slurm import SlurmExecutor
+
+        SlurmExecutor(tmp_path, per_run=0).submit(store.job("a"), Order("t"))
 
     def test_what_slurm_is_asked_for(self, tmp_path, monkeypatch):
         srun = tmp_path / "srun"
