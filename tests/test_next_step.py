@@ -35,6 +35,7 @@ def test_every_command_has_a_next_step():
         ("show voc/dupl", "dupl train voc/dupl"),
         ("report demo_table4", "dupl report demo_table4 --out demo_table4.html"),
         ("report demo_table4 --out t.html", "open t.html"),
+        ("explain runs/a runs/b --out s.py", "dupl ablate s.py"),
         ("power demo_table4 --spread 1,0", "dupl ablate demo_table4 --dry-run"),
         ("doctor voc/dupl", "dupl train voc/dupl"),
         ("infer runs/a photos --out out", "look at out"),

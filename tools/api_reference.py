@@ -24,6 +24,7 @@ MODULES = (
     "inference",
     "tables",
     "power",
+    "explanation",
     "analysis",
     "figures",
     "paper_figures",

@@ -31,6 +31,7 @@ from dupl.api.execution import (
     preview_search,
     put_finished_table,
 )
+from dupl.api.explanation import explain_runs, settling_plan, write_settling_plan
 from dupl.api.inference import (
     evaluate,
     evaluation_tracking,
@@ -96,6 +97,8 @@ if TYPE_CHECKING:
     from dupl.method.dupl import DuPL
     from dupl.plans.plan import Plan
     from dupl.plans.sweep import Sweep
+    from dupl.report.explain import Difference, Explanation
+    from dupl.report.explain_plan import SettlingPlan
     from dupl.report.plan_report import AblationTable
     from dupl.report.power_forecast import ColumnForecast
     from dupl.report.sweep_report import SweepFindings
@@ -109,6 +112,9 @@ CLASSES = {  # imported when they are first used
     "Ablation": "dupl.execute.ablation",
     "AblationTable": "dupl.report.plan_report",
     "ColumnForecast": "dupl.report.power_forecast",
+    "Difference": "dupl.report.explain",
+    "Explanation": "dupl.report.explain",
+    "SettlingPlan": "dupl.report.explain_plan",
     "Check": "dupl.runs.reproduce",
     "DuPL": "dupl.method.dupl",
     "TimeRemaining": "dupl.execute.time_remaining",
@@ -139,6 +145,12 @@ __all__ = [
     "AblationTable",
     "Check",
     "ColumnForecast",
+    "Difference",
+    "Explanation",
+    "SettlingPlan",
+    "explain_runs",
+    "settling_plan",
+    "write_settling_plan",
     "forecast_power",
     "power_source",
     "preview_power",

@@ -21,6 +21,7 @@ from dupl.cli.dashboard import add_dashboard
 from dupl.cli.data import add_data
 from dupl.cli.doctor import add_doctor
 from dupl.cli.evaluate import add_eval
+from dupl.cli.explain import add_explain
 from dupl.cli.figure import add_figure
 from dupl.cli.infer import add_infer
 from dupl.cli.new import add_new
@@ -137,8 +138,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=f"dupl {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=CommandParser)
-    look = (add_runs, add_reproduce, add_report, add_power, add_figure, add_dashboard, add_sync, add_doctor)
-    for add in (add_demo, add_train, add_eval, add_infer, add_show, add_new, add_data, add_ablate, add_sweep, *look):
+    look = (add_runs, add_reproduce, add_explain, add_report, add_power, add_figure, add_dashboard, add_sync)
+    make = (add_demo, add_train, add_eval, add_infer, add_show, add_new, add_data, add_ablate, add_sweep)
+    for add in (*make, *look, add_doctor):
         add(commands)
     add_completion(commands, parser)
     return parser
@@ -152,6 +154,7 @@ EXAMPLES = """examples:
   dupl eval runs/RUN                          tables of a trained run
   dupl runs                                   every run: state, size, commit
   dupl reproduce runs/RUN                     what is the same here, and the command that makes it again
+  dupl explain runs/A runs/B                  what makes two runs differ, and which runs would settle it
   dupl infer runs/RUN photos/ --out out/      masks, overlays, heat maps of your images
   dupl doctor voc/dupl                        what this machine lacks for it, and how to fix it
   dupl ablate PLAN --dry-run                  a plan's runs, what is done, the time remaining; then without it

@@ -121,6 +121,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], str]] = {
     "sweep": _searched,
     "runs": lambda arguments: "dupl report RUN, or dupl dashboard --local",
     "reproduce": lambda arguments: _command("report", arguments.out or arguments.folder),
+    "explain": lambda arguments: _command("ablate", arguments.out) if arguments.out else "add --out settle.py",
     "report": _reported,
     "power": lambda arguments: _command("ablate", arguments.plan or "PLAN", "--dry-run"),
     "figure": lambda arguments: f"open {arguments.out or f'fig{arguments.number}.pdf'}",
