@@ -235,6 +235,9 @@ class TestMistakes:
             (["--address", "host:1"], "--address is for --executor ray"),
             (["--executor", "slurm", "--slurm", "partition"], "write KEY=VALUE"),
             (["--executor", "slurm", "--gpus", "0"], "say --gpus-per-run"),
+            (["--gpus", "none", "--runs-per-gpu", "2"], "--runs-per-gpu 2: there is no GPU to share"),
+            (["--gpus", "0", "--runs-per-gpu", "0"], "--runs-per-gpu 0: give at least 1"),
+            (["--executor", "slurm", "--runs-per-gpu", "2"], "Slurm shares a GPU by its own settings"),
         ],
     )
     def test_are_told_in_one_line_and_nothing_is_written(self, plan, capsys, options, message):
@@ -303,5 +306,7 @@ def test_gpus_none_is_the_cpu(plan, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     executor = resources_of(build_parser().parse_args(["ablate", plan])).open("runs")
     assert (executor.slots, executor.gpus) == (2, 1)
+    executor = resources_of(build_parser().parse_args(["ablate", plan, "--runs-per-gpu", "3"])).open("runs")
+    assert (executor.slots, executor.gpus) == (6, 1)
     executor = resources_of(build_parser().parse_args(["ablate", plan, "--gpus", "none"])).open("runs")
     assert (executor.slots, executor.gpus) == (1, 0)

@@ -29,6 +29,7 @@ def add_ablate(commands: Any) -> None:
         "  dupl ablate demo_table4 --seeds 0 1 2 --jobs 2         two at once on this machine, each on its cores\n"
         "  dupl ablate table4_components --gpus 0 1 2 3           one run on each GPU\n"
         "  dupl ablate table4_components --gpus 0 1 2 3 --gpus-per-run 2\n"
+        "  dupl ablate demo_table4 --gpus 0 --runs-per-gpu 4      four small runs at once on one GPU\n"
         "  dupl ablate table4_components --rows full --set schedule.images_per_loss=4\n"
         "  dupl ablate table4_components --executor ray --address ray://head:10001\n"
         "  dupl ablate table4_components --executor slurm --slurm slurm_partition=gpu timeout_min=600\n",

@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from dupl.api import Resources, Rules
 
 GPUS_PER_RUN = "GPUs of one run, trained by torchrun in as many processes, which changes no number; default: 1"
-LEAST = {"trials": 1, "jobs": 1, "confirm": 1, "gpus_per_run": 0, "cpus_per_run": 1, "retries": 0, "max_failed": 0}
+RUNS_PER_GPU = "runs that share a GPU, for runs too small to fill one, which changes no number; default: 1"
+LEAST = {
+    "trials": 1,
+    "jobs": 1,
+    "confirm": 1,
+    "gpus_per_run": 0,
+    "runs_per_gpu": 1,
+    "cpus_per_run": 1,
+    "retries": 0,
+    "max_failed": 0,
+}
 CLUSTERS = {"address": "ray", "cluster": "slurm", "slurm": "slurm"}  # options by the executor that they belong to
 
 
@@ -32,6 +42,7 @@ def resource_options(parser: argparse.ArgumentParser, clusters: bool = False) ->
     )
     place.add_argument("--gpus", nargs="+", metavar="ID", help="ids of GPUs to use, or none; default: all visible ones")
     place.add_argument("--gpus-per-run", type=int, metavar="N", help=GPUS_PER_RUN)
+    place.add_argument("--runs-per-gpu", type=int, default=1, metavar="N", help=RUNS_PER_GPU)
     if clusters:
         place.add_argument(
             "--cpus-per-run", type=int, metavar="N", help="CPU cores of one run; default: 1 on Ray, 4 on Slurm"
@@ -95,6 +106,11 @@ def check_execution(arguments: argparse.Namespace) -> None:
             raise UserError(f"--{name} is for --executor {other}")
     if executor == "slurm" and arguments.gpus:
         raise UserError("--gpus names GPUs of this machine; with --executor slurm say --gpus-per-run")
+    if executor == "slurm" and arguments.runs_per_gpu > 1:
+        raise UserError(
+            "--runs-per-gpu is for this machine and Ray: Slurm shares a GPU by its own settings, "
+            "such as --gpus-per-run 0 --slurm slurm_gres=shard:1"
+        )
 
 
 def resources_of(arguments: argparse.Namespace) -> Resources:
@@ -109,6 +125,7 @@ def resources_of(arguments: argparse.Namespace) -> Resources:
         jobs=arguments.jobs,
         gpus=gpus,
         gpus_per_run=arguments.gpus_per_run,
+        runs_per_gpu=arguments.runs_per_gpu,
         settings=dict(_setting(text) for text in getattr(arguments, "slurm", ())),
         **{name: getattr(arguments, name) for name in more if hasattr(arguments, name)},
     )

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -22,11 +23,12 @@ class LocalExecutor:
     """Workers that end with the process that started them, and let their runs save a checkpoint first.
 
     Args:
-        jobs: At once; None is one for each group of GPUs, or one where there are none. With more jobs than groups,
-            several share one.
+        jobs: Runs at once; None is `runs_per_gpu` for each group of GPUs, or one where there are none. With more jobs
+            than groups, several share one.
         gpus: Ids as CUDA_VISIBLE_DEVICES has them; empty where runs are to use the CPU.
         per_run: GPUs of one run; None is 1 where there are any. It goes beyond `gpus` only where that is empty.
         cores: To share out; None is all that this process may use. Runs on GPUs are not bound to cores.
+        runs_per_gpu: Runs that share a GPU; more than 1 needs GPUs, and runs of one GPU each.
 
     Raises:
         UserError: The numbers do not fit together.
@@ -40,13 +42,15 @@ class LocalExecutor:
         gpus: Sequence[str] = (),
         per_run: int | None = None,
         cores: Sequence[int] | None = None,
+        runs_per_gpu: int = 1,
     ) -> None:
         self.gpus = per_run if per_run is not None else min(1, len(gpus))
         if gpus and not 1 <= self.gpus <= len(gpus):
             raise UserError(f"{self.gpus} GPUs per run, of {len(gpus)}: give a run at least one and at most all")
+        check_sharing(runs_per_gpu, self.gpus, len(gpus))
         starts = range(0, len(gpus) - self.gpus + 1, self.gpus) if gpus else ()
         groups = [tuple(gpus[i : i + self.gpus]) for i in starts]
-        self.slots = jobs if jobs is not None else max(1, len(groups))
+        self.slots = jobs if jobs is not None else max(1, runs_per_gpu * len(groups))
         if self.slots < 1:
             raise UserError(f"--jobs {jobs}: give at least 1")
         shares = share(available_cores() if cores is None else cores, self.slots)
@@ -59,18 +63,23 @@ class LocalExecutor:
         self.at_work: dict[int, LocalHandle] = {}
 
     def submit(self, job: Job, order: Order) -> LocalHandle:
-        """Start a worker in the first place that is free.
+        """Start a worker in a free place: on the GPUs that the fewest runs use, otherwise in the first.
 
         Raises:
             ValueError: There is none.
         """
-        free = next((i for i in range(self.slots) if i not in self.at_work or self.at_work[i].ended()), None)
-        if free is None:
+        free = [i for i in range(self.slots) if i not in self.at_work or self.at_work[i].ended()]
+        if not free:
             raise ValueError(f"all {self.slots} places are taken")
-        env, cores = self.places[free]
+        users = Counter(self._gpus(i) for i in range(self.slots) if i not in free)
+        place = min(free, key=lambda i: users[self._gpus(i)])
+        env, cores = self.places[place]
         order = replace(order, parent=os.getpid(), cores=cores, env={**order.env, **env})
-        self.at_work[free] = LocalHandle(job, order)
-        return self.at_work[free]
+        self.at_work[place] = LocalHandle(job, order)
+        return self.at_work[place]
+
+    def _gpus(self, place: int) -> str:
+        return self.places[place][0]["CUDA_VISIBLE_DEVICES"]
 
     def close(self) -> None:
         """Do nothing: nothing is left to give back."""
@@ -112,6 +121,25 @@ class LocalHandle:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         kill_marked(self.ticket)
+
+
+def check_sharing(runs_per_gpu: int, gpus_per_run: int, gpus: int) -> None:
+    """Check that runs can share GPUs.
+
+    Raises:
+        UserError: They cannot: there are no GPUs, or a run has several.
+    """
+    if runs_per_gpu == 1:
+        return
+    where = f"--runs-per-gpu {runs_per_gpu}"
+    if runs_per_gpu < 1:
+        raise UserError(f"{where}: give at least 1")
+    if not gpus:
+        raise UserError(f"{where}: there is no GPU to share; on CPU cores --jobs says how many runs go at once")
+    if gpus_per_run != 1:
+        raise UserError(
+            f"{where} is for runs of one GPU each, and a run has {gpus_per_run}: give one of the two options"
+        )
 
 
 def ending(code: int) -> str:

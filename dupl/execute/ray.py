@@ -10,6 +10,7 @@ from typing import Any
 from dupl.errors import UserError
 from dupl.execute.executor import Away
 from dupl.execute.job import Job
+from dupl.execute.local import check_sharing
 from dupl.execute.order import End, Order, decode_end, encode
 from dupl.execute.worker import work_by_text
 
@@ -30,6 +31,7 @@ class RayExecutor:
         gpus: Ids for the cluster of this machine; of no effect on another.
         per_run: GPUs of one run; None is 1 where the cluster has any.
         cpus: Cores of one run.
+        runs_per_gpu: Runs that share a GPU: each asks for that fraction of one.
 
     Raises:
         UserError: Ray is not installed, or the cluster does not answer or has no room for one run.
@@ -44,6 +46,7 @@ class RayExecutor:
         gpus: Sequence[str] = (),
         per_run: int | None = None,
         cpus: int = 1,
+        runs_per_gpu: int = 1,
     ) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
@@ -62,10 +65,17 @@ class RayExecutor:
         except (OSError, RuntimeError, ValueError, self.ray.exceptions.RayError) as error:
             raise UserError(f"no Ray cluster at {address}: {' '.join(str(error).split())}") from None
         room = self.ray.cluster_resources()
-        self.gpus = per_run if per_run is not None else min(1, int(room.get("GPU", 0)))
+        there = int(room.get("GPU", 0))
+        self.gpus = per_run if per_run is not None else min(1, there)
+        try:
+            check_sharing(runs_per_gpu, self.gpus, there)
+        except UserError:
+            self.close()
+            raise
+        self.share = self.gpus if runs_per_gpu == 1 else self.gpus / runs_per_gpu
         fitting = int(room.get("CPU", 0)) // cpus
         if self.gpus:
-            fitting = min(fitting, int(room.get("GPU", 0)) // self.gpus)
+            fitting = min(fitting, there // self.gpus * runs_per_gpu)
         if fitting < 1:
             self.close()
             raise UserError(f"the Ray cluster at {address} has no room for a run of {cpus} cores, {self.gpus} GPUs")
@@ -78,7 +88,7 @@ class RayExecutor:
             Away: The cluster does not answer.
         """
         task = self.ray.remote(max_retries=0)(work_by_text)
-        options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "name": job.title}
+        options = {"num_cpus": self.cpus, "num_gpus": self.share, "name": job.title}
         try:
             return RayHandle(self.ray, task.options(**options).remote(encode(job, order)))
         except (self.ray.exceptions.RayError, ConnectionError, RuntimeError) as error:

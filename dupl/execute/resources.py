@@ -17,9 +17,10 @@ class Resources:
 
     Attributes:
         executor: "local", "ray" or "slurm".
-        jobs: Runs at once; None is one per GPU or group of GPUs, or one per machine without GPUs.
+        jobs: Runs at once; None is ``runs_per_gpu`` per GPU or group of GPUs, or one per machine without GPUs.
         gpus: Ids of this machine's GPUs; empty for the CPU; None is all that are visible.
         gpus_per_run: GPUs of one run, which torchrun then trains in as many processes; None is one where there are any.
+        runs_per_gpu: Runs that share a GPU, on this machine or on Ray. It changes no number.
         cpus_per_run: Cores of one run; None is 1 on Ray and 4 on Slurm.
         address: Of a Ray cluster; None is RAY_ADDRESS or this machine.
         cluster: Which of submitit's clusters, "slurm" or "local"; None is what it finds.
@@ -30,6 +31,7 @@ class Resources:
     jobs: int | None = None
     gpus: Sequence[str] | None = None
     gpus_per_run: int | None = None
+    runs_per_gpu: int = 1
     cpus_per_run: int | None = None
     address: str | None = None
     cluster: str | None = None
@@ -63,8 +65,10 @@ class Resources:
         if self.executor == "ray":
             from dupl.execute.ray import RayExecutor
 
-            return RayExecutor(self.address, self.jobs, self.own_gpus, self.gpus_per_run, self.cpus_per_run or 1)
-        return LocalExecutor(self.jobs, self.own_gpus, self.gpus_per_run)
+            return RayExecutor(
+                self.address, self.jobs, self.own_gpus, self.gpus_per_run, self.cpus_per_run or 1, self.runs_per_gpu
+            )
+        return LocalExecutor(self.jobs, self.own_gpus, self.gpus_per_run, runs_per_gpu=self.runs_per_gpu)
 
     def split(self) -> list[Executor]:
         """Open one local executor for each run at once, on GPUs or cores of its own.
@@ -73,7 +77,7 @@ class Resources:
             UserError: The numbers do not fit together.
         """
         gpus = self.own_gpus
-        whole = LocalExecutor(self.jobs, gpus, self.gpus_per_run)  # which checks that the numbers fit together
+        whole = LocalExecutor(self.jobs, gpus, self.gpus_per_run, runs_per_gpu=self.runs_per_gpu)
         groups = [gpus[i : i + whole.gpus] for i in range(0, len(gpus) - whole.gpus + 1, whole.gpus)] if gpus else [[]]
         shares = share(available_cores(), whole.slots)
         return [LocalExecutor(1, groups[i % len(groups)], whole.gpus, cores) for i, cores in enumerate(shares)]

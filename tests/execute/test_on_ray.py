@@ -1,3 +1,5 @@
+import json
+import os
 import subprocess
 import sys
 import uuid
@@ -64,3 +66,30 @@ def test_a_loop_is_killed_and_the_next_one_runs_all_kinds_of_jobs_until_it_is_st
     assert said["states"]["b"][3] == ["failed", "finished"]
     assert said["states"]["d"][3] == ["interrupted"]
     assert store.status("d").state == "interrupted"
+
+
+PACKED = """
+import json, os, sys
+from dupl.execute.ray import RayExecutor
+def seen(text):
+    import os, time
+    time.sleep(1)
+    return os.environ["CUDA_VISIBLE_DEVICES"]
+import dupl.execute.ray as module
+module.work_by_text, module.encode = seen, lambda job, order: ""
+class Job: title = "a run"
+executor = RayExecutor("local", gpus=["0", "1"], runs_per_gpu=2)
+handles = [executor.submit(Job, None) for _ in range(2)]
+print(json.dumps([executor.slots, executor.gpus, executor.share, [executor.ray.get(h.task) for h in handles]]))
+executor.close()
+"""
+
+
+def test_runs_ask_for_a_fraction_of_a_gpu():
+    """Two fake GPUs: Ray puts two halves on the first one."""
+    done = subprocess.run([sys.executable, "-c", PACKED], capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    slots, whole, share, gpus = json.loads(done.stdout)
+    assert (whole, share) == (1, 0.5)
+    assert slots == min(4, len(os.sched_getaffinity(0)))
+    assert gpus == ["0", "0"]

@@ -11,8 +11,11 @@ import psutil
 import pytest
 
 from dupl import process
+from dupl.errors import UserError
 from dupl.execute.job import Step
 from dupl.execute.local import LocalExecutor
+from dupl.execute.order import Order
+from dupl.execute.resources import Resources
 from dupl.execute.scheduler import Rules, Scheduler
 from dupl.runs.layout import LOG
 from dupl.runs.run import Run
@@ -125,6 +128,47 @@ class TestPlaces:
         cores = [mine[0], mine[-1]]
         assert said(LocalExecutor(jobs=2, cores=cores)) == {f"[{core}] " for core in cores}
         assert said(LocalExecutor(gpus=["3", "5", "6", "7"], per_run=2)) == {f"{mine} 3,5", f"{mine} 6,7"}
+
+    def test_small_runs_are_packed_on_the_gpus_that_the_fewest_use(self, store):
+        """Two fake GPUs for two runs each; a fifth run finds no place, and a free place of the idle GPU comes first."""
+        executor = LocalExecutor(gpus=["3", "5"], runs_per_gpu=2, cores=[0])
+        assert executor.slots == 4
+        wait = "import time; time.sleep(60)"
+        jobs = [replace(store.job(name), steps=(Step((sys.executable, "-c", wait)),)) for name in "abcdef"]
+        handles = [executor.submit(job, Order(f"ticket-{job.fingerprint}")) for job in jobs[:4]]
+        try:
+            assert gpus_at_work(executor) == ["3", "5", "3", "5"]
+            with pytest.raises(ValueError, match="all 4 places are taken"):
+                executor.submit(jobs[4], Order("ticket"))
+            for place in (0, 1, 3):
+                executor.at_work[place].kill()
+            handles.append(executor.submit(jobs[4], Order("fifth")))
+            assert sorted(gpus_at_work(executor)) == ["3", "5"], "GPU 3 has a run, GPU 5 none"
+        finally:
+            for handle in handles:
+                handle.kill()
+
+    @pytest.mark.parametrize(
+        ("gpus", "given", "message"),
+        [
+            ([], dict(runs_per_gpu=2), r"--runs-per-gpu 2: there is no GPU to share"),
+            (["0", "1"], dict(runs_per_gpu=2, per_run=2), "is for runs of one GPU each, and a run has 2"),
+            (["0"], dict(runs_per_gpu=0), "--runs-per-gpu 0: give at least 1"),
+        ],
+    )
+    def test_runs_that_cannot_share_a_gpu_are_refused(self, gpus, given, message):
+        with pytest.raises(UserError, match=message):
+            LocalExecutor(gpus=gpus, **given)
+
+    def test_trials_of_a_sweep_share_gpus_as_well(self):
+        places = [executor.places[0][0] for executor in Resources(gpus=["3", "5"], runs_per_gpu=2).split()]
+        assert [place["CUDA_VISIBLE_DEVICES"] for place in places] == ["3", "5", "3", "5"]
+
+
+def gpus_at_work(executor):
+    """The value of CUDA_VISIBLE_DEVICES of every run at work, by place."""
+    places = [i for i, handle in sorted(executor.at_work.items()) if not handle.ended()]
+    return [executor.places[i][0]["CUDA_VISIBLE_DEVICES"] for i in places]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and prctl")
