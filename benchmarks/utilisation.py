@@ -40,7 +40,7 @@ def count(case: Case, options: Any) -> tuple[float, float, dict[str, Any]]:
     """Operations of a step, images per second of the loader, and facts about the device."""
     inputs = dict(threads=options.threads, images=options.images, split=options.split)
     with Parent("ours:Ours", case=case, device=options.device, **inputs) as ours:
-        return ours("flops"), ours("load", options.workers), ours("facts")
+        return ours("flops"), ours("load", options.workers, options.loader_seconds), ours("facts")
 
 
 def row(found: dict[str, Any], flops: float) -> str:
@@ -69,6 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--precision", nargs="+", choices=list(VARIANTS), default=["off"], help="default: off (fp32)")
     parser.add_argument("--compile", nargs="+", default=["none"], help="none, or backends of torch.compile")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of the loader; default: all cores")
+    parser.add_argument("--loader-seconds", type=float, default=10.0, help="time of the loader alone; default: 10")
     parser.add_argument("--repeats", type=int, default=5, help="measured repetitions; default: 5")
     parser.add_argument("--images", metavar="DIR", help="photos in VOC layout; default: toy scenes")
     parser.add_argument("--split", default="train", help="a list of that folder; default: train")

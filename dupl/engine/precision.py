@@ -51,12 +51,13 @@ def capability(device: torch.device) -> str:
     return "emulates bfloat16 (neither AVX512-BF16 nor AMX)"
 
 
-def warning(precision: str, device: torch.device) -> str | None:
+def warning(precision: str, device: torch.device, what: str = "run") -> str | None:
     """Return one line where a precision would be emulated by the device; None where it is computed.
 
     Args:
         precision: ``runtime.precision``.
         device: Where the run computes.
+        what: What another precision would be another one of.
     """
     if precision not in ("cam", "bf16") or device.type not in ("cpu", "cuda") or computes_bfloat16(device):
         return None
@@ -64,5 +65,5 @@ def warning(precision: str, device: torch.device) -> str | None:
     name = "the GPU" if device.type == "cuda" else "the processor"
     return (
         f"{name} {capability(device)}: {WORDS[precision]} is slower there than float32; "
-        f"--set runtime.precision={other} is another run and faster"
+        f"--set runtime.precision={other} is another {what} and faster"
     )

@@ -74,8 +74,29 @@ def test_times_and_scores_are_of_all_chunks(final):
         split="val",
         cut="",
         date="",
+        shares={"network": 0.75, "CRF": 0.25},
+        maps=["Pixels whose label differs: none."],
     )
-    assert "| in all | 20 s | 10 s | 0.50x, at most 0.4x | | |" in final.markdown(report)
+    text = final.markdown(report)
+    assert "| in all | 20 s | 10 s | 0.50x, at most 0.5x | | |" in text
+    assert "in one process: network 0.750 s (75 %), CRF 0.250 s (25 %)." in text
+    assert "Pixels whose label differs: none." in text
+
+
+def test_pixels_that_differ_are_counted(final, tmp_path):
+    maps = importlib.import_module("final_maps")
+    logits = np.zeros((1, 3, 2, 2), np.float32)
+    logits[0, 1, 0, 0] = 1
+    for folder in ("released/logits/c/branch1", "released/segs/c"):
+        (tmp_path / folder).mkdir(parents=True)
+    np.save(tmp_path / "released/logits/c/branch1/p.npy", {"msc_seg": logits})
+    Image.fromarray(np.full((2, 2), 2, np.uint8)).save(tmp_path / "released/segs/c/p.png")
+    for part, value in (("final", 0), ("final-crf-torch", 2)):
+        folder = tmp_path / f"ours/c_off/{part}/labels/1"
+        folder.mkdir(parents=True)
+        Image.fromarray(np.full((2, 2), value, np.uint8)).save(folder / "p.png")
+    (line,) = maps.differing(tmp_path, ["c"], ["released", "off"], 1)
+    assert line.endswith("released and off: 25.0000 % without CRF, 0.0000 % after it.")
 
 
 def test_the_weights_go_over_and_come_back(final, tiny, tmp_path):

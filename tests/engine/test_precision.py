@@ -84,6 +84,15 @@ class TestTraining:
             "the processor emulates bfloat16 (neither AVX512-BF16 nor AMX): bfloat16 in CAM passes "
         )
 
+    @pytest.mark.parametrize("capabilities", [{}, {"avx512_bf16": True}])
+    def test_so_does_an_evaluation(self, processor, trained, tmp_path, capsys, capabilities):
+        processor(capabilities)
+        argv = ["eval", str(trained), "--out", str(tmp_path), "--set", "runtime.precision=bf16"]
+        assert main(argv) == 0
+        warned = [line for line in capsys.readouterr().err.splitlines() if "emulates" in line]
+        assert len(warned) == (not capabilities)
+        assert not warned or warned[0].endswith("--set runtime.precision=off is another evaluation and faster")
+
     @pytest.mark.parametrize("threads", [1, 2])
     def test_the_recipe_sets_the_threads_whatever_the_environment_says(self, threads):
         before = torch.get_num_threads()

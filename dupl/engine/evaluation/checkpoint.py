@@ -23,6 +23,7 @@ from dupl.engine.evaluation.result import EvaluationResult, subset_of
 from dupl.engine.evaluation.thresholds import Curves
 from dupl.engine.evaluation.train_time import CamProtocol
 from dupl.engine.evaluation.write import write
+from dupl.engine.precision import warning
 from dupl.engine.restore import Restored
 from dupl.engine.trained_classes import match_classes
 from dupl.errors import UserError
@@ -73,8 +74,8 @@ def evaluate_checkpoint(
         options: Options of the evaluation.
         out: Parent of the folders; the run's ``evaluation`` where None.
         progress: Called with images done and in all.
-        tell: Called with a line where the classes of the data set stand in another order than the model's, and where
-            masks are missing.
+        tell: Called with a line where the classes of the data set stand in another order than the model's, where
+            masks are missing, and where the device emulates the precision.
 
     Raises:
         Held: Another process makes the same evaluation.
@@ -89,6 +90,9 @@ def evaluate_checkpoint(
         tell(note)
     check_orientations(source, f"data.{split}")
     model = restored.model(source.classes)
+    emulated = warning(model.precision, next(model.parameters()).device, "evaluation")
+    if tell is not None and emulated is not None:
+        tell(emulated)
     protocol = options.build(settings, len(model.students), model.cam_scales)
     if protocol.needs_masks and not source.has_masks:
         hint = source.mask_hint()
