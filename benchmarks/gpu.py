@@ -118,20 +118,20 @@ def work(piece: Piece, setup: Setup, seconds: float) -> Result:
     """Run the command of a piece for at most so many seconds."""
     record = setup.work / f"{piece.name}.json"
     record.unlink(missing_ok=True)
-    log = setup.work / f"{piece.name}.log"
+    files = [setup.work / f"{piece.name}.{kind}" for kind in ("out", "err")]
     began = time.monotonic()
-    with open(log, "wb") as stream:
+    with open(files[0], "wb") as out, open(files[1], "wb") as err:
         command = piece.command(setup, record)
-        child = subprocess.Popen(command, stdout=stream, stderr=stream, cwd=FOLDER.parent, start_new_session=True)
+        child = subprocess.Popen(command, stdout=out, stderr=err, cwd=FOLDER.parent, start_new_session=True)
         try:
             code: int | None = child.wait(seconds)
         except subprocess.TimeoutExpired:
             code = None
             stop(child)
-    printed = log.read_text(encoding="utf-8", errors="replace")
+    printed, said = (file.read_text(encoding="utf-8", errors="replace") for file in files)
     took = time.monotonic() - began
     if code not in (0, None):
-        return Result("failed", 1, took, "\n".join(printed.splitlines()[-15:]))
+        return Result("failed", 1, took, "\n".join((printed + said).splitlines()[-15:]))
     values = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
     return Result("stopped" if code is None else "done", 0, took, piece.tell(setup, printed), values)
 

@@ -39,7 +39,7 @@ def take(ours: Ours, precision: str) -> tuple[dict[str, float], torch.Tensor]:
     scale = SCALE if precision == "fp16" else 1
     (terms["loss"] * scale).backward()
     vector = torch.cat([p.grad.flatten().double() / scale for p in model.parameters() if p.grad is not None])
-    return {k: float(v) for k, v in terms.items() if k == "loss" or k.startswith("L_")}, vector
+    return {k: v.item() for k, v in terms.items() if k == "loss" or k.startswith("L_")}, vector
 
 
 def exactness(ours: Ours, repeats: int) -> tuple[Record, list[str]]:

@@ -28,7 +28,7 @@ def gpu(monkeypatch):
     return importlib.import_module("gpu")
 
 
-def run(*argv, timeout=600, **env):
+def run(*argv, timeout=1800, **env):
     command = [sys.executable, str(FOLDER / "gpu.py"), *map(str, argv)]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env={**os.environ, **env})
 
@@ -48,7 +48,7 @@ def test_all_of_it_at_toy_size_in_two_calls(tiny, tmp_path):
     """The second call takes the files of the first from another folder, as on another machine, and does the rest."""
     plan = tmp_path / "plan.py"
     plan.write_text(PLAN.format(base=tiny).lstrip())
-    table = ["--toy", "--plan", plan, "--seeds", 0, "--minutes", 8]
+    table = ["--toy", "--plan", plan, "--seeds", 0, "--minutes", 30]
     first = run(*table, "--out", tmp_path / "one", "--only", "losses", "table4")
     assert first.returncode == 0, first.stdout + first.stderr
     assert sorted(file.name for file in (tmp_path / "one").iterdir()) == ["results.json", "results.md", "table4.tar.gz"]
@@ -80,7 +80,7 @@ def test_a_piece_is_stopped_when_the_time_is_over_and_left_out_after_two_failure
         return gpu.Piece(name, name, 1, lambda setup, record: command, lambda setup, printed: printed.strip())
 
     slow = gpu.work(piece("slow", "import time; print('begun', flush=True); time.sleep(60)"), setup, 2)
-    assert (slow.state, slow.text.splitlines()[0], slow.settled) == ("stopped", "begun", False)
+    assert (slow.state, slow.text, slow.settled) == ("stopped", "begun", False)
     bad = [piece("bad", "raise SystemExit('no memory')"), piece("good", "print('fine')")]
     ledger = gpu.Ledger.open(tmp_path / "out", None)
     for attempts in (1, 2, 2):
