@@ -18,6 +18,7 @@ from dupl.report.tables import counts as counts_module
 from dupl.report.tables import statistics as statistics_module
 from dupl.report.tables.behrens_fisher import ErrorPart, half_width, two_sided
 from dupl.report.tables.counts import Counts, Metric
+from dupl.report.tables.intervals import LABELS
 from dupl.report.tables.statistics import (
     Draws,
     Summary,
@@ -474,3 +475,10 @@ class TestCoverage:
         assert 100 * low / self.EXPERIMENTS <= got <= 100 * high / self.EXPERIMENTS
         if facts.get("seeds"):
             assert plain < 100 * low / self.EXPERIMENTS  # what a bootstrap of three seeds alone would do
+
+    def test_every_interval_is_covered_by_its_name(self, benchmark):
+        pytest.importorskip("statsmodels")
+        got = benchmark.run(benchmark.Case("two seeds", 40, 4, seeds=2, spread=0.1), 3, 60, intervals=tuple(LABELS))
+        assert list(got) == list(LABELS) and all(found["width"] > 0 for found in got.values())
+        one = benchmark.run(benchmark.Case("one seed", 40, 4), 3, 60, intervals=tuple(LABELS))
+        assert list(one) == [name for name in LABELS if name != "mixed-model"], "which cannot tell"
