@@ -2,9 +2,11 @@
 
 from dupl.method import (
     averages,
+    cam_queue,
     class_contrast,
     class_teacher,
     consistency,
+    cosa,
     dense_energy,
     detector,
     dis_region,
@@ -16,6 +18,7 @@ from dupl.method import (
     patch_contrast,
     perturb,
     refine,
+    seg_to_cam,
     segmentation,
     students,
     supervised,
@@ -26,9 +29,11 @@ from dupl.method import (
 
 __all__ = [
     "averages",
+    "cam_queue",
     "class_contrast",
     "class_teacher",
     "consistency",
+    "cosa",
     "dense_energy",
     "detector",
     "dis_region",
@@ -40,6 +45,7 @@ __all__ = [
     "patch_contrast",
     "perturb",
     "refine",
+    "seg_to_cam",
     "segmentation",
     "students",
     "supervised",

@@ -77,11 +77,13 @@ class Method(nn.Module, ABC):
         components: For each slot, a dict with the type of its component and the arguments.
 
     Raises:
-        UserError: A slot is empty or unknown, or ``precision`` is none of the four.
+        UserError: A slot is empty or unknown, ``precision`` is none of the four, or the method cannot train these
+            students.
     """
 
     SLOTS: ClassVar[tuple[Slot, ...]]
     learns_from_masks: ClassVar[bool] = False  # training reads image-level tags only
+    learns_from_average: ClassVar[bool] = False  # its second network is a moving average of the first
     students: Students
 
     def __init__(
@@ -100,6 +102,10 @@ class Method(nn.Module, ABC):
         configs["students"] |= {"network": network, "num_classes": num_classes}
         for name, config in configs.items():
             setattr(self, name, COMPONENTS.build(config))
+        if self.students.averaged != self.learns_from_average:
+            name, found = type(self).__name__, type(self.students).__name__
+            other = "OnlineAssigned" if self.learns_from_average else "DualStudent or SingleStudent"
+            raise UserError(f"{name} does not train {found}: set model.students.type={other}")
         for part in self.parts():
             part.bind(self.students)
 

@@ -83,7 +83,7 @@ def multi_scale_cam(
     size = images.shape[-2:]
     sums: list[Tensor] = []
     for scale in scales:
-        scaled = _resize(images, [net.backbone.scaled_side(int(scale * side)) for side in size])
+        scaled = resize(images, [net.backbone.scaled_side(int(scale * side)) for side in size])
         if output is not None and scaled is images:
             straight = net.class_evidence(output.features, output.aux_features)
             mirrored = net.class_evidence(*net.backbone(scaled.flip(-1))[:2])
@@ -91,7 +91,7 @@ def multi_scale_cam(
             both = net.class_evidence(*net.backbone(torch.cat([scaled, scaled.flip(-1)]))[:2])
             straight, mirrored = zip(*(maps.chunk(2) for maps in both), strict=True)
         at_scale = [
-            torch.maximum(_enlarge(present.pick(a), size), _enlarge(present.pick(b), size).flip(-1)).relu_()
+            torch.maximum(enlarge(present.pick(a), size), enlarge(present.pick(b), size).flip(-1)).relu_()
             for a, b in zip(straight, mirrored, strict=True)
         ]
         sums = [s.add_(m) for s, m in zip(sums, at_scale, strict=True)] if sums else at_scale
@@ -99,13 +99,15 @@ def multi_scale_cam(
     return Maps(main, aux)
 
 
-def _resize(images: Tensor, size: Sequence[int]) -> Tensor:
+def resize(images: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize images (B, 3, H, W) to ``size``; the same tensor where they have it."""
     if tuple(size) == tuple(images.shape[-2:]):
         return images
     return F.interpolate(images, size=tuple(size), mode="bilinear", align_corners=False)
 
 
-def _enlarge(maps: Tensor, size: Sequence[int]) -> Tensor:
+def enlarge(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Enlarge maps (B, C, h, w) from patches to pixels, (B, C, H, W), bilinear."""
     return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
 
 

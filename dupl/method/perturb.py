@@ -101,6 +101,45 @@ class StrongPerturbation:
         return F.interpolate(moved, size=tuple(size), mode="nearest")[:, 0].to(labels.dtype)
 
 
+# The operations of CoSA's strong view: each takes a uint8 image and a strength from 0 to 1.
+PHOTOMETRIC: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "Identity": lambda x, _: x,
+    "AutoContrast": lambda x, _: tv.autocontrast(x),
+    "Equalize": lambda x, _: tv.equalize(x),
+    "Solarize": lambda x, v: tv.solarize(x, min(int(256 * v), 255)),
+    "Color": lambda x, v: tv.adjust_saturation(x, 0.1 + 1.8 * v),
+    "Contrast": lambda x, v: tv.adjust_contrast(x, 0.1 + 1.8 * v),
+    "Brightness": lambda x, v: tv.adjust_brightness(x, 0.1 + 1.8 * v),
+    "Sharpness": lambda x, v: tv.adjust_sharpness(x, 0.1 + 1.8 * v),
+    "Posterize": lambda x, v: tv.posterize(x, 4 - int(4 * v)),
+}
+
+
+@COMPONENTS.register_module()
+class OneOperation(StrongPerturbation):
+    """One photometric operation at a random magnitude, so that coordinates stay the same (CoSA).
+
+    The operation is one of nine, identity among them. Released code: magnitudes 1 to 9 of 10, operations of PIL, from
+    which those of torchvision differ by rounding.
+
+    Args:
+        magnitude: Largest magnitude of the draw, which begins at 1, in [1, 9] of 10.
+
+    Raises:
+        ValueError: ``magnitude`` lies outside its range.
+    """
+
+    def __init__(self, magnitude: Annotated[int, In("[1, 9]")] = 9) -> None:
+        if not 1 <= magnitude <= 9:
+            raise ValueError(f"perturb.magnitude is {magnitude}: it must lie in [1, 9]")
+        super().__init__(ops=1, magnitude=magnitude, flip=0.0, scale=1.0)
+
+    def colour(self, image: Tensor, rng: np.random.Generator) -> Tensor:
+        """Apply one random operation to a uint8 image (3, H, W)."""
+        operation = PHOTOMETRIC[str(rng.choice(list(PHOTOMETRIC)))]
+        return operation(image, int(rng.integers(1, int(self.magnitude) + 1)) / 10)
+
+
 @COMPONENTS.register_module()
 class NoPerturbation(StrongPerturbation):
     """No strong augmentation: the image as it is."""

@@ -24,7 +24,7 @@ class PixelAdaptiveRefinement:
 
     Args:
         dilations: Distances of the neighbours, in pixels at the reduced resolution.
-        iterations: Number of iterations.
+        iterations: Number of iterations; 0 leaves only the reduced resolution (released code of CoSA).
         w1: Width of both kernels, in standard deviations.
         w2: Weight of the distance kernel.
         downscale: The refinement runs at 1 / downscale of the resolution.
@@ -47,7 +47,12 @@ class PixelAdaptiveRefinement:
         self.gain = (1 + w2) ** iterations  # what a constant map is multiplied by
 
     def affinity(self, images: Tensor) -> Tensor:
-        """Compute the affinity of every neighbour, (N, B, h, w), for images (B, 3, h, w) in [0, 1]."""
+        """Compute the affinity of every neighbour, (N, B, h, w), for images (B, 3, h, w) in [0, 1].
+
+        Without an iteration nothing reads it, and an empty tensor is returned.
+        """
+        if not self.iterations:
+            return images.new_empty(0)
         padded, count = self._pad(images), len(self.shifts)
         total, square = torch.zeros_like(images), torch.zeros_like(images)
         difference = torch.empty_like(images)

@@ -1,13 +1,15 @@
-"""[DS] Dual student: two sub-nets that teach each other, or one that teaches itself (Sec. 3.2)."""
+"""[DS] Students: two sub-nets that teach each other, one that teaches itself, or one and its average (Sec. 3.2)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from torch import Tensor, nn
 
-from dupl.config.kinds import GIVEN
+from dupl.config.kinds import GIVEN, Share
+from dupl.errors import UserError
+from dupl.method.ema import follow, frozen
 from dupl.method.network import StudentOutput, SubNet
 from dupl.registry import COMPONENTS
 
@@ -19,9 +21,11 @@ class Students(nn.Module):
 
     Attributes:
         teacher_of: For each student, the index of the one whose labels it learns from.
+        averaged: Whether the second network is a moving average of the first, which training does not optimise.
     """
 
     null: ClassVar[bool] = False
+    averaged: ClassVar[bool] = False
     teacher_of: ClassVar[tuple[int, ...]]
 
     def __init__(self, network: Annotated[dict[str, Any], GIVEN], num_classes: Annotated[int, GIVEN]) -> None:
@@ -95,3 +99,45 @@ class SingleStudent(Students):
 
     null = True
     teacher_of = (0,)
+
+
+@COMPONENTS.register_module()
+class OnlineAssigned(Students):
+    """Online network and assignment network of CoSA: the second is a moving average of the first, and its teacher.
+
+    Training optimises the first alone; both are evaluated.
+
+    Args:
+        network: Arguments of ``SubNet``.
+        num_classes: Classes with background, K + 1.
+        momentum: Share that the average keeps at each step of the optimiser, in [0, 1]. Released code: 0.9994.
+        initial: Weights that the average starts from: "online" copies the online network; "own" draws them anew, heads
+            and whatever is not pretrained (released code).
+
+    Raises:
+        UserError: ``momentum`` or ``initial`` lies outside its range.
+    """
+
+    averaged = True
+    teacher_of = (1, 1)
+
+    def __init__(
+        self,
+        network: Annotated[dict[str, Any], GIVEN],
+        num_classes: Annotated[int, GIVEN],
+        momentum: Share = 0.9994,
+        initial: Literal["online", "own"] = "online",
+    ) -> None:
+        super().__init__(network, num_classes)
+        if not 0 <= momentum <= 1:
+            raise UserError(f"model.students.momentum is {momentum}: a share lies in [0, 1]")
+        if initial not in ("online", "own"):
+            raise UserError(f'model.students.initial is {initial!r}: choose "online" or "own"')
+        self.momentum = momentum
+        if initial == "online":
+            self.nets[1].load_state_dict(self.nets[0].state_dict())
+        frozen(self.nets[1])
+
+    def after_step(self) -> None:
+        """Let the assignment network follow the online network."""
+        follow(self.nets[1], self.nets[0], self.momentum)

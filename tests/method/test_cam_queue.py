@@ -1,0 +1,76 @@
+"""Thresholds from recent CAMs: the limits of three known groups, averages, a ring of images, and poor queues."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dupl.method.cam_queue import NoQueue, QueueMixture, Thresholds
+from dupl.structures import Clock
+
+FIXED = [Thresholds(0.25, torch.full((2,), 0.7)), Thresholds(0.2, torch.full((2,), 0.6))]
+NOW = Clock(0, 10)
+
+
+def groups(low: float, middle: float, high: float) -> torch.Tensor:
+    """CAMs (2, 1, 3, 3) whose rows lie around three values."""
+    rows = torch.tensor([low, middle, high])[:, None] + torch.tensor([-0.01, 0.0, 0.01])
+    return rows.expand(2, 1, 3, 3).clone()
+
+
+def test_the_limits_of_three_groups() -> None:
+    """Background ends at 0.21, foreground begins at 0.79; the averages move from the fixed thresholds towards them."""
+    queue = QueueMixture(images=4, side=3, momentum=0.5)
+    main, aux = queue([groups(0.2, 0.5, 0.8), groups(0.3, 0.6, 0.9)], FIXED, NOW)
+    assert main.low == pytest.approx(0.5 * 0.25 + 0.5 * 0.21) and main.high.tolist() == pytest.approx([0.745] * 2)
+    assert aux.low == pytest.approx(0.5 * 0.2 + 0.5 * 0.31) and aux.high.tolist() == pytest.approx([0.745] * 2)
+    assert queue.current(FIXED)[0].low == main.low
+
+
+def test_values_at_most_the_least_do_not_count() -> None:
+    maps = groups(0.2, 0.5, 0.8)
+    maps[1] = 0.04
+    queue = QueueMixture(images=4, side=3, momentum=0.0)
+    assert queue([maps, maps], FIXED, NOW)[0].low == pytest.approx(0.21)
+
+
+def test_the_oldest_images_leave_the_queue() -> None:
+    queue = QueueMixture(images=4, side=3, momentum=0.0)
+    for maps in (groups(0.2, 0.5, 0.8), groups(0.2, 0.5, 0.8), groups(0.3, 0.6, 0.9), groups(0.3, 0.6, 0.9)):
+        main, _ = queue([maps, maps], FIXED, NOW)
+    assert main.low == pytest.approx(0.31) and main.high.tolist() == pytest.approx([0.89] * 2)
+
+
+def test_a_map_without_spread_keeps_the_fixed_thresholds() -> None:
+    queue = QueueMixture(images=4, side=3)
+    flat = torch.zeros(2, 1, 3, 3)
+    assert [found.low for found in queue([flat, flat], FIXED, NOW)] == [0.25, 0.2]
+
+
+def test_before_its_start_and_switched_off_nothing_changes() -> None:
+    maps = [groups(0.2, 0.5, 0.8)] * 2
+    late = QueueMixture(start=5, images=4, side=3)
+    assert late(maps, FIXED, Clock(4, 10)) == FIXED and not late.filled
+    assert late(None, FIXED, Clock(5, 10)) == FIXED
+    assert NoQueue()(maps, FIXED, NOW) == FIXED and NoQueue().current(FIXED) == FIXED
+
+
+def test_the_queue_travels_with_the_weights() -> None:
+    queue, other = QueueMixture(images=4, side=3), QueueMixture(images=4, side=3)
+    maps = [groups(0.2, 0.5, 0.8)] * 2
+    queue(maps, FIXED, NOW)
+    other.load_state_dict(queue.state_dict())
+    again, expected = other(maps, FIXED, NOW), queue(maps, FIXED, NOW)
+    assert [a.low for a in again] == [e.low for e in expected]
+
+
+def test_the_released_queue_starts_with_uniform_values() -> None:
+    torch.manual_seed(0)
+    assert 0.3 < float(QueueMixture(images=9, side=9, fill="uniform").values.mean()) < 0.7
+    assert not QueueMixture(images=9, side=9).values.any()
+
+
+@pytest.mark.parametrize("wrong", [dict(least=2.0), dict(momentum=-0.1), dict(fill="ones")])
+def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="cam_queue has"):
+        QueueMixture(**wrong)  # type: ignore[arg-type]
