@@ -24,8 +24,10 @@ NAMES = catalogue.names()
 ON = {  # components of the paper that the recipes of a method switch on
     "DuPL": {"DS", "L_dis", "DTA", "ANF", "L_reg"},
     "ToCo": {"L_ptc", "L_ctc", "L_energy"},
+    "CoSA": {"L_s2c", "L_energy"},
     "Supervised": set(),
 }
+FURTHER = {"voc/cosa_repaired": {"queue"}}  # of single recipes
 
 
 def types(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -90,7 +92,7 @@ def test_every_type_exists(recipe):
 
 
 def test_the_model_builds_in_groups_of_parameters(recipe):
-    _, config = recipe
+    name, config = recipe
     model, schedule = build_on_meta(config), config.schedule
     groups = param_groups(model, schedule.lr, schedule.weight_decay, schedule.head_lr)
     further = ["projector"] * (config.model.type == "ToCo")
@@ -98,8 +100,8 @@ def test_the_model_builds_in_groups_of_parameters(recipe):
     grouped = sum(len(g["params"]) for g in groups)
     assert grouped == sum(p.requires_grad for p in model.parameters())
     on = {part.slot.mark for part in switches(config.model) if part.on}
-    assert on == ON[config.model.type]
-    assert len(model.students) == 1 + (config.model.type == "DuPL")
+    assert on == ON[config.model.type] | FURTHER.get(name, set())
+    assert len(model.students) == 1 + (config.model.type in ("DuPL", "CoSA"))
 
 
 def test_the_rest_of_it_means_something(recipe):
@@ -110,7 +112,9 @@ def test_the_rest_of_it_means_something(recipe):
     assert config.evaluation.best in metric_names(2, config.evaluation.subset.name)
     assert plan_batch(schedule).images == schedule.batch_size
     assert schedule.warmup < schedule.iterations
-    starts = {key: config.model[key].get("start", 0) for key in ("segmentation", "noise_filter", "consistency")}
+    starts = {
+        key: (config.model.get(key) or {}).get("start", 0) for key in ("segmentation", "noise_filter", "consistency")
+    }
     assert 0 <= starts["segmentation"] < schedule.iterations and starts["noise_filter"] < schedule.iterations
     assert starts["segmentation"] <= starts["noise_filter"] or config.model.noise_filter.type == "TrustAll"
     assert starts["consistency"] < schedule.iterations
