@@ -5,7 +5,7 @@
 Prints a Markdown table. A study is a table of five changes with normal seeds and images, as in ``rates.py``; one change
 has a true value, the others have none. "Forecast" is `dupl.report.tables.power.probability`, "frequency" the share of
 studies in which the change gets p < 0.05, before Holm and after it; "coverage" is that of its 95 % interval. "From a
-pilot" is the forecast from the median spread of five changes of an earlier study with three seeds: its mean, and the
+pilot" is the forecast from the spread of five changes of an earlier study with three seeds: its mean, and the
 range of the middle 80 % of pilots.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dupl.report.tables.power import ALPHA, Spread, probability, smallest_change
+from dupl.report.tables.power import ALPHA, Spread, probability, smallest_change, typical_spread
 from dupl.report.tables.statistics import estimate_change, holm
 
 CHANGES = 5
@@ -76,13 +76,8 @@ def study(setting: Setting, changes: NDArray[Any], rng: np.random.Generator) -> 
 
 
 def pilot(setting: Setting, rng: np.random.Generator) -> Spread:
-    """Return the median spread of five changes of a study with three seeds."""
-    estimates = [one.variances for one in study(setting._replace(seeds=3), np.zeros(CHANGES), rng)]
-    seeds, shared, single = (
-        float(np.median([max(0.0, getattr(one, name) or 0.0) ** 0.5 for one in estimates]))
-        for name in ("seeds", "shared", "single")
-    )
-    return Spread(seeds, shared, single, count=200)
+    """Return the spread that a forecast takes from five changes of a study with three seeds."""
+    return typical_spread(study(setting._replace(seeds=3), np.zeros(CHANGES), rng))
 
 
 def compare(setting: Setting, studies: int, pilots: int = 100) -> dict[str, float]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from dupl.config.fingerprint import canonical, without_places
 from dupl.errors import UserError
 from dupl.plans.row_configs import SEED
 from dupl.report.tables.counts import Counts, Metric
-from dupl.report.tables.power import ALPHA, POWER, Spread, probability, seeds_needed, smallest_change
+from dupl.report.tables.power import ALPHA, POWER, Spread, probability, seeds_needed, smallest_change, typical_spread
 from dupl.report.tables.statistics import P_SEEDS, Draws, Estimate, contrast, contrast_over_seeds
 from dupl.report.tables.table import step_label
 from dupl.runs.config import read_config_values
@@ -222,7 +221,7 @@ def _groups(column: Column, stored: Sequence[StoredRun], data: Set[str]) -> dict
 
 
 def _of_pairs(column: Column, pairs: Iterator[tuple[Row, Row]], store: RunStore) -> tuple[Spread, int] | None:
-    """Return the median spread of the changes between pairs of rows, and of how many; None where no two share seeds."""
+    """Return the typical spread of changes between pairs of rows, and of how many; None where no two share seeds."""
     found: list[Estimate] = []
     for pair in pairs:
         estimate = _change(column, pair, store)
@@ -230,16 +229,7 @@ def _of_pairs(column: Column, pairs: Iterator[tuple[Row, Row]], store: RunStore)
             found.append(estimate)
         if len(found) == PAIRS:
             break
-    if not found:
-        return None
-    seeds = median([(one.variances.seeds or 0.0) ** 0.5 for one in found])
-    images = [one for one in found if one.variances.shared is not None]
-    if not images:
-        return Spread(seeds, 0.0), len(found)
-    shared, single = (
-        median([max(0.0, getattr(one.variances, name)) ** 0.5 for one in images]) for name in ("shared", "single")
-    )
-    return Spread(seeds, shared, max(shared, single), images[0].images), len(found)
+    return (typical_spread(found), len(found)) if found else None
 
 
 def _change(column: Column, pair: tuple[Row, Row], store: RunStore) -> Estimate | None:

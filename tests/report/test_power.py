@@ -18,7 +18,8 @@ import dupl
 from dupl.cli import main
 from dupl.errors import UserError
 from dupl.report.power_forecast import ColumnForecast, lines
-from dupl.report.tables.power import Spread, probability, seeds_needed, smallest_change
+from dupl.report.tables.power import Spread, probability, seeds_needed, smallest_change, typical_spread
+from dupl.report.tables.statistics import estimate_change
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 WHERE = [str(FIXTURES / "plan.py"), "--root", str(FIXTURES / "store")]
@@ -104,6 +105,16 @@ class TestSimulation:
         assert 3 * got["coverage"] >= low
 
 
+def test_the_typical_spread_is_no_more_often_too_low_than_too_high():
+    covariance = np.full((3, 3), 0.1) + 0.2 * np.eye(3)
+    drawn = np.random.default_rng(0).normal(0, 2.0, (400, 5, 3))
+    found = [typical_spread([estimate_change(values, covariance, 50) for values in five]) for five in drawn]
+    low, high = stats.binom.interval(0.999, 400, 0.5)
+    assert low <= sum(one.seeds < 2.0 for one in found) <= high
+    one = typical_spread([estimate_change(np.array([0.0, 2.0]), None, 0)])
+    assert one.seeds == pytest.approx((2 / 0.4549364) ** 0.5) and one.images == 0
+
+
 class TestStore:
     def values(self, row: str, metric: str) -> list[float]:
         files = (FIXTURES / f"store/{row}-{seed}/evaluation/iter_000090/metrics.json" for seed in (0, 1))
@@ -112,8 +123,8 @@ class TestStore:
     def test_the_spread_is_that_of_the_plans_changes(self):
         one, _ = dupl.forecast_power(FIXTURES / "plan.py", FIXTURES / "store", seeds=5)
         rows = [np.array(self.values(row, f"cam/{who}/mIoU")) for row, who in ROWS]
-        spreads = [np.std(b - a, ddof=1) for a, b in zip(rows, rows[1:], strict=False)]
-        assert one.spread.seeds == pytest.approx(np.median(spreads))
+        variances = [np.var(b - a, ddof=1) for a, b in zip(rows, rows[1:], strict=False)]
+        assert one.spread.seeds == pytest.approx((np.median(variances) / stats.chi2.median(1)) ** 0.5)
         assert one.spread.count == 12 and 0 < one.spread.images <= one.spread.single
         assert one.source == "2 changes of this plan's runs"
         assert [(need.label, round(need.change, 1)) for need in one.needs] == [

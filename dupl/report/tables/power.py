@@ -8,16 +8,17 @@ over the distribution of that variance, in which every value has the critical va
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import median
 from typing import Any
 
 import numpy as np
 
 from dupl.errors import UserError
 from dupl.report.tables.behrens_fisher import ErrorPart, half_width
-from dupl.report.tables.statistics import LEVEL, P_SEEDS
+from dupl.report.tables.statistics import LEVEL, P_SEEDS, Estimate
 
 ALPHA = 1 - LEVEL
 POWER = 0.8
@@ -56,6 +57,31 @@ class Spread:
         if not (math.isfinite(seeds) and math.isfinite(images) and seeds > 0 and images >= 0):
             raise UserError(f"--spread {text}: the seeds need a spread above 0, the images one from 0 on")
         return cls(seeds, images)
+
+
+def typical_spread(estimates: Sequence[Estimate]) -> Spread:
+    """Return the median spread of changes.
+
+    The sample variance of few seeds lies below the true one more often than above it. Each is therefore divided by the
+    median of its own distribution, of chi-square with seeds - 1 degrees of freedom, before the median is taken.
+
+    Args:
+        estimates: Of changes over at least two seeds each.
+    """
+    from scipy import special
+
+    variances = [
+        (one.variances.seeds or 0.0) * (one.seeds - 1) / (2 * float(special.gammaincinv((one.seeds - 1) / 2, 0.5)))
+        for one in estimates
+    ]
+    seeds = median(variances) ** 0.5
+    images = [one for one in estimates if one.variances.shared is not None]
+    if not images:
+        return Spread(seeds, 0.0)
+    shared, single = (
+        median([max(0.0, getattr(one.variances, name)) for one in images]) ** 0.5 for name in ("shared", "single")
+    )
+    return Spread(seeds, shared, max(shared, single), images[0].images)
 
 
 def probability(spread: Spread, seeds: int, change: float, alpha: float = ALPHA) -> float:
