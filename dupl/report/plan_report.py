@@ -122,8 +122,9 @@ def tabulate(
     there = evaluated_on_one(planned, there, plan.protocols, data)
     plan = of_papers_size(plan, planned[0].values.get("data") or {}, _records(there.values())) if planned else plan
     runs = [RowRun.of(run, there.get(run.fingerprint), failures.noted(store.root, run.fingerprint)) for run in planned]
-    metrics = with_fair(store.frame(there.values()))
-    plan = fair_plan(plan) if selection == "fair" else plan
+    metrics = store.frame(there.values())
+    if selection == "fair":
+        plan, metrics = fair_plan(plan), with_fair(metrics)
     audit = Audit(planned, there, best, store)
     done, todo = 0, len(plan.columns) * sum(stored.state == "finished" for stored in there.values())
 

@@ -59,17 +59,18 @@ class Audit:
         self, evidence: Evidence, recipes: Mapping[str, Mapping[str, Any]]
     ) -> Iterator[tuple[float | None, Sequence[float]]]:
         """Yield the CAM threshold of each run, and the best ones of curves of the table's runs on the same split."""
+        if not evidence.column.metric.startswith("cam/"):
+            return
         own: dict[str, float | None] = {}
         best: list[float] = []
         for name, recipe in recipes.items():
             own[name] = (recipe.get("evaluation") or {}).get("cam_threshold")
             for one in self.shown[name].evaluations:
-                facts = _facts(one.folder)
                 if one.split == evidence.split and one.protocol == "cam":
-                    tops = (facts.get("best_threshold") or {}).values()
+                    tops = (_facts(one.folder).get("best_threshold") or {}).values()
                     best += [float(top["threshold"]) for top in tops if "threshold" in top]
                 if one.split == evidence.split and one.protocol == evidence.column.protocol and one.last:
-                    own[name] = facts.get("cam_threshold", own[name])
+                    own[name] = _facts(one.folder).get("cam_threshold", own[name])
         yield from ((value, best) for value in own.values())
 
     @cached_property
