@@ -175,6 +175,10 @@ class TestMistakes:
                 "evaluation.size=30",
                 "evaluation.size is 30, and the backbone's patches have 8 px: give a multiple, 24 or",
             ),
+            (
+                "evaluation.final.size=3",
+                "evaluation.final.size is 3, and the backbone's patches have 8 px: give a multiple, 8",
+            ),
             ("evaluation.best=seg/best/mIoU-7", "the evaluation does not measure; did you mean seg/best/mIoU?"),
         ],
     )
@@ -358,6 +362,8 @@ class TestEval:
         assert "nowhere.pth" in told(capsys, "eval", trained, "--checkpoint", "nowhere.pth")
         line = told(capsys, "eval", trained, "--set", "evaluation.size=30")
         assert "evaluation.size is 30, and the backbone's patches have 8 px: give a multiple, 24 or 32" in line
+        line = told(capsys, "eval", trained, "--protocol", "final", "--set", "evaluation.final.size=20")
+        assert "evaluation.final.size is 20, and the backbone's patches have 8 px: give a multiple, 16 or 24" in line
         line = told(capsys, "eval", trained, "--set", "model.network.head.channels=8")
         assert "of another shape: students.nets.0.head.0.weight" in line
 

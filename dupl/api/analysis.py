@@ -105,27 +105,28 @@ def find_run(
 
 
 def two_runs(store: AnyStore, first: str = "", second: str = "") -> tuple[StoredRun, StoredRun]:
-    """Find two runs of a store by their fingerprints.
+    """Find two runs of a store by their names, as ``dupl runs`` takes them.
 
     Args:
         store: A store or its folder.
-        first: Fingerprint; "" is the first run of the store, by path.
-        second: Fingerprint; "" is the first run that is not the first one.
+        first: Fingerprint, also one that an earlier version gave, or folder; "" is the first run of the store, by path.
+        second: The same; "" is the first run that is not the first one.
 
     Raises:
-        UserError: The store does not have one of them.
+        UserError: The store does not have one of them, or has no two runs.
 
     Example:
         >>> [run.path.name for run in dupl.two_runs("runs")]
         ['L_dis-0', 'L_dis-1']
     """
-    opened = open_store(store)
-    best = {run.fingerprint: run for run in opened.best()}
-    names = [first or next((name for name in best if name != second), "")]
-    names.append(second or next((name for name in best if name != names[0]), ""))
-    if missing := [name for name in names if name not in best]:
-        raise UserError(f"{opened.root} has no run {missing[0]}: give a fingerprint that dupl runs lists")
-    return best[names[0]], best[names[1]]
+    from dupl.runs.selection import select
+
+    best = open_store(store).best()
+    named = [select(best, [name])[0] if name else None for name in (first, second)]
+    free = (run for run in best if run not in named)
+    if (one := named[0] or next(free, None)) is None or (two := named[1] or next(free, None)) is None:
+        raise UserError(f"{open_store(store).root} has {len(best)} runs: two are needed")
+    return one, two
 
 
 def over_activation(store: AnyStore, runs: Groups, label_map: str = "cam/1", protocol: str = "train") -> DataFrame:

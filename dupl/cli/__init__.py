@@ -35,12 +35,20 @@ from dupl.cli.sweep import add_sweep
 from dupl.cli.sync import add_sync
 from dupl.cli.train import add_demo, add_train
 from dupl.cli.welcome import what_next
-from dupl.errors import Notice, RunError, UserError
+from dupl.errors import FULL, FULL_TEXT, DiskError, Notice, RunError, UserError
 from dupl.terminal import PrintableStream, printable, without_passwords
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; exit code 0, 1 (the run failed), 2 (bad input), 75 (another process is at it) or 130 (Ctrl-C)."""
+    """Run a command.
+
+    Args:
+        argv: Its words; those of the process where None.
+
+    Returns:
+        The exit code: 0, 1 (the run failed), 2 (bad input), 74 (the disk is full), 75 (another process is at it) or 130
+        (Ctrl-C).
+    """
     write_anything()
     words = sys.argv[1:] if argv is None else list(argv)
     parser = build_parser()
@@ -73,8 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stderr.close()
         return 0
     except OSError as error:
-        tell(error)
-        return 1
+        full = error.errno in FULL
+        tell(f"{FULL_TEXT} ({error}): free space, then give the command again" if full else error)
+        return DiskError.code if full else RunError.code
 
 
 def welcome(arguments: argparse.Namespace) -> int:

@@ -91,6 +91,12 @@ def check_side(path: str, size: int, patch: int) -> None:
         raise UserError(f"{path} is {size}, and the backbone's patches have {patch} px: give a multiple, {near}")
 
 
+def evaluation_sides(config: Config) -> dict[str, int]:
+    """Return the sides of the squares that evaluations squash images to, by their paths."""
+    final = config.evaluation.get("final", {}).get("size")
+    return {"evaluation.size": config.evaluation.size} | ({} if final is None else {"evaluation.final.size": final})
+
+
 def learns_from_masks(config: Config) -> bool:
     """Return whether the model of a recipe learns from masks, as only a fully supervised method does."""
     return bool(getattr(COMPONENTS.get(config.model.type), "learns_from_masks", False))

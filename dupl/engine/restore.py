@@ -77,11 +77,12 @@ class Restored:
         """Build the model with its weights, on its device, in evaluation mode.
 
         Raises:
-            UserError: The weights do not fit, or ``evaluation.size`` is no multiple of the patch.
+            UserError: The weights do not fit, or a side of an evaluation is no multiple of the patch.
         """
         device = open_device(self.config.runtime)
         model = build.build_model(self.config, classes, device, pretrained=False)
-        build.check_side("evaluation.size", self.config.evaluation.size, model.students[0].backbone.patch)
+        for path, size in build.evaluation_sides(self.config).items():
+            build.check_side(path, size, model.students[0].backbone.patch)
         load_weights(model, self.checkpoint)
         model.eval()
         return model

@@ -77,8 +77,9 @@ def test_full_while_a_row_of_scalars_is_written(tiny, trained, tmp_path, helpers
 def test_full_at_the_start(tiny, trained, tmp_path, helpers, fail, monkeypatch, capsys, name):
     folder = tmp_path / "run"
     fail(name, 1, errno.ENOSPC)
-    assert main(["train", tiny, "--work-dir", str(folder)]) == 1
-    assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]
+    assert main(["train", tiny, "--work-dir", str(folder)]) == 74
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("dupl: disk full") and "No space left on device" in line
     monkeypatch.undo()
     assert main(["train", tiny, "--work-dir", str(folder), "--resume"]) == 0
     helpers.assert_same_run(folder, trained)

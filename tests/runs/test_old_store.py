@@ -68,6 +68,17 @@ def test_runs(lab, capsys):
     assert failed["error"].startswith("RunError: iteration 1: L_cls is nan")
 
 
+def test_two_runs_by_their_old_ids(lab):
+    import dupl
+
+    names = sorted(path.name for path in (lab / "runs").glob("tiny-*"))[:2]
+    found = dupl.two_runs(str(lab / "runs"), *(name.rpartition("-")[2] for name in names))
+    assert [run.path.name for run in found] == names
+    assert all(run.fingerprint not in run.path.name for run in found), "today they have others"
+    first, second = dupl.two_runs(str(lab / "runs"), second=names[0].rpartition("-")[2])
+    assert second.path.name == names[0] and first.path.name != names[0]
+
+
 @pytest.mark.parametrize("name", ["finished", "interrupted", "killed", "failed", "tiny-ebd1061c7622"])
 def test_show(lab, capsys, name):
     state, iteration = STATES[name]

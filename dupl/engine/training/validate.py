@@ -152,7 +152,7 @@ def check_evaluation(config: Config, source: ImageSet, students: int) -> None:
 
 
 def check_sizes(config: Config, patch: int) -> None:
-    """Check that the squares that training and its evaluation cut or squash images to are whole patches.
+    """Check that the squares that training and evaluations cut or squash images to are whole patches.
 
     This holds for ``Backbone.fit`` "drop" too: there the rest of every crop would be lost.
 
@@ -165,7 +165,7 @@ def check_sizes(config: Config, patch: int) -> None:
     """
     sizes = {"data.augment.crop": config.data.augment.crop}
     if config.data.get("val"):
-        sizes["evaluation.size"] = config.evaluation.size
+        sizes |= build.evaluation_sides(config)
     for path, size in sizes.items():
         build.check_side(path, size, patch)
 
