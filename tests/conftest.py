@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -48,6 +49,22 @@ def no_network(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium, where there is one."""
+    api = pytest.importorskip("playwright.sync_api", reason="pages are not tried in a browser: no playwright")
+    program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip(f"pages are not tried in a browser: none of {', '.join(BROWSERS)} is installed")
+    with api.sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 TINY = """A model of 60,000 weights on synthetic scenes: every component starts within the first iterations."""

@@ -78,7 +78,7 @@ def test_the_set_of_the_call_is_remembered(lab, capsys, monkeypatch):
     assert re.search(r"^as dupl ablate was called at 20.*: --set data.train.root=photos data.val.root=", err, re.M)
     assert main(["runs", "--plan", "plan.py", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["runs"]) == 2
-    assert main(["dashboard", "--local", "--plan", "plan.py"]) == 0
+    assert main(["board", "--plan", "plan.py", "--static", "page.html"]) == 0
 
 
 def test_other_calls_are_listed_and_can_be_taken(copy, capsys):

@@ -48,7 +48,7 @@ def test_what_follows(words, line):
 def test_of_a_run_and_of_a_default_folder():
     run = STORE / "L_dis-0"
     assert after("eval", run) == f"dupl report {run}"
-    assert after("report", run) == f"dupl dashboard --local {run}"
+    assert after("report", run) == f"dupl board --root {STORE}"
     assert after("train", "demo/toy").startswith("dupl eval runs/demo-toy-")
     assert after("train", "no/such") == "", "a hint that cannot be made is no error"
 

@@ -83,7 +83,7 @@ from dupl.api.tables import (
     write_run_page,
     write_text,
 )
-from dupl.api.tracking import dashboard, find_uploads, upload, wandb_account, workspace
+from dupl.api.tracking import find_uploads, serve_board, upload, wandb_account, workspace, write_board
 from dupl.api.training import default_folder, demo, train
 
 if TYPE_CHECKING:
@@ -180,7 +180,6 @@ __all__ = [
     "compare_run",
     "confirm_sweep",
     "course",
-    "dashboard",
     "default_folder",
     "demo",
     "diagnose",
@@ -234,6 +233,7 @@ __all__ = [
     "run_status",
     "run_stretches",
     "select_runs",
+    "serve_board",
     "start_marks",
     "submit_voc",
     "sweep_report",
@@ -244,6 +244,7 @@ __all__ = [
     "upload",
     "wandb_account",
     "workspace",
+    "write_board",
     "write_paper_figure",
     "write_run_page",
     "write_text",

@@ -8,20 +8,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dupl.api.execution import prepare_ablation
 from dupl.api.inference import AnyRun, folder_of
 from dupl.api.planned import choose_runs
 from dupl.api.recipes import Overrides
-from dupl.api.tables import AnyPlan, AnyStore, load_plan, open_store
+from dupl.api.sweeps import sweep_report
+from dupl.api.tables import AnyPlan, AnyStore, ablation_table, load_plan, open_store
 from dupl.errors import RunError, UserError
 from dupl.terminal import counted
 
 if TYPE_CHECKING:
+    from dupl.execute.ablation import Ablation
     from dupl.track.sync import Upload
 
 MOST = 20  # runs on a page, unless they are named
 
 
-def dashboard(
+def write_board(
     runs: Sequence[AnyRun] = (),
     store: AnyStore = "runs",
     *,
@@ -41,7 +44,7 @@ def dashboard(
         rows: Keys of its rows; all by default.
         seeds: By default the plan's.
         overrides: Values by path with which the plan's runs were trained.
-        out: The file; by default ``dashboard.html`` in the store.
+        out: The file; by default ``board.html`` in the store.
         tell: Called with a line about what the page leaves out.
 
     Returns:
@@ -51,7 +54,7 @@ def dashboard(
         UserError: There are no runs, or a folder holds none.
 
     Example:
-        >>> dupl.api.dashboard(store="runs", plan="plan.py", out="board.html").name
+        >>> dupl.api.write_board(store="runs", plan="plan.py", out="board.html").name
         'board.html'
     """
     from dataclasses import asdict
@@ -69,8 +72,43 @@ def dashboard(
         if len(found) > MOST:
             tell(f"the {MOST} newest of {len(found)} runs; name others by their folders")
         folders = [stored.path for stored in found[:MOST]]
-    file = Path(out) if out is not None else Path(opened.root) / "dashboard.html"
+    file = Path(out) if out is not None else Path(opened.root) / "board.html"
     return write(folders, [asdict(board) for board in BOARDS], file, names)
+
+
+def serve_board(store: AnyStore = "runs", *, port: int = 0, begun: Callable[[str], None] = print) -> None:
+    """Serve a store as web pages of this machine until Ctrl-C; the pages follow the runs while they train.
+
+    Args:
+        store: A store or its folder.
+        port: The port of 127.0.0.1; 0 takes a free one.
+        begun: Called with the address to open, which holds a secret.
+
+    Raises:
+        UserError: There is no such folder, the packages of the extra ``board`` are missing, or the port is taken.
+
+    Example:
+        >>> dupl.api.serve_board("nowhere")
+        Traceback (most recent call last):
+        dupl.errors.UserError: there is no store nowhere: ...
+    """
+    from dupl.board.board import Sources
+    from dupl.board.serve import serve
+
+    opened = open_store(store)
+    if not opened.root.is_dir():
+        raise UserError(f"there is no store {opened.root}: train a run first, or name the store (--root)")
+
+    def plan(name: str, tell: Callable[[str], None]) -> Ablation:
+        chosen = choose_runs(load_plan(name), opened, tell=tell)
+        return prepare_ablation(name, opened, seeds=chosen.seeds, overrides=chosen.overrides, dry_run=True)
+
+    sources = Sources(
+        plan=plan,
+        table=lambda name, tell: ablation_table(name, opened, tell=tell),
+        sweep=lambda name, tell: sweep_report(name, opened, tell=tell),
+    )
+    serve(opened, sources, port, begun)
 
 
 def _planned(
@@ -140,7 +178,7 @@ def workspace(
         atomic_write(Path(out), json.dumps(boards.specification(made), indent=2))
         return str(out)
     if reason := choice.unreachable():
-        raise UserError(f"wandb cannot be reached ({reason}): dupl dashboard --local writes a page")
+        raise UserError(f"wandb cannot be reached ({reason}): dupl board shows the runs without it")
     return boards.save(boards.workspace(entity or choice.entity(), project, plan))
 
 

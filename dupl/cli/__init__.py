@@ -15,6 +15,7 @@ from typing import Any, TextIO, cast
 
 from dupl import __version__
 from dupl.cli.ablate import add_ablate
+from dupl.cli.board import add_board
 from dupl.cli.common import CommandParser, be_quiet
 from dupl.cli.completion import add_completion
 from dupl.cli.dashboard import add_dashboard
@@ -147,7 +148,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=f"dupl {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=CommandParser)
-    look = (add_runs, add_reproduce, add_explain, add_report, add_power, add_figure, add_dashboard, add_sync)
+    look = (add_runs, add_reproduce, add_explain, add_report, add_power, add_figure, add_board, add_dashboard, add_sync)
     make = (add_demo, add_train, add_eval, add_infer, add_show, add_new, add_data, add_ablate, add_sweep)
     for add in (*make, *look, add_doctor):
         add(commands)
@@ -162,6 +163,7 @@ EXAMPLES = """examples:
   dupl train voc/dupl                         train; Ctrl-C stops it, --resume continues
   dupl eval runs/RUN                          tables of a trained run
   dupl runs                                   every run: state, size, commit
+  dupl board                                  the same in a browser, live: curves, galleries, plans, sweeps
   dupl reproduce runs/RUN                     what is the same here, and the command that makes it again
   dupl explain runs/A runs/B                  what makes two runs differ, and which runs would settle it
   dupl infer runs/RUN photos/ --out out/      masks, overlays, heat maps of your images

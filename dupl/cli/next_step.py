@@ -94,7 +94,9 @@ def _searched(arguments: argparse.Namespace) -> str:
 
 def _reported(arguments: argparse.Namespace) -> str:
     if api.is_run(arguments.what):
-        return _command("dashboard", "--local", arguments.what)
+        return _command(
+            "board", *([] if Path(arguments.what).parent == Path("runs") else ["--root", Path(arguments.what).parent])
+        )
     if arguments.out is not None:
         return f"open {arguments.out}"
     if not api.is_sweep(arguments.what) and any(
@@ -119,12 +121,13 @@ STEPS: dict[str, Callable[[argparse.Namespace], str]] = {
     "data": _data,
     "ablate": _ablated,
     "sweep": _searched,
-    "runs": lambda arguments: "dupl report RUN, or dupl dashboard --local",
+    "runs": lambda arguments: "dupl report RUN, or dupl board",
     "reproduce": lambda arguments: _command("report", arguments.out or arguments.folder),
     "explain": lambda arguments: _command("ablate", arguments.out) if arguments.out else "add --out settle.py",
     "report": _reported,
     "power": lambda arguments: _command("ablate", arguments.plan or "PLAN", "--dry-run"),
     "figure": lambda arguments: f"open {arguments.out or f'fig{arguments.number}.pdf'}",
+    "board": lambda arguments: f"open {arguments.static}" if arguments.static else "",
     "dashboard": lambda arguments: "dupl report RUN for the page of one run",
     "sync": lambda arguments: "dupl dashboard for a workspace of the runs",
     "doctor": _doctored,

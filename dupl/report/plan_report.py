@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from dupl.plans.plan import Plan, PlannedRun
+    from dupl.report.pages.html import Site
     from dupl.runs.pixel_counts import ChooseMaps, PixelCounts
     from dupl.runs.store import RunStore
     from dupl.runs.stored_run import StoredRun
@@ -69,15 +70,17 @@ class AblationTable:
 
         return terminal(layout(self.table))
 
-    def page(self, folder: str | Path = ".") -> str:
+    def page(self, folder: str | Path = ".", site: Site | None = None) -> str:
         """Return the table, its charts and its runs as an HTML page.
 
         Args:
             folder: Where the page will lie, for its links to the pages of the runs.
+            site: Where the page stands; None: in a file.
         """
+        from dupl.report.pages.html import FILE
         from dupl.report.pages.plan import page
 
-        return page(self.table, self.runs, self.metrics, folder, self.rates)
+        return page(self.table, self.runs, self.metrics, folder, self.rates, site or FILE)
 
     def chart(self) -> Figure:
         """Return the table as a plotly figure: each run, the mean and spread of each row, the paper's number."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from dupl.plans.sweep import Sweep
+    from dupl.report.pages.html import Site
     from dupl.runs.store import RunStore
 
 
@@ -42,17 +43,19 @@ class SweepFindings:
     metrics: DataFrame
     tables: list[Table]
 
-    def render(self, form: str = "md", folder: str | Path = ".") -> str:
+    def render(self, form: str = "md", folder: str | Path = ".", site: Site | None = None) -> str:
         """Return the report as "md" text or as an "html" page.
 
         Args:
             form: Which.
             folder: Where the page will be written, for its links to the pages of the runs.
+            site: Where the page stands; None: in a file.
         """
         if form == "html":
+            from dupl.report.pages.html import FILE
             from dupl.report.pages.sweep import sweep_page
 
-            return sweep_page(self.report, self.metrics, self.tables, folder)
+            return sweep_page(self.report, self.metrics, self.tables, folder, site or FILE)
         from dupl.report.sweep.text import sweep_markdown
 
         return sweep_markdown(self.report, self.tables)

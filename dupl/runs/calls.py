@@ -70,7 +70,13 @@ def called(root: str | Path, kind: str) -> list[str]:
     return list(dict.fromkeys(str(call.name) for call in _recorded(root) if call.kind == kind))
 
 
+def last_times(root: str | Path, kind: str) -> dict[str, str]:
+    """Return the time of the last call of each plan ("ablate") or sweep ("sweep") of a store, by name."""
+    return {call.name: call.time for call in _recorded(root) if call.kind == kind}
+
+
 def _recorded(root: str | Path) -> list[Call]:
+    """Return the calls that are recorded in a store, in the order of time."""
     try:
         lines = (Path(root) / FOLDER / FILE).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -84,4 +90,5 @@ def _parse(line: str) -> Call | None:
         call = Call(**{key: values[key] for key in ("kind", "name", "overrides", "seeds", "rows", "time")})
     except (ValueError, KeyError, TypeError, RecursionError):  # cut off, or of another version
         return None
-    return call if isinstance(call.overrides, dict) else None
+    texts = isinstance(call.name, str) and isinstance(call.time, str)
+    return call if isinstance(call.overrides, dict) and texts else None

@@ -29,7 +29,7 @@ from dupl.runs.store_folders import Known, folders
 from dupl.runs.stored_run import StoredRun, open_run
 
 FILE = ".index.json"
-VERSION = 3  # of the index
+VERSION = 4  # of the index
 LEAST = 500  # runs from which on an index is worth its file
 
 
@@ -39,6 +39,8 @@ class RunLine:
 
     Attributes:
         path: Its folder.
+        recipe: What was trained, by the folder's name.
+        fingerprint: Its id.
         state: As it is, see `StoredRun`.
         stale: Whether its process ended without updating the status.
         iteration, iterations: Done, and in all.
@@ -55,6 +57,8 @@ class RunLine:
     """
 
     path: Path
+    recipe: str
+    fingerprint: str
     state: str
     stale: bool
     iteration: int
@@ -76,6 +80,8 @@ class RunLine:
         status, last = stored.status, _listed(stored)
         return cls(
             path=stored.path,
+            recipe=stored.recipe,
+            fingerprint=stored.fingerprint,
             state=stored.state,
             stale=stored.stale,
             iteration=status.iteration,

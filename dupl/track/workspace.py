@@ -82,6 +82,7 @@ BOARDS = (
             BoardChart("Supervised", ("pixels/supervised",), "share of pixels"),
             BoardChart("Filtered as noise", ("pixels/filtered",), "share of pixels"),
             BoardChart("Undecided", ("pixels/undecided",), "share of pixels"),
+            BoardChart("Disagreement of the students", ("quality/disagreement",), "% of pixels both label"),
         ),
         pictures=("pictures/sheet", *(f"pictures/{kind}/{student}" for kind in KINDS for student in (1, 2))),
     ),

@@ -1,14 +1,11 @@
-"""Pages as a browser sees them: their tags, and headless Chromium without a network."""
+"""Pages as a browser sees them: their tags, and a file opened without a network."""
 
 from __future__ import annotations
 
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-
-NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 class Tags(HTMLParser):
@@ -37,19 +34,6 @@ class Tags(HTMLParser):
 def tags():
     """``Tags``."""
     return Tags
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium, where there is one."""
-    api = pytest.importorskip("playwright.sync_api", reason="pages are not tried in a browser: no playwright")
-    program = next((found for name in NAMES if (found := shutil.which(name))), None)
-    if program is None:
-        pytest.skip(f"pages are not tried in a browser: none of {', '.join(NAMES)} is installed")
-    with api.sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

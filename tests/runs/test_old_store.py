@@ -161,10 +161,10 @@ def test_reproduce(lab, capsys):
     assert "same       data.train: 24 images" in out and "same       data.val: 8 images" in out
 
 
-def test_dashboard(lab):
+def test_board(lab):
     names = ["finished", "interrupted", "tiny-ebd1061c7622"]
-    assert run("dashboard", "--local", *(f"runs/{name}" for name in names)) == 0
-    page = (lab / "runs" / "dashboard.html").read_text()
+    assert run("board", *(f"runs/{name}" for name in names), "--static", "runs/board.html") == 0
+    page = (lab / "runs" / "board.html").read_text()
     assert "3 runs" in page
     assert all(today(name)[:6] in page for name in names), "the runs by their ids"
 

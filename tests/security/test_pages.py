@@ -55,7 +55,7 @@ PAGE = """{% extends "base.html" %}
 {{ facts([(evil, evil), ("code", evil)], code=["code"]) }}
 {{ folded(evil, evil) }}
 {{ missing(evil) }}
-{{ sortable(evil) }}
+{{ sortable(evil, evil) }}
 {{ plain([evil], [[evil, evil]]) }}
 {% endcall %}
 {% endblock %}

@@ -157,11 +157,11 @@ class TestRuns:
         file.write_text(f"{file.read_text()}\nopen('{home}/ran', 'w')\n")
         return home / "runs" / "theirs"
 
-    @pytest.mark.parametrize("command", ["show", "eval", "report", "dashboard", "infer", "runs", "train"])
+    @pytest.mark.parametrize("command", ["show", "eval", "report", "board", "infer", "runs", "train"])
     def test_no_command_on_a_runs_folder_executes_its_config(self, home, run, command, tiny, capsys):
         further = {
             "infer": [str(next(CHECKOUT.glob("docs/*.png"))), "--out", "out"],
-            "dashboard": ["--local"],
+            "board": ["--static", "page.html"],
             "train": ["--work-dir", str(run), "--resume", "--set", "runtime.seed=3"],
         }
         argv = [command, tiny if command == "train" else str(run), *further.get(command, [])]

@@ -1,4 +1,4 @@
-"""The dashboard: runs side by side on one page, from the runs' files; it shows what the wandb workspace shows."""
+"""Runs side by side on one page, from the runs' files; it shows what the wandb workspace shows."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from dupl.atomic import atomic_write
 from dupl.errors import UserError
 from dupl.report.figures.colours import PAGE_HUES, page_colour
 from dupl.report.pages.dashboard_charts import DASHES, LEGEND, ShownRun, best_value, board_charts
-from dupl.report.pages.html import add_chart, link, render
+from dupl.report.pages.html import FILE, Site, add_chart, render
 from dupl.report.pages.run_files import RunFiles, read_run
 from dupl.report.tables.evaluation import figure
-from dupl.runs import layout
 from dupl.runs.judged import Judged
 
 Runs = Mapping[str, ShownRun]
@@ -27,17 +26,33 @@ def write(
     out: Path,
     names: Mapping[Path, tuple[str, int]] | None = None,
 ) -> Path:
-    """Write the page of some runs.
+    """Write the page of some runs into a file; arguments and errors as of `page`.
+
+    Returns:
+        The file.
+    """
+    atomic_write(out, page(folders, boards, out.resolve().parent, names))
+    return out
+
+
+def page(
+    folders: Sequence[Path],
+    boards: Sequence[Mapping[str, Any]],
+    folder: Path = Path(),
+    names: Mapping[Path, tuple[str, int]] | None = None,
+    site: Site = FILE,
+    galleries: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """Return the page of some runs as HTML.
 
     Args:
         folders: Of the runs, at least one.
         boards: Sections as plain data: name, charts and bars (title, keys, unit), table, versus, differences.
-        out: The file.
+        folder: Where the page will lie, for links to the pages of the runs.
         names: Row of a plan and seed by folder. A row has a colour and a seed a dash pattern; both repeat where there
             are many. Without names a run is called by recipe, fingerprint and seed.
-
-    Returns:
-        The file.
+        site: Where the page stands.
+        galleries: For each run its ``shots``: what its gallery shows, with the addresses of the pictures.
 
     Raises:
         UserError: There are no runs, or a folder holds none.
@@ -45,8 +60,11 @@ def write(
     if not folders:
         raise UserError("no runs to show: train some, or name their folders")
     runs = _styled(folders, names or {})
-    data: dict[str, Any] = {"plots": {}, "tables": {"runs": _runs_table(runs, out)}}
+    data: dict[str, Any] = {"plots": {}, "tables": {"runs": _runs_table(runs, folder, site)}}
     sections = {str(board["name"]).lower(): str(board["name"]) for board in boards}
+    if any(one["shots"] for one in galleries):
+        sections |= {"galleries": "Galleries"}
+        data["galleries"] = [{"name": name, **one} for name, one in zip(runs, galleries, strict=True)]
     values = dict(
         sections=sections,
         count=len(runs),
@@ -54,8 +72,7 @@ def write(
         legend=[(name, run.colour, DASHES[run.dash]) for name, run in runs.items()] if len(runs) > LEGEND else [],
         boards=[_board(board, runs, data) for board in boards],
     )
-    atomic_write(out, render("dashboard.html", "Dashboard", data, **values))
-    return out
+    return render("dashboard.html", "Runs side by side", data, site, **values)
 
 
 def label(run: RunFiles) -> str:
@@ -80,12 +97,12 @@ def _styled(folders: Sequence[Path], names: Mapping[Path, tuple[str, int]]) -> d
     return runs
 
 
-def _runs_table(runs: Runs, out: Path) -> dict[str, Any]:
+def _runs_table(runs: Runs, folder: Path, site: Site) -> dict[str, Any]:
     """Return the table of runs for the page's script; a run with a page is linked to it."""
     rows = []
     for name, run in ((name, shown.run) for name, shown in runs.items()):
-        page = run.path / layout.PAGE
-        linked = {"link": link(page, out.resolve().parent)} if page.is_file() else {}
+        address = site.run_page(run.path, folder)
+        linked = {"link": address} if address else {}
         done, state = run.status.iteration, run.status.state
         best = [best_value(run, key) for key in BEST.values()]
         judged = str(Judged.read(run.trained[-1].facts if run.trained else {}) or "–")

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from dupl.report.symbols import typeset
+from dupl.runs import layout
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -22,6 +24,41 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 # What a page may load: nothing from elsewhere, and no script but its own, whatever names stand on it.
 POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+class Site:
+    """Where a page stands: in a file of its own, beside the pages of runs. The live board serves its pages otherwise.
+
+    Attributes:
+        served: Addresses for the templates of a served page; None for a file, which holds all that it needs.
+    """
+
+    served: Served | None = None
+
+    def run_page(self, run: Path, folder: Path) -> str | None:
+        """Return the address of the page of a run, seen from a page in ``folder``; None where it has no page."""
+        page = run / layout.PAGE
+        return link(page, folder) if page.is_file() else None
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a page names that the live board serves.
+
+    Attributes:
+        root: Address of the board, which ends with a slash.
+        tag: Names this state of the page; the page asks for another state by it.
+        nav: Address and heading of the board's own pages.
+        live: Whether the page asks for news.
+    """
+
+    root: str
+    tag: str
+    nav: tuple[tuple[str, str], ...] = ()
+    live: bool = True
+
+
+FILE = Site()
 
 
 class ChartCard(NamedTuple):
@@ -53,24 +90,26 @@ def environment() -> Environment:
     return made
 
 
-def render(template: str | Template, title: str, data: Mapping[str, Any], **values: Any) -> str:
+def render(template: str | Template, title: str, data: Mapping[str, Any], site: Site = FILE, **values: Any) -> str:
     """Return a whole page as HTML.
 
     Args:
         template: Name of a file in ``templates/`` that extends ``base.html``, or such a template.
         title: Plain text.
         data: Plain values for the page's script: charts under ``plots``, tables that sort under ``tables``.
+        site: Where the page stands; the policy of a served page is in the headers of its server.
         values: What else the template names.
     """
-    scripts = [_plotly(), _script()]
+    scripts = [] if site.served else [plotly_script(), page_script()]
     return (
         environment()
         .get_or_select_template(template)
         .render(
             title=title,
             data=data,
-            policy=f"{POLICY}; script-src {' '.join(map(_digest, scripts))}",
+            policy="" if site.served else f"{POLICY}; script-src {' '.join(map(_digest, scripts))}",
             scripts=[Markup(script) for script in scripts],
+            served=site.served,
             **values,
         )
     )
@@ -97,11 +136,13 @@ def _digest(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
-def _script() -> str:
+def page_script() -> str:
+    """Return the script of all pages."""
     return (TEMPLATES / "page.js").read_text(encoding="utf-8")
 
 
-def _plotly() -> str:
+def plotly_script() -> str:
+    """Return plotly's script, as it may stand within a page."""
     from plotly.offline import get_plotlyjs
 
     return str(get_plotlyjs()).replace("</script", "<\\/script")

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl.report.figures.over_activation import rate_bars
-from dupl.report.pages.html import ChartCard, add_chart, link, render
+from dupl.report.pages.html import FILE, ChartCard, Site, add_chart, render
 from dupl.report.pages.table_view import grid_views
 from dupl.report.run_comparison_charts import course_chart, table_chart
 from dupl.report.tables.evaluation import title_of
 from dupl.report.tables.layout import layout
 from dupl.report.tables.row_run import RowRun
 from dupl.report.tables.table import Table
-from dupl.runs.layout import PAGE
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -29,6 +28,7 @@ def page(
     frame: DataFrame | None = None,
     folder: str | Path = ".",
     rates: Mapping[str, DataFrame] | None = None,
+    site: Site = FILE,
 ) -> str:
     """Return the page of a plan as HTML.
 
@@ -38,6 +38,7 @@ def page(
         frame: Metrics of the store, for curves over training; without it the page has none.
         folder: Where the page will be written, for links to the pages of the runs.
         rates: Over-activation per class by metric, a row per class and a column per row of the plan.
+        site: Where the page stands.
     """
     document = layout(table)
     data: dict[str, Any] = {"plots": {}, "tables": {}}
@@ -48,6 +49,7 @@ def page(
         "plan.html",
         document.title,
         data,
+        site,
         sections=sections | {"sources": "Provenance"},
         document=document,
         grids=grid_views(document),
@@ -56,7 +58,7 @@ def page(
         class_cards=_classes(rates or {}, [row.label for row in table.plan.rows], data),
         course_cards=course_cards,
         without_course=without_course,
-        runs=_runs(table, runs, Path(folder), data) if runs else None,
+        runs=_runs(table, runs, Path(folder), data, site) if runs else None,
         provenance_names=[name for name, _ in document.provenance],
     )
 
@@ -96,17 +98,15 @@ def _classes(rates: Mapping[str, DataFrame], order: Sequence[str], data: dict[st
     return cards
 
 
-def _runs(table: Table, runs: Sequence[RowRun], folder: Path, data: dict[str, Any]) -> dict[str, int]:
+def _runs(table: Table, runs: Sequence[RowRun], folder: Path, data: dict[str, Any], site: Site) -> dict[str, int]:
     """Store the rows of the table of runs in ``data``; return how many runs there are, and how many have no page."""
     columns = table.plan.columns
     labels = {row.key: row.label for row in table.plan.rows}
     rows, without_page = [], 0
     for run in runs:
-        own = Path(run.folder) / PAGE if run.folder else None
-        linked = own is not None and own.exists()
-        without_page += own is not None and not linked
+        address = site.run_page(Path(run.folder), folder) if run.folder else None
+        without_page += bool(run.folder) and address is None
         values = [table.cells[run.row, column.key].values.get(run.seed) for column in columns]
-        address = link(own, folder) if own is not None and linked else None
         done, state = run.iteration if run.state else None, run.state or "not run"
         rows.append(
             [

@@ -8,7 +8,7 @@ from typing import Any
 
 from dupl.atomic import atomic_write
 from dupl.report.figures.plotly_theme import LEGEND_ABOVE, blank_chart
-from dupl.report.pages.html import ChartCard, add_chart, render
+from dupl.report.pages.html import FILE, ChartCard, Site, add_chart, render
 from dupl.report.pages.run_classes import classes
 from dupl.report.pages.run_curves import curves, speed_cards
 from dupl.report.pages.run_files import RunFiles, read_run
@@ -50,7 +50,7 @@ def write(folder: Path, out: Path | None = None) -> Path:
     return path
 
 
-def page(run: RunFiles) -> str:
+def page(run: RunFiles, site: Site = FILE) -> str:
     """Return the page of a run as HTML."""
     data: dict[str, Any] = {"plots": {}, "tables": {}}
     values = dict(
@@ -68,7 +68,7 @@ def page(run: RunFiles) -> str:
         diff=run.diff,
         files=layout,
     )
-    return render("run.html", run.path.name, data, **values)
+    return render("run.html", run.path.name, data, site, **values)
 
 
 def _header_tiles(run: RunFiles) -> list[Tile]:

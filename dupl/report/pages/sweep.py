@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dupl.report.pages.html import ChartCard, add_chart, render
+from dupl.report.pages.html import FILE, ChartCard, Site, add_chart, render
 from dupl.report.pages.sweep_trials import trial_table
 from dupl.report.pages.table_view import grid_views
 from dupl.report.sweep.charts import history_chart, parallel_chart, slice_chart
@@ -35,7 +35,11 @@ Data = dict[str, Any]
 
 
 def sweep_page(
-    report: SweepReport, frame: DataFrame | None = None, tables: Sequence[Table] = (), folder: str | Path = "."
+    report: SweepReport,
+    frame: DataFrame | None = None,
+    tables: Sequence[Table] = (),
+    folder: str | Path = ".",
+    site: Site = FILE,
 ) -> str:
     """Return the page of a sweep as HTML.
 
@@ -44,8 +48,9 @@ def sweep_page(
         frame: Metrics of the trials' runs, for their curves over training; without it the page has none.
         tables: Of plans, from the sweep's trials.
         folder: Where the page will be written, for links to the pages of the runs.
+        site: Where the page stands.
     """
-    data: Data = {"plots": {}, "tables": {"trials": trial_table(report, Path(folder))}}
+    data: Data = {"plots": {}, "tables": {"trials": trial_table(report, Path(folder), site)}}
     documents = [(f"table-{k}", layout(table)) for k, table in enumerate(tables, 1)]
     sections = {"best": best_title(report), "history": "History", "importances": "Importances"}
     sections |= {"slices": "Slices", "pairs": "Parameters together"} if report.complete else {}
@@ -55,6 +60,7 @@ def sweep_page(
         "sweep.html",
         report.sweep.title,
         data,
+        site,
         sections=sections | {"trials": "Trials", "sources": "Provenance"},
         header_tiles=_header_tiles(report),
         cautions=cautions(report),

@@ -1,7 +1,8 @@
 "use strict";
 // The script of all pages: charts in the colours of the theme, tables that sort, a gallery with a slider.
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const read = (page) => JSON.parse(page.getElementById("data").textContent);
+  let data = read(document);
   const root = document.documentElement;
   const touch = matchMedia("(pointer: coarse), (max-width: 560px)").matches;
   const CONFIG = {
@@ -64,10 +65,18 @@
       draw(target, data.plots[target.dataset.plot]);
     }
   }, { rootMargin: "600px" });
-  for (const element of document.querySelectorAll("[data-plot]")) {
-    element.style.minHeight = `${data.plots[element.dataset.plot].layout.height}px`;
-    watcher.observe(element);
-  }
+  const showCharts = () => {
+    for (const element of drawn.keys()) if (!element.isConnected) drawn.delete(element);
+    for (const element of document.querySelectorAll("[data-plot]")) {
+      const figure = data.plots[element.dataset.plot];
+      if (drawn.has(element)) {
+        draw(element, figure);
+        continue;
+      }
+      element.style.minHeight = `${figure.layout.height}px`;
+      watcher.observe(element);
+    }
+  };
   find("#theme").addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
     remember(root.dataset.theme);
@@ -83,8 +92,10 @@
 
   // Tables that sort: a click on a column title sorts by it, numbers descending first; the next click reverses the order.
   const before = (a, b) => (typeof a === "number" ? a - b : String(a).localeCompare(String(b)));
+  const orders = new WeakMap(); // of each table: the column by which it is sorted, and whether it descends
   function table(element, heads, rows, foot = null) {
-    let by = null, down = false;
+    let [by, down] = orders.get(element) ?? [null, false];
+    if (by >= heads.length) by = null;
     const body = make("tbody");
     const buttons = heads.map((head, column) => {
       const button = make("button", { type: "button", textContent: head });
@@ -92,6 +103,7 @@
         const numeric = rows.some((row) => typeof row[column].value === "number");
         down = by === column ? !down : numeric;
         by = column;
+        orders.set(element, [by, down]);
         fill();
       });
       return make("th", { scope: "col" }, [button]);
@@ -120,15 +132,20 @@
     fill();
     const parts = [make("thead", {}, [make("tr", {}, buttons)]), body];
     if (foot) parts.push(make("tfoot", {}, [make("tr", {}, cells(foot))]));
+    const focus = [...element.querySelectorAll("a, button")].indexOf(document.activeElement);
     element.replaceChildren(...parts);
+    if (focus >= 0) element.querySelectorAll("a, button")[focus]?.focus();
   }
-  for (const element of document.querySelectorAll("table[data-table]")) {
-    const { heads, rows, foot } = data.tables[element.dataset.table];
-    table(element, heads, rows, foot);
-  }
+  const showTables = () => {
+    for (const element of document.querySelectorAll("table[data-table]")) {
+      const { heads, rows, foot } = data.tables[element.dataset.table];
+      table(element, heads, rows, foot);
+    }
+  };
 
   // Values per class, of one evaluation at a time.
-  if (data.classes) {
+  const showClasses = () => {
+    if (!data.classes || !find("#evaluation")) return;
     const [which, measure, map] = ["#evaluation", "#measure", "#map"].map((selector) => find(selector));
     const show = (value, digits = 1) => (value === null ? "–" : value.toFixed(digits));
     const number = (value) => ({ value, text: show(value), share: value });
@@ -168,14 +185,14 @@
         make("figcaption", { textContent: bar.title }), make("div")])));
       one.bars.forEach((bar, n) => draw(bars.children[n].lastChild, data.plots[bar.plot]));
     };
-    which.addEventListener("change", showAll);
-    measure.addEventListener("change", showTable);
-    map.addEventListener("change", showConfusion);
+    [which.onchange, measure.onchange, map.onchange] = [showAll, showTable, showConfusion];
     showAll();
-  }
+  };
 
   // Gallery and losses, of one iteration at a time, the same in both.
-  if (data.gallery) {
+  let playing = 0;
+  const showGallery = (fresh) => {
+    if (!data.gallery || !find("#play")) return;
     const shots = data.gallery;
     const images = shots.map((shot) => (shot.sheet ? Object.assign(new Image(), { src: shot.sheet }) : null));
     const sliders = [...document.querySelectorAll("input[data-shots]")];
@@ -226,14 +243,28 @@
       showLosses(n);
       return showImages(n);
     };
-    for (const slider of sliders) slider.addEventListener("input", () => show(Number(slider.value)));
-    let playing = 0;
+    for (const slider of sliders) slider.oninput = () => show(Number(slider.value));
     const play = find("#play");
-    play.addEventListener("click", () => {
+    const run = (on) => {
       clearInterval(playing);
-      playing = play.textContent === "▶" ? setInterval(() => show((Number(sliders[0].value) + 1) % shots.length), 700) : 0;
-      play.textContent = playing ? "❚❚" : "▶";
+      playing = on ? setInterval(() => show((Number(sliders[0].value) + 1) % shots.length), 700) : 0;
+      play.textContent = on ? "❚❚" : "▶";
+    };
+    play.onclick = () => run(!playing);
+    run(Boolean(playing));
+    const last = shots.length - 1, chosen = Number(sliders[0].value);
+    return show(fresh || chosen >= (sliders[0].shown ?? 0) ? last : Math.min(chosen, last)).then(() => {
+      for (const slider of sliders) slider.shown = last;
     });
-    show(shots.length - 1);
-  }
+  };
+
+  // The first show, and further ones where the live board has news.
+  const shows = [showCharts, showTables, showClasses, showGallery];
+  const showEach = (fresh) => shows.forEach((show) => show(fresh));
+  const update = (page) => {
+    data = read(page);
+    showEach(false);
+  };
+  globalThis.dupl = { find, make, draw, before, data: () => data, shows, update, touch };
+  showEach(true);
 })();

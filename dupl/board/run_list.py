@@ -1,0 +1,94 @@
+"""The first page of the board: every run in a table with filter, sort and groups, and the plans and sweeps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from dupl.board.site import Addresses, BoardSite
+from dupl.board.store_view import StoreView, now
+from dupl.board.template import template
+from dupl.execute.time_remaining import clock
+from dupl.report.pages.html import render
+from dupl.report.tables.evaluation import figure
+from dupl.runs.listing import RunLine
+
+METRICS = {"Seg mIoU": "seg/best/mIoU", "CAM mIoU": "cam/best/mIoU", "mAP": "cls/mean/mAP"}
+GROUPS = ("plan", "row", "recipe", "state", "seed")
+MOST = 12  # problems that are shown
+
+
+def run_list(view: StoreView, addresses: Addresses, tag: str) -> str:
+    """Return the first page as HTML."""
+    lines = view.look()
+    plans, sweeps = view.called("ablate"), view.called("sweep")
+    sections = {"runs": "Runs"} | ({"plans": "Plans"} if plans else {}) | ({"sweeps": "Sweeps"} if sweeps else {})
+    states = Counter(line.state for line in lines.values())
+    problems = view.problems[:MOST]
+    if len(view.problems) > MOST:
+        problems.append(f"and {len(view.problems) - MOST} more that cannot be read: dupl runs names them")
+    site = BoardSite(addresses, tag, view.names)
+    return render(
+        template("runs.html"),
+        f"Runs in {view.store.root}",
+        {"plots": {}, "tables": {}, "board": board_data(lines, addresses)},
+        site,
+        sections=sections,
+        count=len(lines),
+        states=list(states),
+        groups=GROUPS,
+        header_tiles=[("runs", f"{len(lines):,}", ""), *((state, f"{n:,}", "") for state, n in states.items())],
+        problems=problems,
+        plans=[(name, addresses.plan(name), _minute(when)) for name, when in plans.items()],
+        sweeps=[(name, addresses.sweep(name), _minute(when)) for name, when in sweeps.items()],
+    )
+
+
+def board_data(lines: Mapping[str, RunLine], addresses: Addresses) -> dict[str, Any]:
+    """Return the table of runs for the page's script: what it shows, sorts, filters and groups by."""
+    shown = [title for title, key in METRICS.items() if any(key in line.metrics for line in lines.values())]
+    heads = [{"text": "run", "left": True}, {"text": "state", "left": True}, {"text": "iteration"}]
+    heads += [{"text": "time remaining"}, *({"text": title, "mean": True} for title in shown)]
+    heads += [{"text": "seed"}, {"text": "plan: row", "left": True}, {"text": "last seen (UTC)"}]
+    return {"heads": heads, "rows": [_row(name, line, shown, addresses) for name, line in lines.items()]}
+
+
+def _row(name: str, line: RunLine, shown: list[str], addresses: Addresses) -> dict[str, Any]:
+    done, pace = now(line)
+    share = 100 * done / line.iterations if line.iterations else 0
+    left = pace * (line.iterations - done) if pace and line.iterations else None
+    rows = [f"{plan}: {row}" for plan, row in line.plans]
+    seen = datetime.fromtimestamp(line.seen, timezone.utc).strftime("%Y-%m-%d %H:%M")
+    values = [line.metrics.get(METRICS[title]) for title in shown]
+    cells: list[dict[str, Any]] = [
+        {"value": done, "text": f"{done:,} of {line.iterations:,}" if line.iterations else f"{done:,}"},
+        {"value": left, "text": "" if left is None else clock(left)},
+        *({"value": value, "text": "" if value is None else figure(value)} for value in values),
+        {"value": line.seed, "text": str(line.seed)},
+        {"value": "; ".join(rows), "text": "; ".join(rows), "left": True},
+        {"value": line.seen, "text": seen},
+    ]
+    if line.state != "finished":
+        cells[0]["share"] = round(share, 1)
+    groups = {
+        "plan": [plan for plan, _ in line.plans] or ["no plan"],
+        "row": rows or ["no plan"],
+        "recipe": [line.recipe],
+        "state": [line.state],
+        "seed": [f"seed {line.seed}"],
+    }
+    return {
+        "id": name,
+        "name": name,
+        "link": addresses.run(name),
+        "state": line.state,
+        "cells": cells,
+        "groups": groups,
+        "text": " ".join((name, line.state, line.fingerprint, *rows, f"seed {line.seed}")).lower(),
+    }
+
+
+def _minute(time: str) -> str:
+    return f"last asked for at {time[:16].replace('T', ' ')} UTC"
