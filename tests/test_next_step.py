@@ -27,7 +27,10 @@ def test_every_command_has_a_next_step():
     [
         ("train demo/toy --work-dir runs/a", "dupl eval runs/a, or dupl report runs/a"),
         ("ablate demo_table4 --dry-run", "dupl ablate demo_table4"),
-        ("ablate demo_table4 --root s --set schedule.lr=1", "dupl report demo_table4 --root s --set schedule.lr=1"),
+        (
+            "ablate demo_table4 --root s --set schedule.lr=1",
+            "dupl report demo_table4 --root s --set schedule.lr=1, or dupl board --open --root s",
+        ),
         ("sweep demo", "dupl report demo, or dupl sweep demo --confirm 3"),
         ("sweep demo --confirm 3", "dupl report demo"),
         ("data prepare coco --root d", "dupl data check coco/dupl --set data.train.root=d data.val.root=d"),

@@ -44,7 +44,8 @@ def ablate(
         overrides: Values by path for every run, such as where data lies.
         resources: Where runs are executed; by default on this machine, one per GPU.
         rules: When to try again and when to stop.
-        wandb: "off", "offline" or "online": whether the runs are tracked; None leaves that to WANDB_MODE.
+        wandb: "off", "offline", "online" or "trackio": whether and by what the runs are tracked; None leaves that to
+            DUPL_TRACK and WANDB_MODE.
         share: Train once what runs have in common: those that differ only in what begins late start from a checkpoint
             of the one that trains it, and are bit for bit what they are from scratch.
 
@@ -155,7 +156,7 @@ def put_finished_table(
     began: bool = True,
     tell: Callable[[str], None] | None = None,
 ) -> None:
-    """Log the table of a finished plan on Weights & Biases, if runs are tracked; a failure is told, not raised.
+    """Log the table of a finished plan on the tracker of its runs, if they are tracked; a failure is told, not raised.
 
     Args:
         plan: A plan, its name or its file.
@@ -169,18 +170,18 @@ def put_finished_table(
     Example:
         >>> dupl.api.put_finished_table("plan.py", "runs", wandb="off")
     """
-    from dupl.runs.layout import TRACKER
     from dupl.track.choice import choose
+    from dupl.track.wandb_like import of_mode
 
     tell = tell or print
     try:
         root, name = open_store(store).root, load_plan(plan).name
         mode = choose(wandb).mode
-        if mode == "off" or (not began and (table_folder(root, name) / TRACKER).is_file()):
+        if mode == "off" or (not began and (table_folder(root, name) / of_mode(mode).record).is_file()):
             return
         put_table_on_wandb(ablation_table(plan, store, seeds=seeds, overrides=overrides), root, mode, tell)
     except Exception as error:  # the runs are finished, whatever becomes of the table
-        tell(f"the table was not put on wandb: {type(error).__name__}: {error}")
+        tell(f"the table was not logged: {type(error).__name__}: {error}")
 
 
 def open_search(
@@ -193,6 +194,7 @@ def open_search(
     resume: bool = False,
     resources: Resources | None = None,
     rules: Rules | None = None,
+    wandb: Wandb = None,
 ) -> Search:
     """Open a sweep to run it; its trials are runs of a store, and poor ones are stopped early.
 
@@ -205,6 +207,7 @@ def open_search(
         resume: Whether to continue a study that has trials, or to join another process at it.
         resources: Where runs are executed; by default on this machine, one per GPU.
         rules: When to try again and when to stop.
+        wandb: As of `ablate`: whether and by what the trials are tracked.
 
     Returns:
         The search, whose ``run()`` brings all trials to their end.
@@ -221,8 +224,11 @@ def open_search(
     from dupl.execute.search import Search as Opened
     from dupl.runs.calls import Call, record
 
+    if wandb is not None:
+        check_wandb(wandb)  # before the work: what cannot be is told at once
     made = load_sweep(sweep, overrides)
     search = Opened.open(made, root, storage=storage, trials=trials, resume=resume, resources=resources, rules=rules)
+    search = search.tracked(wandb)
     record(root, Call("sweep", made.name, override_values(overrides)))
     from dupl.engine.build import build_dataset
 

@@ -110,14 +110,14 @@ def print_evaluation(one: WrittenEvaluation) -> None:
 
 
 def evaluation_tracking(run: AnyRun, wandb: Wandb = None) -> str:
-    """Choose whether an evaluation is logged on the wandb run of its run.
+    """Choose whether an evaluation is logged on the tracked run of its run.
 
     Args:
         run: A run, or a recipe.
-        wandb: "off", "offline" or "online"; None logs it where the run was tracked.
+        wandb: "off", "offline", "online" or "trackio"; None logs it where the run was tracked.
 
     Returns:
-        "off", "offline" or "online".
+        "off", "offline", "online" or "trackio".
 
     Raises:
         UserError: It is to be logged, but this is no run, or no account is set up.
@@ -131,12 +131,12 @@ def evaluation_tracking(run: AnyRun, wandb: Wandb = None) -> str:
 
     made = Run(folder_of(run))
     if wandb not in (None, "off") and not made.exists():
-        raise UserError(f"wandb {wandb} is for runs, and {made.path} is none: leave it out")
+        raise UserError(f"tracking ({wandb}) is for runs, and {made.path} is none: leave it out")
     return choose_later(wandb, made.path).mode
 
 
 def log_evaluations(run: AnyRun, found: Sequence[WrittenEvaluation], mode: str, tell: Callable[[str], None]) -> None:
-    """Log evaluations on the wandb run of their run; a failure is told and raises nothing.
+    """Log evaluations on the tracked run of their run; a failure is told and raises nothing.
 
     Args:
         run: Which was evaluated.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Overrides = Mapping[str, Any] | Sequence[str] | None  # values by path, or texts such as "schedule.lr=1e-4"
 Recipe = Union[str, Path, "Config"]  # a name, a file, or what `load_recipe` returned
-Wandb = Literal["off", "offline", "online"] | None  # None chooses by WANDB_MODE and the account
+Wandb = Literal["off", "offline", "online", "trackio"] | None  # None chooses by DUPL_TRACK and WANDB_MODE
 
 
 def load_recipe(name: Recipe, overrides: Overrides = None, /, **more: Any) -> Config:
@@ -175,13 +175,13 @@ def fingerprint(recipe: Recipe, overrides: Overrides = None) -> str:
 
 
 def check_wandb(wandb: Wandb) -> str:
-    """Return the mode of tracking on Weights & Biases: "off", "offline" or "online".
+    """Return the mode of tracking: "off", "offline" or "online" on Weights & Biases, or "trackio".
 
     Args:
-        wandb: What is asked for; None chooses by WANDB_MODE, and is off without it.
+        wandb: What is asked for; None chooses by DUPL_TRACK and WANDB_MODE, and is off without them.
 
     Raises:
-        UserError: "online" is asked for, and no account is set up.
+        UserError: "online" is asked for, and no account is set up; or trackio, and it is not installed.
 
     Example:
         >>> dupl.api.check_wandb("off")

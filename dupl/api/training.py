@@ -37,8 +37,8 @@ def train(
         resume: Continue from the newest valid checkpoint, with the same numbers as without the interruption; where
             there is none, begin.
         launcher: "none" for one process; "pytorch", "slurm" or "mpi" where a launcher has started several.
-        wandb: Whether to track the run on Weights & Biases: "off", "offline" or "online"; None chooses by WANDB_MODE,
-            and is off without it, as the command line does.
+        wandb: Whether to track the run: "off", "offline" or "online" on Weights & Biases, or "trackio"; None chooses by
+            DUPL_TRACK and WANDB_MODE, and is off without them, as the command line does.
         command: The command line to note in the run; by default that of this process.
         console: Where progress is shown; by default standard error.
         begin_from: Folder of a run to begin as: its newest checkpoint of the iterations that both train alike. Where

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dupl import api
-from dupl.cli.common import command, json_option, print_json, recipe_options, say, stderr, wandb_option
+from dupl.cli.common import command, json_option, print_json, recipe_options, say, stderr, tracking_options
 from dupl.cli.execution import check_execution, failure_options, resource_options, resources_of, rules_of
 from dupl.cli.power import spread_option
 from dupl.errors import UserError
@@ -47,7 +47,7 @@ def add_ablate(commands: Any) -> None:
     spread_option(parser)
     json_option(parser, "with --dry-run: print every run as JSON")
     recipe_options(parser)
-    wandb_option(parser, "track the runs, and log the finished table on wandb; by default")
+    tracking_options(parser, "track the runs, and log the finished table on wandb; by default")
     resource_options(parser, clusters=True)
     failure_options(parser)
 

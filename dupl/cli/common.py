@@ -83,12 +83,19 @@ def store_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def wandb_option(parser: argparse._ActionsContainer, what: str = "track the run; by default") -> None:
-    """Add ``--wandb``, for every command that trains, evaluates or makes a table."""
-    parser.add_argument(
+def tracking_options(parser: argparse._ActionsContainer, what: str = "track the run; by default") -> None:
+    """Add ``--wandb`` and ``--track``, for every command that trains, evaluates or makes a table."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
         "--wandb",
         choices=["off", "offline", "online"],
         help=f"{what} as WANDB_MODE says, otherwise off",
+    )
+    group.add_argument(
+        "--track",
+        dest="wandb",
+        choices=["trackio"],
+        help="the same on trackio, which keeps everything on this machine and needs no account",
     )
 
 

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from dupl import api
-from dupl.cli.common import RUN_OR_RECIPE, command, crf_options, progress_bar, recipe_options, say, stderr, wandb_option
+from dupl.cli.common import (
+    RUN_OR_RECIPE,
+    command,
+    crf_options,
+    progress_bar,
+    recipe_options,
+    say,
+    stderr,
+    tracking_options,
+)
 
 
 def add_eval(commands: Any) -> None:
@@ -58,7 +67,7 @@ def add_eval(commands: Any) -> None:
         "exist, another CRF, backend or choice of students needs no pass through the network",
     )
     parser.add_argument("--out", type=Path, help="parent of the folder of results; default: inside the run")
-    wandb_option(parser, "log it on the run's wandb run too; by default where the run was tracked, and then")
+    tracking_options(parser, "log it on the run's wandb run too; by default where the run was tracked, and then")
     recipe_options(parser)
 
 

@@ -70,7 +70,9 @@ def add_report(commands: Any) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds; default: the plan's")
     recipe_options(parser)
     store_options(parser)
-    parser.add_argument("--wandb", choices=["offline", "online"], help="log the table of a plan on wandb too")
+    tracked = parser.add_mutually_exclusive_group()
+    tracked.add_argument("--wandb", choices=["offline", "online"], help="log the table of a plan on wandb too")
+    tracked.add_argument("--track", dest="wandb", choices=["trackio"], help="log the table of a plan on trackio too")
     sweep = parser.add_argument_group("of a sweep")
     sweep.add_argument(
         "--storage", metavar="URL", help="storage of the study, as for dupl sweep; default: SQLite in the store"

@@ -8,7 +8,7 @@ from typing import Any
 
 from dupl import api
 from dupl.cli.ablate import run_plan
-from dupl.cli.common import command, progress_bar, recipe_options, say, stderr
+from dupl.cli.common import command, progress_bar, recipe_options, say, stderr, tracking_options
 from dupl.cli.execution import check_execution, failure_options, resource_options, resources_of, rules_of
 from dupl.cli.report import print_table
 from dupl.errors import UserError
@@ -50,6 +50,7 @@ def add_sweep(commands: Any) -> None:
         "--confirm", type=int, metavar="K", help="train the best K points and the paper's, on the report split"
     )
     confirm.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds of the confirmation; default: 0 1 2")
+    tracking_options(parser, "track the trials, and the runs of a confirmation; by default")
     resource_options(parser)
     failure_options(parser)
 
@@ -68,6 +69,7 @@ def run_sweep(arguments: argparse.Namespace) -> int:
         print("\n".join(api.preview_search(arguments.sweep, arguments.root, **study)))
         return 0
     more = dict(resume=arguments.resume, resources=resources_of(arguments), rules=rules_of(arguments))
+    more["wandb"] = arguments.wandb
     search = api.open_search(arguments.sweep, arguments.root, **study, **more)
     console = stderr()
     say(console)(f"study {search.sweep.study} at {search.address}")
@@ -95,5 +97,6 @@ def _confirm(arguments: argparse.Namespace) -> int:
         return 0
     tell(f"continuing with the points of {path}, chosen before" if before else f"chosen points are written to {path}")
     options = dict(resources=resources_of(arguments), rules=rules_of(arguments), dry_run=arguments.dry_run)
+    options["wandb"] = arguments.wandb
     code = run_plan(str(path), arguments.root, seeds=arguments.seeds, **options)
     return code if code or arguments.dry_run else print_table(str(path), arguments.root, seeds=arguments.seeds)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dupl import api
-from dupl.cli.common import RECIPE, command, recipe_options, say, stderr, wandb_option
+from dupl.cli.common import RECIPE, command, recipe_options, say, stderr, tracking_options
 from dupl.errors import UserError
 
 SHORT_DEMO = "DUPL_DEMO_ITERATIONS"  # the variable by which an automatic check shortens the demo
@@ -25,7 +25,7 @@ def add_demo(commands: Any) -> None:
     )
     parser.add_argument("--work-dir", type=Path, help="folder of the run; default: runs/demo-toy-FINGERPRINT")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted demo")
-    wandb_option(parser)
+    tracking_options(parser)
     recipe_options(parser)
 
 
@@ -53,6 +53,7 @@ def add_train(commands: Any) -> None:
         "  dupl train voc/dupl --iterations 2000                    a short run: its phases are scaled too\n"
         "  dupl train my/recipe.py --work-dir runs/mine --resume\n"
         "  dupl train voc/dupl --wandb offline                      dupl sync uploads it later\n"
+        "  dupl train voc/dupl --track trackio                      then: trackio show --project dupl\n"
         "  torchrun --nproc-per-node 2 -m dupl train voc/dupl --launcher pytorch\n",
     )
     parser.add_argument("recipe", help=RECIPE)
@@ -88,7 +89,7 @@ def add_train(commands: Any) -> None:
         metavar="N",
         help="keep the checkpoints of these iterations, so that other runs can begin as them",
     )
-    wandb_option(parser)
+    tracking_options(parser)
     recipe_options(parser)
 
 

@@ -18,13 +18,13 @@ from dupl.execute.resources import Resources
 from dupl.execute.scheduler import Rules, Scheduler
 from dupl.execute.stages import share
 from dupl.execute.time_remaining import TimeRemaining
+from dupl.execute.tracking import tracking_variables
 from dupl.plans.plan import Plan, PlannedRun
 from dupl.runs.layout import LOG
 from dupl.runs.store import RunStore
 from dupl.runs.stored_run import StoredRun
 from dupl.terminal import counted
 
-WANDB_MODES = {"off": "disabled"}  # how wandb itself calls a mode
 Show = Callable[[Sequence[Progress], TimeRemaining], None]
 
 
@@ -97,12 +97,11 @@ class Ablation:
         slots = executor.slots if executor is not None else resources.jobs
         return cls(plan, planned, jobs, known, courses, executor, slots, gpus, Path(store.root))
 
-    def tracked(self, wandb: str | None) -> Ablation:
+    def tracked(self, mode: str | None) -> Ablation:
         """Return the same, with the runs told whether to track themselves; None leaves that to the environment."""
-        if wandb is None:
+        if mode is None:
             return self
-        mode = {"WANDB_MODE": WANDB_MODES.get(wandb, wandb)}
-        return replace(self, jobs=[replace(job, env={**job.env, **mode}) for job in self.jobs])
+        return replace(self, jobs=[replace(job, env={**job.env, **tracking_variables(mode)}) for job in self.jobs])
 
     def run(self, rules: Rules | None = None, show: Show = lambda progress, remaining: None) -> Outcome:
         """Run what is left to do, to its end; any number of processes may do so at the same time.

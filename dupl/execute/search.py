@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from dupl.errors import RunError, UserError
 from dupl.execute.resources import Resources
 from dupl.execute.scheduler import Rules
 from dupl.execute.sweep import carry_out, counts, prepare
+from dupl.execute.tracking import tracking_variables
 from dupl.execute.trial import News
 from dupl.plans.describe import describe_search
 from dupl.plans.patience import given_up
@@ -40,6 +41,7 @@ class Search:
         trials: How many there are to be in all.
         resources: Where runs are executed.
         rules: When to try again and when to stop.
+        env: Variables of the environment of its runs.
     """
 
     sweep: Sweep
@@ -50,6 +52,11 @@ class Search:
     trials: int
     resources: Resources
     rules: Rules
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def tracked(self, mode: str | None) -> Search:
+        """Return the same, with the trials told whether to track themselves; None leaves that to the environment."""
+        return self if mode is None else replace(self, env={**self.env, **tracking_variables(mode)})
 
     @classmethod
     def open(
@@ -120,7 +127,9 @@ class Search:
         with quiet_optuna():
             prepare(self.sweep, self.study, self.root, self.trials, self.rules.ttl)
             progress(*done_of(self.study))
-            return carry_out(self.sweep, self.storage, self.root, executors, self.rules, note, max_failed=limit)
+            return carry_out(
+                self.sweep, self.storage, self.root, executors, self.rules, note, max_failed=limit, env=self.env
+            )
 
     def outcome(self) -> list[str]:
         """Return how many trials ended how, the best points, and why some failed, as lines.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -110,7 +110,9 @@ class Worker:
         halt: threading.Event,
         tell: Callable[[News], None] = lambda _: None,
         plan: Plan | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
+        self.env = dict(env or {})
         study, rules = open_study(sweep, storage, root), replace(rules, max_failed=1.0)
         self.bench = Bench(sweep, study, storage, Path(root), executor, rules, halt, tell, plan or self._plan)
 
@@ -121,7 +123,7 @@ class Worker:
         job = plan_jobs([run], bench.root, processes=max(1, bench.executor.gpus), found=places)[0]
         if found is None:
             job = self._shared(job, run)
-        return replace(job, env={"DUPL_PLAN": bench.sweep.study, "DUPL_ROW": run.row})
+        return replace(job, env={**self.env, "DUPL_PLAN": bench.sweep.study, "DUPL_ROW": run.row})
 
     def _shared(self, job: Job, run: PlannedRun) -> Job:
         """Let a trial begin as the run of the store with the longest shared beginning, and serve later trials."""
@@ -167,6 +169,7 @@ def carry_out(
     tell: Callable[[News], None] = lambda _: None,
     plan: Plan | None = None,
     max_failed: int | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> str | None:
     """Work on a study that is prepared, with one worker for each executor, until all its trials have ended.
 
@@ -182,6 +185,7 @@ def carry_out(
         tell: Called with everything that happens, by any thread.
         plan: As of `Worker`.
         max_failed: Failed trials with more of which it ends; None is no limit.
+        env: Variables of the environment of the runs.
 
     Returns:
         Why it ended before that: "interrupted", or a line. None where it did not.
@@ -210,7 +214,7 @@ def carry_out(
             errors.append(error)
             halt.set()
 
-    workers = [Worker(sweep, storage, root, one, rules, halt, note, plan) for one in executors]
+    workers = [Worker(sweep, storage, root, one, rules, halt, note, plan, env) for one in executors]
     threads = [threading.Thread(target=work, args=(worker,), daemon=True) for worker in workers]
     with Signals() as signals:
         for thread in threads:

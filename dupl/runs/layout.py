@@ -17,6 +17,7 @@ SCALARS = "scalars.jsonl"
 DATA = "data.json"  # digests of the data sets
 CHANGES = "git.diff"  # changes of the code that no commit holds
 TRACKER = "wandb.json"  # id and names on wandb
+TRACKIO = "trackio.json"  # id and names on trackio
 TRACKERS = "trackers.json"  # ids on other trackers
 LOG = "logs/ablate.log"  # output of the commands that a scheduler ran
 PICTURES = "pictures.png"  # also in an evaluation

@@ -1,7 +1,8 @@
-"""Decide whether a run is tracked by wandb, and under which names; needs neither torch nor wandb."""
+"""Decide whether a run is tracked by wandb or trackio, and under which names; imports none of them."""
 
 from __future__ import annotations
 
+import importlib.util
 import netrc
 import os
 import secrets
@@ -16,9 +17,11 @@ from urllib.request import Request, urlopen
 from dupl.errors import UserError
 from dupl.runs import layout
 from dupl.runs.run import Run
+from dupl.track.wandb_like import TRACKIO
 
-Mode = Literal["off", "offline", "online"]
-MODES: tuple[Mode, ...] = ("off", "offline", "online")
+Mode = Literal["off", "offline", "online", "trackio"]
+MODES: tuple[Mode, ...] = ("off", "offline", "online", "trackio")
+TRACK = "DUPL_TRACK"  # the tracker of runs that other commands start: trackio, or nothing
 WANDB_MODES: dict[str, Mode] = {
     "online": "online",
     "run": "online",
@@ -100,15 +103,23 @@ def entity() -> str:
 
 
 def choose(flag: str | None = None, environ: Mapping[str, str] = os.environ) -> TrackingChoice:
-    """Choose the mode: the flag's, else WANDB_MODE's, else off.
+    """Choose the mode: the flag's, else that of DUPL_TRACK, else WANDB_MODE's, else off.
 
     Args:
-        flag: Of the command line; None where it was not given.
+        flag: Of the command line, --wandb or --track; None where it was not given.
         environ: The environment.
 
     Raises:
-        UserError: The flag or WANDB_MODE is unknown, or the flag asks for online without an account.
+        UserError: The flag or a variable is unknown, the flag asks for online without an account, or trackio is not
+            installed.
     """
+    wanted = environ.get(TRACK, "")
+    if wanted not in ("", TRACKIO.name):
+        raise UserError(f"{TRACK} is {wanted}: choose trackio, or unset it")
+    if flag == TRACKIO.name or (flag is None and wanted):
+        if importlib.util.find_spec(TRACKIO.name) is None:
+            raise UserError('trackio is not installed: pip install ".[trackio]"')
+        return TrackingChoice("trackio", f"--track {flag}" if flag else f"{TRACK} is {wanted}")
     if flag == "off":
         return TrackingChoice("off", "--wandb off")
     if flag is not None:
@@ -129,7 +140,7 @@ def choose(flag: str | None = None, environ: Mapping[str, str] = os.environ) -> 
 
 @dataclass(frozen=True)
 class RunNames:
-    """What a run is called on wandb.
+    """What a run is called on a tracker.
 
     Attributes:
         project: Of all runs.
@@ -165,20 +176,21 @@ def names(folder: str, seed: int, tags: Sequence[str], environ: Mapping[str, str
     )
 
 
-def identity(folder: Path, stem: str, called: RunNames) -> dict[str, Any]:
-    """Return id and names of a run on wandb: those that it began under, or new ones, which its folder keeps.
+def identity(folder: Path, stem: str, called: RunNames, record: str = layout.TRACKER) -> dict[str, Any]:
+    """Return id and names of a run on a tracker: those that it began under, or new ones, which its folder keeps.
 
     Args:
         folder: Of the run.
         stem: What a new id begins with.
         called: Names of a new run.
+        record: File that keeps them.
     """
     run, fresh = Run(folder), {**asdict(called), "tags": list(called.tags)}
     try:
-        known = run.read_json(layout.TRACKER)
+        known = run.read_json(record)
         mine = {name: known[name] for name in fresh if name in known}  # nothing else: anyone may have written the file
         return {**fresh, **mine, "id": str(known["id"]), "project": str(known["project"])}
     except (UserError, KeyError, TypeError):  # missing or corrupt: begin a new one
         fresh["id"] = f"{stem}-{secrets.token_hex(3)}"
-        run.write_json(layout.TRACKER, fresh)
+        run.write_json(record, fresh)
         return fresh

@@ -16,7 +16,8 @@ from dupl.runs.evaluation_files import read_metrics
 from dupl.runs.files import read_csv
 from dupl.runs.run import Run
 from dupl.track.choice import RunNames, identity
-from dupl.track.wandb_process import Picture, TrackedTable
+from dupl.track.records import Picture, TrackedTable
+from dupl.track.wandb_like import of_mode
 
 TEXT = ("map", "class")  # columns of text in the tables of an evaluation
 LOWER = ("loss", "L_", "seconds", "memory_GiB")  # starts of scalars that are better when lower, beside OA
@@ -67,7 +68,7 @@ def settings(run: Run, called: RunNames, mode: str) -> dict[str, Any]:
     Args:
         run: Of which.
         called: Names of a run that is not on wandb yet.
-        mode: "offline" or "online".
+        mode: "offline", "online" or "trackio".
 
     Raises:
         UserError: The folder holds no run, or a corrupt one.
@@ -79,7 +80,7 @@ def settings(run: Run, called: RunNames, mode: str) -> dict[str, Any]:
     files = (*FILES, layout.CHANGES) if with_code else FILES
     facts = {"fingerprint": status.fingerprint, "folder": run.path.name, "versions": status.versions}
     return {
-        **identity(run.path, status.fingerprint, called),
+        **identity(run.path, status.fingerprint, called, of_mode(mode).record),
         "mode": mode,
         "config": {**config, "run": {**facts, "dirty": status.dirty}},
         "commit": status.commit,

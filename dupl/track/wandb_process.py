@@ -1,4 +1,4 @@
-"""A wandb run in a process of its own, so that no failure of wandb reaches the training."""
+"""A run of wandb or trackio in a process of its own, so that no failure of the tracker reaches the training."""
 
 from __future__ import annotations
 
@@ -9,77 +9,26 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from dupl.track.records import Files
+from dupl.track.wandb_like import WandbLike, of_mode
 
 ROOM = 200  # records that may wait
 PATIENCE = {"offline": 30.0, "online": 90.0}  # seconds that the end of a run waits for the last records
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from dupl.track.wandb_writer import main; main()"
 
 
-@dataclass(frozen=True)
-class TrackedTable:
-    """A table to log: names of columns, and rows of plain values."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Any]]
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """Counts of the intervals between edges; there is one edge more than counts."""
-
-    counts: Sequence[int]
-    edges: Sequence[float]
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """A photo with label maps to overlay.
-
-    Attributes:
-        image: RGB, uint8 (H, W, 3).
-        caption: Below the photo.
-        masks: Label maps by name, ids, uint8 (H, W).
-        labels: Names of the label ids.
-    """
-
-    image: NDArray[np.uint8]
-    caption: str = ""
-    masks: Mapping[str, NDArray[np.uint8]] | None = None
-    labels: Mapping[int, str] | None = None
-
-
-@dataclass(frozen=True)
-class Files:
-    """Files to keep as an artifact.
-
-    Attributes:
-        name: Of the artifact.
-        kind: "model", "dataset", ...
-        paths: The files.
-        aliases: Of this version.
-    """
-
-    name: str
-    kind: str
-    paths: Sequence[str]
-    aliases: Sequence[str] = ()
-
-
 class Tracker:
-    """Sends records to a process that writes them to wandb. No method raises, none waits but `close`.
+    """Sends records to a process that writes them to the tracker. No method raises, none waits but `close`.
 
     Records that the process cannot take in time are dropped. The first failure is reported, once.
 
     Args:
-        folder: Of the run; the process keeps ``wandb/`` in it.
-        settings: Arguments of ``wandb.init`` and: mode, files (copied with the run), code (a folder of modules).
+        folder: Of the run; the process keeps a folder of the tracker's name in it.
+        settings: Arguments of the tracker's ``init`` and: mode, files (copied with the run), code (a folder).
         warn: Takes the one warning.
         consolation: How the warning ends: what the failure does not touch.
     """
@@ -92,11 +41,11 @@ class Tracker:
         consolation: str = "training goes on",
     ) -> None:
         self.warn, self.mode, self.told = warn, str(settings.get("mode", "offline")), False
-        self.consolation = consolation
+        self.consolation, self.tracker = consolation, of_mode(self.mode)
         self.waiting: queue.Queue[Any] = queue.Queue(ROOM)
         self.process: subprocess.Popen[bytes] | None = None
         try:
-            self.process = _start(folder)
+            self.process = _start(folder, self.tracker)
             self.waiting.put(("start", {**settings, "dir": str(folder)}))
             for work in (self._feed, self._listen):
                 threading.Thread(target=work, daemon=True).start()
@@ -172,12 +121,12 @@ class Tracker:
     def _tell(self, what: str) -> None:
         if not self.told:
             self.told = True
-            self.warn(f"wandb: {what} ({self.consolation})")
+            self.warn(f"{self.tracker.name}: {what} ({self.consolation})")
 
 
-def _start(folder: Path) -> subprocess.Popen[bytes]:
+def _start(folder: Path, tracker: WandbLike) -> subprocess.Popen[bytes]:
     """Start the process, in a session of its own, so that Ctrl-C reaches only the training."""
-    home = folder / "wandb"
+    home = folder / tracker.name
     home.mkdir(parents=True, exist_ok=True)
     environ = {"WANDB_DATA_DIR": str((home / "data").resolve()), **os.environ}
     with open(home / "writer.log", "ab") as log:

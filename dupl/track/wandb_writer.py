@@ -1,4 +1,4 @@
-"""The process behind a `Tracker`: read records from stdin, write them to wandb, print a line for each failure."""
+"""The process behind a `Tracker`: read records from stdin, write them to wandb or trackio, print failures as lines."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from dupl.track.leftovers import remove_copies, remove_links, staged
 from dupl.track.position import read_position, write_position
+from dupl.track.records import TrackedTable
 from dupl.track.sync import COMPLETE
-from dupl.track.wandb_process import Files, Histogram, Picture, TrackedTable
+from dupl.track.wandb_like import TRACKIO, WandbLike, begin_trackio, of_mode
 
 LEFT = 60.0  # seconds for uploading what is left at the end
 
@@ -49,7 +48,8 @@ def serve(stream: BinaryIO, say: Callable[[str], None]) -> None:
     incoming = records(stream)
     _, settings = next(incoming)
     place = Path(str(settings.get("dir", ".")))
-    position = read_position(place, int(settings.pop("reached", 0)))
+    tracker = of_mode(str(settings.get("mode")))
+    position = read_position(place, int(settings.pop("reached", 0)), tracker.name)
     run = start(settings, say)
     exit_code = 1
     for kind, value in incoming:
@@ -59,16 +59,19 @@ def serve(stream: BinaryIO, say: Callable[[str], None]) -> None:
         try:
             if kind in ("log", "iteration"):
                 position = replace(position, step=position.step + 1)
-                write_position(place, position)
-                write(run, kind, value, position.step)
+                write_position(place, position, tracker.name)
+                write(run, kind, value, position.step, tracker)
                 if kind == "iteration":
                     position = replace(position, iteration=int(value["iter"]))
-                    write_position(place, position)
+                    write_position(place, position, tracker.name)
             else:
-                write(run, kind, value)
+                write(run, kind, value, max(0, position.step), tracker)
         except Exception as error:
             traceback.print_exc()
             say(f"{type(error).__name__}: {error}")
+    if tracker is TRACKIO:
+        run.finish()
+        return
     try:
         run.finish(exit_code=exit_code)
     except TimeoutError:
@@ -80,7 +83,9 @@ def serve(stream: BinaryIO, say: Callable[[str], None]) -> None:
 
 
 def start(settings: dict[str, Any], say: Callable[[str], None]) -> Any:
-    """Begin the run on wandb, or resume it; offline where online fails."""
+    """Begin the run on the tracker, or resume it; on wandb offline where online fails."""
+    if settings["mode"] == TRACKIO.name:
+        return begin_trackio(settings)
     import wandb
 
     parent = os.getppid()
@@ -131,42 +136,22 @@ def _stretches(settings: dict[str, Any]) -> set[Path]:
     return set(Path(settings.get("dir", "."), "wandb").glob(f"run-*-{settings.get('id')}"))
 
 
-def write(run: Any, kind: str, value: Any, step: int | None = None) -> None:
+def write(run: Any, kind: str, value: Any, step: int, tracker: WandbLike) -> None:
     """Write one record; a row under its step."""
     if kind in ("log", "iteration"):
-        row, before = {name: dressed(item) for name, item in value.items()}, staged(run)
+        row = {name: tracker.dressed(item) for name, item in value.items()}
+        if tracker is TRACKIO:
+            return run.log(row, step=step)
+        before = staged(run)
         run.log(row, step=step)
         remove_copies(run, [row[name] for name, item in value.items() if isinstance(item, TrackedTable)], before)
     elif kind == "summary":
-        run.summary.update(value)
+        if tracker.summaries:
+            run.summary.update(value)
+        else:
+            run.log(dict(value), step=step)
     elif kind == "keep":
-        run.log_artifact(artifact(value), aliases=list(value.aliases) or None)
+        run.log_artifact(tracker.artifact(value), aliases=list(value.aliases) or None)
     else:
         raise ValueError(f"there is no record {kind!r}")
-
-
-def artifact(files: Files) -> Any:
-    """Return files as an artifact of wandb."""
-    import wandb
-
-    made = wandb.Artifact(files.name, type=files.kind)
-    for path in files.paths:
-        made.add_file(path)
-    return made
-
-
-def dressed(value: Any) -> Any:
-    """Return a value as an object of wandb."""
-    import wandb
-
-    if isinstance(value, TrackedTable):
-        return wandb.Table(columns=list(value.columns), data=[list(row) for row in value.rows])
-    if isinstance(value, Histogram):
-        return wandb.Histogram(np_histogram=(np.asarray(value.counts), np.asarray(value.edges)))
-    if isinstance(value, Picture):
-        names = dict(value.labels or {})
-        masks = {name: {"mask_data": m, "class_labels": names} for name, m in (value.masks or {}).items()}
-        return wandb.Image(value.image, caption=value.caption or None, masks=masks or None)
-    if isinstance(value, (list, tuple)):
-        return [dressed(item) for item in value]
-    return value
+    return None

@@ -23,7 +23,8 @@ from dupl.runs import layout
 from dupl.runs.run import Run
 from dupl.track import after_training, backends, choice, run_files, sync, wandb_process, wandb_writer
 from dupl.track.position import Position, read_position
-from dupl.track.wandb_process import Histogram, Picture, TrackedTable, Tracker
+from dupl.track.records import Histogram, Picture, TrackedTable
+from dupl.track.wandb_process import Tracker
 
 KEY = "k" * 40
 

@@ -12,7 +12,7 @@ from dupl.report.figures.figure_sheet import stack
 from dupl.report.figures.image_row import ImageRow, row_picture
 from dupl.report.figures.picture_page import page_image
 from dupl.structures import IGNORE
-from dupl.track.wandb_process import Histogram, Picture
+from dupl.track.records import Histogram, Picture
 
 NOISE = 254  # label of pixels filtered as noise in the pictures' label maps
 

@@ -1,4 +1,4 @@
-"""The hook that writes a wandb run beside training: scalars, tables per class, pictures, checkpoints."""
+"""The hook that writes a run of wandb or trackio beside training: scalars, tables per class, pictures, checkpoints."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from dupl.runs import layout
 from dupl.runs.run import Run
 from dupl.track.choice import names
 from dupl.track.position import read_position
+from dupl.track.records import Files
 from dupl.track.run_files import class_history, class_table, improve, named_best, settings
-from dupl.track.wandb_process import Files, Tracker
+from dupl.track.wandb_like import of_mode
+from dupl.track.wandb_process import Tracker
 
 
 class RowBackend(BaseVisBackend):
@@ -46,14 +48,14 @@ class RowBackend(BaseVisBackend):
 
 
 class TrackHook(Hook):
-    """Write a wandb run beside training. An error in it is printed once, and training continues.
+    """Write a run of wandb or trackio beside training. An error in it is printed once, and training continues.
 
     Args:
         run: The run's folder.
         config: The resolved recipe.
         model: The model in training.
         viewer: Views the images of the pictures.
-        mode: "offline" or "online".
+        mode: "offline", "online" or "trackio", which is recorded as an offline run is.
         console: Console for one warning.
     """
 
@@ -67,7 +69,7 @@ class TrackHook(Hook):
         self.warned, self.sent = False, 0
 
     def before_train(self, runner: Any) -> None:
-        """Start the wandb run, or resume it under the same id, with the best values in the run's files."""
+        """Start the tracked run, or resume it under the same id, with the best values in the run's files."""
         self._guard(self._begin)
 
     def _begin(self) -> None:
@@ -76,11 +78,11 @@ class TrackHook(Hook):
         switched_on = [part.slot.mark for part in switches(self.config.model) if part.on]
         called = names(self.run.path.name, self.run.status.seed, switched_on)
         known = settings(self.run, called, self.mode)
-        self.sent = read_position(self.run.path, self.run.status.iteration).iteration
+        self.sent = read_position(self.run.path, self.run.status.iteration, of_mode(self.mode).name).iteration
         self.tracker = Tracker(self.run.path, known, self._warn)
         if self.best:
             self.tracker.summary(named_best(self.best))
-        line = f"wandb {self.mode}: {known['project']}, {known['name']}, id {known['id']}"
+        line = f"{self._named()}: {known['project']}, {known['name']}, id {known['id']}"
         self.console.print(line, soft_wrap=True, markup=False)
 
     def after_checkpoint(self, runner: Any) -> None:
@@ -102,24 +104,24 @@ class TrackHook(Hook):
             self.tracker.summary(named_best(improved))
 
     def _table(self, done: int, last: int) -> dict[str, Any]:
-        """Return the table per class: of this evaluation, or offline one of all evaluations at the last iteration."""
-        if self.mode == "offline":
+        """Return the table per class: of this evaluation where online, else of all of them at the last iteration."""
+        if self.mode != "online":
             table = class_history(self.run.path) if done == last else None
         else:
             table = class_table(self.run.path / layout.evaluation(done))
         return {} if table is None else {"classes/table": table}
 
     def _pictures(self, done: int, last: int) -> dict[str, Any]:
-        """Return pictures with label maps to overlay, many files; offline one sheet of them all."""
+        """Return pictures with label maps to overlay, many files; unless online one sheet of them all."""
         rows, losses = self.viewer.view(self._setting("pictures", 4), done, last)
         classes = self.viewer.source.classes
-        if self.mode == "offline":
+        if self.mode != "online":
             return sheet(rows, losses, classes, f"{self.run.path.name}, iteration {done}")
         found = pictures(rows, classes)
         return found | mixtures(rows, losses) if any(losses) else found
 
     def after_train(self, runner: Any) -> None:
-        """Upload the checkpoints if asked to, and end the wandb run."""
+        """Upload the checkpoints if asked to, and end the tracked run."""
         if self._setting("checkpoints", False):
             self._guard(self._send_checkpoints)
         self.close(0 if runner.iter >= runner.max_iters else 130)
@@ -133,10 +135,14 @@ class TrackHook(Hook):
                 self.tracker.keep(Files(name, "model", [str(path)], [alias]))
 
     def close(self, exit_code: int) -> None:
-        """End the wandb run with an exit code; a second call does nothing."""
+        """End the tracked run with an exit code; a second call does nothing."""
         tracker, self.tracker = self.tracker, None
         if tracker is not None:
             tracker.close(exit_code)
+
+    def _named(self) -> str:
+        """Return the tracker with its mode, as a person reads it."""
+        return "wandb " + self.mode if of_mode(self.mode).name == "wandb" else self.mode
 
     def _setting(self, name: str, default: Any) -> Any:
         return self.config.runtime.get("track", {}).get(name, default)
@@ -146,7 +152,7 @@ class TrackHook(Hook):
         try:
             work()
         except Exception as error:
-            self._warn(f"wandb: {type(error).__name__}: {error} (training goes on)")
+            self._warn(f"{of_mode(self.mode).name}: {type(error).__name__}: {error} (training goes on)")
 
     def _warn(self, what: str) -> None:
         """Print the first warning, and no other."""
