@@ -140,11 +140,11 @@ def write(run: Any, kind: str, value: Any, step: int, tracker: WandbLike) -> Non
     """Write one record; a row under its step."""
     if kind in ("log", "iteration"):
         row = {name: tracker.dressed(item) for name, item in value.items()}
-        if tracker is TRACKIO:
-            return run.log(row, step=step)
-        before = staged(run)
+        tables = [row[name] for name, item in value.items() if isinstance(item, TrackedTable)]
+        before = staged(run) if tracker is not TRACKIO else set()
         run.log(row, step=step)
-        remove_copies(run, [row[name] for name, item in value.items() if isinstance(item, TrackedTable)], before)
+        if tracker is not TRACKIO:
+            remove_copies(run, tables, before)
     elif kind == "summary":
         if tracker.summaries:
             run.summary.update(value)
@@ -154,4 +154,3 @@ def write(run: Any, kind: str, value: Any, step: int, tracker: WandbLike) -> Non
         run.log_artifact(tracker.artifact(value), aliases=list(value.aliases) or None)
     else:
         raise ValueError(f"there is no record {kind!r}")
-    return None
