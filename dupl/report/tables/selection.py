@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dupl.plans.plan import Column, Plan
 from dupl.report.tables.counts import FAIR
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from dupl.plans.plan import Column, Plan
     from dupl.report.tables.column import Evidence
 
 SELECTIONS = ("as-planned", "fair")
