@@ -17,6 +17,7 @@ from dupl.config.check import RECIPE
 from dupl.data import VOC, Toy
 from dupl.engine.build import build_model
 from dupl.engine.memory import keep_memory
+from dupl.engine.precision import capability, computes_bfloat16
 from dupl.engine.preprocess import to_device
 from dupl.engine.training.finite_guard import FiniteGuard
 from dupl.engine.training.optimizer import build_optimizer
@@ -102,8 +103,10 @@ class OursToCo(Side):
         }
 
     def facts(self) -> dict[str, Any]:
-        """Threads and versions."""
-        return {"threads": torch.get_num_threads(), "torch": torch.__version__}
+        """Return threads and versions, and whether the device computes bfloat16."""
+        device = torch.device(self.device)
+        facts = {"threads": torch.get_num_threads(), "torch": torch.__version__}
+        return facts | {"bf16": computes_bfloat16(device), "capability": capability(device)}
 
     def places(self) -> Tensor:
         """Corners of the local crops of a step, (B, n, 2)."""

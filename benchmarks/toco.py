@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from released_toco import SCRIPT
-from workers import CASES, GIB, Worker, machine
+from workers import CASES, GIB, Worker, computed, machine
 
 PHASES = (("first", 1000), ("last", 14000))  # name, an iteration
 RTOL = {"L_energy": 1e-4}  # of terms; 1e-5 of others: pixels on the edge of two simplices fall to either
@@ -74,21 +74,22 @@ def checkpoint(ours: Worker, released: Worker, folder: str, size: int) -> list[s
 
 def speed(ours: Worker, released: Worker, repeats: int) -> None:
     """Print time, CPU time and peak memory of a step in the last phase, in turn."""
-    t = PHASES[-1][1]
+    t, precisions = PHASES[-1][1], computed(["off", "bf16"], ours("facts"))
     weighed = {name: side("weighed", "step", t=t)[0] for name, side in (("released", released), ("ours", ours))}
-    times: dict[str, list[tuple[float, float]]] = {"released": [], "ours": [], "bf16": []}
+    times: dict[str, list[tuple[float, float]]] = {"released": [], **{name: [] for name in precisions}}
     for _ in range(repeats):
         times["released"].append(released("timed_cpu", "step", t=t)[0])
-        times["ours"].append(ours("timed_cpu", "step", t=t)[0])
-        times["bf16"].append(ours("timed_cpu", "step", t=t, precision="bf16")[0])
+        for name in precisions:
+            times[name].append(ours("timed_cpu", "step", t=t, precision=name)[0])
         print("  seconds, CPU seconds:", {name: values[-1] for name, values in times.items()}, flush=True)
     print("| work | released | ours | ours / released | at most |\n|---|---|---|---|---|")
-    for name, label in (("ours", "fp32"), ("bf16", "bf16")):
+    for name in precisions:
+        label = {"off": "fp32"}.get(name, name)
         for kind, what in enumerate(("", ", CPU seconds")):
             values = {k: [pair[kind] for pair in times[k]] for k in ("released", name)}
             middle = {k: statistics.median(v) for k, v in values.items()}
             cells = [f"{middle[k]:.2f} s ({min(v):.2f}–{max(v):.2f})" for k, v in values.items()]
-            target = f"{AT_MOST['time']}x" if name == "ours" else ""
+            target = f"{AT_MOST['time']}x" if name == "off" else ""
             row = f"{cells[0]} | {cells[1]} | {middle[name] / middle['released']:.2f}x | {target}"
             print(f"| training step, last phase, {label}{what} | {row} |")
     top = {name: values[0] / GIB for name, values in weighed.items()}

@@ -52,3 +52,21 @@ def test_our_side_takes_a_step_and_writes_what_the_other_needs(benchmark, tmp_pa
     assert weights.keys() == {"encoder.norm.weight", "proj_head_t.mlp.0.bias"}
     assert torch.equal(weights["proj_head_t.mlp.0.bias"], before) and batch["places"].shape == (2, 8, 2)
     assert {"encoder.norm.weight"} == side.gradients(14000, layout).keys()
+
+
+@pytest.mark.parametrize("can", [True, False])
+def test_the_row_in_bfloat16_is_left_out_where_it_would_be_emulated(benchmark, capsys, can):
+    def side(method, *_, **arguments):
+        said.append(arguments.get("precision"))
+        answers = {"facts": {"bf16": can, "capability": "computes or emulates bfloat16"}, "weighed": ((2e9, 1e9), None)}
+        return answers.get(method, ((2.0, 1.0), None))
+
+    said = []
+    benchmark("toco").speed(side, side, 1)
+    out = capsys.readouterr().out
+    assert out.startswith("The device computes or emulates bfloat16.")
+    assert ("| training step, last phase, bf16 |" in out) is can and ("bf16" in said) is can
+    assert (
+        "| training step, last phase, fp32, CPU seconds | 1.00 s (1.00–1.00) | 1.00 s (1.00–1.00) | 1.00x | 0.65x |"
+        in out
+    )
