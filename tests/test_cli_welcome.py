@@ -27,7 +27,7 @@ def test_an_empty_folder_says_where_to_begin(folder, capsys):
     assert [line.split("  ")[1] for line in lines[2:6]] == [
         "dupl demo",
         "dupl show",
-        "dupl new mine --data DIR",
+        "dupl train photos/ --tags tags.csv",
         "dupl doctor",
     ]
     assert lines[-1] == "dupl --help lists all commands"

@@ -37,13 +37,14 @@ from dupl.api.inference import (
     evaluation_tracking,
     is_run,
     log_evaluations,
+    mask_page,
     predict,
     predict_folder,
     print_evaluation,
     submit_voc,
 )
 from dupl.api.machine import check_data, diagnose, prepare_data, prepare_weights
-from dupl.api.new_recipe import new_recipe
+from dupl.api.new_recipe import is_photo_folder, new_recipe, photo_recipe, write_tag_table
 from dupl.api.paper_figures import paper_figures, write_paper_figure
 from dupl.api.power import forecast_power, power_source, preview_power, seeds_in_words, write_power_chart
 from dupl.api.recipes import (
@@ -60,6 +61,7 @@ from dupl.api.store import (
     compare_run,
     last_seen,
     list_runs,
+    newest_run,
     on_other_data,
     planned_rows,
     reproduce_command,
@@ -193,6 +195,7 @@ __all__ = [
     "image_measure",
     "is_run",
     "last_gallery",
+    "is_photo_folder",
     "is_plan",
     "is_sweep",
     "last_seen",
@@ -201,12 +204,15 @@ __all__ = [
     "load_recipe",
     "load_sweep",
     "log_evaluations",
+    "mask_page",
     "open_search",
     "open_store",
     "over_activation",
     "new_recipe",
+    "newest_run",
     "override_values",
     "paper_figures",
+    "photo_recipe",
     "plan_runs",
     "predict",
     "predict_folder",
@@ -247,6 +253,7 @@ __all__ = [
     "write_board",
     "write_paper_figure",
     "write_run_page",
+    "write_tag_table",
     "write_text",
 ]
 

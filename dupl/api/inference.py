@@ -220,11 +220,14 @@ def predict_folder(
     tags: str | None = None,
     student: str | None = None,
     by_tags: bool = False,
+    export: Sequence[str] = (),
     overrides: Overrides = None,
     progress: Progress | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> tuple[int, list[str]]:
-    """Segment image files and write ``masks/``, ``overlays/``, ``cams/`` and ``tags.csv`` into a folder.
+    """Segment image files and write ``masks/``, ``overlays/``, ``cams/``, ``tags.csv`` and a page into a folder.
+
+    The page, ``index.html``, shows each photo beside its mask and the masks of the students.
 
     Args:
         run: A run; or a recipe, with ``checkpoint``.
@@ -236,6 +239,7 @@ def predict_folder(
             ``by_tags``.
         student: As of `predict`; ``infer.json`` names the one that was taken, and why.
         by_tags: Whether masks hold only background and the tags, given or found.
+        export: Further formats of the masks: "coco" (run lengths), "yolo", "labelme" and "cvat" (polygons).
         overrides: New values by path.
         progress: Called with the images done and in all.
         tell: Called with a line on the student, on what of a folder is left out, and on masks beside the tags.
@@ -252,31 +256,58 @@ def predict_folder(
         >>> sorted(path.name for path in pathlib.Path("out/cams").iterdir())
         ['photo_disc.jpg']
     """
-    from dupl.engine.choose_student import choose_student
-    from dupl.engine.error_explanations import plain_errors
     from dupl.engine.image_files import find_images, left_out
-    from dupl.engine.image_tags import read_tags
-    from dupl.engine.infer import claim, infer
+    from dupl.engine.predict_files import predict_files
 
-    files = find_images([Path(path) for path in images])
-    restored = _restored(run, checkpoint or "last", overrides)
-    classes = restored.classes()
-    known = read_tags(tags, files, classes) if tags is not None else None
-    model = restored.model(classes)
-    chosen = choose_student(restored, student, len(model.students))
-    size = restored.config.evaluation.size
-    facts = {"weights": str(restored.checkpoint), "student": chosen.name, "why": chosen.reason, "size": size}
-    claim(Path(out), {"protocol": "one scale, no CRF", **facts, "tags": tags, "by_tags": by_tags})
-    notes = left_out([Path(path) for path in images])
-    if student in (None, "best"):
-        notes.append(f"student {chosen.name}: {chosen.reason}")
+    places = [Path(path) for path in images]
+    files = find_images(places)
     if tell is not None:
-        for line in notes:
+        for line in left_out(places):
             tell(line)
-    options: dict[str, Any] = {"student": chosen.name, "by_tags": by_tags, "progress": progress, "tell": tell}
-    with plain_errors("smaller images"):
-        skipped = infer(model, files, classes, size, Path(out), tags=known, **options)
+    skipped = predict_files(
+        _restored(run, checkpoint or "last", overrides),
+        {file.stem: file for file in files},
+        Path(out),
+        tags=tags,
+        student=student,
+        by_tags=by_tags,
+        export=export,
+        progress=progress,
+        tell=tell,
+    )
     return len(files) - len(skipped), skipped
+
+
+def mask_page(run: AnyRun, progress: Progress | None = None) -> Path:
+    """Segment the photos that a run was trained and validated on, and write the page of their masks into its folder.
+
+    Photos of validation come first; of more than a hundred, the rest is left out.
+
+    Args:
+        run: A finished run on photos with files.
+        progress: Called with the photos done and in all.
+
+    Returns:
+        The page, ``masks/index.html`` in the run's folder; masks and overlays lie beside it.
+
+    Raises:
+        UserError: No run, or its photos have no files.
+
+    Example:
+        >>> dupl.api.mask_page("runs/tiny")
+        Traceback (most recent call last):
+        dupl.errors.UserError: runs/tiny: its photos are made by code, so that there is no page of masks
+    """
+    from dupl.engine.predict_files import photos_of, predict_files
+    from dupl.runs import layout
+
+    restored = _restored(run, "last", None)
+    photos = photos_of(restored)
+    if not photos:
+        raise UserError(f"{folder_of(run)}: its photos are made by code, so that there is no page of masks")
+    out = folder_of(run) / layout.MASKS
+    predict_files(restored, photos, out, progress=progress)
+    return out / "index.html"
 
 
 def submit_voc(

@@ -160,6 +160,28 @@ def run_metric(run: StoredRun, metric: str) -> float | None:
     return metric_of(run, metric)
 
 
+def newest_run(root: str | Path = "runs") -> Path:
+    """Return the folder of the run of a store that was finished last.
+
+    Args:
+        root: The store.
+
+    Raises:
+        UserError: No run is finished there.
+
+    Example:
+        >>> dupl.api.newest_run("no/store")
+        Traceback (most recent call last):
+        dupl.errors.UserError: no/store holds no finished run: name one, or train one first (dupl train)
+    """
+    from dupl.runs.store import RunStore
+
+    finished = [run for run in RunStore(root).runs() if run.state == "finished"]
+    if not finished:
+        raise UserError(f"{root} holds no finished run: name one, or train one first (dupl train)")
+    return max(finished, key=lambda run: run.written).path
+
+
 def run_facts(run: StoredRun) -> dict[str, Any]:
     """Return what is known of a run as plain values: its folder, recipe, size in bytes and status.
 

@@ -166,7 +166,8 @@ EXAMPLES = """examples:
   dupl board                                  the same in a browser, live: curves, galleries, plans, sweeps
   dupl reproduce runs/RUN                     what is the same here, and the command that makes it again
   dupl explain runs/A runs/B                  what makes two runs differ, and which runs would settle it
-  dupl infer runs/RUN photos/ --out out/      masks, overlays, heat maps of your images
+  dupl train photos/ --tags tags.csv          photos of your own: chooses what fits, trains, shows the masks
+  dupl infer photos/ --out out/               masks, overlays, heat maps of your images by the newest run
   dupl doctor voc/dupl                        what this machine lacks for it, and how to fix it
   dupl ablate PLAN --dry-run                  a plan's runs, what is done, the time remaining; then without it
   dupl power PLAN --spread 1.8,0.9            which differences its table could show, with how many seeds

@@ -1,4 +1,4 @@
-"""``dupl data check`` and ``dupl data prepare``."""
+"""``dupl data check``, ``dupl data tags`` and ``dupl data prepare``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from dupl import api
-from dupl.cli.common import RECIPE, command, json_option, print_json, progress_bar, recipe_options, stderr
+from dupl.cli.common import RECIPE, command, json_option, print_json, progress_bar, recipe_options, say, stderr
 from dupl.errors import UserError
 
 
 def add_data(commands: Any) -> None:
     """Declare ``dupl data``."""
-    parser = commands.add_parser("data", help="verify or prepare data sets", description="Verify or prepare data sets.")
+    parser = commands.add_parser(
+        "data", help="verify, tag or prepare data sets", description="Verify, tag or prepare data sets."
+    )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     check = command(
         actions,
@@ -30,6 +32,16 @@ def add_data(commands: Any) -> None:
     )
     json_option(check, "print problems and counts as JSON")
     recipe_options(check)
+    tags = command(
+        actions,
+        "tags",
+        run_data_tags,
+        "list the photos of a folder, and write a table of their tags to fill in",
+        "  dupl data tags photos/\n  dupl data tags photos/ --out photos/tags.csv\n",
+    )
+    tags.add_argument("photos", type=Path, metavar="FOLDER", help="photos, or one folder of photos per class")
+    tags.add_argument("--out", type=Path, default=Path("tags.csv"), help="the table; default: tags.csv")
+    json_option(tags, "print the file and the number of photos by tag as JSON")
     prepare = command(
         actions,
         "prepare",
@@ -67,6 +79,21 @@ def run_data_check(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(report.lines(arguments.limit)))
     return 0 if report.ok else 2
+
+
+def run_data_tags(arguments: argparse.Namespace) -> int:
+    """Run ``dupl data tags``."""
+    file, counts = api.write_tag_table(arguments.photos, arguments.out)
+    if arguments.json:
+        print_json({"file": file, "photos": counts})
+        return 0
+    for tag, count in sorted(counts.items()):
+        print(f"{count:6}  {'without a tag yet' if tag == '?' else tag}")
+    print(f"wrote {file}")
+    if "?" in counts:
+        hint = "replace each ? by the names of the classes in the photo, with spaces between them; leave the cell empty"
+        say(stderr())(f"{hint} where there is none; then: dupl train {arguments.photos} --tags {file}")
+    return 0
 
 
 def run_data_prepare(arguments: argparse.Namespace) -> int:

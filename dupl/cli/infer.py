@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,22 @@ def add_infer(commands: Any) -> None:
         commands,
         "infer",
         run_infer,
-        "segment images: masks (palette PNG), overlays and CAM heat maps",
+        "segment images: masks (palette PNG), overlays, CAM heat maps, and a page of them",
+        "  dupl infer photos/ --out out/                            with the newest run of runs/\n"
         "  dupl infer runs/RUN photos/ --out out/\n"
+        "  dupl infer photos/ --out out/ --export coco labelme\n"
         "  dupl infer runs/RUN cat.jpg --out out/ --tags cat\n"
         "  dupl infer runs/RUN photos/ --out out/ --tags tags.csv\n"
         "  dupl infer voc/dupl_released --checkpoint released.pth photos/ --out out/\n"
         "  dupl infer runs/RUN --voc-submission --root /data/VOC2012 --out submission/\n",
     )
-    parser.add_argument("run_or_recipe", help=RUN_OR_RECIPE)
-    images = parser.add_argument("images", nargs="+", type=Path, default=[], help="image files, or folders of them")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="[RUN] IMAGES",
+        default=[],
+        help=f"image files, or folders of them; before them {RUN_OR_RECIPE}; default: the newest run of runs/",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for masks/, overlays/, cams/ and tags.csv")
     parser.add_argument(
         "--tags",
@@ -41,19 +49,18 @@ def add_infer(commands: Any) -> None:
         "scored",
     )
     parser.add_argument("--checkpoint", help="last (default), best or a file")
+    parser.add_argument(
+        "--export",
+        nargs="+",
+        choices=["coco", "yolo", "labelme", "cvat"],
+        default=[],
+        help="write the masks in further formats: COCO run lengths, or polygons of YOLO, LabelMe or CVAT",
+    )
     server = parser.add_argument_group("PASCAL VOC test server")
-
-    class Submission(argparse.Action):
-        """The flag, which does without images; an optional positional would swallow none before later options."""
-
-        def __call__(self, parser: Any, namespace: argparse.Namespace, *_: Any) -> None:
-            namespace.voc_submission, images.required = True, False
 
     server.add_argument(
         "--voc-submission",
-        action=Submission,
-        nargs=0,
-        default=False,
+        action="store_true",
         help="label a list of VOC by the final protocol, and pack results.tgz in --out; repeated, it continues",
     )
     server.add_argument("--root", type=Path, help="folder of VOC, with JPEGImages and ImageSets")
@@ -64,13 +71,15 @@ def add_infer(commands: Any) -> None:
 
 def run_submission(arguments: argparse.Namespace) -> int:
     """Run ``dupl infer --voc-submission``."""
-    if arguments.images or arguments.tags or arguments.by_tags or arguments.root is None:
-        raise UserError("--voc-submission takes --root VOC2012 and --out DIR, and neither images nor tags")
+    run, *images = arguments.images
+    given = images or arguments.tags or arguments.by_tags or arguments.export
+    if given or arguments.root is None:
+        raise UserError("--voc-submission takes --root VOC2012 and --out DIR, and neither images, tags nor --export")
 
     console, split = stderr(), arguments.split or "test"
     with progress_bar(f"label {split}", console) as progress:
         archive = api.submit_voc(
-            arguments.run_or_recipe,
+            run,
             arguments.root,
             arguments.out,
             split=split,
@@ -84,6 +93,31 @@ def run_submission(arguments: argparse.Namespace) -> int:
         )
     console.print(f"complete; upload {archive}", soft_wrap=True)
     return 0
+
+
+def _run_and_images(words: list[str], checkpoint: str | None, tell: Callable[[str], None]) -> tuple[str, list[str]]:
+    """Return the run, or the recipe of a checkpoint, and the images; the newest run where none is named.
+
+    Args:
+        words: What stands on the command line.
+        checkpoint: The option, which says that a recipe stands first.
+        tell: Called with a line on the run that was taken.
+    """
+    first, *others = words
+    if api.is_run(first) or (others and (checkpoint is not None or not _may_be_images(Path(first)))):
+        if not others:
+            raise UserError(f"{first} is a run: which images? dupl infer {first} PHOTOS --out DIR")
+        return first, others
+    newest = api.newest_run()
+    tell(f"run {newest}: the newest finished one; name another before the images")
+    return str(newest), words
+
+
+def _may_be_images(path: Path) -> bool:
+    """Return whether a path may name images: a file that is no recipe, or a folder with a file in it."""
+    if path.is_dir():
+        return any(child.is_file() and not child.name.startswith(".") for child in path.iterdir())
+    return path.is_file() and path.suffix != ".py"
 
 
 def run_infer(arguments: argparse.Namespace) -> int:
@@ -102,15 +136,17 @@ def run_infer(arguments: argparse.Namespace) -> int:
         raise UserError(f"{', '.join(useless)}: only with --voc-submission; masks of photos are made without CRF")
     console = stderr()
     lines: list[str] = []
+    run, images = _run_and_images(arguments.images, arguments.checkpoint, lines.append)
     with progress_bar("infer", console) as progress:
         written, skipped = api.predict_folder(
-            arguments.run_or_recipe,
-            arguments.images,
+            run,
+            images,
             arguments.out,
             checkpoint=arguments.checkpoint,
             tags=arguments.tags,
             student=arguments.student,
             by_tags=arguments.by_tags,
+            export=arguments.export,
             overrides=arguments.set,
             progress=progress,
             tell=lines.append,
@@ -119,7 +155,6 @@ def run_infer(arguments: argparse.Namespace) -> int:
         say(console)(line)
     for line in skipped:
         console.print(f"skipped: {line}", soft_wrap=True, markup=False)
-    console.print(
-        f"{written} of {written + len(skipped)} images written to {arguments.out}", soft_wrap=True, markup=False
-    )
+    count = f"{written} of {written + len(skipped)} images written to {arguments.out}"
+    say(console)(f"{count}; their page is {arguments.out / 'index.html'}")
     return 2 if skipped else 0

@@ -50,6 +50,8 @@ def _root(arguments: argparse.Namespace) -> Words:
 
 
 def _trained(arguments: argparse.Namespace) -> str:
+    if getattr(arguments, "of_photos", False):
+        return "dupl infer NEW_PHOTOS --out out, which takes this run as the newest"
     recipe = getattr(arguments, "recipe", "demo/toy")
     changes, _ = api.train_overrides(recipe, arguments.set, getattr(arguments, "iterations", None))
     folder = arguments.work_dir or api.default_folder(recipe, api.load_recipe(recipe, changes))
@@ -116,7 +118,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], str]] = {
     "demo": _trained,
     "train": _trained,
     "eval": _evaluated,
-    "infer": lambda arguments: f"look at {arguments.out}",
+    "infer": lambda arguments: f"open {arguments.out / 'index.html'}",
     "show": _shown,
     "new": lambda arguments: _command("data", "check", f"{arguments.name.removesuffix('.py')}.py"),
     "data": _data,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from dupl import api
-from dupl.cli.common import RECIPE, command, recipe_options, say, stderr, tracking_options
+from dupl.cli.common import RECIPE, command, progress_bar, recipe_options, say, stderr, tracking_options
 from dupl.errors import UserError
 
 SHORT_DEMO = "DUPL_DEMO_ITERATIONS"  # the variable by which an automatic check shortens the demo
@@ -47,8 +48,9 @@ def add_train(commands: Any) -> None:
         commands,
         "train",
         run_train,
-        "train a recipe",
+        "train a recipe, or a folder of your own photos",
         "  dupl train voc/dupl\n"
+        "  dupl train photos/ --tags tags.csv                       writes photos.py, trains it, shows the masks\n"
         "  dupl train voc/dupl --set model.threshold.final=0.5 runtime.seed=1\n"
         "  dupl train voc/dupl --iterations 2000                    a short run: its phases are scaled too\n"
         "  dupl train my/recipe.py --work-dir runs/mine --resume\n"
@@ -56,7 +58,17 @@ def add_train(commands: Any) -> None:
         "  dupl train voc/dupl --track trackio                      then: trackio show --project dupl\n"
         "  torchrun --nproc-per-node 2 -m dupl train voc/dupl --launcher pytorch\n",
     )
-    parser.add_argument("recipe", help=RECIPE)
+    parser.add_argument("recipe", help=f"{RECIPE}; or a folder of photos, or of one folder of photos per class")
+    photos = parser.add_argument_group("a folder of photos")
+    photos.add_argument(
+        "--tags",
+        type=Path,
+        metavar="CSV",
+        help="columns image and tags (and split); default: tags.csv in the folder, or the folders of the classes",
+    )
+    photos.add_argument(
+        "--base", metavar="RECIPE", help="recipe to build on; default: one that is chosen for this machine"
+    )
     parser.add_argument("--work-dir", type=Path, help="folder of the run; default: runs/RECIPE-FINGERPRINT")
     parser.add_argument(
         "--iterations",
@@ -96,10 +108,17 @@ def add_train(commands: Any) -> None:
 def run_train(arguments: argparse.Namespace) -> int:
     """Run ``dupl train``."""
     console = stderr()
+    arguments.of_photos = of_photos = api.is_photo_folder(arguments.recipe)
+    if of_photos:
+        arguments.recipe = str(_write_recipe(arguments, say(console)))
+    elif arguments.tags or arguments.base:
+        raise UserError(f"--tags and --base are for a folder of photos, and {arguments.recipe} is none: leave them out")
     changes, line = api.train_overrides(arguments.recipe, arguments.set, arguments.iterations)
     if line:
         say(console)(line)
-    api.train(
+    if of_photos:
+        _check_photos(arguments.recipe, changes)
+    run = api.train(
         arguments.recipe,
         arguments.work_dir,
         changes,
@@ -110,4 +129,27 @@ def run_train(arguments: argparse.Namespace) -> int:
         begin_from=arguments.begin_from,
         keep_at=arguments.keep_at,
     )
+    if of_photos and run is not None:
+        with progress_bar("masks", console, transient=True) as progress:
+            page = api.mask_page(run, progress)
+        print(f"masks of your photos: {page}")
     return 0
+
+
+def _write_recipe(arguments: argparse.Namespace, tell: Callable[[str], None]) -> Path:
+    """Write the recipe of a folder of photos, or take it as it is to continue its run."""
+    return api.photo_recipe(arguments.recipe, arguments.base or "auto", tags=arguments.tags, tell=tell)
+
+
+def _check_photos(recipe: str, changes: dict[str, Any]) -> None:
+    """Read every photo before training, and refuse those that cannot be read.
+
+    Raises:
+        UserError: The first problem, and how many more there are.
+    """
+    with progress_bar("check", stderr(), transient=True) as progress:
+        report = api.check_data(recipe, changes, progress)
+    errors = [problem for problem in report.problems if problem.severity == "error"]
+    if errors:
+        more = f"; {len(errors) - 1} more are listed by: dupl data check {recipe}" if errors[1:] else ""
+        raise UserError(f"{errors[0].message}{more}")

@@ -41,7 +41,7 @@ def what_next(root: str | Path = "runs") -> list[str]:
 BEGIN: list[Advice] = [
     ("dupl demo", "everything at once on synthetic scenes, about 5 minutes on two CPU cores"),
     ("dupl show", "the recipes; dupl show --plan lists the tables of the paper"),
-    ("dupl new mine --data DIR", "a recipe for photos of your own and their tags"),
+    ("dupl train photos/ --tags tags.csv", "photos of your own: a model and a page of masks"),
     ("dupl doctor", "what this machine has and lacks"),
 ]
 

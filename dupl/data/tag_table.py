@@ -13,6 +13,7 @@ from dupl.data.files import read_text, without_suffix
 from dupl.data.found_classes import BACKGROUND, FoundClasses
 from dupl.errors import UserError
 
+UNFILLED = "?"  # in a table that is still to be filled in
 _YES, _NO = {"1", "1.0", "true", "yes"}, {"", "0", "0.0", "false", "no"}
 
 
@@ -71,8 +72,8 @@ def read_tag_table(path: str | Path, classes: Sequence[str] | None = None) -> Ta
         if name in table.tags:
             raise UserError(f"{where}: there is already a line for {cells['image']}; keep one of them")
         present = _positive_columns(cells, names, where) if one_hot else _split_tags(cells["tags"], classes)
-        if any(tag.casefold() == BACKGROUND for tag in present):
-            raise UserError(f"{where}: '{BACKGROUND}' is no tag, because every image has it; remove it")
+        for tag in present:
+            check_class_name(tag, where)
         if classes is None and not one_hot:
             found.add(cells["tags"], present, where)
         if classes is not None and (unknown := [tag for tag in present if tag not in classes]):
@@ -87,6 +88,24 @@ def read_tag_table(path: str | Path, classes: Sequence[str] | None = None) -> Ta
             found.add(name, (name,), f"{path}, line 1")
     known = tuple(classes) if classes is not None else found.ordered(path, given=names if one_hot else None)
     return TagTable(path, known, table.tags, table.files, table.splits)
+
+
+def check_class_name(tag: str, where: str) -> None:
+    """Refuse a tag that stands for background, or for a cell that nobody filled in.
+
+    Args:
+        tag: The text.
+        where: Its place, for messages.
+
+    Raises:
+        UserError: It is no name of a class.
+    """
+    if tag.casefold() == BACKGROUND:
+        raise UserError(f"{where}: '{BACKGROUND}' is no tag, because every image has it; remove it")
+    if tag == UNFILLED:
+        raise UserError(
+            f"{where}: '?' is not filled in: write the photo's classes, or nothing if it shows none of them"
+        )
 
 
 def _read_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:

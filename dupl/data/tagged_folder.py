@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dupl.data.base import ImageSet
+from dupl.data.class_folders import read_class_folders
 from dupl.data.files import IMAGE_SUFFIXES, read_image, read_mask, read_text, without_suffix
 from dupl.data.folder_index import FolderIndex, told_places
 from dupl.data.orientation import upright_mask
@@ -37,7 +38,7 @@ class TaggedFolder(ImageSet):
     def __init__(
         self,
         root: str,
-        tags: str = "tags.csv",
+        tags: str | None = "tags.csv",
         split: str | None = None,
         classes: Sequence[str] | None = None,
         images: str = "images",
@@ -48,7 +49,8 @@ class TaggedFolder(ImageSet):
 
         Args:
             root: Folder of the set; the other paths are relative to it.
-            tags: CSV of tags, see `dupl.data.tag_table.read_tag_table`.
+            tags: CSV of tags, see `dupl.data.tag_table.read_tag_table`. None: the folder of images holds one folder
+                per class, whose name is the tag of the photos in it.
             split: Which images: a value of the table's column `split` or, without that column, the file
                 SPLIT.txt in the root. None takes all images of the table.
             classes: Foreground classes in the order of the mask ids ("background" may stand first). None
@@ -69,13 +71,17 @@ class TaggedFolder(ImageSet):
         split = None if split is None else str(split)  # split=0 on the command line is the text 0 of the table
         if classes is not None:
             classes = _foreground(classes)
-        self._table = read_tag_table(self.root / tags, classes)
+        if tags is None:
+            self._table = read_class_folders(self._images, classes)
+        else:
+            self._table = read_tag_table(self.root / tags, classes)
         if not self._table.classes:
             raise UserError(f"{self._table.path}: no image has a tag; add tags of at least one class")
         self.classes = ("background", *_foreground(self._table.classes))
         if classes is None:
             named = ", ".join(self.classes[1:])
             self.class_note = f"as {self._table.path} names them: {named}; classes=[...] states and orders them"
+        self.has_split_column = bool(self._table.splits)
         self.names = list(self._table.tags) if split is None else self._names_of(split, self._table)
         self._masks = self.root / masks if masks is not None and (self.root / masks).is_dir() else None
         self.upright = upright

@@ -27,12 +27,14 @@ class Prediction:
         scores: Scores of the foreground classes before the sigmoid, float32 (K,); a positive score is a predicted tag.
         cams: Class activation maps in [0, 1), float32 (H, W), by the name of a foreground class.
         classes: K + 1 names by class id, background first.
+        students: The mask of each student, uint8 (H, W); empty where only one was asked for, or there is only one.
     """
 
     mask: NDArray[np.uint8]
     scores: NDArray[np.float32]
     cams: dict[str, NDArray[np.float32]]
     classes: tuple[str, ...]
+    students: tuple[NDArray[np.uint8], ...] = ()
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -48,6 +50,7 @@ def infer_image(
     tags: Sequence[str] | None = None,
     student: str = "mean",
     by_tags: bool = False,
+    each: bool = False,
 ) -> Prediction:
     """Segment one image, which is resized to a square as in the evaluation during training.
 
@@ -59,6 +62,7 @@ def infer_image(
         tags: Classes to make CAMs of; None takes those with a positive mean score.
         student: "1", "2", ..., or "mean" of the students' probabilities, scores and CAMs.
         by_tags: Whether the mask holds only background and the tags, given or predicted.
+        each: Whether to add the mask of each student.
     """
     device = next(model.parameters()).device
     x = F.interpolate(normalize(image)[None].to(device), (size, size), mode="bilinear", align_corners=False)
@@ -72,18 +76,33 @@ def infer_image(
     present = Present.of(wanted.cpu()).to(device)
     answer = model.predict(x, present) if wanted.any() else answer
     shape = image.shape[:2]
-    labels = np.empty(shape, np.uint8)
-    for rows, logits in strips([answer[s][1] for s in chosen], shape):
-        mean = torch.stack([one.softmax(1) for one in logits]).mean(0)
-        if by_tags:
-            mean[:, 1:][:, wanted[0] == 0] = -1
-        labels[rows] = mean.argmax(1)[0].to(torch.uint8).cpu().numpy()
+    absent = wanted[0] == 0 if by_tags else None
+    labels = _labels([answer[s][1] for s in chosen], shape, absent)
+    alone = range(len(model.students)) if each and len(model.students) > 1 else ()
+    students = tuple(_labels([answer[s][1]], shape, absent) for s in alone)
     cams: dict[str, NDArray[np.float32]] = {}
     if wanted.any():
         mains = [maps.main for s in chosen if (maps := answer[s][2]) is not None]
         heat = F.interpolate(torch.stack(mains).mean(0), shape, mode="bilinear", align_corners=False)[0]
         cams = {classes[int(c) + 1]: heat[m].cpu().numpy() for m, c in enumerate(present.index[0])}
-    return Prediction(labels, scores[0].cpu().numpy(), cams, tuple(classes))
+    return Prediction(labels, scores[0].cpu().numpy(), cams, tuple(classes), students)
+
+
+def _labels(logits: Sequence[Tensor], shape: Sequence[int], absent: Tensor | None) -> NDArray[np.uint8]:
+    """Return the class ids of the students' averaged probabilities at the size of a photo, (H, W).
+
+    Args:
+        logits: Of each student, (1, K + 1, h, w).
+        shape: H, W.
+        absent: Foreground classes that the mask may not hold, bool (K,); None allows all.
+    """
+    labels = np.empty(tuple(shape), np.uint8)
+    for rows, maps in strips(logits, shape):
+        mean = torch.stack([one.softmax(1) for one in maps]).mean(0)
+        if absent is not None:
+            mean[:, 1:][:, absent] = -1
+        labels[rows] = mean.argmax(1)[0].to(torch.uint8).cpu().numpy()
+    return labels
 
 
 def strips(maps: Sequence[Tensor], size: Sequence[int]) -> Iterator[tuple[slice, list[Tensor]]]:

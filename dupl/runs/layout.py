@@ -29,6 +29,7 @@ CHECKPOINTS = "checkpoints"
 BEST = f"{CHECKPOINTS}/best.pth"
 EVALUATIONS = "evaluation"
 GALLERY = "gallery"
+MASKS = "masks"  # of the photos that a run was trained on, with their page
 
 # Of an evaluation.
 METRICS = "metrics.json"
