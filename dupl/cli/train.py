@@ -116,11 +116,16 @@ def run_train(arguments: argparse.Namespace) -> int:
     changes, line = api.train_overrides(arguments.recipe, arguments.set, arguments.iterations)
     if line:
         say(console)(line)
+    folder = arguments.work_dir
     if of_photos:
+        folder = folder or api.default_folder(arguments.recipe, api.load_recipe(arguments.recipe, changes))
+        if api.is_run(folder) and api.run_status(folder).state == "finished":
+            say(console)(f"{folder} is trained already, on these photos and tags")
+            return _show_masks(folder)
         _check_photos(arguments.recipe, changes)
     run = api.train(
         arguments.recipe,
-        arguments.work_dir,
+        folder,
         changes,
         resume=arguments.resume,
         launcher=arguments.launcher,
@@ -129,10 +134,14 @@ def run_train(arguments: argparse.Namespace) -> int:
         begin_from=arguments.begin_from,
         keep_at=arguments.keep_at,
     )
-    if of_photos and run is not None:
-        with progress_bar("masks", console, transient=True) as progress:
-            page = api.mask_page(run, progress)
-        print(f"masks of your photos: {page}")
+    return _show_masks(run.path) if of_photos and run is not None else 0
+
+
+def _show_masks(run: Path) -> int:
+    """Write the page of the masks of a run's photos and print where it is."""
+    with progress_bar("masks", stderr(), transient=True) as progress:
+        page = api.mask_page(run, progress)
+    print(f"masks of your photos: {page}")
     return 0
 
 
