@@ -113,7 +113,7 @@ class TestMetric:
 class TestResampling:
     def test_each_resample_is_a_draw_with_replacement(self):
         found = Counts.of(pixels_of(tallies(images=3)), ["seg/1", "seg/2"])
-        dense = found.table.toarray()
+        dense = found.table
         possible = {
             round(float(MIOU.of(dense[list(drawn)].sum(0).reshape(1, 2, -1, 3), found.classes)[0]), 9): drawn
             for drawn in itertools.combinations_with_replacement(range(3), 3)

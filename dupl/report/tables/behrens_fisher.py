@@ -7,6 +7,7 @@ should; those of Welch's degrees of freedom occur up to fifteen times too often 
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -53,8 +54,16 @@ def half_width(alpha: float, parts: tuple[ErrorPart, ...]) -> float:
     ends = [-part.error * float(special.stdtrit(part.df, alpha / 2)) for part in parts]
     if len(parts) == 1:
         return ends[0]
-    found = optimize.brentq(lambda x: two_sided(x, parts) - alpha, max(ends) / 2, 2 * sum(ends), rtol=1e-10)
-    return float(found)
+
+    def error(x: float) -> float:
+        """Nearly linear, so that few steps lead to the root."""
+        return math.log(two_sided(math.exp(x), parts) / alpha)
+
+    first = math.log(sum(end**2 for end in ends)) / 2
+    found = optimize.root_scalar(error, x0=first, x1=first + 0.01, method="secant", xtol=1e-11)
+    if found.converged:
+        return math.exp(found.root)
+    return float(optimize.brentq(lambda x: two_sided(x, parts) - alpha, max(ends) / 2, 2 * sum(ends), rtol=1e-10))
 
 
 @lru_cache(maxsize=16)

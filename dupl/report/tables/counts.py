@@ -89,7 +89,7 @@ class Counts:
     """Pixels per image of one evaluation.
 
     Attributes:
-        table: Sparse, (images, maps * classes * 3): TP, FP and FN.
+        table: TP, FP and FN, (images, maps * classes * 3): an array, or sparse where few of many numbers are not 0.
         maps: How many label maps.
         classes: Names.
         images: Names, in the order of the rows.
@@ -117,17 +117,14 @@ class Counts:
             pixels: Of some label maps.
             maps: Which of them.
         """
-        from scipy.sparse import csr_array
-
         place = np.array([maps.index(name) if name in maps else -1 for name in pixels.maps], np.intp)[pixels.map_of]
         kept = place >= 0
         image, images = _occurring(pixels.image_of[kept], pixels.images)
         label, classes = _occurring(pixels.class_of[kept], pixels.classes)
-        first = (place[kept] * len(classes) + label) * 3
-        where = (np.repeat(image, 3), (first[:, None] + np.arange(3)).ravel())
+        column = ((place[kept] * len(classes) + label) * 3)[:, None] + np.arange(3)
         shape = (len(images), len(maps) * len(classes) * 3)
-        cells = pixels.pixels[kept].astype(float)
-        return cls(csr_array((cells.ravel(), where), shape=shape), len(maps), classes, images)
+        table = _table(np.broadcast_to(image[:, None], column.shape), column, pixels.pixels[kept].astype(float), shape)
+        return cls(table, len(maps), classes, images)
 
     def value(self, metric: Metric) -> float:
         """The metric of all images."""
@@ -136,17 +133,14 @@ class Counts:
     def resampled(self, metric: Metric, resamples: int, seed: int) -> Values:
         """The metric of images drawn with replacement, (resamples,); the same draws for all with as many images."""
         count = len(self.images)
-        size = self.table.shape[0] * self.table.shape[1]
-        dense = size <= min(BLOCK, FULL * self.table.nnz)  # sums of whole numbers: the same to the bit either way
-        table = self.table.toarray() if dense else self.table
-        found = [self._metric(metric, weights @ table) for weights in _weights(count, resamples, seed)]
+        found = [self._metric(metric, weights @ self.table) for weights in _weights(count, resamples, seed)]
         return np.concatenate(found)
 
     def left_out(self, metric: Metric) -> Values:
         """The metric without each image, (images,)."""
         total, size = self.table.sum(0), max(1, BLOCK // self.table.shape[1])
         starts = range(0, len(self.images), size)
-        return np.concatenate([self._metric(metric, total - self.table[k : k + size].toarray()) for k in starts])
+        return np.concatenate([self._metric(metric, total - _array(self.table[k : k + size])) for k in starts])
 
     def _metric(self, metric: Metric, totals: NDArray[Any]) -> Values:
         return metric.of(totals.reshape(len(totals), self.maps, len(self.classes), 3), self.classes)
@@ -170,6 +164,23 @@ def _drawn_weights(images: int, resamples: int, seed: int) -> Iterator[Values]:
         rows = min(size, resamples - start)
         drawn = generator.integers(0, images, (rows, images)) + images * np.arange(rows)[:, None]
         yield np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images).astype(float)
+
+
+def _table(rows: NDArray[np.intp], columns: NDArray[np.intp], values: Values, shape: tuple[int, int]) -> Any:
+    """Return values at their places, added up: an array, or sparse. Their products with whole numbers are exact."""
+    if shape[0] * shape[1] <= min(BLOCK, FULL * values.size):
+        table = np.zeros(shape)
+        np.add.at(table, (rows, columns), values)
+        return table
+    from scipy.sparse import csr_array
+
+    return csr_array((values.ravel(), (rows.ravel(), columns.ravel())), shape=shape)
+
+
+def _array(table: Any) -> Values:
+    """Return a part of a table as an array."""
+    found: Values = table if isinstance(table, np.ndarray) else table.toarray()
+    return found
 
 
 def _occurring(codes: NDArray[np.intp], names: Sequence[str]) -> tuple[NDArray[np.intp], tuple[str, ...]]:
