@@ -1,6 +1,6 @@
 """Clusters on loopback: Slurm, Ray and PostgreSQL, as far as this machine has them.
 
-They are collected only where DUPL_CLUSTER is set, as `tests/cluster/run.sh` does: they start daemons, and need root.
+They are skipped unless DUPL_CLUSTER is set, as `tests/cluster/run.sh` does: they start daemons, and need root.
 """
 
 from __future__ import annotations
@@ -15,12 +15,35 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-collect_ignore_glob = [] if os.environ.get("DUPL_CLUSTER") else ["test_*.py"]
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    """Skip the tests of this folder unless they are asked for."""
+    if not os.environ.get("DUPL_CLUSTER"):
+        reason = "tests of real clusters start daemons: DUPL_CLUSTER is not set, as tests/cluster/run.sh sets it"
+        for item in items:
+            if item.path.parent == HERE:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def reaped():
+    """What the tests start ends with them, however they end."""
+    mark = uuid.uuid4().hex
+    reaper = subprocess.Popen([sys.executable, HERE / "reaper.py", mark], stdin=subprocess.PIPE, start_new_session=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DUPL_CLUSTER_MARK", mark)
+        yield
+    reaper.stdin.close()
+    reaper.wait(60)
+
 
 _spec = importlib.util.spec_from_file_location(
     "execute_conftest", Path(__file__).parents[1] / "execute" / "conftest.py"
@@ -103,7 +126,7 @@ class Slurm:
         until(lambda: self.pids[name].exists() and self.pids[name].read_text().strip(), 30)
 
     def stop(self, name: str, number: int = signal.SIGKILL) -> None:
-        """End a daemon."""
+        """End a daemon; a controller that is killed forgets which jobs it started, and starts them again."""
         with suppress(OSError, ValueError):
             pid = int(self.pids[name].read_text())
             os.kill(pid, number)
@@ -129,6 +152,20 @@ class Slurm:
         """Change the node; one that came back by itself cannot be resumed."""
         words = [f"{key}={value}" for key, value in changes.items()]
         self.run("scontrol", "update", f"nodename={self.host}", *words, check=False)
+
+    def hurry(self) -> None:
+        """Let jobs that are queued again start now; Slurm holds them back for two minutes."""
+        for job, state in self.jobs().items():
+            if state == "PENDING":
+                self.run("scontrol", "update", f"jobid={job}", "starttime=now", check=False)
+
+    def clean(self) -> None:
+        """Leave no job, and an idle node, to the next test."""
+        self.run("scancel", "--user", getpass.getuser(), check=False)
+        until(lambda: not self.live(), 60)
+        if self.state() != "idle":
+            self.node(state="resume")
+            until(lambda: self.state() == "idle", 60)
 
     def close(self) -> None:
         self.run("scancel", "--user", getpass.getuser(), check=False)

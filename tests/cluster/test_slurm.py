@@ -1,5 +1,6 @@
 """Runs by a real Slurm: what it does to jobs, and what becomes of them."""
 
+import signal
 import time
 
 import pytest
@@ -8,6 +9,13 @@ from dupl.errors import UserError
 from dupl.execute.order import Order
 
 pytest.importorskip("submitit", reason='submitit is not installed: pip install ".[slurm]"')
+
+
+@pytest.fixture(autouse=True)
+def cleaned(slurm):
+    """No test leaves jobs to the next one."""
+    yield
+    slurm.clean()
 
 
 def begun(store, name="a", at=2):
@@ -41,7 +49,7 @@ def test_the_second_ctrl_c_ends_it_though_slurm_is_away(slurm, store, loop, wait
     job = store.job("a", iterations=600, pace=0.1)
     started = loop([job], "slurm")
     wait(begun(store), 60)
-    slurm.stop("slurmctld")
+    slurm.stop("slurmctld", signal.SIGTERM)
     try:
         started.signal()
         time.sleep(1)
@@ -52,12 +60,10 @@ def test_the_second_ctrl_c_ends_it_though_slurm_is_away(slurm, store, loop, wait
     finally:
         slurm.start("slurmctld")
         wait(lambda: slurm.state() not in ("", "unk*", "unknown"), 60)
-        slurm.run("scancel", "--user", "root", check=False)
-        wait(lambda: not slurm.live(), 60)
 
 
 def test_slurmctld_away_at_submission_is_waited_for(slurm, store, loop, wait):
-    slurm.stop("slurmctld")
+    slurm.stop("slurmctld", signal.SIGTERM)
     started = loop([store.job("a")], "slurm")
     wait(lambda: "Slurm takes no job at the moment" in started.errors.read_text(), 60)
     slurm.start("slurmctld")
@@ -107,7 +113,10 @@ def test_a_preempted_job_goes_on(slurm, store, loop, wait):
     job = store.job("a", iterations=50, pace=0.1)
     started = loop([job], "slurm")
     wait(begun(store, at=3), 60)
+    (name,) = slurm.live()
     slurm.run("sbatch", "--partition=urgent", "--cpus-per-task=2", "--output=/dev/null", "--wrap", "sleep 3")
+    wait(lambda: slurm.jobs()[name] == "PENDING", 60)
+    slurm.hurry()
     said = started.told(180)
     assert said["states"]["a"][0] == "finished"
     assert set(iterations(store)) == {f"a {i}" for i in range(1, 51)}
@@ -119,9 +128,10 @@ def test_a_node_that_fails_comes_back(slurm, store, loop, wait):
     wait(begun(store, at=3), 60)
     slurm.stop("slurmd")
     slurm.node(state="down", reason="test")
-    time.sleep(2)
+    wait(lambda: "PENDING" in slurm.jobs().values(), 60)
     slurm.start("slurmd")
     slurm.node(state="resume")
+    slurm.hurry()
     said = started.told(180)
     assert said["states"]["a"][0] == "finished", said
 

@@ -441,7 +441,7 @@ class TestRates:
             mean, own, shared, alone = (float(part[place]) for part in (made.mean, made.own, made.shared, made.alone))
             values = mean + (3 * own) ** 0.5 * np.array([-1.0, 0.0, 1.0])
             covariance = np.full((3, 3), shared) + 3 * (alone - shared) * np.eye(3)
-            found = statistics_module._estimate(values, covariance, rates.IMAGES, 0.95)
+            found = statistics_module.estimate_change(values, covariance, rates.IMAGES, 0.95)
             for alpha, below in decided.items():
                 assert (found.p < alpha) == below[place] or found.p == pytest.approx(alpha, rel=1e-3)
 
