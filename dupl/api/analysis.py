@@ -251,6 +251,70 @@ def course(store: AnyStore, metric: str, runs: Groups) -> DataFrame:
     return courses(open_store(store).frame(), metric, runs)
 
 
+def misled_students(
+    store: AnyStore,
+    runs: Groups,
+    iteration: int = 300,
+    below: float = 0.5,
+    classes: Sequence[str] = (),
+    protocol: str = "train",
+) -> DataFrame:
+    """Label each student and class of runs as misled or sound, beside what the detector said during training.
+
+    A pair is misled where the final IoU of its CAM is below 25 % and below half of the other student's.
+
+    Args:
+        store: A store or its folder.
+        runs: Fingerprints by label.
+        iteration: What the detector said up to this iteration counts.
+        below: A mean of the detector below this is an alarm.
+        classes: Foreground classes; all that the masks contain where empty.
+        protocol: Of the evaluation whose CAMs are compared.
+
+    Returns:
+        A row per run, student and class: ``fingerprint``, ``student``, ``class``, ``IoU``, ``other`` (the IoU of the
+        other student), ``misled``, ``detector`` (NaN where it had not measured) and ``alarm``.
+
+    Raises:
+        UserError: The store has no evaluated run of a label.
+
+    Example:
+        >>> pairs = dupl.misled_students("runs", dupl.plan_runs("plan.py", ["L_reg"]), iteration=90)
+        >>> len(pairs) % 2, dupl.detector_rates(pairs)["false_alarms"]
+        (0, 0)
+    """
+    from dupl.report.misled import label_pairs, with_detector
+    from dupl.report.run_comparison import present
+
+    opened = open_store(store)
+    wanted = [fingerprint for group in runs.values() for fingerprint in group]
+    counts = opened.counts(fingerprints=wanted, protocol=protocol)
+    present(counts, runs, "CAMs per class")
+    logged = opened.scalars([run for run in opened.best() if run.fingerprint in wanted])
+    return with_detector(label_pairs(counts, classes), logged, iteration, below)
+
+
+def detector_rates(pairs: DataFrame) -> dict[str, int]:
+    """Count how many misled students the detector found, and its false alarms.
+
+    Args:
+        pairs: What `misled_students` returned.
+
+    Returns:
+        ``misled`` pairs, those of them ``found``, ``sound`` pairs, and ``false_alarms`` among those.
+
+    Raises:
+        UserError: The table has no column of alarms.
+
+    Example:
+        >>> sorted(dupl.detector_rates(dupl.misled_students("runs", dupl.plan_runs("plan.py", ["L_reg"]))))
+        ['false_alarms', 'found', 'misled', 'sound']
+    """
+    from dupl.report.misled import detector_rates as rates
+
+    return rates(pairs)
+
+
 def read_run(run: AnyRun) -> RunFiles:
     """Read what a run logged: its scalars (``rows``), evaluations and gallery of pictures.
 

@@ -1,0 +1,61 @@
+"""The label of a misled student by its final CAM, and the rates of the detector, by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from dupl.errors import UserError
+from dupl.report.misled import detector_rates, label_pairs, with_detector
+
+COUNTS = pd.DataFrame(
+    [
+        ("a", f"cam/{student}", name, iou)
+        for name, pair in {
+            "background": (1.0, 90.0),
+            "cat": (24.9, 60.0),  # misled: below 25 and below half
+            "cow": (24.9, 40.0),  # more than half of the other
+            "dog": (60.0, 25.0),  # not below 25
+            "horse": (50.0, 3.0),  # student 2 is misled
+            "sheep": (10.0, 19.0),  # both are bad
+            "train": (math.nan, 5.0),
+        }.items()
+        for student, iou in zip((1, 2), pair, strict=True)
+    ]
+    + [("a", "seg/1", "cat", 1.0)],
+    columns=["fingerprint", "map", "class", "IoU"],
+)
+
+
+def test_pairs_are_labelled_by_both_bounds():
+    pairs = label_pairs(COUNTS)
+    assert len(pairs) == 10, "neither the background nor a class without truth"
+    misled = pairs[pairs["misled"]]
+    assert list(zip(misled["student"], misled["class"], strict=True)) == [(1, "cat"), (2, "horse")]
+    assert misled[["IoU", "other"]].values.tolist() == [[24.9, 60.0], [3.0, 50.0]]
+    assert set(label_pairs(COUNTS, ["cat", "dog"])["class"]) == {"cat", "dog"}
+
+
+def test_the_last_word_by_an_iteration_counts():
+    scalars = pd.DataFrame(
+        [
+            {"fingerprint": "a", "iter": 100, "detector/1/cat": 0.7, "detector/2/horse": 0.2, "detector/1/cow": 0.3},
+            {"fingerprint": "a", "iter": 300, "detector/1/cat": 0.4, "detector/2/horse": 0.6},
+            {"fingerprint": "a", "iter": 320, "detector/1/cat": 0.9, "detector/2/horse": 0.1},
+        ]
+    )
+    pairs = with_detector(label_pairs(COUNTS), scalars, 300, below=0.5)
+    said = {(p.student, p.name): (p.detector, p.alarm) for p in pairs.rename(columns={"class": "name"}).itertuples()}
+    assert said[1, "cat"] == (0.4, True) and said[2, "horse"] == (0.6, False)
+    assert said[1, "cow"] == (0.3, True), "from the row before"
+    assert math.isnan(said[2, "cat"][0]) and not said[2, "cat"][1], "not measured"
+    assert detector_rates(pairs) == {"misled": 2, "found": 1, "sound": 8, "false_alarms": 1}
+
+
+def test_runs_without_a_detector_and_wrong_tables():
+    pairs = with_detector(label_pairs(COUNTS), pd.DataFrame({"fingerprint": ["b"], "iter": [5]}), 300, 0.5)
+    assert pairs["detector"].isna().all() and not pairs["alarm"].any()
+    with pytest.raises(UserError, match="pairs has no column 'alarm'"):
+        detector_rates(label_pairs(COUNTS))
