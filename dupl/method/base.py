@@ -249,7 +249,9 @@ def build_method(
     torch.manual_seed(seed)
     arguments = deepcopy({**model, "num_classes": num_classes, "precision": precision})
     if not pretrained:
-        arguments["network"]["backbone"].update(pretrained=False, weights=None)
+        for backbone in (arguments["network"]["backbone"], arguments.get("students", {}).get("second")):
+            if backbone is not None:
+                backbone.update(pretrained=False, weights=None)
     built: Method = build(COMPONENTS, arguments, "model")
     return built
 

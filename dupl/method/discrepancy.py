@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dupl.config.kinds import Start
+from dupl.errors import UserError
 from dupl.method import equations
 from dupl.method.component import Component
 from dupl.method.network import StudentOutput
@@ -40,6 +41,19 @@ class _Discrepancy(Component):
             return outputs[0].features.new_zeros((), dtype=torch.float32)
         f_1, f_2 = (output.features.float() for output in outputs)
         return equations.symmetric(self.one_way, _flat(f_1, self.over), _flat(self.mapped(f_2), self.over))
+
+    def bind(self, students: Students) -> None:
+        """Check that the features of both students can be compared.
+
+        Raises:
+            UserError: They have different numbers of channels.
+        """
+        dims = {net.backbone.dim for net in students}
+        if len(dims) > 1:
+            raise UserError(
+                f"L_dis compares features of {' and '.join(map(str, sorted(dims)))} channels: set "
+                "model.discrepancy.type=MappedDiscrepancy or NoDiscrepancy"
+            )
 
     def mapped(self, features: Tensor) -> Tensor:
         """Return the features of student 2 that are compared with those of student 1."""
@@ -149,9 +163,9 @@ class MappedDiscrepancy(_Discrepancy, nn.Module):
         self.one_way, self.relu = FORMS[form], relu  # type: ignore[method-assign]
 
     def bind(self, students: Students) -> None:
-        """Build the mapping, which keeps the number of channels."""
-        dim = students[0].backbone.dim
-        self.mapping = nn.Conv2d(dim, dim, 1, bias=False)
+        """Build the mapping from the channels of student 2 to those of student 1."""
+        dims = [net.backbone.dim for net in students]
+        self.mapping = nn.Conv2d(dims[-1], dims[0], 1, bias=False)
 
     def mapped(self, features: Tensor) -> Tensor:
         """Map the features of student 2, (B, D, h, w)."""

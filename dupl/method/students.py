@@ -7,8 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from torch import Tensor, nn
 
-from dupl.config.kinds import GIVEN, Share
+from dupl.config.kinds import GIVEN, ArgumentsOf, Share
 from dupl.errors import UserError
+from dupl.method.backbone import Backbone
 from dupl.method.ema import follow, frozen
 from dupl.method.network import StudentOutput, SubNet
 from dupl.registry import COMPONENTS
@@ -30,8 +31,12 @@ class Students(nn.Module):
 
     def __init__(self, network: Annotated[dict[str, Any], GIVEN], num_classes: Annotated[int, GIVEN]) -> None:
         super().__init__()
-        kind = {"type": "SubNet", **network, "num_classes": num_classes}
-        self.nets = nn.ModuleList(COMPONENTS.build(dict(kind)) for _ in self.teacher_of)
+        kinds = ({"type": "SubNet", **own, "num_classes": num_classes} for own in self.networks(network))
+        self.nets = nn.ModuleList(COMPONENTS.build(kind) for kind in kinds)
+
+    def networks(self, network: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the arguments of the sub-net of each student."""
+        return [network for _ in self.teacher_of]
 
     def __iter__(self) -> Iterator[SubNet]:
         return iter(self.nets)  # type: ignore[arg-type]
@@ -141,3 +146,36 @@ class OnlineAssigned(Students):
     def after_step(self) -> None:
         """Let the assignment network follow the online network."""
         follow(self.nets[1], self.nets[0], self.momentum)
+
+
+@COMPONENTS.register_module()
+class UnlikeStudents(DualStudent):
+    """Two students with different backbones, which keep them apart without a loss.
+
+    Args:
+        network: Arguments of ``SubNet``, the first student's.
+        num_classes: Classes with background, K + 1.
+        second: Arguments of ``Backbone`` for the second student.
+
+    Raises:
+        UserError: The two backbones have patches of different sizes.
+    """
+
+    def __init__(
+        self,
+        network: Annotated[dict[str, Any], GIVEN],
+        num_classes: Annotated[int, GIVEN],
+        second: Annotated[dict[str, Any], ArgumentsOf(Backbone)],
+    ) -> None:
+        self.second = second
+        super().__init__(network, num_classes)
+        one, other = (net.backbone.patch for net in self)
+        if one != other:
+            raise UserError(
+                f"model.students.second has patches of {other} px and model.network.backbone of {one} px: choose "
+                "backbones with patches of the same size"
+            )
+
+    def networks(self, network: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the arguments of the sub-net of each student."""
+        return [network, {**network, "backbone": self.second}]

@@ -391,6 +391,31 @@ def test_soft_labels_are_distributions_over_all_classes(
         build(own_view=dict(type="OwnView"), segmentation=dict(type="CollisionCrossEntropy"))
 
 
+# two backbones
+
+
+def second(**options: Any) -> dict[str, Any]:
+    sizes = dict(img_size=32, patch_size=8, embed_dim=48, depth=4, num_heads=2) | options
+    return dict(students=dict(type="UnlikeStudents", second=dict(name="vit_tiny_patch16_224", options=sizes)))
+
+
+def test_students_with_two_backbones_train(build: Callable[..., DuPL], batch: Callable[..., dict[str, Any]]) -> None:
+    model = build(**second(), discrepancy=dict(type="MappedDiscrepancy"))
+    assert [net.backbone.dim for net in model.students] == [32, 48]
+    assert [len(net.backbone.vit.blocks) for net in model.students] == [3, 4]
+    losses = model.loss(**batch([[0], [1, 2]], t=30))
+    losses["loss"].backward()
+    assert all(value.isfinite() for value in losses.values()) and float(losses["L_dis"]) > 0
+
+
+def test_backbones_that_do_not_fit_are_refused(build: Callable[..., DuPL]) -> None:
+    with pytest.raises(UserError, match="L_dis compares features of 32 and 48 channels"):
+        build(**second())
+    build(**second(), discrepancy=dict(type="NoDiscrepancy"))
+    with pytest.raises(UserError, match="second has patches of 16 px and model.network.backbone of 8 px"):
+        build(**second(patch_size=16), discrepancy=dict(type="NoDiscrepancy"))
+
+
 # together
 
 
@@ -400,6 +425,7 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "R4": dict(discrepancy=dict(type="MappedDiscrepancy")),
     "R5": dict(averages=dict(type="MeanTeachers", momentum=0.9)),
     "R7": dict(dis_region=dict(type="ObjectTokens")),
+    "R8": dict(own_view=dict(type="OwnView"), discrepancy=dict(type="NoDiscrepancy")),
     "R9": dict(segmentation=dict(type="CollisionCrossEntropy", start=10)),
     "R10": dict(detector=dict(type="MaskingDetector", interval=2, least=1), class_teacher=dict(type="BestPerClass")),
 }
