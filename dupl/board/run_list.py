@@ -33,7 +33,7 @@ def run_list(view: StoreView, addresses: Addresses, tag: str) -> str:
     return render(
         template("runs.html"),
         f"Runs in {view.store.root}",
-        {"plots": {}, "tables": {}, "board": board_data(lines, addresses)},
+        {"plots": {}, "tables": {}, "board": board_data(lines, addresses, view.warnings)},
         site,
         sections=sections,
         count=len(lines),
@@ -46,13 +46,24 @@ def run_list(view: StoreView, addresses: Addresses, tag: str) -> str:
     )
 
 
-def board_data(lines: Mapping[str, RunLine], addresses: Addresses) -> dict[str, Any]:
+def board_data(
+    lines: Mapping[str, RunLine], addresses: Addresses, warnings: Mapping[str, list[str]] | None = None
+) -> dict[str, Any]:
     """Return the table of runs for the page's script: what it shows, sorts, filters and groups by."""
+    found = warnings or {}
     shown = [title for title, key in METRICS.items() if any(key in line.metrics for line in lines.values())]
     heads = [{"text": "run", "left": True}, {"text": "state", "left": True}, {"text": "iteration"}]
     heads += [{"text": "time remaining"}, *({"text": title, "mean": True} for title in shown)]
     heads += [{"text": "seed"}, {"text": "plan: row", "left": True}, {"text": "last seen (UTC)"}]
-    return {"heads": heads, "rows": [_row(name, line, shown, addresses) for name, line in lines.items()]}
+    heads += [{"text": "warnings", "left": True}] if found else []
+    rows = []
+    for name, line in lines.items():
+        row = _row(name, line, shown, addresses)
+        if found:
+            text = "; ".join(found.get(name, []))
+            row["cells"].append({"value": text or None, "text": text, "left": True, "wide": True})
+        rows.append(row)
+    return {"heads": heads, "rows": rows}
 
 
 def _row(name: str, line: RunLine, shown: list[str], addresses: Addresses) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dupl.board.misled import misled
 from dupl.errors import UserError
 from dupl.runs import layout, scalars
 from dupl.runs.calls import last_times
@@ -30,6 +31,7 @@ class StoreView:
         lines: As of the last look.
         problems: What could not be read, one line each.
         names: Of runs by their resolved paths.
+        warnings: Of the detector, by the folder of the run below the store; runs without any are not in it.
     """
 
     store: RunStore
@@ -37,9 +39,11 @@ class StoreView:
     lines: dict[str, RunLine] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     names: dict[Path, str] = field(default_factory=dict)
+    warnings: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._lock, self._looked = threading.Lock(), float("-inf")
+        self._misled: dict[str, tuple[int, list[str]]] = {}  # by name: size of the scalars, and the warnings then
 
     def look(self) -> dict[str, RunLine]:
         """Return the runs; they are read again where the last look is older than `EVERY`."""
@@ -49,8 +53,22 @@ class StoreView:
                 self.lines = {name_below(line.path, root): line for line in self.store.lines()}
                 self.problems = [f"{path}: {why}" for path, why in self.store.skipped]
                 self.names = {Path(os.path.realpath(line.path)): name for name, line in self.lines.items()}
+                self._find_warnings()
                 self._looked = self.clock()
             return self.lines
+
+    def _find_warnings(self) -> None:
+        """Look for warnings in the scalars that have grown."""
+        known = {}
+        for name, line in self.lines.items():
+            try:
+                size = os.stat(line.path / layout.SCALARS).st_size
+            except OSError:
+                continue
+            before = self._misled.get(name)
+            known[name] = before if before and before[0] == size else (size, misled(line.path))
+        self._misled = known
+        self.warnings = {name: found for name, (_, found) in known.items() if found}
 
     def line(self, name: str) -> RunLine:
         """Return a run; only a name that the store itself has is one, so that no path leads elsewhere.
@@ -80,7 +98,7 @@ class StoreView:
     def stamp(self) -> str:
         """Return what changes when any run does."""
         facts = [(name, line.state, line.iteration, line.seen, line.evaluated) for name, line in self.look().items()]
-        return digest(facts)
+        return digest((facts, self.warnings))
 
 
 def name_below(path: Path, root: Path) -> str:

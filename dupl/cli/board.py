@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +54,8 @@ def run_board(arguments: argparse.Namespace) -> int:
         print(address, flush=True)
         say(stderr())("the address is the key: whoever knows it and is on this machine can read the store; Ctrl-C ends")
         if arguments.open:
+            import webbrowser
+
             webbrowser.open(address)
 
     api.serve_board(arguments.root, port=arguments.port, begun=begun)

@@ -179,6 +179,19 @@ class TestHostile:
         status, headers, body = ask("/token/sheets/10/voc-a-000000000000")
         assert status == 404 and b"script" not in body and headers["content-type"].startswith("text/plain")
 
+    def test_what_the_detector_warned_of(self, ask, root):
+        """The last row of the detector counts, by the limit of the recipe."""
+        run = root / "voc-a-000000000000"
+        with open(run / "scalars.jsonl", "a") as file:
+            file.write(json.dumps({"iter": 18, "detector/1/cat": 0.2, "detector/2/dog": 0.1}) + "\n")
+            file.write(json.dumps({"iter": 20, "detector/1/cat": 0.7, f"detector/2/{EVIL}": 0.25}) + "\n")
+            file.write(json.dumps({"iter": 20, "loss": 1.0}) + "\n")
+        found = data(ask("/token/")[2])["board"]
+        cells = {row["id"]: row["cells"][-1]["text"] for row in found["rows"]}
+        assert found["heads"][-1]["text"] == "warnings"
+        assert cells["voc-a-000000000000"] == f"student 2 is misled on {EVIL} (0.25, below 0.5)"
+        assert cells["voc-b-000000000001"] == ""
+
     def test_damaged_files_are_named(self, ask, root, board):
         (root / "voc-a-000000000000" / "status.json").write_text("{")
         _, _, body = ask("/token/")

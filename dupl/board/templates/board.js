@@ -42,7 +42,7 @@
     link.dataset.key = `${row.id} link`;
     const state = make("span", { className: `state ${row.state}`, textContent: row.state });
     const cells = row.cells.map((cell) => {
-      const item = make("td", { textContent: cell.text, className: cell.left ? "left" : "" });
+      const item = make("td", { textContent: cell.text, className: cell.wide ? "left wide" : cell.left ? "left" : "" });
       if (cell.share !== undefined) {
         item.classList.add("share");
         item.style.setProperty("--share", `${cell.share}%`);
