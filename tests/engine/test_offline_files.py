@@ -14,7 +14,8 @@ from PIL import Image
 from dupl.cli import main
 from dupl.engine.training.tracked_pictures import NOISE, pictures, sheet
 from dupl.report.figures.image_row import ImageRow
-from dupl.track.wandb_process import TrackedTable, Tracker
+from dupl.track.records import TrackedTable
+from dupl.track.wandb_process import Tracker
 
 pytest.importorskip("wandb", reason='wandb is not installed: pip install ".[wandb]"')
 
