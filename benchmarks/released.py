@@ -186,6 +186,7 @@ def open_checkout(root: Path, script: str = SCRIPT) -> None:
             setattr(np, name, kind)
 
 
+FOLDERS = ("model", "models", "utils", "datasets", "dataloaders")  # whose files are searched for imports
 _missing: set[str] = set()
 
 
@@ -203,7 +204,7 @@ class StandIn(ModuleType):
 def _imported(root: Path, script: str) -> set[str]:
     """Return the dotted names of all modules that the files of a checkout import."""
     found: set[str] = set()
-    for file in [root / script, *(f for d in ("model", "utils", "datasets") for f in (root / d).rglob("*.py"))]:
+    for file in [root / script, *(f for d in FOLDERS for f in (root / d).rglob("*.py"))]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]

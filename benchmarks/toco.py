@@ -72,9 +72,9 @@ def checkpoint(ours: Worker, released: Worker, folder: str, size: int) -> list[s
     return wrong
 
 
-def speed(ours: Worker, released: Worker, repeats: int) -> None:
+def speed(ours: Worker, released: Worker, repeats: int, t: int = PHASES[-1][1]) -> None:
     """Print time, CPU time and peak memory of a step in the last phase, in turn."""
-    t, precisions = PHASES[-1][1], computed(["off", "bf16"], ours("facts"))
+    precisions = computed(["off", "bf16"], ours("facts"))
     weighed = {name: side("weighed", "step", t=t)[0] for name, side in (("released", released), ("ours", ours))}
     times: dict[str, list[tuple[float, float]]] = {"released": [], **{name: [] for name in precisions}}
     for _ in range(repeats):

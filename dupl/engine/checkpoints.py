@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Any
 
 import torch
@@ -15,11 +16,14 @@ from dupl.runs import layout
 def load(file: Path) -> dict[str, Any]:
     """Load a checkpoint on the CPU without executing anything in the file.
 
+    The command line's values that CoSA's release stores beside its weights are read as plain values.
+
     Raises:
         UserError: The file is missing or corrupt, or holds more than tensors and plain values.
     """
     try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace, PosixPath]):
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint {file}") from None
     except Exception as error:

@@ -239,6 +239,7 @@ class CoSA(Method):
         assigned = self.assign(images, present, clock)
         thresholds = self.cam_queue.current(self.fixed_thresholds(clock, tags))
         made = self.make_labels(View(images, boxes), assigned, present, thresholds, clock)
-        labels = made and [made[0]] * 2
+        labels = None if made is None else [made[0]] * 2
         noisy = per_student(lambda p, label: self.noise_filter(p, label.y, clock), log_P, labels)
-        return Inspection(assigned and [assigned.maps] * 2, labels, noisy, log_P)
+        cams = None if assigned is None else [assigned.maps] * 2
+        return Inspection(cams, labels, noisy, log_P)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from dupl.engine.training.checkpoint_hook import plain
 from dupl.engine.weights import load_weights
 from dupl.errors import UserError
 from dupl.method.cam import Present
+from dupl.method.cosa import CoSA
 from dupl.method.released_layout import convert
 from dupl.runs import layout
 
@@ -47,6 +50,24 @@ BRANCH = {  # one branch of the released layout, with 3 blocks
 def make(tiny, *sets, seed=0):
     config = overrides.apply(catalogue.load(tiny), overrides.parse([*sets, f"runtime.seed={seed}"]), RECIPE)
     return build.build_model(config, 7, torch.device("cpu")).eval()
+
+
+def make_cosa(network, seed=0):
+    torch.manual_seed(seed)
+    return CoSA(
+        num_classes=7,
+        network=network,
+        students=dict(type="OnlineAssigned", initial="own"),
+        perturb=dict(type="NoPerturbation"),
+        segmentation=dict(type="BalancedCrossEntropy"),
+        seg_to_cam=dict(type="NoSegToCam"),
+        dense_energy=dict(type="NoDenseEnergy"),
+        refine=dict(type="NoRefinement"),
+    )
+
+
+def first_network(model) -> dict[str, torch.Tensor]:
+    return {k: v for k, v in model.state_dict().items() if k.startswith("students.nets.0.")}
 
 
 def released(model, prefix="", extra=True) -> dict[str, torch.Tensor]:
@@ -83,6 +104,13 @@ def says_the_same(one, other) -> bool:
     answers = [model.predict(images, present) for model in (one, other)]
     flat = [[t for scores, logits, maps in a for t in (scores, logits, maps.main, maps.aux)] for a in answers]
     return all(torch.equal(a, b) for a, b in zip(*flat, strict=True))
+
+
+@pytest.fixture
+def network():
+    """Arguments of a tiny ``SubNet`` with the blocks of ``BRANCH``."""
+    options = dict(img_size=32, patch_size=8, embed_dim=32, depth=3, num_heads=2)
+    return dict(backbone=dict(name="vit_tiny_patch16_224", options=options), head=dict(channels=16, dilation=1))
 
 
 class TestReleasedLayout:
@@ -128,6 +156,18 @@ class TestReleasedLayout:
         torch.save(state, tmp_path / "toco.pth")
         with pytest.raises(UserError, match=r"^proj_head.last_layer.weight_g has gains other than 1.*another file$"):
             load_weights(make(tiny, *TOCO), tmp_path / "toco.pth")
+
+    def test_one_network_of_cosa_with_its_command_line(self, tmp_path, network):
+        """CoSA saves the network that was best beside argparse's values; both networks of the model get it."""
+        arguments = argparse.Namespace(seed=0, output_dir=Path("work"))
+        source = make_cosa(network)
+        alone = argparse.Namespace(state_dict=lambda: first_network(source), students=[source.students[0]])
+        torch.save({"s_or_t": "s", "model": released(alone), "epoch": 1, "args": arguments}, tmp_path / "cosa.pth")
+        target = make_cosa(network, seed=1)
+        load_weights(target, tmp_path / "cosa.pth")
+        for net in target.students:
+            for name, value in source.students[0].state_dict().items():
+                assert torch.equal(net.state_dict()[name], value), name
 
     def test_the_command_line_takes_one(self, tiny, trained, tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
