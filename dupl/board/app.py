@@ -44,7 +44,7 @@ def build_app(board: Board, token: str) -> Guard:
             found = await run_in_threadpool(board.sheet, name, iteration)
         except UserError as error:
             return PlainTextResponse(f"{error}\n", 404)
-        return Response(found, media_type="image/webp")
+        return Response(found, media_type="image/webp", headers={"cache-control": "private, max-age=60"})
 
     def named(page: Callable[[str], Rendered]) -> Callable[[Request], Rendered]:
         return lambda request: page(request.path_params["name"])

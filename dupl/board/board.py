@@ -79,7 +79,7 @@ class Board:
     kept: OrderedDict[object, Rendered] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock, self._locks = threading.Lock(), dict[object, threading.Lock]()
 
     def runs(self) -> Rendered:
         """Return the page of all runs."""
@@ -142,15 +142,19 @@ class Board:
 
     def _page(self, key: object, stamp: object, made: Callable[[str], str]) -> Rendered:
         """Return a page, rendered again where what it shows has changed."""
-        with self._lock:  # one at a time: two requests for one page render it once
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:  # two requests for one page render it once; other pages do not wait
             known = self.kept.get(key)
             if known is None or (known.stamp != stamp and self.clock() >= known.until):
                 began, tag = self.clock(), digest((key, stamp))
                 text = made(tag)
                 ended = self.clock()
                 known = Rendered(stamp, tag, text, ended + PATIENCE * (ended - began))
+            with self._lock:
                 self.kept[key] = known
-            self.kept.move_to_end(key)
-            while len(self.kept) > KEPT:
-                self.kept.popitem(last=False)
+                self.kept.move_to_end(key)
+                while len(self.kept) > KEPT:
+                    old, _ = self.kept.popitem(last=False)
+                    self._locks.pop(old, None)
             return known

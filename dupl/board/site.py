@@ -69,6 +69,11 @@ class BoardSite(Site):
         name = self.names.get(run) or self.names.get(run.resolve())
         return None if name is None else self.addresses.run(name)
 
+    def sheet(self, run: Path, iteration: int) -> str | None:
+        """Return the address of a contact sheet of a run."""
+        name = self.names.get(run) or self.names.get(run.resolve())
+        return None if name is None else self.addresses.sheet(name, iteration)
+
 
 def _quoted(name: str) -> str:
     return quote(name, errors="surrogateescape")

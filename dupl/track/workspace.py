@@ -122,9 +122,7 @@ def workspace(entity: str, project: str, plan: str | None = None) -> Any:
         import wandb_workspaces.workspaces as ws
         from wandb_workspaces import expr
     except ImportError:
-        raise UserError(
-            'wandb-workspaces is not installed: pip install ".[workspaces]", or dupl dashboard --local'
-        ) from None
+        raise UserError('wandb-workspaces is not installed: pip install ".[workspaces]", or dupl board') from None
     sections = []
     for number, board in enumerate(BOARDS):
         panels: list[Any] = [

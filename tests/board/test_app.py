@@ -99,6 +99,8 @@ class TestPages:
     def test_a_run(self, ask, name):
         status, _, body = ask(f"/token/runs/{name}")
         assert status == 200 and b'href="/token/"' in body
+        sheets = [shot["sheet"] for shot in data(body)["gallery"]]
+        assert sheets == [f"/token/sheets/{k}/{quote(name)}" for k in (10, 20)], "pictures are not sent with each news"
 
     def test_a_run_that_goes_on_has_another_page(self, ask, root, monkeypatch):
         monkeypatch.setattr("dupl.board.board.PATIENCE", 0)

@@ -1,7 +1,7 @@
 "use strict";
 // The script of the live board: the table of runs, galleries side by side, and news while runs train.
 (() => {
-  const { find, make, before, data, shows, update } = globalThis.dupl;
+  const { find, make, before, sheet, data, shows, update } = globalThis.dupl;
   const root = document.documentElement;
   const EVERY = 3000; // milliseconds between two questions
   const MOST = 1000; // rows that are shown at first
@@ -131,11 +131,6 @@
   }
 
   // Galleries of several runs, at one iteration and of one kind of picture at a time.
-  const sheets = new Map(); // pictures by address
-  const sheet = (address) => {
-    if (!sheets.has(address)) sheets.set(address, Object.assign(new Image(), { src: address }));
-    return sheets.get(address);
-  };
   const showGalleries = async () => {
     const runs = data().galleries, kind = find("#kind"), moment = find("#moment");
     if (!runs || !kind) return;

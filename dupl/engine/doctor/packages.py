@@ -11,6 +11,9 @@ from dupl.engine.doctor.finding import Finding
 NAME = "dupl-lab"
 OPTIONAL = {  # package: the extra that installs it, and what needs it
     "wandb-workspaces": ("workspaces", "dupl dashboard on wandb"),
+    "starlette": ("board", "dupl board"),
+    "uvicorn": ("board", "dupl board"),
+    "trackio": ("trackio", "dupl train --track trackio"),
     "ray": ("ray", "dupl ablate on Ray"),
     "submitit": ("slurm", "dupl ablate on Slurm"),
     "pycocotools": ("coco", "MS COCO's masks"),

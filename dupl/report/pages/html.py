@@ -40,6 +40,10 @@ class Site:
         page = run / layout.PAGE
         return link(page, folder) if page.is_file() else None
 
+    def sheet(self, run: Path, iteration: int) -> str | None:
+        """Return the address of a contact sheet of a run; None where the page holds the picture itself."""
+        return None
+
 
 @dataclass(frozen=True)
 class Served:

@@ -7,6 +7,7 @@ from typing import Any
 from dupl.report.figures.colours import CLEAN_GAUSSIAN, KEPT, NOISE, NOISY_GAUSSIAN
 from dupl.report.figures.contact_sheet import data_uri
 from dupl.report.figures.noise_mixture import mixture_chart, verdict
+from dupl.report.pages.html import FILE, Site
 from dupl.report.pages.run_files import RunFiles
 from dupl.runs import layout
 
@@ -18,7 +19,7 @@ COLOURS = {
 }  # the legend of all loss histograms
 
 
-def gallery(run: RunFiles, data: dict[str, Any]) -> dict[str, Any]:
+def gallery(run: RunFiles, data: dict[str, Any], site: Site = FILE) -> dict[str, Any]:
     """Return what the sections of pictures and losses say; pictures and charts go to ``data``.
 
     Returns:
@@ -28,7 +29,10 @@ def gallery(run: RunFiles, data: dict[str, Any]) -> dict[str, Any]:
     if not run.gallery:
         still = run.path / layout.PICTURES
         return {"shots": 0, "still": data_uri(still.read_bytes(), "png") if still.exists() else ""}
-    data["gallery"] = [{**shot, "sheet": data_uri(shot["sheet"], "webp"), "losses": []} for shot in run.gallery]
+    data["gallery"] = [
+        {**shot, "sheet": site.sheet(run.path, shot["iter"]) or data_uri(shot["sheet"], "webp"), "losses": []}
+        for shot in run.gallery
+    ]
     for number, shot in enumerate(data["gallery"]):
         _add_losses(number, shot, data["plots"])
     return {

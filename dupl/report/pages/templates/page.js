@@ -191,13 +191,17 @@
 
   // Gallery and losses, of one iteration at a time, the same in both.
   let playing = 0;
+  const sheets = new Map(); // contact sheets by address, each loaded when it is first shown
+  const sheet = (address) => {
+    if (!sheets.has(address)) sheets.set(address, Object.assign(new Image(), { src: address }));
+    return sheets.get(address);
+  };
   const showGallery = (fresh) => {
     if (!data.gallery || !find("#play")) return;
     const shots = data.gallery;
-    const images = shots.map((shot) => (shot.sheet ? Object.assign(new Image(), { src: shot.sheet }) : null));
     const sliders = [...document.querySelectorAll("input[data-shots]")];
     let large = null; // the column that a click enlarged
-    const pane = (sheet, shot, column, row) => {
+    const pane = (picture, shot, column, row) => {
       const image = shot.images[row], [width, height] = image.size;
       const { kind, student } = shot.columns[column];
       const caption = make("figcaption", { textContent: student ? `${kind} ${student}` : kind });
@@ -207,7 +211,7 @@
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", `${caption.textContent} of ${image.name} at iteration ${shot.iter}`);
       const place = [column * shot.cell, row * shot.cell, width, height, 0, 0, width, height];
-      canvas.getContext("2d").drawImage(sheet, ...place);
+      canvas.getContext("2d").drawImage(picture, ...place);
       const button = make("button", { type: "button", title: "larger or smaller" }, [canvas]);
       button.addEventListener("click", () => {
         large = large === column ? null : column;
@@ -217,11 +221,12 @@
     };
     const showImages = async (n) => {
       const shot = shots[n];
-      await images[n].decode();
+      const picture = sheet(shot.sheet);
+      await picture.decode();
       if (Number(sliders[0].value) !== n) return; // the slider has moved on
       find("#gallery-images").replaceChildren(...shot.images.map((image, row) => make("div", { className: "shown" }, [
         make("h3", { textContent: `${image.name} ` }, [make("span", { textContent: image.tags.join(", ") })]),
-        make("div", { className: "panes" }, shot.columns.map((_, column) => pane(images[n], shot, column, row))),
+        make("div", { className: "panes" }, shot.columns.map((_, column) => pane(picture, shot, column, row))),
       ])));
       find("#gallery-legend").replaceChildren(...shot.legend.map((key) => make("li", {}, [
         make("img", { src: key.swatch, alt: "" }), key.text])));
@@ -265,6 +270,6 @@
     data = read(page);
     showEach(false);
   };
-  globalThis.dupl = { find, make, draw, before, data: () => data, shows, update, touch };
+  globalThis.dupl = { find, make, before, sheet, data: () => data, shows, update };
   showEach(true);
 })();
