@@ -131,7 +131,8 @@ def evaluation_tracking(run: AnyRun, wandb: Wandb = None) -> str:
 
     made = Run(folder_of(run))
     if wandb not in (None, "off") and not made.exists():
-        raise UserError(f"tracking ({wandb}) is for runs, and {made.path} is none: leave it out")
+        named = wandb if wandb == "trackio" else f"wandb {wandb}"
+        raise UserError(f"{named} is for runs, and {made.path} is none: leave it out")
     return choose_later(wandb, made.path).mode
 
 
