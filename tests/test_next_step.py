@@ -41,7 +41,7 @@ def test_every_command_has_a_next_step():
         ("explain runs/a runs/b --out s.py", "dupl ablate s.py"),
         ("power demo_table4 --spread 1,0", "dupl ablate demo_table4 --dry-run"),
         ("doctor voc/dupl", "dupl train voc/dupl"),
-        ("infer runs/a photos --out out", "look at out"),
+        ("infer runs/a photos --out out", "open out/index.html"),
     ],
 )
 def test_what_follows(words, line):
