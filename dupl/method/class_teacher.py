@@ -38,7 +38,7 @@ class BestPerClass(Component):
         start: First iteration at which it acts.
     """
 
-    def __init__(self, margin: Share = 0.0, start: Start = 0) -> None:
+    def __init__(self, margin: Share = 0.05, start: Start = 0) -> None:
         super().__init__(start)
         self.margin = margin
 

@@ -6,12 +6,12 @@ It reads image-level tags alone: the class is scored on the image with only its 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
-from dupl.config.kinds import Count, Share, Start
+from dupl.config.kinds import Count, In, Share, Start
 from dupl.method.cam import Maps, Present
 from dupl.method.component import Component
 from dupl.method.network import SubNet
@@ -42,15 +42,16 @@ class MaskingDetector(Component, nn.Module):
 
     Args:
         interval: Iterations between two measurements.
-        region: Score of the normalised CAM above which a pixel is kept.
+        region: Share of the image that is kept: the pixels of the highest CAM. All CAMs keep equal areas, because a
+            larger one shows more of the object, wherever it lies.
         memory: Largest share that the running mean keeps when a class is measured again.
         least: Number of measurements of a class before its mean counts.
         misled: A student whose mean is below this is misled on the class.
-        judge: Whose classifier scores: the student's "own", that of the "other" students, or the mean of "all".
+        judge: Whose classifier scores: that of the "other" students, the student's "own", or the mean of "all".
         start: First iteration at which it measures.
 
     Raises:
-        ValueError: ``judge`` is none of its values.
+        ValueError: ``judge`` is none of its values, or ``region`` lies outside its range.
     """
 
     mean: Tensor
@@ -60,17 +61,19 @@ class MaskingDetector(Component, nn.Module):
     def __init__(
         self,
         interval: Count = 5,
-        region: Share = 0.4,
+        region: Annotated[float, In("(0, 1)")] = 0.4,
         memory: Share = 0.95,
         least: Count = 5,
         misled: Share = 0.5,
-        judge: Literal["own", "other", "all"] = "own",
+        judge: Literal["own", "other", "all"] = "other",
         start: Start = 0,
     ) -> None:
         nn.Module.__init__(self)
         Component.__init__(self, start)
         if judge not in ("own", "other", "all"):
             raise ValueError(f'detector.judge is {judge!r}: choose "own", "other" or "all"')
+        if not 0 < region < 1:
+            raise ValueError(f"detector.region is {region}: give a share of the image in (0, 1)")
         self.interval, self.region, self.memory, self.least = interval, region, memory, least
         self.misled, self.judge = misled, judge
 
@@ -101,7 +104,8 @@ class MaskingDetector(Component, nn.Module):
         image, slot = present.valid.nonzero(as_tuple=True)
         classes = present.index[image, slot]
         for student, (view, maps) in enumerate(zip(views, cams, strict=True)):
-            kept = (maps.main[image, slot] > self.region)[:, None]  # (N, 1, H, W)
+            cam = maps.main[image, slot]  # (N, H, W)
+            kept = (cam > cam.flatten(1).quantile(1 - self.region, dim=1)[:, None, None])[:, None]
             photos = view.images[image]
             halves = torch.cat([photos * kept, photos * ~kept])  # 0 is the mean colour
             judged = self._scores(self._judges(students, student), halves, classes.repeat(2))

@@ -265,6 +265,20 @@ def test_the_detector_by_hand() -> None:
     assert part.mean[0, 1].item() == pytest.approx(0.25 * (up + down) / 2 + 0.75 * down)
 
 
+def test_equal_areas_are_kept_whatever_the_cam_looks_like() -> None:
+    """Of four pixels with scores 0.9, 0.8, 0.7 and 0 a quarter is kept: the first, which shows class 0."""
+    part, students = detector(region=0.25)
+    images = torch.zeros(1, 3, 2, 2)
+    images[0, 0, 0, 0] = 8
+    cam = torch.tensor([[[[0.9, 0.8], [0.7, 0.0]]]])
+    views = [View(images, torch.tensor([[0, 2, 0, 2]]))] * 2
+    part(students, views, [Maps(cam, cam)] * 2, Present.of(torch.tensor([[1.0, 0.0, 0.0]])), Clock(0, 9))
+    part.after_step()
+    assert part.mean[0, 0].item() == pytest.approx(1 / (1 + math.exp(-2)))
+    with pytest.raises(ValueError, match=r"detector.region is 0.0: give a share of the image in \(0, 1\)"):
+        MaskingDetector(region=0.0)
+
+
 def test_the_detector_measures_in_its_interval_only() -> None:
     part, students = detector(interval=3, start=3)
     views = [View(torch.zeros(1, 3, 2, 2), torch.tensor([[0, 2, 0, 2]]))] * 2
@@ -298,6 +312,7 @@ def test_the_better_explained_cam_teaches_its_class() -> None:
     assert first.main[..., 0, 0][valid].tolist() == pytest.approx([0.1, 0.6, 0.1])
     assert second.main[..., 0, 0][valid].tolist() == pytest.approx([0.1, 0.6, 0.6])
     assert second.aux[..., 0, 0][valid].tolist() == pytest.approx([0.2, 0.7, 0.7])
+    assert BestPerClass().margin == 0.05
     careful = BestPerClass(margin=0.3)(cams, present, part, Clock(0, 9))
     assert careful[0].main[0, :, 0, 0].tolist() == pytest.approx([0.1, 0.6])
     assert careful[1].main[0, :, 0, 0].tolist() == pytest.approx([0.6, 0.6]), "0.2 apart is too little for class 0"
