@@ -40,7 +40,7 @@ def _last_row(folder: Path) -> dict[str, float]:
         for line in reversed(file.read().split(b"\n")):
             if PREFIX.encode() not in line:
                 continue
-            with suppress(ValueError, TypeError, RecursionError, AttributeError):
+            with suppress(ValueError, TypeError, OverflowError, RecursionError, AttributeError):
                 values = {k: float(v) for k, v in json.loads(line).items() if k.startswith(PREFIX) and v is not None}
                 if values:
                     return values

@@ -17,6 +17,7 @@ from dupl.runs.listing import RunLine
 
 METRICS = {"Seg mIoU": "seg/best/mIoU", "CAM mIoU": "cam/best/mIoU", "mAP": "cls/mean/mAP"}
 GROUPS = ("plan", "row", "recipe", "state", "seed")
+LONGEST = 1e9  # seconds that a run may take, thirty years; more is an error of its files
 MOST = 12  # problems that are shown
 
 
@@ -70,6 +71,8 @@ def _row(name: str, line: RunLine, shown: list[str], addresses: Addresses) -> di
     done, pace = now(line)
     share = 100 * done / line.iterations if line.iterations else 0
     left = pace * (line.iterations - done) if pace and line.iterations else None
+    if left is not None and not 0 <= left < LONGEST:
+        left = None
     rows = [f"{plan}: {row}" for plan, row in line.plans]
     seen = datetime.fromtimestamp(line.seen, timezone.utc).strftime("%Y-%m-%d %H:%M")
     values = [line.metrics.get(METRICS[title]) for title in shown]

@@ -16,9 +16,11 @@ from dupl.errors import UserError
 from dupl.runs import layout, scalars
 from dupl.runs.calls import last_times
 from dupl.runs.listing import RunLine
+from dupl.runs.status import LARGEST
 from dupl.runs.store import RunStore
 
 EVERY = 2.0  # seconds between two looks at the store
+SLOWEST = 1e6  # seconds of an iteration; more is an error of the file
 
 
 @dataclass
@@ -124,8 +126,8 @@ def now(line: RunLine) -> tuple[int, float | None]:
         return line.iteration, None
     row = scalars.last_row(line.path)
     done, seconds = row.get("iter"), row.get("seconds")
-    known = float(seconds) if isinstance(seconds, (int, float)) and seconds > 0 else None
-    return max(line.iteration, done if isinstance(done, int) else 0), known
+    known = float(seconds) if isinstance(seconds, (int, float)) and 0 < seconds < SLOWEST else None
+    return max(line.iteration, done if isinstance(done, int) and done < LARGEST else 0), known
 
 
 def digest(value: object) -> str:

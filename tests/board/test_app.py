@@ -194,6 +194,19 @@ class TestHostile:
         assert cells["voc-a-000000000000"] == f"student 2 is misled on {EVIL} (0.25, below 0.5)"
         assert cells["voc-b-000000000001"] == ""
 
+    @pytest.mark.parametrize(
+        "number", ["1e308", "1" + "0" * 400, "-5", "NaN", "Infinity", '"x"', "[]", "9007199254740991"]
+    )
+    @pytest.mark.parametrize("name", ["iter", "seconds"])
+    def test_numbers_that_cannot_be(self, ask, root, name, number):
+        run = root / "group" / "voc-c-000000000002"
+        values = {"iter": "16", "seconds": "0.5", name: number}
+        with open(run / "scalars.jsonl", "a") as file:
+            file.write(json.dumps({"detector/1/cat": 1}).replace("1}", f"{number}}}") + "\n")
+            file.write("{" + ", ".join(f'"{key}": {value}' for key, value in values.items()) + "}\n")
+        status, _, body = ask("/token/")
+        assert status == 200 and len(data(body)["board"]["rows"]) == 4
+
     def test_damaged_files_are_named(self, ask, root, board):
         (root / "voc-a-000000000000" / "status.json").write_text("{")
         _, _, body = ask("/token/")
