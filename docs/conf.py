@@ -61,6 +61,17 @@ def write_commands(app: Any) -> None:
         page.write_text(text, encoding="utf-8")
 
 
+def copy_notebooks(app: Any) -> None:
+    """Copy the notebooks with their stored outputs, which tests compare with what they were made from."""
+    target = Path(app.srcdir) / "results" / "notebooks"
+    target.mkdir(exist_ok=True)
+    for book in sorted((Path(app.srcdir).parent / "analysis").glob("*.ipynb")):
+        data = book.read_bytes()
+        if not (target / book.name).exists() or (target / book.name).read_bytes() != data:
+            (target / book.name).write_bytes(data)
+
+
 def setup(app: Any) -> None:
     """Write generated pages before the others are read."""
     app.connect("builder-inited", write_commands)
+    app.connect("builder-inited", copy_notebooks)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -18,6 +20,11 @@ from dupl.runs.run import Run
 HERE = Path(__file__).parent
 BOOKS = sorted(HERE.parent.joinpath("analysis").glob("*.ipynb"))
 STORE, PLAN = str(HERE / "fixtures" / "store"), str(HERE / "fixtures" / "plan.py")
+
+
+spec = importlib.util.spec_from_file_location("notebooks", HERE.parent / "tools" / "notebooks.py")
+notebooks = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(notebooks)
 
 
 def fingerprint(run: str) -> str:
@@ -72,11 +79,40 @@ def test_every_notebook_is_tested():
     assert {path.stem for path in BOOKS} == set(SETTINGS)
 
 
-@pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
-def test_stored_without_outputs(path):
-    for cell in nbformat.read(path, as_version=4).cells:
-        assert not cell.get("outputs")
-        assert cell.get("execution_count") is None
+@pytest.mark.parametrize("name", sorted(notebooks.PARAMETERS))
+def test_stored_outputs_are_of_this_code_and_store(name):
+    """Otherwise: python tools/notebooks.py."""
+    book = nbformat.read(notebooks.BOOKS / f"{name}.ipynb", as_version=4)
+    assert book.metadata["dupl"]["made_from"] == notebooks.digest(name)
+    outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= CHARTS[name], "charts on any host"
+    assert not any(PLOTLY in output.get("data", {}) or output["output_type"] == "error" for output in outputs)
+    assert sum(notebooks.TEXT in cell.source for cell in book.cells) == 1, "a reader is told what they were made from"
+
+
+def test_stored_outputs_name_no_place():
+    """They would name the machine that made them."""
+    for path in BOOKS:
+        assert str(Path.home()) not in path.read_text() and "/work/" not in path.read_text()
+
+
+def test_other_data_are_noticed(tmp_path, monkeypatch):
+    """One byte of the store, or of the notebook's code, makes the stored outputs old."""
+    shutil.copytree(HERE / "fixtures" / "store", tmp_path / "store")
+    shutil.copy(PLAN, tmp_path)
+    before = notebooks.digest("noise_filter")
+    monkeypatch.setattr(notebooks, "FIXTURES", tmp_path)
+    assert notebooks.digest("noise_filter") == before
+    with open(tmp_path / "store" / "L_reg-0" / "scalars.jsonl", "a") as file:
+        file.write("\n")
+    assert notebooks.digest("noise_filter") != before
+
+
+def test_made_up_trials_are_not_stored():
+    """The study of the tests has no real trials, so that the notebook of sweeps is stored without outputs."""
+    (name,) = set(SETTINGS) - set(notebooks.PARAMETERS)
+    assert name == "sweep_sensitivity"
+    assert not any(c.get("outputs") for c in nbformat.read(notebooks.BOOKS / f"{name}.ipynb", as_version=4).cells)
 
 
 @pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
