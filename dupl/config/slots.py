@@ -31,13 +31,21 @@ class Switch:
 def slots_of(model: Mapping[str, Any]) -> tuple[Slot, ...]:
     """Return the slots of a model by its ``type``; those of all shipped methods where the type is not known."""
     known = components.find(str(model.get("type")))
-    if known is not None and known.slots:
+    if known is not None and _is_known(model):
         return known.slots
     return tuple({slot.name: slot for each in components.shipped().values() for slot in each.slots}.values())
 
 
+def _is_known(model: Mapping[str, Any]) -> bool:
+    """Whether the slots of a model's method are known."""
+    known = components.find(str(model.get("type")))
+    return known is not None and bool(known.slots)
+
+
 def switches(model: Mapping[str, Any]) -> list[Switch]:
     """Return the components of the paper that a model has slots for, with the state of each.
+
+    Of a method whose slots are not known, those that the model states.
 
     Raises:
         UserError: A slot that must be filled is empty.
@@ -47,6 +55,8 @@ def switches(model: Mapping[str, Any]) -> list[Switch]:
         if not slot.of_paper:
             continue
         config = model.get(slot.name) or ({"type": slot.null} if slot.optional else None)
+        if config is None and not _is_known(model):
+            continue
         if not isinstance(config, Mapping) or "type" not in config:
             raise UserError(f"model.{slot.name} is missing: write dict(type=...)")
         arguments = {key: value for key, value in config.items() if key != "type"}

@@ -28,6 +28,12 @@ def test_the_components_of_the_paper_and_their_states() -> None:
     assert not any(part.on for part in switches(model("voc/supervised")))
 
 
+def test_a_method_of_ones_own_has_the_components_that_it_states() -> None:
+    """The slots of an unknown method are not known: none of them is missing."""
+    states = {part.slot.name: part.on for part in switches(model(type="TagsOnly"))}
+    assert states["discrepancy"] is True and "seg_to_cam" not in states
+
+
 OF_PAPER = [slot for slot in slots_of({"type": "DuPL"}) if slot.of_paper]
 
 
