@@ -29,11 +29,15 @@ class Switch:
 
 
 def slots_of(model: Mapping[str, Any]) -> tuple[Slot, ...]:
-    """Return the slots of a model by its ``type``; those of all shipped methods where the type is not known."""
+    """Return the slots of a model by its ``type``; those of all shipped methods where the type is not known.
+
+    Of two methods with a slot of one name, the one whose paper brought the component describes it.
+    """
     known = components.find(str(model.get("type")))
     if known is not None and _is_known(model):
         return known.slots
-    return tuple({slot.name: slot for each in components.shipped().values() for slot in each.slots}.values())
+    every = [slot for each in components.shipped().values() for slot in each.slots]
+    return tuple({slot.name: slot for slot in sorted(every, key=lambda slot: slot.of_paper)}.values())
 
 
 def _is_known(model: Mapping[str, Any]) -> bool:
