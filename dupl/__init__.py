@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         detector_rates,
         evaluate,
         explain_runs,
+        export_evidence,
         figures,
         find_run,
         fingerprint,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         sweep_report,
         train,
         two_runs,
+        verify_evidence,
         write_run_page,
     )
     from dupl.errors import RunError, UserError
@@ -69,6 +71,7 @@ __all__ = [
     "detector_rates",
     "evaluate",
     "explain_runs",
+    "export_evidence",
     "figures",
     "find_run",
     "fingerprint",
@@ -91,6 +94,7 @@ __all__ = [
     "sweep_report",
     "train",
     "two_runs",
+    "verify_evidence",
     "write_run_page",
 ]
 

@@ -23,6 +23,7 @@ from dupl.api.analysis import (
     two_runs,
 )
 from dupl.api.describe import Description, SwitchState, components, describe, describe_schema, describe_search
+from dupl.api.evidence import export_evidence, verify_evidence
 from dupl.api.execution import (
     ablate,
     confirm_sweep,
@@ -190,6 +191,7 @@ __all__ = [
     "diagnose",
     "evaluate",
     "evaluation_tracking",
+    "export_evidence",
     "figures",
     "find_run",
     "find_uploads",
@@ -252,6 +254,7 @@ __all__ = [
     "train_overrides",
     "two_runs",
     "upload",
+    "verify_evidence",
     "wandb_account",
     "workspace",
     "write_board",

@@ -22,6 +22,7 @@ from dupl.cli.dashboard import add_dashboard
 from dupl.cli.data import add_data
 from dupl.cli.doctor import add_doctor
 from dupl.cli.evaluate import add_eval
+from dupl.cli.evidence import add_export, add_verify
 from dupl.cli.explain import add_explain
 from dupl.cli.figure import add_figure
 from dupl.cli.infer import add_infer
@@ -150,7 +151,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=CommandParser)
     look = (add_runs, add_reproduce, add_explain, add_report, add_power, add_figure, add_board, add_dashboard, add_sync)
     make = (add_demo, add_train, add_eval, add_infer, add_show, add_new, add_data, add_ablate, add_sweep)
-    for add in (*make, *look, add_doctor):
+    proof = (add_export, add_verify)
+    for add in (*make, *look, *proof, add_doctor):
         add(commands)
     add_completion(commands, parser)
     return parser
@@ -173,5 +175,6 @@ EXAMPLES = """examples:
   dupl power PLAN --spread 1.8,0.9            which differences its table could show, with how many seeds
   dupl sweep SWEEP --jobs 2                   search for hyper-parameters; poor trials are stopped early
   dupl report PLAN                            its table beside the paper's numbers, with intervals
+  dupl export PLAN --out FILE.zip             the table with its evidence; dupl verify FILE.zip proves every cell
   dupl figure 7a PLAN --out fig7a.pdf         a figure of the paper, from the runs
 """

@@ -129,6 +129,8 @@ STEPS: dict[str, Callable[[argparse.Namespace], str]] = {
     "explain": lambda arguments: _command("ablate", arguments.out) if arguments.out else "add --out settle.py",
     "report": _reported,
     "power": lambda arguments: _command("ablate", arguments.plan or "PLAN", "--dry-run"),
+    "export": lambda arguments: _command("verify", arguments.out),
+    "verify": lambda arguments: "dupl reproduce RUN, which trains one of its runs again",
     "figure": lambda arguments: f"open {arguments.out or f'fig{arguments.number}.pdf'}",
     "board": lambda arguments: f"open {arguments.static}" if arguments.static else "",
     "dashboard": lambda arguments: "dupl report RUN for the page of one run",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from dupl.config import catalogue, overrides
 from dupl.config.check import RECIPE, Schema, suggestion
 from dupl.config.fingerprint import config_id
-from dupl.data.identity import Memo, identify
 from dupl.errors import UserError
 from dupl.plans.checks import change, checked, located, merge, unknown
 from dupl.plans.factors import Column, Factor, read_columns, read_factors
@@ -22,6 +21,8 @@ from dupl.plans.rows import Row, kind_of, read_rows
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+    from dupl.data.identity import Memo
 
 __all__ = ["Column", "Plan", "PlannedRun", "Row", "load"]
 
@@ -177,6 +178,8 @@ class PlannedRun:
         memo: Memo | None = None,
     ) -> PlannedRun:
         """Identify the run of a resolved recipe, and describe it; ``memo`` keeps what was identified before."""
+        from dupl.data.identity import identify  # the data sets need packages that a plan does not
+
         found = identify(values, memo=memo)
         return cls(plan, row, values["runtime"]["seed"], values, found.run, recipe, changes, found.absent)
 

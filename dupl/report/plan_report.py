@@ -119,11 +119,8 @@ def tabulate(
     Raises:
         UserError: The runs were evaluated on different data, and which are meant is not known here.
     """
-    wanted = {run.fingerprint for run in planned}
     best = store.best()
-    there = {stored.fingerprint: stored for stored in best if stored.fingerprint in wanted}
-    there = evaluated_on_one(planned, there, plan.protocols, data)
-    plan = of_papers_size(plan, planned[0].values.get("data") or {}, _records(there.values())) if planned else plan
+    plan, there = shown_runs(plan, planned, best, data)
     runs = [RowRun.of(run, there.get(run.fingerprint), failures.noted(store.root, run.fingerprint)) for run in planned]
     metrics = store.frame(there.values())
     if selection == "fair":
@@ -144,6 +141,31 @@ def tabulate(
     notes += other_data_notes(planned, there, best, plan.protocols, named=data, train=train)
     made = replace(made, notes=(*made.notes, *notes))
     return AblationTable(made, runs, metrics, class_rates(plan, runs, store, there.values()), train)
+
+
+def shown_runs(
+    plan: Plan, planned: Sequence[PlannedRun], stored: Iterable[StoredRun], data: str | None = None
+) -> tuple[Plan, dict[str, StoredRun]]:
+    """Return a plan as its table shows it, and the runs that the table shows with the evaluations that speak for them.
+
+    Args:
+        plan: With the rows to show.
+        planned: One run for each row and seed.
+        stored: The runs of a store, one of each id.
+        data: Digest of data that the user names, where there are runs or evaluations on several.
+
+    Returns:
+        The plan, without the paper's numbers where the data are of another size; and the runs by id.
+
+    Raises:
+        UserError: As `tabulate`.
+    """
+    wanted = {run.fingerprint for run in planned}
+    there = {run.fingerprint: run for run in stored if run.fingerprint in wanted}
+    there = evaluated_on_one(planned, there, plan.protocols, data)
+    if planned:
+        plan = of_papers_size(plan, planned[0].values.get("data") or {}, _records(there.values()))
+    return plan, there
 
 
 def _records(stored: Iterable[StoredRun]) -> Iterator[Mapping[str, Any]]:

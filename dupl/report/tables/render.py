@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 
 from dupl import cells
 from dupl.errors import UserError
@@ -49,10 +50,15 @@ def render(table: Table, form: str, style: str = "full") -> str:
 
 def tidy(table: Table) -> str:
     """Return the lines of a table as CSV; a field is empty where there is no number."""
+    return csv_text(lines(table), TIDY)
+
+
+def csv_text(told: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
+    """Return lines as CSV; a column that a line does not have is empty, as is None."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, TIDY, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: cells.written(value) for key, value in line.items()} for line in lines(table))
+    writer.writerows({key: cells.written(value) for key, value in line.items()} for line in told)
     return text.getvalue()
 
 

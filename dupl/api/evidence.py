@@ -1,0 +1,184 @@
+"""Evidence: archives of tables, their verification, the compute report and the checklist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dupl.api.inference import is_run
+from dupl.api.planned import choose_runs, last_overrides
+from dupl.api.recipes import Overrides
+from dupl.api.store import select_runs
+from dupl.api.sweeps import is_sweep, load_sweep
+from dupl.api.tables import AnyPlan, AnyStore, load_plan, open_store
+from dupl.errors import UserError
+
+if TYPE_CHECKING:
+    from dupl.evidence.export import Exported
+    from dupl.evidence.planned import ArchivedPlan
+    from dupl.evidence.verify import Verification
+    from dupl.runs.store import RunStore
+    from dupl.runs.stored_run import StoredRun
+
+Tell = Callable[[str], None]
+
+
+def verify_evidence(file: str | Path) -> Verification:
+    """Compute every cell, interval and star of an archive again, from the counts that it holds.
+
+    It needs neither torch nor the network nor the store. It proves that numbers, counts and configs belong together,
+    not that a training took place.
+
+    Args:
+        file: An archive that `export_evidence` wrote.
+
+    Returns:
+        ``proven``; ``verdicts``, one for each cell, with the reason where it is not proven and what limits it where it
+        is; ``faults`` of the archive as a whole; ``lines()``, all of it as text.
+
+    Raises:
+        UserError: The file is missing, or no archive that can be unpacked and read.
+
+    Example:
+        >>> found = dupl.verify_evidence("evidence.zip")
+        >>> found.proven, found.runs
+        (True, 6)
+    """
+    from dupl.evidence.verify import verify
+
+    return verify(file)
+
+
+def export_evidence(
+    what: AnyPlan | Sequence[str | Path],
+    out: str | Path,
+    store: AnyStore = "runs",
+    *,
+    rows: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    overrides: Overrides = None,
+    data: str | None = None,
+    call: int | None = None,
+    storage: str | None = None,
+    anonymous: bool = False,
+    command: str = "",
+    tell: Tell | None = None,
+) -> Exported:
+    """Write the archive of a table: its cells, and all that they follow from.
+
+    Args:
+        what: A plan, a sweep, a run's folder, or a list of folders or ids of runs.
+        out: The file to write; its name ends with ".zip".
+        store: A store or its folder.
+        rows: Keys of a plan's rows; all by default.
+        seeds: By default the plan's.
+        overrides: As of `ablation_table`.
+        data: As of `ablation_table`.
+        call: As of `ablation_table`.
+        storage: URL of a sweep's study; by default it lies in the store.
+        anonymous: Leave out what names people, machines and places.
+        command: The command that the archive names.
+        tell: Called with lines on what is not in the archive.
+
+    Returns:
+        ``path``, ``digest``, ``size``, and ``verification``, which `verify_evidence` made of the file.
+
+    Raises:
+        UserError: There is no such plan, sweep or run, no run of it is in the store, or a package is missing.
+
+    Example:
+        >>> found = dupl.export_evidence("plan.py", "evidence.zip", anonymous=True)
+        >>> found.verification.proven, len(found.verification.verdicts)
+        (True, 6)
+    """
+    from dupl.evidence.export import export
+
+    said, opened = tell or (lambda line: None), open_store(store)
+    chosen: dict[str, Any] = dict(rows=rows, seeds=seeds, overrides=overrides, data=data, call=call, storage=storage)
+    archived, runs = _source(what, opened, command, said, **chosen)
+    return export(archived, runs, Path(out), anonymous=anonymous, tell=said)
+
+
+def _source(
+    what: AnyPlan | Sequence[str | Path],
+    store: RunStore,
+    command: str,
+    tell: Tell,
+    *,
+    rows: Sequence[str] | None,
+    seeds: Sequence[int] | None,
+    overrides: Overrides,
+    data: str | None,
+    call: int | None,
+    storage: str | None,
+) -> tuple[ArchivedPlan, dict[str, StoredRun]]:
+    """Return what is archived, and its runs by id."""
+    from dupl.evidence import sources
+
+    names = [what] if isinstance(what, (str, Path)) and is_run(what) else what
+    if isinstance(names, (list, tuple)):
+        if rows or seeds or data or call or storage:
+            raise UserError("rows, seeds, data, call and storage are of plans and sweeps: a run is what it is")
+        found = _runs(names, store)
+        name = found[0].path.name if len(found) == 1 else f"{len(found)} runs"
+        return sources.of_runs(found, name, command), {run.fingerprint: run for run in found}
+    if isinstance(names, (str, Path)) and is_sweep(str(names)):
+        if rows or seeds or data or call:
+            raise UserError("rows, seeds, data and call are of plans: a sweep has trials")
+        return _sweep(str(names), store, command, overrides, storage, tell)
+    return _plan(names, store, command, tell, rows=rows, seeds=seeds, overrides=overrides, data=data, call=call)
+
+
+def _runs(names: Sequence[str | Path], store: RunStore) -> list[StoredRun]:
+    """Return runs of a store, or of folders outside it, one of each id."""
+    from dupl.runs.stored_run import open_run
+
+    outside = [run for name in names if is_run(name) and (run := open_run(name)) is not None]
+    inside = [name for name in names if not is_run(name)]
+    found = [*outside, *(store.best(select_runs(store, inside)) if inside else ())]
+    return list({run.fingerprint: run for run in found}.values())
+
+
+def _sweep(
+    name: str, store: RunStore, command: str, overrides: Overrides, storage: str | None, tell: Tell
+) -> tuple[ArchivedPlan, dict[str, StoredRun]]:
+    from dupl.evidence import sources
+    from dupl.plans.samplers import quiet_optuna
+    from dupl.plans.study import open_study
+
+    if overrides is None:
+        overrides = last_overrides(store, load_sweep(name).name, tell)
+    sweep = load_sweep(name, overrides)
+    with quiet_optuna():
+        trials = sources.trial_facts(open_study(sweep, storage, store.root).get_trials(deepcopy=False))
+    wanted = {one["run"] for one in trials}
+    runs = {run.fingerprint: run for run in store.best() if run.fingerprint in wanted}
+    if not runs:
+        raise UserError(f"no run of the sweep {sweep.name} is in {store.root}: name the store that holds them (--root)")
+    return sources.of_runs(list(runs.values()), sweep.name, command, trials), runs
+
+
+def _plan(
+    what: Any,
+    store: RunStore,
+    command: str,
+    tell: Tell,
+    *,
+    rows: Sequence[str] | None,
+    seeds: Sequence[int] | None,
+    overrides: Overrides,
+    data: str | None,
+    call: int | None,
+) -> tuple[ArchivedPlan, dict[str, StoredRun]]:
+    from dupl.evidence import sources
+    from dupl.plans.paper import comparable
+    from dupl.report.plan_report import shown_runs
+
+    plan = load_plan(what)
+    if not store.root.is_dir():
+        raise UserError(f"there is no store {store.root}: dupl ablate trains the runs, or name another store (--root)")
+    chosen = choose_runs(plan, store, rows, seeds, overrides, data=data, call=call, tell=tell)
+    stored = store.best()
+    shown, runs = shown_runs(comparable(plan.select(rows), chosen.overrides), chosen.runs, stored, data)
+    return sources.of_plan(shown, chosen.runs, runs, store, stored, command), runs

@@ -1,0 +1,28 @@
+"""An archive of the small store of the notebooks' tests."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import dupl
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory) -> Path:
+    """The archive of the fixture's plan."""
+    pytest.importorskip("rocrate")
+    pytest.importorskip("mlcroissant")
+    file = tmp_path_factory.mktemp("evidence") / "plan.zip"
+    dupl.export_evidence(FIXTURES / "plan.py", file, FIXTURES / "store", overrides=[], command="dupl export plan.py")
+    return file
+
+
+@pytest.fixture
+def store(tmp_path) -> Path:
+    """A copy of the fixture's store, to be changed."""
+    return Path(shutil.copytree(FIXTURES / "store", tmp_path / "runs"))
