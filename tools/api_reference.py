@@ -23,6 +23,7 @@ MODULES = (
     "training",
     "inference",
     "tables",
+    "evidence",
     "power",
     "explanation",
     "analysis",

@@ -23,7 +23,7 @@ from dupl.api.analysis import (
     two_runs,
 )
 from dupl.api.describe import Description, SwitchState, components, describe, describe_schema, describe_search
-from dupl.api.evidence import export_evidence, verify_evidence
+from dupl.api.evidence import checklist, compute_form, compute_text, export_evidence, verify_evidence
 from dupl.api.execution import (
     ablate,
     confirm_sweep,
@@ -181,8 +181,11 @@ __all__ = [
     "build_model",
     "check_data",
     "check_wandb",
+    "checklist",
     "class_measure",
     "compare_run",
+    "compute_form",
+    "compute_text",
     "confirm_sweep",
     "course",
     "default_folder",

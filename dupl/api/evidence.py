@@ -15,6 +15,7 @@ from dupl.api.tables import AnyPlan, AnyStore, load_plan, open_store
 from dupl.errors import UserError
 
 if TYPE_CHECKING:
+    from dupl.evidence.compute import ComputeForm
     from dupl.evidence.export import Exported
     from dupl.evidence.planned import ArchivedPlan
     from dupl.evidence.verify import Verification
@@ -92,12 +93,19 @@ def export_evidence(
         >>> found.verification.proven, len(found.verification.verdicts)
         (True, 6)
     """
+    from dupl.evidence.compute import compute_form as compute
     from dupl.evidence.export import export
+    from dupl.evidence.forms import compute_text as text
 
     said, opened = tell or (lambda line: None), open_store(store)
     chosen: dict[str, Any] = dict(rows=rows, seeds=seeds, overrides=overrides, data=data, call=call, storage=storage)
     archived, runs = _source(what, opened, command, said, **chosen)
-    return export(archived, runs, Path(out), anonymous=anonymous, tell=said)
+    members: dict[str, list[str]] = {}
+    for run in archived.runs:
+        members.setdefault(run.row, []).append(run.fingerprint)
+    form = compute(archived.plan, members, opened.runs() or list(runs.values()))
+    forms = {f"compute.{style}": text(form, style) for style in ("md", "csv")}
+    return export(archived, runs, Path(out), forms=forms, anonymous=anonymous, tell=said)
 
 
 def _source(
@@ -182,3 +190,97 @@ def _plan(
     stored = store.best()
     shown, runs = shown_runs(comparable(plan.select(rows), chosen.overrides), chosen.runs, stored, data)
     return sources.of_plan(shown, chosen.runs, runs, store, stored, command), runs
+
+
+def compute_form(
+    plan: AnyPlan,
+    store: AnyStore = "runs",
+    *,
+    rows: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    overrides: Overrides = None,
+    data: str | None = None,
+    call: int | None = None,
+    watts: float | None = None,
+    tell: Tell | None = None,
+) -> ComputeForm:
+    """Report what the runs of a table took: hours, devices, memory, failures, and an estimate of energy.
+
+    Args:
+        plan: A plan, its name or its file.
+        store: A store or its folder; its other runs are the development history.
+        rows: Keys of rows; all by default.
+        seeds: By default the plan's.
+        overrides: As of `ablation_table`.
+        data: As of `ablation_table`.
+        call: As of `ablation_table`.
+        watts: Power of one GPU that was measured; by default the nominal one.
+        tell: Called with lines on the call that is taken, and on the others.
+
+    Returns:
+        ``rows``, ``total`` and ``development``, each with its hours; `compute_text` writes it.
+
+    Raises:
+        UserError: No such plan, row or store.
+
+    Example:
+        >>> form = dupl.compute_form("plan.py", "runs")
+        >>> form.total.runs, form.total.gpu_hours
+        (6, 0.0)
+    """
+    from dupl.evidence.compute import compute_form as form
+
+    opened, made = open_store(store), load_plan(plan)
+    chosen = choose_runs(made, opened, rows, seeds, overrides, data=data, call=call, tell=tell or (lambda line: None))
+    members: dict[str, list[str]] = {}
+    for run in chosen.runs:
+        members.setdefault(run.row, []).append(run.fingerprint)
+    return form(made.select(rows), members, opened.runs(), watts)
+
+
+def compute_text(form: ComputeForm, style: str = "md") -> str:
+    """Return a compute report as "md", "latex" or "csv" text.
+
+    Args:
+        form: Of `compute_form`.
+        style: The format.
+
+    Raises:
+        UserError: There is no such format.
+
+    Example:
+        >>> print(dupl.api.compute_text(dupl.compute_form("plan.py", "runs"), "csv"))
+        row,runs,gpu_hours,...
+    """
+    from dupl.evidence.forms import compute_text as text
+
+    return text(form, style)
+
+
+def checklist(plan: AnyPlan, store: AnyStore = "runs", **chosen: Any) -> str:
+    """Answer the items of the NeurIPS checklist that runs can answer, and mark those that only a person can.
+
+    Args:
+        plan: A plan, its name or its file.
+        store: A store or its folder.
+        **chosen: ``rows``, ``seeds``, ``overrides``, ``data``, ``call`` and ``tell`` of `ablation_table`.
+
+    Returns:
+        The checklist as Markdown.
+
+    Raises:
+        UserError: As `ablation_table`.
+
+    Example:
+        >>> print(dupl.checklist("plan.py", "runs"))
+        ## Reproducibility checklist ...
+    """
+    from dupl.api.tables import ablation_table
+    from dupl.evidence.checklist import facts_of
+    from dupl.evidence.forms import checklist_text
+
+    opened = open_store(store)
+    found = ablation_table(plan, opened, **chosen)
+    wanted = {run.fingerprint for run in found.runs}
+    runs = [run for run in opened.best() if run.fingerprint in wanted]
+    return checklist_text(facts_of(found.table, runs, compute_form(plan, opened, **chosen)))

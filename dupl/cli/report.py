@@ -33,6 +33,8 @@ def add_report(commands: Any) -> None:
         "  dupl report demo_table4 --selection fair              without the choice of a student, side by side\n"
         "  dupl report demo_table4 --interval bca                intervals by another method\n"
         "  dupl report animals_table4 --set data.train.root=DIR data.val.root=DIR\n"
+        "  dupl report demo_table4 --compute-form --out compute.tex\n"
+        "  dupl report demo_table4 --checklist\n"
         "  dupl report runs/RUN                                  writes the run's page into its folder\n"
         "  dupl report demo --out sweep.html                     of a sweep: md or html\n",
     )
@@ -70,6 +72,14 @@ def add_report(commands: Any) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds; default: the plan's")
     recipe_options(parser)
     store_options(parser)
+    forms = parser.add_argument_group("of a plan: what reviewers ask for").add_mutually_exclusive_group()
+    forms.add_argument(
+        "--compute-form", action="store_true", help="hours, devices, memory, failures and energy: md, latex or csv"
+    )
+    forms.add_argument(
+        "--checklist", action="store_true", help="the items of the NeurIPS checklist that runs can answer, as md"
+    )
+    parser.add_argument("--watts", type=float, metavar="W", help="with --compute-form: measured power of one GPU")
     tracked = parser.add_mutually_exclusive_group()
     tracked.add_argument("--wandb", choices=["offline", "online"], help="log the table of a plan on wandb too")
     tracked.add_argument("--track", dest="wandb", choices=["trackio"], help="log the table of a plan on trackio too")
@@ -85,6 +95,8 @@ def add_report(commands: Any) -> None:
 def run_report(arguments: argparse.Namespace) -> int:
     """Run ``dupl report``."""
     what = arguments.what
+    if arguments.compute_form or arguments.checklist:
+        return _form_for_reviewers(arguments)
     if api.is_run(what):
         return _run_page(arguments)
     if Path(what).is_dir() and not (api.is_plan(what) or api.is_sweep(what)):
@@ -120,6 +132,25 @@ def run_report(arguments: argparse.Namespace) -> int:
 def _how(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return how the table of a plan is made, as `api.ablation_table` takes it."""
     return dict(data=arguments.data, call=arguments.call, selection=arguments.selection, interval=arguments.interval)
+
+
+def _form_for_reviewers(arguments: argparse.Namespace) -> int:
+    """Print or write the compute report or the checklist of a plan."""
+    what, root = arguments.what, arguments.root
+    if api.is_run(what) or api.is_sweep(what):
+        raise UserError(f"--compute-form and --checklist are of plans, and {what} is none")
+    api.load_plan(what)  # a misspelt name is told before a missing store
+    if not root.is_dir():
+        raise UserError(f"there is no folder {root}: run dupl ablate first, or give --root")
+    chosen = dict(rows=arguments.rows, seeds=arguments.seeds, overrides=arguments.set or None)
+    chosen |= dict(data=arguments.data, call=arguments.call, tell=say(stderr()))
+    form = _form(arguments)
+    if arguments.compute_form:
+        found = api.compute_form(what, root, **chosen, watts=arguments.watts)
+        return _put(printable(api.compute_text(found, form)), arguments.out)
+    if form != "md":
+        raise UserError(f"--format {form}: the checklist is md")
+    return _put(printable(api.checklist(what, root, **chosen)), arguments.out)
 
 
 def print_table(plan: str, root: Path, *, seeds: Sequence[int] | None = None) -> int:

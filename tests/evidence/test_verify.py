@@ -85,8 +85,8 @@ def test_one_changed_byte_anywhere_in_the_file_is_found(archive, tmp_path):
         other = bytearray(data)
         other[place] ^= 1 << draw.randrange(8)
         file.write_bytes(other)
-        proven, text = outcome(file)
-        assert not proven and ("altered" in text or "seal" in text or "archive" in text), place
+        proven, _ = outcome(file)
+        assert not proven, place
 
 
 def test_one_changed_byte_in_the_content_of_any_member_is_found_and_named(archive, tmp_path):

@@ -1,0 +1,111 @@
+"""The compute report and the checklist, from what runs recorded of themselves."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+import dupl
+from dupl.cli import main
+from dupl.errors import UserError
+from dupl.evidence.forms import ITEMS, compute_text
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+PLAN = FIXTURES / "plan.py"
+
+
+def change(run: Path, **facts: object) -> dict:
+    status = json.loads((run / "status.json").read_text()) | facts
+    (run / "status.json").write_text(json.dumps(status))
+    return status
+
+
+def test_hours_of_cores_and_their_energy(store):
+    form = dupl.compute_form(PLAN, store, overrides=[])
+    trained = sum(json.loads((run / "status.json").read_text())["seconds"] for run in store.iterdir())
+    evaluated = sum(json.loads(file.read_text())["seconds"] for file in store.glob("*/evaluation/*/metrics.json"))
+    assert form.total.cpu_hours == pytest.approx((trained + evaluated) / 3600)
+    assert (form.total.runs, form.total.iterations, form.total.lost, form.development.runs) == (6, 6 * 90, 0, 0)
+    assert form.total.energy == pytest.approx(form.total.cpu_hours * 0.010)
+    assert [row.runs for row in form.rows] == [2, 2, 2]
+    assert sum(row.cpu_hours for row in form.rows) == pytest.approx(form.total.cpu_hours)
+
+
+def test_hours_of_gpus(store):
+    stretch = {"start": 0, "end": 90, "seconds": 3600.0, "processes": 2, "processor": "NVIDIA H100 80GB HBM3"}
+    for run in store.iterdir():
+        change(run, machine="2 x NVIDIA H100 80GB HBM3", seconds=3600.0, stretches=[stretch])
+        for file in run.glob("evaluation/*/metrics.json"):
+            file.write_text(json.dumps(json.loads(file.read_text()) | {"seconds": 0.0}))
+    (store / "L_reg-0" / "scalars.jsonl").write_text(
+        '{"iter": 1, "memory_GiB": 30.5}\n{"iter": 2, "memory_GiB": 31.0}\n'
+    )
+    form = dupl.compute_form(PLAN, store, overrides=[])
+    assert (form.total.gpu_hours, form.total.cpu_hours, form.total.memory) == (12.0, 0.0, 31.0)
+    assert form.total.energy == pytest.approx(12 * 0.7)
+    assert dupl.compute_form(PLAN, store, overrides=[], watts=350).total.energy == pytest.approx(12 * 0.35)
+    assert form.total.devices == ("NVIDIA H100 80GB HBM3",)
+
+
+def test_a_gpu_whose_power_is_not_known_has_no_estimate(store):
+    stretch = {"start": 0, "end": 90, "seconds": 10.0, "processor": "Some GPU"}
+    change(store / "L_reg-0", machine="1 x Some GPU", stretches=[stretch])
+    form = dupl.compute_form(PLAN, store, overrides=[])
+    assert form.total.energy is None and form.rows[0].energy is not None
+    with pytest.raises(UserError, match="above 0"):
+        dupl.compute_form(PLAN, store, overrides=[], watts=0)
+
+
+def test_failed_runs_and_the_rest_of_the_store(store):
+    change(store / "L_dis-1", state="failed", error="no memory")
+    form = dupl.compute_form(PLAN, store, overrides=[], rows=["L_dis"])
+    assert (form.total.runs, form.total.lost, form.development.runs) == (2, 1, 4)
+    assert 0 < form.total.lost_hours < form.total.cpu_hours
+
+
+def test_its_forms(store, tmp_path):
+    form = dupl.compute_form(PLAN, store, overrides=[])
+    rows = list(csv.DictReader(io.StringIO(compute_text(form, "csv"))))
+    assert [row["runs"] for row in rows] == ["2", "2", "2", "6", "0"]
+    assert float(rows[3]["cpu_hours"]) == form.total.cpu_hours
+    text = compute_text(form, "md")
+    assert text.count("\n| ") == 6 and "Energy is an estimate" in text
+    latex = compute_text(form, "latex")
+    assert latex.count(r"\\") == 6 and r"\begin{tabular}{lrrrrrrrrr}" in latex
+    with pytest.raises(UserError, match="md, latex, csv"):
+        compute_text(form, "html")
+
+
+def test_the_checklist_marks_what_only_a_person_can_answer(store):
+    text = dupl.checklist(PLAN, store, overrides=[])
+    numbered = [line for line in text.splitlines() if line[:1].isdigit() and ". " in line[:4]]
+    assert len(numbered) == len(ITEMS) == 16
+    assert sum("only a person can answer this" in line for line in numbered) == 10
+    assert "from the runs**: 2 seeds a row" in text and "better student on val" in text
+    assert "6 of 16 items answered from the runs." in text
+
+
+def test_the_commands(store, tmp_path, capsys):
+    where = [str(PLAN), "--root", str(store)]
+    assert main(["report", *where, "--compute-form"]) == 0
+    assert "## Compute:" in capsys.readouterr().out
+    assert main(["report", *where, "--compute-form", "--out", str(tmp_path / "x.tex")]) == 0
+    assert "tabular" in (tmp_path / "x.tex").read_text()
+    assert main(["report", *where, "--checklist"]) == 0
+    assert "only a person" in capsys.readouterr().out
+    assert main(["report", *where, "--checklist", "--format", "csv"]) == 2
+    assert main(["report", *where, "--compute-form", "--format", "html"]) == 2
+    assert main(["report", str(store / "L_reg-0"), "--compute-form"]) == 2
+    with pytest.raises(SystemExit):
+        main(["report", *where, "--compute-form", "--checklist"])
+
+
+def test_an_archive_has_the_compute_report(archive):
+    from dupl.evidence import container
+
+    members = container.read(archive).members
+    assert members["compute.md"].startswith(b"## Compute:") and members["compute.csv"].count(b"\n") == 6

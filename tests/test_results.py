@@ -1,0 +1,93 @@
+"""Committed tables stand in archives that verify, and the tables of the README are theirs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from dupl.evidence import container
+from dupl.evidence.verify import verify
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "analysis" / "results"
+ARCHIVES = sorted(RESULTS.glob("*.zip"))
+NO_ARCHIVE = "no archive: the runs' counts were not kept"
+WITHOUT = {"animals_table4", "demo_table4"} - {file.stem for file in ARCHIVES}  # of version 0.1.0
+README_WITHOUT = 1  # tables of the README, of version 0.1.0
+MARK = re.compile(r"<!-- (evidence: (?P<file>[\w.-]+\.zip)|no archive: [^>]*) -->")
+NUMBER = re.compile(r"(?<![\w.])[-−+]?\d+\.\d+")
+
+
+def cells(file: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(container.read(file).members["cells.csv"].decode())))
+
+
+@pytest.mark.parametrize("file", ARCHIVES, ids=lambda file: file.stem)
+def test_a_committed_archive_proves_every_cell(file):
+    found = verify(file)
+    assert found.proven, "\n".join(found.lines())
+    assert file.stat().st_size < 5_000_000
+
+
+@pytest.mark.parametrize("file", sorted(RESULTS.glob("*.csv")), ids=lambda file: file.stem)
+def test_a_committed_table_is_that_of_its_archive(file):
+    """Tables whose archive is missing are named, with the reason."""
+    if file.stem in WITHOUT:
+        assert f"`{file.stem}`: {NO_ARCHIVE}" in (RESULTS / "README.md").read_text()
+        return
+    proven = {(cell["row"], cell["column"]): cell for cell in cells(file.with_suffix(".zip"))}
+    rows = list(csv.DictReader(io.StringIO(file.read_text())))
+    assert len(rows) == len(proven)
+    for row in rows:
+        cell = proven[row["row"], row["column"]]
+        for name in ("mean", "std", "change_value", "ci_low", "ci_high", "p", "p_holm"):
+            assert row[name] == cell[name] == "" or float(row[name]) == pytest.approx(float(cell[name]), abs=1e-6)
+        assert (row["n"], row["seeds"], row["fingerprints"]) == (cell["n"], cell["seeds"], cell["fingerprints"])
+
+
+def marked_tables(text: str) -> list[tuple[str, list[str]]]:
+    """The mark above each table of metrics in a page, and the rows of the table."""
+    lines, found, mark = text.splitlines(), [], ""
+    for number, line in enumerate(lines):
+        if match := MARK.fullmatch(line.strip()):
+            mark = match["file"] or NO_ARCHIVE
+        if line.startswith("|") and not lines[number - 1].startswith("|") and "mIoU" in line:
+            rest = lines[number + 2 :]
+            found.append((mark, rest[: next((k for k, one in enumerate(rest) if one[:1] != "|"), len(rest))]))
+            mark = ""
+    return found
+
+
+def check(mark: str, rows: list[str]) -> None:
+    """Check that every number of a table is one of its archive, as rounded as it is printed."""
+    names = ("values", "mean", "std", "change_value", "ci_low", "ci_high")
+    known = [float(word) for cell in cells(RESULTS / mark) for name in names for word in cell[name].split()]
+    for row in rows:
+        for text in NUMBER.findall(row):
+            number, digits = float(text.replace("−", "-")), len(text.partition(".")[2])
+            assert any(abs(round(value, digits) - number) < 1e-9 for value in known), (mark, row, text)
+
+
+def test_every_table_of_metrics_in_the_readme_names_its_archive():
+    tables = marked_tables((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert tables and all(mark for mark, _ in tables), "a table of metrics names no archive"
+    without = [mark for mark, _ in tables if mark == NO_ARCHIVE]
+    assert len(without) <= README_WITHOUT
+    for mark, rows in tables:
+        if mark != NO_ARCHIVE:
+            check(mark, rows)
+
+
+def test_a_number_that_no_archive_has_is_found(tmp_path, monkeypatch):
+    text = "row,column,values,mean,std,change_value,ci_low,ci_high\na,M,11.62 11.5,11.56,0.08,,,\n"
+    container.write(tmp_path / "plan.zip", {"cells.csv": text.encode()})
+    text = "<!-- evidence: plan.zip -->\n\n| row | mIoU |\n|---|---|\n| Baseline | 11.6 ± 0.1 |\n"
+    ((mark, rows),) = marked_tables(text)
+    monkeypatch.setitem(globals(), "RESULTS", tmp_path)
+    check(mark, rows)
+    with pytest.raises(AssertionError, match="11.9"):
+        check(mark, ["| Baseline | 11.9 ± 0.1 |"])
