@@ -51,7 +51,15 @@ def rows_of(name):
 
 
 def test_the_tables_are_there():
-    assert {*PAPER, "demo_table4", "demo_table5a", "demo_table5b", "demo_table6", "animals_table4"} <= set(NAMES)
+    assert {
+        *PAPER,
+        "demo_table4",
+        "demo_table5a",
+        "demo_table5b",
+        "demo_table6",
+        "demo_leave_one_out",
+        "animals_table4",
+    } <= set(NAMES)
 
 
 def test_the_docstring_says_protocol_cost_and_command(plan):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ class RegisteredClass:
         early: Names of the arguments that act before its ``start``.
         stateful: Whether it holds parameters or buffers, which exist from the first iteration on.
         students: Number of students that it stands for; 0 where it is no component "students".
+        used_with: Of a method: values that do nothing while none of the slots named with them acts.
+        inherits: Whether it is a method of your own that lists no slots itself; nothing is known then of when they act.
     """
 
     section: Section
@@ -44,6 +46,8 @@ class RegisteredClass:
     early: tuple[str, ...] = ()
     stateful: bool = False
     students: int = 0
+    used_with: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    inherits: bool = False
 
     @classmethod
     def of(cls, kind: Any, slot: str | None = None) -> RegisteredClass:
@@ -62,6 +66,8 @@ class RegisteredClass:
             early=tuple(getattr(kind, "EARLY", ())),
             stateful=any(base.__module__.startswith("torch.nn.") for base in getattr(kind, "__mro__", ())),
             students=len(getattr(kind, "teacher_of", ())),
+            used_with=dict(getattr(kind, "USED_WITH", {})),
+            inherits=hasattr(kind, "SLOTS") and "SLOTS" not in vars(kind),
         )
 
 
@@ -73,11 +79,12 @@ def shipped() -> dict[str, RegisteredClass]:
             section_from(entry["section"]),
             entry["slot"],
             entry["null"],
-            tuple(Slot(**slot) for slot in entry.get("slots", ())),
+            tuple(Slot(**slot | {"after": tuple(slot.get("after", ()))}) for slot in entry.get("slots", ())),
             entry.get("masks", False),
             tuple(entry.get("early", ())),
             entry.get("stateful", False),
             entry.get("students", 0),
+            {name: tuple(slots) for name, slots in entry.get("used_with", {}).items()},
         )
         for name, entry in json.loads(FILE.read_text(encoding="utf-8")).items()
     }
@@ -117,7 +124,8 @@ def component_data(component: RegisteredClass) -> dict[str, Any]:
     early = {"early": list(component.early)} if component.early else {}
     stateful = {"stateful": True} if component.stateful else {}
     students = {"students": component.students} if component.students else {}
-    facts = {"slot": component.slot, "null": component.null, **masks, **early, **stateful, **students, **slots}
+    used = {"used_with": {k: list(v) for k, v in component.used_with.items()}} if component.used_with else {}
+    facts = {"slot": component.slot, "null": component.null, **masks, **early, **stateful, **students, **used, **slots}
     return {**facts, "section": _section_data(component.section)}
 
 

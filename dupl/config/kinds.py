@@ -66,8 +66,8 @@ class Slot:
         of_paper: Whether the component is a contribution of the paper, which lists of switches name.
         starts: Whether the component acts from an iteration on that its ``start`` gives.
         optional: Whether a config may leave the slot out, which is then filled by the null partner.
-        after: Another slot of the method: this component does nothing while that one does not act. Empty where it
-            depends on none.
+        after: Other slots of the method: this component does nothing while none of these acts. Empty where it depends
+            on none.
         weight: Key in the method's ``weights`` that scales what the component computes; empty where there is none.
         doc: What the component does.
     """
@@ -79,7 +79,7 @@ class Slot:
     of_paper: bool = False
     starts: bool = False
     optional: bool = False
-    after: str = ""
+    after: tuple[str, ...] = ()
     weight: str = ""
     doc: str = ""
 

@@ -7,13 +7,12 @@ same training until the first of them acts.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dupl.config import components
 from dupl.config.fingerprint import canonical, counted
 from dupl.config.kinds import Slot
-from dupl.config.slots import slots_of
 
 
 def prefix(config: Mapping[str, Any], t: int) -> dict[str, Any]:
@@ -79,7 +78,7 @@ def at(digests: Mapping[int, str], t: int) -> str:
 def forks(config: Mapping[str, Any]) -> list[int]:
     """Return the iterations after the first at which a further component begins to act, in order."""
     model = config.get("model", {})
-    firsts = {acts_from(model, slot) for slot in slots_of(model)}
+    firsts = {acts_from(model, slot) for slot in _slots(model)}
     return sorted(t for t in firsts if t is not None and 0 < t < _length(config))
 
 
@@ -92,7 +91,7 @@ def first_effects(config: Mapping[str, Any], paths: Iterable[str]) -> list[int]:
     """
     model, found = config.get("model", {}), set()
     parts = [path.split(".") for path in paths]
-    for slot in slots_of(model):
+    for slot in _slots(model):
         if ["model", slot.name] in (part[:2] for part in parts) or ["model", "weights", slot.weight] in parts:
             found.add(acts_from(model, slot))
     return sorted(t for t in found if t is not None and 0 < t < _length(config))
@@ -115,30 +114,42 @@ def acts_from(model: Mapping[str, Any], slot: Slot) -> int | None:
         return None
     field = component.section.fields.get("start")
     first = int(config.get("start", field.default)) if field is not None else 0
-    return _not_before(model, slot, first)
+    used = _used_from(model, slot.after)
+    return None if used is None else max(first, used)
 
 
-def _not_before(model: Mapping[str, Any], slot: Slot, first: int) -> int | None:
-    """Return ``first``, or when the component that this slot depends on acts, if that is later."""
-    other = next((each for each in slots_of(model) if each.name == slot.after), None)
-    if other is None:
-        return first
-    begin = acts_from(model, other)
-    return None if begin is None else max(first, begin)
+def _used_from(model: Mapping[str, Any], after: Sequence[str]) -> int | None:
+    """Return when the first of the components in some slots acts: 0 without any slot, None where none ever acts."""
+    if not after:
+        return 0
+    others = [acts_from(model, each) for each in _slots(model) if each.name in after]
+    return min((begin for begin in others if begin is not None), default=None)
+
+
+def _slots(model: Mapping[str, Any]) -> tuple[Slot, ...]:
+    """Return the slots of a method that says when they act; none of another one, which acts as a whole."""
+    known = components.find(str(model.get("type")))
+    return () if known is None or known.inherits else known.slots
 
 
 def _acting(model: Mapping[str, Any], t: int) -> dict[str, Any]:
     """Return the part of a model's config that can act before iteration ``t``."""
     kept = dict(model)
-    for slot in slots_of(model):
+    for slot in _slots(model):
         first = acts_from(model, slot)
         if first is not None and first < t:
             continue
         held = kept.pop(slot.name, None)
-        if first is not None and (early := _early(held)):
+        used = _used_from(model, slot.after)
+        if first is not None and used is not None and used < t and (early := _early(held)):
             kept[slot.name] = early
         if isinstance(kept.get("weights"), dict):
             kept["weights"] = {term: weight for term, weight in kept["weights"].items() if term != slot.weight}
+    method = components.find(str(model.get("type")))
+    for name, after in method.used_with.items() if method is not None and not method.inherits else ():
+        used = _used_from(model, after)
+        if used is None or used >= t:
+            kept.pop(name, None)
     return kept
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypeVar
 
 import torch
@@ -66,7 +67,8 @@ class Method(nn.Module, ABC):
     """A method of weakly supervised segmentation with one or more students.
 
     A subclass lists the ``SLOTS`` of its components and writes its training step. The component in a slot becomes the
-    attribute of that name.
+    attribute of that name. ``USED_WITH`` names values that do nothing while none of the components in some slots acts:
+    runs that differ only in what does not act yet share their training until then (`dupl.config.prefix`).
 
     Args:
         num_classes: Classes with background, K + 1.
@@ -82,6 +84,7 @@ class Method(nn.Module, ABC):
     """
 
     SLOTS: ClassVar[tuple[Slot, ...]]
+    USED_WITH: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
     learns_from_masks: ClassVar[bool] = False  # training reads image-level tags only
     learns_from_average: ClassVar[bool] = False  # its second network is a moving average of the first
     students: Students

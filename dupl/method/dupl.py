@@ -69,14 +69,21 @@ class DuPL(OneStage):
             weight="dis",
             doc="Discrepancy loss.",
         ),
-        Slot("threshold", mark="DTA", null="FixedThreshold", of_paper=True, doc="The high threshold over training."),
+        Slot(
+            "threshold",
+            mark="DTA",
+            null="FixedThreshold",
+            of_paper=True,
+            after=("patch_contrast", "class_contrast", "segmentation"),
+            doc="The high threshold over training.",
+        ),
         Slot(
             "noise_filter",
             mark="ANF",
             null="TrustAll",
             of_paper=True,
             starts=True,
-            after="segmentation",
+            after=("segmentation",),
             doc="Filter of noisy labels.",
         ),
         Slot(
@@ -85,7 +92,7 @@ class DuPL(OneStage):
             null="NoConsistency",
             of_paper=True,
             starts=True,
-            after="segmentation",
+            after=("segmentation",),
             weight="reg",
             doc="Consistency loss.",
         ),
@@ -98,8 +105,8 @@ class DuPL(OneStage):
             weight="ptc",
             doc="Patch token contrast.",
         ),
-        Slot("refine", null="NoRefinement", after="segmentation", doc="Refinement of the CAMs into pseudo-labels."),
-        Slot("perturb", after="consistency", doc="The strong augmentation."),
+        Slot("refine", null="NoRefinement", after=("segmentation",), doc="Refinement of the CAMs into pseudo-labels."),
+        Slot("perturb", after=("consistency",), doc="The strong augmentation."),
         Slot(
             "own_view", mark="Diff. Aug", null="SameView", of_paper=True, optional=True, doc="What each student sees."
         ),
@@ -125,7 +132,7 @@ class DuPL(OneStage):
             "dis_region",
             null="Everywhere",
             optional=True,
-            after="discrepancy",
+            after=("discrepancy",),
             doc="Which patches the discrepancy loss compares.",
         ),
         Slot("warm_start", null="NoWarmStart", optional=True, doc="Fit of the classifiers before training begins."),
@@ -137,7 +144,7 @@ class DuPL(OneStage):
             null="EachItsOwn",
             starts=True,
             optional=True,
-            after="segmentation",
+            after=("segmentation",),
             doc="Which student makes the labels of a class.",
         ),
     )
@@ -224,7 +231,7 @@ class DuPL(OneStage):
             "L_reg": self.consistency(inputs),  # Eq. 8
             "L_energy": self.dense_energy(views, log_P, targets, clock),  # ToCo
         }
-        return equations.total(terms, self.weights) | pixel_shares(views, labels, noisy, tau_h)  # Eq. 9
+        return equations.total(terms, self.weights) | pixel_shares(views, cams, labels, noisy, tau_h)  # Eq. 9
 
     def seg_targets(
         self,

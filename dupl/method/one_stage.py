@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -40,6 +41,14 @@ class OneStage(Method):
     Raises:
         UserError: ``tau_l`` or ``levels`` lies outside its range, or the components cannot work together.
     """
+
+    USED_WITH = MappingProxyType(
+        {
+            "tau_l": ("patch_contrast", "class_contrast", "segmentation"),
+            "levels": ("segmentation",),
+            "aux_labels_until": ("segmentation",),
+        }
+    )
 
     def __init__(
         self,
@@ -175,12 +184,17 @@ class OneStage(Method):
 
 
 def pixel_shares(
-    views: Sequence[View], labels: list[PseudoLabels] | None, noisy: list[Tensor] | None, tau_h: Tensor
+    views: Sequence[View],
+    cams: list[Maps] | None,
+    labels: list[PseudoLabels] | None,
+    noisy: list[Tensor] | None,
+    tau_h: Tensor,
 ) -> dict[str, Tensor]:
     """Return the mean of tau_h, and shares of the pixels of the photos: supervised, filtered as noise, undecided.
 
     Args:
         views: The view of each student.
+        cams: CAMs of each student; None leaves tau_h out, which nothing uses then.
         labels: Pseudo-labels of each student; None leaves the shares out.
         noisy: Pixels that the noise filter discards, bool (B, H, W), of each student.
         tau_h: High threshold of each image, (B,).
@@ -188,7 +202,7 @@ def pixel_shares(
     Returns:
         Scalars; the shares lie in [0, 1].
     """
-    figures = {"tau_h": tau_h.mean()}
+    figures = {} if cams is None else {"tau_h": tau_h.mean()}
     if labels is None or noisy is None:
         return figures
     size = labels[0].y.shape[1:]

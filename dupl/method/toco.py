@@ -96,16 +96,26 @@ class ToCo(OneStage):
             doc="Dense energy.",
         ),
         Slot(
-            "refine", null="NoRefinement", after="segmentation", doc="Refinement of the CAMs before the pseudo-labels."
+            "refine",
+            null="NoRefinement",
+            after=("segmentation",),
+            doc="Refinement of the CAMs into pseudo-labels.",
         ),
-        Slot("threshold", mark="DTA", null="FixedThreshold", optional=True, doc="The high threshold over training."),
+        Slot(
+            "threshold",
+            mark="DTA",
+            null="FixedThreshold",
+            optional=True,
+            after=("patch_contrast", "class_contrast", "segmentation"),
+            doc="The high threshold over training.",
+        ),
         Slot(
             "noise_filter",
             mark="ANF",
             null="TrustAll",
             starts=True,
             optional=True,
-            after="segmentation",
+            after=("segmentation",),
             doc="Noise filter of DuPL.",
         ),
         Slot(
@@ -123,12 +133,16 @@ class ToCo(OneStage):
             null="NoConsistency",
             starts=True,
             optional=True,
-            after="segmentation",
+            after=("segmentation",),
             weight="reg",
             doc="L_reg of DuPL.",
         ),
         Slot(
-            "perturb", null="NoPerturbation", optional=True, after="consistency", doc="The strong augmentation of DuPL."
+            "perturb",
+            null="NoPerturbation",
+            optional=True,
+            after=("consistency",),
+            doc="Strong augmentation of DuPL.",
         ),
     )
 
@@ -182,4 +196,4 @@ class ToCo(OneStage):
             "L_dis": self.discrepancy(outputs, clock),  # DuPL
             "L_reg": self.consistency(per_student(ConsistencyInputs, log_P, strong, decided, trusted, targets)),  # DuPL
         }
-        return equations.total(terms, self.weights) | pixel_shares(views, labels, noisy, tau_h)
+        return equations.total(terms, self.weights) | pixel_shares(views, cams, labels, noisy, tau_h)

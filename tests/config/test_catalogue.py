@@ -293,6 +293,8 @@ def test_ids_of_the_plans_and_sweeps_we_ship():
     assert {name: digest(name) for name in catalogue.names("ablations")} == {
         "animals_steady": "35e6c63ba207",
         "animals_table4": "8e40e478be7e",
+        "demo_leave_one_out": "7dc12807a0c3",
+        "demo_released_vs_paper": "6f299271006e",
         "demo_table4": "6db83f677b9c",
         "demo_table5a": "a32dd6bbbd49",
         "demo_table5b": "8f22e8b69b62",

@@ -75,6 +75,52 @@ def test_an_argument_that_acts_before_the_start_counts_from_the_first_iteration(
     assert common(descent(), descent(start=30)) == 30
 
 
+LATE = {"model__patch_contrast__start": 30, "model__segmentation__start": 20}  # no loss needs CAMs before 20
+
+
+def test_a_threshold_on_cams_acts_once_a_loss_needs_them():
+    assert common(config(**LATE), config(**LATE, **OFF["DTA"])) == 20
+    assert common(config(**LATE), config(**LATE, model__threshold__final=0.3)) == 20
+
+    def descent(**arguments):
+        return config(**LATE, model__threshold={"type": "PerClassCosineDescent", "start": 40} | arguments)
+
+    assert common(descent(), descent(initial=0.8)) == 20
+    assert common(descent(), descent(final=0.3)) == 40
+    assert forks(config(**LATE)) == [20, 30, 50, 60]
+
+
+def test_values_of_the_model_count_once_a_component_uses_them():
+    assert common(config(), config(model__levels="truncate")) == 20
+    assert common(config(), config(model__aux_labels_until=5)) == 20
+    assert common(config(), config(model__tau_l=0.3)) == 0
+    assert common(config(**LATE), config(**LATE, model__tau_l=0.3)) == 20
+    assert common(config(**LATE), config(**LATE, model__cam_scales=[1.0])) == 0  # evaluations compute CAMs too
+
+
+def test_a_method_that_is_not_known_acts_as_a_whole():
+    own, other = config(), config(**OFF["ANF"])
+    own["model"]["type"] = other["model"]["type"] = "MyOwnMethod"
+    assert common(own, other) == 0
+    assert forks(own) == []
+
+
+def test_a_method_of_your_own_that_lists_no_slots_acts_as_a_whole():
+    from dupl.method.dupl import DuPL
+    from dupl.registry import COMPONENTS
+
+    @COMPONENTS.register_module(force=True)
+    class FiltersFromTheFirstIteration(DuPL):
+        """It may use its noise filter whenever it likes."""
+
+    own, other = config(), config(**OFF["ANF"])
+    own["model"]["type"] = other["model"]["type"] = "FiltersFromTheFirstIteration"
+    assert common(own, other) == 0
+    FiltersFromTheFirstIteration.SLOTS = DuPL.SLOTS  # it says that its slots act as those of DuPL do
+    assert common(own, other) == 50
+    COMPONENTS.module_dict.pop("FiltersFromTheFirstIteration")
+
+
 def test_a_null_partner_with_arguments_acts_from_the_first_iteration():
     fixed = {"type": "FixedThreshold", "value": 0.7}
     assert common(config(model__threshold=fixed), config(model__threshold=fixed | {"value": 0.5})) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from itertools import combinations
 
 import pytest
@@ -17,16 +18,18 @@ from dupl.config.slots import slots_of
 from dupl.engine.training.train import train
 from dupl.errors import UserError
 from dupl.plans.plan import load
+from dupl.runs import layout
+from dupl.runs.run import Run
 
 T = 20  # a thousandth of the published schedule, so that the starts of all rows stay apart
 
 # Why two configs may train alike although their prefixes differ, by the part of the model in which they differ.
 ALIKE = {
-    "threshold": "tau_h is used first where L_ptc or L_seg acts, and two descents begin at the same value",
+    "threshold": "two descents begin at the same value",
     "noise_filter": "the filter finds no noise in the few iterations of a network this small",
     "consistency": "no prediction of a network this small is confident, so the loss has no pixel",
     "weights": "they go with the losses, whose parts are listed here",
-    "levels": "the students' photos are cut to 8 bits first where they are refined or augmented",
+    "levels": "two ways to cut photos to 8 bits that happen to give the same labels",
     "patch_contrast": "its floor matters first where tau_h is below it",
     "segmentation": "two forms of L_seg are equal where an image has no label",
     "refine": "one config states the defaults of the other",
@@ -40,6 +43,7 @@ ALIKE = {
     "class_teacher": "one config states the null partner that the other leaves out",
     "warm_start": "one config states the null partner that the other leaves out",
     "discrepancy": "one config states the defaults of the other",
+    "cam_scales": "training computes CAMs first where a loss needs them, but evaluations compute them from the first on",
 }
 
 
@@ -131,18 +135,34 @@ def trained(tiny, tmp_path_factory):
             except UserError as error:
                 print(name, "refused:", error)
                 continue
-            found[name] = values, states
+            found[name] = values, states, recorded(Run(folder))
+    return found
+
+
+def recorded(run):
+    """The scalars and the evaluations of a run, by iteration, without times."""
+    found = {}
+    for row in run.scalars():
+        found.setdefault(row["iter"], []).append({k: v for k, v in row.items() if k not in ("seconds", "memory_GiB")})
+    for iteration, folder in layout.trained_evaluations(run.path):
+        for name in ("metrics.json", "per_class.csv", "quality.csv"):
+            if (folder / name).is_file():
+                text = (folder / name).read_text()
+                kept = json.loads(text)["metrics"] if name == "metrics.json" else text
+                found.setdefault(iteration, []).append({name: kept})
     return found
 
 
 def test_equal_prefixes_mean_equal_training(trained):
     assert len(trained) > 30
-    digests = {name: beginnings(values) for name, (values, _) in trained.items()}
+    digests = {name: beginnings(values) for name, (values, *_) in trained.items()}
     explained, further_than = 0, {}
     for one, other in combinations(trained, 2):
-        (a, states_a), (b, states_b) = trained[one], trained[other]
+        (a, states_a, rows_a), (b, states_b, rows_b) = trained[one], trained[other]
         alike = common(digests[one], digests[other])
         assert states_a[:alike] == states_b[:alike], f"{one} and {other}"
+        for t in (t for t in rows_a.keys() | rows_b.keys() if t <= alike):
+            assert rows_a.get(t) == rows_b.get(t), f"{one} and {other} at {t}"
         same = next((t for t in range(T) if states_a[t] != states_b[t]), T)
         if same > alike:  # safe: they could have shared more
             parts = {path.split(".")[1] for path in diff_values(prefix(a, same), prefix(b, same))}

@@ -272,7 +272,7 @@ def test_masks_of_void_of_one_pixel_and_without_what_the_tags_say(
 def test_shares_of_photos_without_a_pixel() -> None:
     y = torch.full((1, 4, 4), IGNORE)
     view = View(torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, dtype=torch.int64))
-    shares = pixel_shares([view], [PseudoLabels(y, y, y)], [y == 0], torch.tensor([0.7]))
+    shares = pixel_shares([view], [], [PseudoLabels(y, y, y)], [y == 0], torch.tensor([0.7]))
     assert {name: float(value) for name, value in shares.items() if name != "tau_h"} == {
         "pixels/supervised": 0.0,
         "pixels/filtered": 0.0,
