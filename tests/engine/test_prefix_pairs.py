@@ -43,7 +43,7 @@ ALIKE = {
     "class_teacher": "one config states the null partner that the other leaves out",
     "warm_start": "one config states the null partner that the other leaves out",
     "discrepancy": "one config states the defaults of the other",
-    "cam_scales": "training computes CAMs first where a loss needs them, but evaluations compute them from the first on",
+    "cam_scales": "training computes CAMs first where a loss needs them, but every evaluation computes them",
 }
 
 
