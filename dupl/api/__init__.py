@@ -67,6 +67,7 @@ from dupl.api.store import (
     newest_run,
     on_other_data,
     planned_rows,
+    remove_checkpoints,
     reproduce_command,
     reproduce_run,
     run_facts,
@@ -76,6 +77,7 @@ from dupl.api.store import (
     run_status,
     run_stretches,
     select_runs,
+    superfluous_checkpoints,
 )
 from dupl.api.sweeps import is_plan, is_sweep, load_sweep, sweep_report
 from dupl.api.tables import (
@@ -244,7 +246,9 @@ __all__ = [
     "run_facts",
     "run_line",
     "run_metric",
+    "remove_checkpoints",
     "run_states",
+    "superfluous_checkpoints",
     "run_status",
     "run_stretches",
     "select_runs",

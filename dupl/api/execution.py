@@ -80,6 +80,8 @@ def prepare_ablation(
     wandb: Wandb = None,
     dry_run: bool = False,
     share: bool = True,
+    before: Sequence[AnyPlan] = (),
+    after: Sequence[AnyPlan] = (),
 ) -> Ablation:
     """Compare the runs of a plan with a store; arguments as of `ablate`.
 
@@ -93,6 +95,8 @@ def prepare_ablation(
         wandb: Whether the runs are tracked.
         dry_run: Whether it is only for `preview_ablation`; then no cluster is asked.
         share: Whether runs that share a beginning train it once.
+        before: Plans that will have been run before in this store, with the same seeds and overrides; for a preview.
+        after: Plans that will be run later, likewise: checkpoints are kept where their runs begin as runs of this plan.
 
     Returns:
         What is left to do, whose ``run(rules, show)`` does it.
@@ -113,7 +117,20 @@ def prepare_ablation(
         check_wandb(wandb)  # before the work: what cannot be is told at once
     made, opened, values = load_plan(plan), open_store(store), override_values(overrides)
     planned = resolved(made.expand(rows, seeds, values), opened)
-    prepared = Prepared.prepare(made, planned, opened, resources or All(), dry_run=dry_run, shared=share)
+    others = [
+        [run for one in plans for run in resolved(load_plan(one).expand(None, seeds, values), opened)]
+        for plans in (before, after)
+    ]
+    prepared = Prepared.prepare(
+        made,
+        planned,
+        opened,
+        resources or All(),
+        dry_run=dry_run,
+        shared=share,
+        before=others[0],
+        after=others[1],
+    )
     if not dry_run:
         asked = None if seeds is None else list(seeds), None if rows is None else list(rows)
         record(opened.root, Call("ablate", made.name, values, *asked))

@@ -16,6 +16,7 @@ from dupl.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from dupl.execute.prune import Superfluous
     from dupl.runs.listing import RunLine
     from dupl.runs.reproduce import Check
     from dupl.runs.status import Status
@@ -121,6 +122,36 @@ def on_other_data(lines: Iterable[RunLine]) -> set[Path]:
     from dupl.runs.outdated import on_other_data as found
 
     return found(lines)
+
+
+def superfluous_checkpoints(
+    store: AnyStore, runs: Sequence[StoredRun], tell: Callable[[str], object] = lambda line: None
+) -> list[Superfluous]:
+    """Return the checkpoints of runs that no resumption, evaluation, table or later run needs.
+
+    Args:
+        store: A store or its folder.
+        runs: The runs to look into, of the store.
+        tell: Called with a line on what is kept, and why.
+
+    Example:
+        >>> dupl.api.superfluous_checkpoints("runs", dupl.api.select_runs("runs"))
+        []
+    """
+    from dupl.execute.prune import superfluous
+
+    return superfluous(open_store(store), runs, tell)
+
+
+def remove_checkpoints(store: AnyStore, found: Superfluous) -> None:
+    """Remove the checkpoints of a run that nothing needs, as `superfluous_checkpoints` found them.
+
+    Raises:
+        UserError: A process is at work on the run by now.
+    """
+    from dupl.execute.prune import remove
+
+    remove(open_store(store), found)
 
 
 def run_states() -> tuple[str, ...]:

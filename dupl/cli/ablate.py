@@ -27,6 +27,7 @@ def add_ablate(commands: Any) -> None:
         "  dupl ablate demo_table4 --dry-run                      what would run, what is done, the time remaining\n"
         "  dupl ablate demo_table4 --dry-run --spread 1.8,0.9     and which differences its table could show\n"
         "  dupl ablate demo_table4 --seeds 0 1 2 --jobs 2         two at once on this machine, each on its cores\n"
+        "  dupl ablate demo_table4 demo_table5b --jobs 2          one after the other; runs of both share beginnings\n"
         "  dupl ablate table4_components --gpus 0 1 2 3           one run on each GPU\n"
         "  dupl ablate table4_components --gpus 0 1 2 3 --gpus-per-run 2\n"
         "  dupl ablate demo_table4 --gpus 0 --runs-per-gpu 4      four small runs at once on one GPU\n"
@@ -34,7 +35,12 @@ def add_ablate(commands: Any) -> None:
         "  dupl ablate table4_components --executor ray --address ray://head:10001\n"
         "  dupl ablate table4_components --executor slurm --slurm slurm_partition=gpu timeout_min=600\n",
     )
-    parser.add_argument("plan", help="a plan that `dupl show --plan` lists, or a file")
+    parser.add_argument(
+        "plans",
+        nargs="+",
+        metavar="PLAN",
+        help="plans that `dupl show --plan` lists, or files, run in this order; beginnings are shared across them",
+    )
     parser.add_argument("--rows", nargs="+", metavar="KEY", help="keys of the rows to run; default: all")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds to run; default: the plan's")
     parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of the store; default: runs")
@@ -59,20 +65,28 @@ def run_ablate(arguments: argparse.Namespace) -> int:
         raise UserError("--json lists what --dry-run would do: add --dry-run")
     if arguments.spread is not None and (arguments.json or not arguments.dry_run):
         raise UserError("--spread belongs to --dry-run, without --json; dupl power PLAN --json forecasts too")
-    return run_plan(
-        arguments.plan,
-        arguments.root,
-        rows=arguments.rows,
-        seeds=arguments.seeds,
-        overrides=arguments.set,
-        resources=resources_of(arguments),
-        rules=rules_of(arguments),
-        wandb=arguments.wandb,
-        dry_run=arguments.dry_run,
-        as_json=arguments.json,
-        spread=arguments.spread,
-        share=not arguments.no_share,
-    )
+    plans = arguments.plans
+    if len(plans) > 1 and (arguments.rows or arguments.json):
+        option = "--rows names rows" if arguments.rows else "--json lists the runs"
+        raise UserError(f"{option} of one plan: name one plan, not {len(plans)}")
+    for number, plan in enumerate(plans):
+        run_plan(
+            plan,
+            arguments.root,
+            rows=arguments.rows,
+            seeds=arguments.seeds,
+            overrides=arguments.set,
+            resources=resources_of(arguments),
+            rules=rules_of(arguments),
+            wandb=arguments.wandb,
+            dry_run=arguments.dry_run,
+            as_json=arguments.json,
+            spread=arguments.spread,
+            share=not arguments.no_share,
+            before=plans[:number] if arguments.dry_run else (),
+            after=plans[number + 1 :],
+        )
+    return 0
 
 
 def run_plan(
@@ -89,6 +103,8 @@ def run_plan(
     as_json: bool = False,
     spread: str | None = None,
     share: bool = True,
+    before: Sequence[str] = (),
+    after: Sequence[str] = (),
 ) -> int:
     """Run what a store lacks of a plan and print how it ended; or print what is left to do."""
     from dupl.cli.live_table import LiveTable
@@ -104,6 +120,8 @@ def run_plan(
         wandb=wandb,
         dry_run=dry_run,
         share=share,
+        before=before,
+        after=after,
     )
     for path, reason in store.skipped:
         say(console)(f"skipped {path}: {reason}")

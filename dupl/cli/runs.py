@@ -41,7 +41,8 @@ def add_runs(commands: Any) -> None:
         "  dupl runs --sort metric --metric cam/best/mIoU\n"
         "  dupl runs --newer 1d --json                   for other programs\n"
         "  dupl runs 50499104abe8 runs/demo-toy-a9260e40f12f\n"
-        "  dupl runs --state failed --older 2w --rm      shows what would go, and asks\n",
+        "  dupl runs --state failed --older 2w --rm      shows what would go, and asks\n"
+        "  dupl runs --prune --dry-run                   checkpoints that nothing needs any more\n",
     )
     parser.add_argument("which", nargs="*", metavar="RUN", help="fingerprints or folders of runs; default: all")
     parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of the store; default: runs")
@@ -69,7 +70,15 @@ def add_runs(commands: Any) -> None:
     parser.add_argument("--newer", type=age, metavar="AGE", help="only runs that ended at most so long ago")
     json_option(parser, "print everything known as JSON")
     parser.add_argument("--rm", action="store_true", help="delete these runs; one that is training is kept")
-    parser.add_argument("--yes", action="store_true", help="with --rm: do not ask for confirmation")
+    parser.add_argument(
+        "--prune",
+        action="store_true",
+        help="delete the checkpoints of these runs that no resumption, evaluation, table or later run needs",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="with --prune: say what would be deleted, and delete nothing"
+    )
+    parser.add_argument("--yes", action="store_true", help="with --rm or --prune: do not ask for confirmation")
 
 
 def age(text: str) -> timedelta:
@@ -89,13 +98,17 @@ def run_runs(arguments: argparse.Namespace) -> int:
         )
     if arguments.rm and arguments.json:
         raise UserError("--json lists and --rm removes: choose one")
-    if arguments.yes and not arguments.rm:
-        raise UserError("--yes answers --rm: there is nothing to answer")
+    if arguments.prune and (arguments.rm or arguments.json):
+        raise UserError("--prune removes checkpoints, --rm removes runs and --json lists them: choose one")
+    if arguments.yes and not (arguments.rm or arguments.prune):
+        raise UserError("--yes answers --rm and --prune: there is nothing to answer")
+    if arguments.dry_run and not arguments.prune:
+        raise UserError("--dry-run belongs to --prune; --rm shows what would go, and asks")
     if not arguments.root.is_dir():
         raise UserError(f"there is no folder {arguments.root}: train something first, or give --root")
     store = api.RunStore(arguments.root)
     lasting = dict(states=arguments.state, older=arguments.older, newer=arguments.newer)
-    if arguments.json or arguments.rm or arguments.which or arguments.plan or arguments.rows:
+    if arguments.json or arguments.rm or arguments.prune or arguments.which or arguments.plan or arguments.rows:
         chosen = dict(plan=arguments.plan, rows=arguments.rows, overrides=arguments.set or None, tell=say(stderr()))
         runs = api.select_runs(store, arguments.which, **chosen, **lasting)
         lines = [api.run_line(store, stored) for stored in runs]
@@ -111,8 +124,10 @@ def run_runs(arguments: argparse.Namespace) -> int:
         pairs = zip(runs, lines, strict=True)
         print_json({"runs": [facts(*pair, arguments.metric) for pair in pairs], "damaged": damaged})
         return 0
-    show(lines, arguments.metric, arguments.root)
     console = stderr()
+    if arguments.prune:
+        return prune(store, runs, yes=arguments.yes, dry_run=arguments.dry_run)
+    show(lines, arguments.metric, arguments.root)
     for path, reason in store.skipped:
         say(console)(f"skipped: {path}: {reason}")
     return remove(store, runs, [one.size for one in lines], arguments.yes) if arguments.rm and runs else 0
@@ -187,6 +202,9 @@ def show(lines: list[RunLine], metric: str, root: Path) -> None:
     told = tally(line.state for line in lines)
     if other:
         print("\nother data: evaluated on other data than the newest run of the recipe, not to be compared with it")
+    if shared := sum(line.shared for line in lines):
+        trained = timedelta(seconds=round(sum(line.seconds for line in lines)))
+        print(f"\ntrained {trained}; beginnings that other runs trained saved {timedelta(seconds=round(shared))}")
     print(f"\n{counted(len(lines), 'run')}, {decimal(sum(line.size for line in lines))}: {told}")
 
 
@@ -243,6 +261,34 @@ def remove(store: RunStore, runs: list[StoredRun], sizes: list[int], yes: bool) 
             say(console)(str(error))
     console.print(f"removed: {len(runs) - kept} of {len(runs)}")
     return 1 if kept else 0
+
+
+def prune(store: RunStore, runs: list[StoredRun], *, yes: bool, dry_run: bool) -> int:
+    """Remove checkpoints that nothing needs, after saying which; return exit code 1 where a run had to be kept."""
+    from rich.filesize import decimal
+
+    console = stderr()
+    found = api.superfluous_checkpoints(store, runs, say(console))
+    for one in found:
+        names = ", ".join(file.relative_to(one.run.path).as_posix() for file in one.files)
+        print(printable(f"{one.run.path.relative_to(store.root).as_posix()}: {names}  {decimal(one.size)}"))
+    files, size = sum(len(one.files) for one in found), decimal(sum(one.size for one in found))
+    print(f"{counted(files, 'checkpoint')} of {counted(len(found), 'run')} not needed, {size}")
+    if dry_run or not found:
+        return 0
+    if not yes and not sys.stdin.isatty():
+        raise UserError("--prune asks before it removes: add --yes where nobody can answer")
+    if not yes and not agreed(f"remove {counted(files, 'checkpoint')}, {size}, for good?"):
+        console.print("nothing was removed")
+        return 0
+    code = 0
+    for one in found:
+        try:
+            api.remove_checkpoints(store, one)
+        except UserError as error:
+            code = 1
+            say(console)(str(error))
+    return code
 
 
 def agreed(question: str) -> bool:

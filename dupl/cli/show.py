@@ -170,6 +170,7 @@ def _status_lines(folder: str, status: Status) -> list[str]:
         f"code         {status.commit or 'no checkout'}{' with changes' if status.dirty else ''}",
         f"versions     {', '.join(f'{k} {v}' for k, v in (status.versions or {}).items() if v)}",
         f"command      {' '.join(status.command)}",
+        *([f"begun as     {status.beginning.told}"] if status.beginning else []),
         *(f"{'stretches' if n == 0 else '':12} {line}" for n, line in enumerate(api.run_stretches(status))),
     ]
     return [*lines, f"error        {status.error}"] if status.error else lines

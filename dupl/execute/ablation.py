@@ -42,6 +42,7 @@ class Ablation:
         slots: Runs at once; None where it is not known.
         gpus: GPUs of one run; None where it is not known.
         root: The store.
+        earlier: Ids of runs that plans before this one train; they are left out of a preview.
     """
 
     plan: Plan
@@ -53,6 +54,7 @@ class Ablation:
     slots: int | None
     gpus: int | None
     root: Path
+    earlier: frozenset[str] = frozenset()
 
     @classmethod
     def prepare(
@@ -64,6 +66,8 @@ class Ablation:
         *,
         dry_run: bool = False,
         shared: bool = True,
+        before: Sequence[PlannedRun] = (),
+        after: Sequence[PlannedRun] = (),
     ) -> Ablation:
         """Compare the runs of a plan with a store.
 
@@ -74,6 +78,8 @@ class Ablation:
             resources: Where they are to run.
             dry_run: Whether it is for a preview only; then no cluster is asked.
             shared: Whether runs that share a beginning train it once.
+            before: Runs of other plans that will have been trained before, for a preview.
+            after: Runs of other plans that will be trained later, which may begin as runs of this one.
 
         Raises:
             UserError: A package is missing, or numbers of GPUs do not fit together.
@@ -93,9 +99,10 @@ class Ablation:
             reads=_reads([run for run in planned if run.fingerprint in known]),
         )
         if shared:
-            jobs = share(jobs, {run.fingerprint: run.values for run in planned}, runs)
+            jobs = share(jobs, {run.fingerprint: run.values for run in planned}, runs, before, after)
         slots = executor.slots if executor is not None else resources.jobs
-        return cls(plan, planned, jobs, known, courses, executor, slots, gpus, Path(store.root))
+        earlier = frozenset(run.fingerprint for run in before)
+        return cls(plan, planned, jobs, known, courses, executor, slots, gpus, Path(store.root), earlier)
 
     def tracked(self, mode: str | None) -> Ablation:
         """Return the same, with the runs told whether to track themselves; None leaves that to the environment."""
@@ -160,6 +167,9 @@ class Outcome:
         counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
         before = sum(p.state == "finished" and not p.begun for p in self.progress)
         lines = [f"{counted(len(states), 'run')}: {counts}" + (f" ({before} were finished before)" if before else "")]
+        if saved := [begun.seconds for p in self.progress if p.run and (begun := p.run.status.beginning)]:
+            hours = sum(saved) / 3600
+            lines.append(f"{counted(len(saved), 'run')} began as another one, which saved {hours:.2f} h of computing")
         failed = (p for p in self.progress if p.state == "failed")
         return [*lines, *(f"failed: {p.job.title}: {p.errors[-1]}  (log: {p.folder / LOG})" for p in failed)]
 

@@ -40,6 +40,9 @@ def preview(ablation: Ablation) -> list[str]:
                 lines.append(f"{text}the same run as {seen[run.fingerprint]}")
                 continue
             seen[run.fingerprint] = row
+            if run.fingerprint in ablation.earlier:
+                lines.append(f"{text}a run of an earlier plan of this command")
+                continue
             job, stored = by_fingerprint[run.fingerprint], ablation.known.get(run.fingerprint)
             lines.append(text + _state(job, stored, ablation.courses, remaining))
     return [*lines, "", *tree_lines(ablation, remaining), _total(remaining, ablation.slots, ablation.gpus)]

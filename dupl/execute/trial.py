@@ -225,7 +225,7 @@ class Attempt:
         self._report(progress.folder)
         found = trained_evaluations(progress.folder)
         last = found[-1].metrics if found else {}
-        hours = Run(progress.folder).status.seconds / 3600 * max(1, self.bench.executor.gpus)
+        hours = Run(progress.folder).status.whole_seconds / 3600 * max(1, self.bench.executor.gpus)
         values = [hours if metric == HOURS else last.get(metric) for metric, _ in self.sweep.goal]
         for (metric, _), value in zip(self.sweep.goal, values, strict=True):
             if value is None:

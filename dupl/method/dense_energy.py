@@ -64,8 +64,8 @@ class DenseEnergy(Component):
 
     def __call__(
         self, views: Sequence[View], log_P: Sequence[Tensor] | None, targets: Sequence[Tensor] | None, clock: Clock
-    ) -> Tensor:
-        """Compute the dense energy, a scalar: the sum over students; 0 before it starts.
+    ) -> Tensor | None:
+        """Compute the dense energy, a scalar: the sum over students; None, as without this term, before it starts.
 
         Args:
             views: The view of each student.
@@ -73,9 +73,9 @@ class DenseEnergy(Component):
             targets: Labels that each student learns from, int64 (B, H, W), 255 = none.
             clock: t and T.
         """
-        value = views[0].images.new_zeros((), dtype=torch.float32)
         if log_P is None or targets is None or not self.active(clock):
-            return value
+            return None
+        value = views[0].images.new_zeros((), dtype=torch.float32)
         for view, which in shared(views):
             kernels = [self.kernel(image) for image in denormalise(view.images)]
             for p, y in zip(log_P[which], targets[which], strict=True):

@@ -43,7 +43,7 @@ class Sweep:
         base: Recipe that the trials change.
         set: Changes of all trials by path, applied first.
         goal: Metrics with their direction ("maximize" or "minimize"); several make a Pareto front. A metric is measured
-            by the last evaluation of training; "gpu_hours" is what the training took.
+            by the last evaluation of training; "gpu_hours" is what the training takes, shared beginnings included.
         space: Parameters by name.
         constraints: Relations that every trial keeps.
         start_from: Points to begin with; the first is trial 0, the paper's.

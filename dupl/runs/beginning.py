@@ -29,6 +29,12 @@ class Beginning:
     seconds: float
     note: str = ""
 
+    @property
+    def told(self) -> str:
+        """The beginning in words."""
+        note = f"; {self.note}" if self.note else ""
+        return f"iterations 0 to {self.iteration} are those of {self.folder}, {self.seconds:.0f} s not spent here{note}"
+
     @classmethod
     def of(cls, values: Any) -> Beginning | None:
         """Make a beginning of the values in a status file; None of None, and unknown fields are left out.

@@ -46,6 +46,7 @@ class RunLine:
         iteration, iterations: Done, and in all.
         seed: Of the run.
         seconds: Of training.
+        shared: Seconds of its training that another run spent, as which it began.
         seen: When it ended or was last heard of, in seconds since the epoch.
         size: Bytes of its folder.
         commits: Of its stretches, each with a + where files were changed beside: "a1b2c3d, d4e5f6a+".
@@ -65,6 +66,7 @@ class RunLine:
     iterations: int | None
     seed: int
     seconds: float
+    shared: float
     seen: float
     size: int
     commits: str
@@ -88,6 +90,7 @@ class RunLine:
             iterations=status.iterations,
             seed=status.seed,
             seconds=status.seconds,
+            shared=status.whole_seconds - status.seconds,
             seen=last_seen(stored).timestamp(),
             size=stored.size(),
             commits=_commits(status),

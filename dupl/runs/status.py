@@ -75,6 +75,11 @@ class Status:
             raise ValueError(f"there is no state {self.state!r}, only {', '.join(get_args(State))}")
 
     @property
+    def whole_seconds(self) -> float:
+        """Time that training up to here takes, with that of a beginning that another run trained."""
+        return self.seconds + (self.beginning.seconds if self.beginning else 0.0)
+
+    @property
     def history(self) -> tuple[Stretch, ...]:
         """What computed which iterations; of a run of an earlier version, which recorded its start alone, one entry."""
         if self.stretches or not (self.iteration or self.machine):

@@ -61,8 +61,7 @@ class StoredRun:
     @property
     def seconds_per_iteration(self) -> float | None:
         """Mean over the training so far, with a beginning of another run and without evaluation; None before any."""
-        status = self.status
-        seconds = status.seconds + (status.beginning.seconds if status.beginning else 0.0)
+        status, seconds = self.status, self.status.whole_seconds
         return seconds / status.iteration if status.iteration > 0 and seconds > 0 else None
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -72,10 +73,38 @@ def test_a_later_run_begins_as_one_of_the_store_whoever_trained_it(plan, shared,
     late.write_text(PLAN.format(base=tiny).replace("high=0.8", "high=0.9"))
     assert main(["ablate", str(late), "--root", str(root), "--dry-run", "--jobs", "1"]) == 0
     out = capfd.readouterr().out
-    assert "6 of 24 iterations are shared (25 %)" in out
+    assert "6 of 24 iterations are shared (25 %): " in out
+    without = float(re.search(r"instead of ([0-9.]+) h", out)[1])
+    assert without >= float(re.search(r": ([0-9.]+) h of computing instead", out)[1])
+    files = int(re.search(r"disk space: about \d+ MiB in (\d+) files; 0 checkpoints kept at forks", out)[1])
+    assert files == max(len([f for f in run.path.rglob("*") if f.is_file()]) for run in RunStore(root).runs())
     ablate(str(late), root)
     (new,) = (run for name, run in by_row(root).items() if name not in by_row(shared))
     assert new.status.beginning.iteration == 6
+
+
+def test_runs_of_several_plans_share_a_beginning(tiny, shared, tmp_path, capfd):
+    """The first plan keeps the checkpoint at which runs of the second one begin."""
+    first, second = tmp_path / "first.py", tmp_path / "second.py"
+    first.write_text(PLAN.format(base=tiny).replace(", base=0.5, high=0.8", ""))
+    second.write_text(PLAN.format(base=tiny))
+    both, root = [str(first), str(second)], tmp_path / "store"
+    assert main(["ablate", *both, "--root", str(root), "--dry-run", "--jobs", "1"]) == 0
+    out = capfd.readouterr().out
+    assert out.count("a run of an earlier plan of this command") == 1
+    assert "12 of 48 iterations are shared (25 %)" in out
+    assert not root.exists()
+    assert main(["ablate", *both, "--root", str(root), "--jobs", "2"]) == 0
+    runs = by_row(root)
+    assert sorted(run.status.beginning.iteration if run.status.beginning else 0 for run in runs.values()) == [0, 6, 6]
+    for name, run in runs.items():
+        assert rows(run) == rows(by_row(shared)[name])
+
+
+@pytest.mark.parametrize("option", [["--rows", "low"], ["--dry-run", "--json"]])
+def test_what_is_of_one_plan_is_refused_for_several(plan, option, tmp_path, capfd):
+    assert main(["ablate", plan, plan, "--root", str(tmp_path), *option]) == 2
+    assert "of one plan: name one plan, not 2" in capfd.readouterr().err
 
 
 def test_a_trunk_that_is_gone_costs_iterations_but_no_run(plan, shared, tmp_path):
@@ -101,7 +130,7 @@ def test_the_dry_run_draws_the_tree(plan, tmp_path, capfd):
         "    from 6  base, seed 0",
         "    from 6  high, seed 0",
         "12 of 72 iterations are shared (17 %)",
-        "kept at forks: 1 checkpoint, of unknown size",
+        "disk space unknown (the store has no finished run of this plan); 1 checkpoint kept at forks",
     ]
     assert main(["ablate", plan, "--root", str(tmp_path), "--dry-run", "--json", "--jobs", "1"]) == 0
     assert [one["fork"] for one in json.loads(capfd.readouterr().out)] == [0, 6, 6]

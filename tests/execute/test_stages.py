@@ -32,6 +32,12 @@ def test_runs_of_different_length_that_share_a_digest_fork_at_the_end_of_the_sho
     assert forks_of({"long": {100: "a"}, "short": {40: "a", 100: "b"}}) == {"short": Fork("long", 40)}
 
 
+def test_a_fork_that_saves_too_little_is_left_out():
+    runs = {"one": {5: "a", 100: "b"}, "two": {5: "a", 100: "c"}}
+    assert forks_of(runs, least=0.05) == {"two": Fork("one", 5)}
+    assert forks_of(runs, least=0.06) == {}
+
+
 @st.composite
 def studies(draw):
     """Runs as paths of a tree: a run is a list of parts, each with a length and a choice of what begins to act."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dupl.report.figures.beginnings import Grown, tree_chart
 from dupl.report.figures.over_activation import rate_bars
 from dupl.report.pages.html import FILE, ChartCard, Site, add_chart, render
 from dupl.report.pages.table_view import grid_views
@@ -55,6 +56,7 @@ def page(
         grids=grid_views(document),
         grid_titles=grid_titles,
         table_card=add_chart(data, "table", table_chart(table), "Every run, and the mean of each row over its seeds"),
+        tree_card=_tree(table, runs, data),
         class_cards=_classes(rates or {}, [row.label for row in table.plan.rows], data),
         course_cards=course_cards,
         without_course=without_course,
@@ -85,6 +87,25 @@ def _courses(
         chart = course_chart(part, column.metric, groups, rows=[row.label for row in table.plan.rows])
         cards.append(add_chart(data, f"course-{column.key}", chart, f"{column.label} over training", COURSE_CAPTION))
     return cards, missing
+
+
+def _tree(table: Table, runs: Sequence[RowRun], data: dict[str, Any]) -> ChartCard | None:
+    """Return the card of which runs began as which; None where none did."""
+    labels = {row.key: row.label for row in table.plan.rows}
+    grown: dict[str, Grown] = {}
+    for run in runs:
+        begun = run.beginning
+        origin = (begun.iteration, begun.run, begun.folder) if begun else ()
+        if run.state:
+            grown.setdefault(run.fingerprint, Grown(f"{labels[run.row]}, seed {run.seed}", run.iteration, *origin))
+    chart = tree_chart(grown, list(labels.values()))
+    if chart is None:
+        return None
+    once = {run.fingerprint: run for run in runs}.values()
+    saved = sum(run.beginning.seconds for run in once if run.beginning)
+    spent = sum(run.seconds for run in once)
+    caption = f"training took {spent / 3600:.2f} h; beginnings that were trained once saved {saved / 3600:.2f} h"
+    return add_chart(data, "tree", chart, "Which runs began as which", caption)
 
 
 def _classes(rates: Mapping[str, DataFrame], order: Sequence[str], data: dict[str, Any]) -> list[ChartCard]:

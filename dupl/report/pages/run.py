@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dupl.atomic import atomic_write
+from dupl.report.figures.beginnings import Grown, tree_chart
 from dupl.report.figures.plotly_theme import LEGEND_ABOVE, blank_chart
 from dupl.report.pages.html import FILE, ChartCard, Site, add_chart, render
 from dupl.report.pages.run_classes import classes
@@ -82,7 +83,9 @@ def _header_tiles(run: RunFiles) -> list[Tile]:
             tiles.append((f"{label}, {key.split('/')[2]}", figure(last.metrics[key]) if last else "–", top))
     done, whole = status.iteration, status.iterations
     tiles.append(("Iteration", f"{done:,}", f"of {whole:,}" if whole else ""))
-    return [*tiles, ("Training", duration(status.seconds), "without evaluation")]
+    begun = status.beginning
+    saved = f"; {duration(begun.seconds)} more were another run's" if begun else ""
+    return [*tiles, ("Training", duration(status.seconds), f"without evaluation{saved}")]
 
 
 def _provenance(run: RunFiles) -> list[tuple[str, str]]:
@@ -105,6 +108,7 @@ def _provenance(run: RunFiles) -> list[tuple[str, str]]:
         ("Images per loss", images_per_loss(run.path) or "–"),
         ("Machine", ", ".join(filter(None, (status.machine, status.host))) or "–"),
         *([("Stretches", "; ".join(described(status.history)))] if status.history else []),
+        *([("Beginning", status.beginning.told)] if status.beginning else []),
         ("Protocol", protocol),
         ("Truth", str(Judged.read(last) or "not recorded")),
         ("Time", f"{' to '.join(times)} UTC" if times else "–"),
@@ -113,12 +117,15 @@ def _provenance(run: RunFiles) -> list[tuple[str, str]]:
 
 def _timing(run: RunFiles, data: dict[str, Any]) -> dict[str, Any]:
     """Return how long training, evaluation and gallery took, as tiles and charts; no tiles where nothing is known."""
+    begun = run.status.beginning.iteration if run.status.beginning else 0  # what lies before cost another run
+    own = [evaluation for evaluation in run.trained if (evaluation.iteration or 0) > begun]
     spent = {
         "training": run.status.seconds,
-        "evaluation": sum(float(e.facts.get("seconds") or 0) for e in run.trained),
+        "evaluation": sum(float(evaluation.facts.get("seconds") or 0) for evaluation in own),
     }
     if run.gallery:
-        spent["gallery"] = sum(float(shot.get("seconds") or 0) for shot in run.gallery)
+        shots = [shot for shot in run.gallery if int(shot.get("iter") or begun + 1) > begun]
+        spent["gallery"] = sum(float(shot.get("seconds") or 0) for shot in shots)
     whole = sum(spent.values())
     if not whole:
         return {"tiles": [], "cards": []}
@@ -127,9 +134,19 @@ def _timing(run: RunFiles, data: dict[str, Any]) -> dict[str, Any]:
         for name, seconds in spent.items()
     ]
     done = run.status.iteration
-    each = f"{spent['training'] / done:.3f} s" if done else "–"
+    each = f"{run.status.whole_seconds / done:.3f} s" if done else "–"
     tiles.append(("One iteration", each, "mean, without evaluation"))
-    return {"tiles": tiles, "cards": [_time_card(spent, data), *speed_cards(run, data)]}
+    return {"tiles": tiles, "cards": [_time_card(spent, data), *_tree_card(run, data), *speed_cards(run, data)]}
+
+
+def _tree_card(run: RunFiles, data: dict[str, Any]) -> list[ChartCard]:
+    """Return the card of what another run trained of this one; none where it trained everything itself."""
+    begun = run.status.beginning
+    if begun is None:
+        return []
+    own = Grown(run.path.name, run.status.iteration, begun.iteration, begun.run, begun.folder)
+    chart = tree_chart({run.status.fingerprint: own})
+    return [] if chart is None else [add_chart(data, "tree", chart, "Who trained which iterations", begun.told)]
 
 
 def _time_card(spent: dict[str, float], data: dict[str, Any]) -> ChartCard:

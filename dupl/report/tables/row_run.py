@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dupl.plans.plan import PlannedRun
+    from dupl.runs.beginning import Beginning
     from dupl.runs.stored_run import StoredRun
 
 
@@ -22,6 +23,8 @@ class RowRun:
         state: As its status has it; None where it was never begun.
         iteration, iterations: Done, and in all.
         error: Why it failed.
+        beginning: What it took over from another run; None where nothing.
+        seconds: Time that its own training took.
     """
 
     row: str
@@ -32,6 +35,8 @@ class RowRun:
     iteration: int = 0
     iterations: int | None = None
     error: str | None = None
+    beginning: Beginning | None = None
+    seconds: float = 0.0
 
     @classmethod
     def of(cls, planned: PlannedRun, stored: StoredRun | None, error: str | None = None) -> RowRun:
@@ -46,4 +51,5 @@ class RowRun:
             return cls(planned.row, planned.seed, planned.fingerprint, error=error)
         status = stored.status
         facts = (str(stored.path), stored.state, status.iteration, status.iterations, status.error)
-        return cls(planned.row, planned.seed, planned.fingerprint, *facts)
+        spent = (status.beginning, status.seconds)
+        return cls(planned.row, planned.seed, planned.fingerprint, *facts, *spent)
