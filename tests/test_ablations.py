@@ -66,7 +66,7 @@ def test_the_docstring_says_protocol_cost_and_command(plan):
     assert plan.title and re.search(r"^Protocol: ", plan.doc, re.M)
     commands = [line.split()[1:] for line in plan.doc.splitlines() if line.startswith("    dupl ")]
     parsed = [build_parser().parse_args(command) for command in commands]
-    assert parsed and all(a.command == "ablate" and a.plan == plan.name for a in parsed)
+    assert parsed and all(a.command == "ablate" and a.plans == [plan.name] for a in parsed)
     assert all(plan.expand(a.rows, a.seeds, overrides.parse(a.set)) for a in parsed)
     runs = len(plan.expand())
     seeds = f"{len(plan.rows)} rows x {len(plan.seeds)} seeds = " if len(plan.seeds) > 1 else ""

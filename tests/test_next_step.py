@@ -31,6 +31,7 @@ def test_every_command_has_a_next_step():
             "ablate demo_table4 --root s --set schedule.lr=1",
             "dupl report demo_table4 --root s --set schedule.lr=1, or dupl board --open --root s",
         ),
+        ("ablate demo_table4 demo_table6 --dry-run", "dupl ablate demo_table4 demo_table6"),
         ("sweep demo", "dupl report demo, or dupl sweep demo --confirm 3"),
         ("sweep demo --confirm 3", "dupl report demo"),
         ("data prepare coco --root d", "dupl data check coco/dupl --set data.train.root=d data.val.root=d"),

@@ -82,8 +82,8 @@ def _data(arguments: argparse.Namespace) -> str:
 
 def _ablated(arguments: argparse.Namespace) -> str:
     if arguments.dry_run:
-        return _command("ablate", arguments.plan, *_root(arguments), *_sets(arguments))
-    report = _command("report", arguments.plan, *_root(arguments), *_sets(arguments))
+        return _command("ablate", *arguments.plans, *_root(arguments), *_sets(arguments))
+    report = _command("report", arguments.plans[0], *_root(arguments), *_sets(arguments))
     return f"{report}, or {_command('board', '--open', *_root(arguments))}"
 
 
