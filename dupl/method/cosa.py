@@ -99,7 +99,7 @@ class CoSA(Method):
             optional=True,
             doc="Thresholds from the distribution of recent CAMs.",
         ),
-        Slot("refine", null="NoRefinement", after="segmentation", doc="Refinement of the CAMs before the labels."),
+        Slot("refine", null="NoRefinement", after=("segmentation",), doc="Refinement of the CAMs before the labels."),
         Slot("threshold", mark="DTA", null="FixedThreshold", optional=True, doc="The high threshold over training."),
         Slot(
             "noise_filter",
@@ -107,7 +107,7 @@ class CoSA(Method):
             null="TrustAll",
             starts=True,
             optional=True,
-            after="segmentation",
+            after=("segmentation",),
             doc="Noise filter of DuPL.",
         ),
         Slot(
@@ -184,7 +184,7 @@ class CoSA(Method):
             "L_energy": self.dense_energy([strong], [log_P], main, clock),  # Sec. 3.2  L_reg
             "L_ptc": self.patch_contrast([online], maps, present, boxes, self.tau_l, high, clock),  # ToCo
         }
-        return equations.total(terms, self.weights) | pixel_shares([weak] * 2, labels, noisy, high)
+        return equations.total(terms, self.weights) | pixel_shares([weak] * 2, maps or [], labels, noisy, high)
 
     def strong_view(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
         """Return the strong view of normalised images, (B, 3, H, W), in the same coordinates."""
