@@ -35,6 +35,9 @@ class ObjectTokens(Component):
     orthogonal in one over a token. Where no CAMs are made yet, all patches are compared.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def __call__(
         self, outputs: Sequence[StudentOutput], cams: Sequence[Maps] | None, tau_l: float
     ) -> Sequence[StudentOutput]:
