@@ -2,7 +2,8 @@
 
     python tools/results.py demo_table4 --root runs [--name NAME] [--set PATH=VALUE ...]
 
-A run's folder instead of a plan gives the archive alone.
+A run's folder instead of a plan gives the archive alone. Archives are anonymous: no file of this repository names a
+machine or a place.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def main() -> None:
     name = arguments.name or Path(arguments.what[0]).stem
     chosen = dict(seeds=arguments.seeds, overrides=arguments.set or None)
     out = RESULTS / f"{name}.zip"
-    found = dupl.export_evidence(plan or arguments.what, out, arguments.root, tell=print, **chosen)
+    chosen = {} if plan is None else chosen
+    found = dupl.export_evidence(plan or arguments.what, out, arguments.root, anonymous=True, tell=print, **chosen)
     print("\n".join(found.verification.lines()))
     if plan:
         table = dupl.ablation_table(plan, arguments.root, **chosen)

@@ -26,6 +26,7 @@ NOBODY = {  # accounts and hosts that name nobody
 }
 SHORTEST = 3  # letters of a name that is looked for
 FILES = (*PLACES, WEIGHTS, "work_dir")  # keys whose values say where files are
+DIGEST = re.compile(r"[0-9a-f]{8,64}")
 DIFFS = re.compile(r"/git[^/]*\.diff$")
 
 
@@ -93,8 +94,10 @@ class Redactor:
             return commit_digest(value)
         if last == "checkpoint":
             return PurePosixPath(value).name
-        if last in FILES or last == "host":
-            return "PATH" if last in FILES and value else ""
+        if last == "host":
+            return ""
+        if last in FILES and value and not DIGEST.fullmatch(value):  # the record of data has digests of these names
+            return "PATH"
         return self.text(value)
 
 

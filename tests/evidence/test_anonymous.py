@@ -17,6 +17,7 @@ from dupl.runs.config import read_config_values
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 SECRETS = ("marysmith", "Mary Smith", "mary.smith@uni-example.org", "gpu-box-7", "uni-example", "secretlab", "/home/")
+DATA = {"train": {"type": "Toy", "root": "marysmith/secretlab", "masks": "0123456789ab", "tags": None, "images": 9}}
 DIFF = """# M train.py
 diff --git a/train.py b/train.py
 +# written by Mary Smith <mary.smith@uni-example.org> on gpu-box-7
@@ -44,7 +45,7 @@ def named_store(store, monkeypatch) -> Path:
         (run / "status.json").write_text(json.dumps(status))
         (run / "git.diff").write_text(DIFF)
         (run / "git-12345678.diff").write_text(DIFF)
-        (run / "data.json").write_text(json.dumps({"train": {"type": "Toy", "root": "/home/marysmith/secretlab"}}))
+        (run / "data.json").write_text(json.dumps(DATA))
         for file in run.glob("evaluation/*/metrics.json"):
             facts = json.loads(file.read_text()) | {"note": "by marysmith", "checkpoint": "/home/marysmith/iter_90.pth"}
             file.write_text(json.dumps(facts))
@@ -65,6 +66,8 @@ def test_no_file_of_the_archive_names_a_person_a_machine_or_a_place(named_store,
         for secret in (*SECRETS, commit, commit[:12], "4711", str(named_store), str(FIXTURES)):
             assert secret.lower() not in text.lower(), (name, secret)
     assert not [name for name in found.members if name.endswith(".diff")]
+    data = next(json.loads(text) for name, text in found.members.items() if name.endswith("/data.json"))
+    assert data == {"train": DATA["train"] | {"root": "PATH"}}
     assert verify(file).proven
 
 
