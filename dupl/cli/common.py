@@ -22,11 +22,20 @@ SET_HELP = "replace values of the recipe by path, for example model.noise_filter
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser of one command, which refuses unknown options itself: with its own usage and what may be meant."""
+    """A parser of one command, which refuses unknown options itself: with its own usage and what may be meant.
+
+    Attributes:
+        further: The positional argument, a list, that words after an option belong to; "" where there is none.
+    """
+
+    further = ""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse as argparse does, and end with an error where something is left over."""
         found, unknown = super().parse_known_args(args, namespace)
+        if self.further and not any(word.startswith("-") for word in unknown):
+            getattr(found, self.further).extend(unknown)
+            unknown = []
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}{self._hint(unknown)}")
         return found, unknown
@@ -35,7 +44,7 @@ class CommandParser(argparse.ArgumentParser):
         """Return what may be meant by an unknown option: a similar one, or a value of the recipe."""
         options = [option for action in self._actions for option in action.option_strings]
         wrong = next((word.partition("=")[0] for word in unknown if word.startswith("--")), None)
-        if wrong and (close := difflib.get_close_matches(wrong, options, n=1, cutoff=0.7)):
+        if wrong and (close := difflib.get_close_matches(wrong, options, n=1, cutoff=0.75)):
             return f"; did you mean {close[0]}?"
         if wrong and "--set" in options:
             return "; values of the recipe are replaced by --set PATH=VALUE"
@@ -44,9 +53,9 @@ class CommandParser(argparse.ArgumentParser):
 
 def command(
     commands: Any, name: str, run: Callable[[argparse.Namespace], int | None], text: str, examples: str
-) -> argparse.ArgumentParser:
+) -> CommandParser:
     """Declare a command with its help text, its examples and the function that runs it."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser: CommandParser = commands.add_parser(
         name,
         help=text,
         description=text[0].upper() + text[1:] + ".",

@@ -34,6 +34,7 @@ def add_infer(commands: Any) -> None:
         default=[],
         help=f"image files, or folders of them; before them {RUN_OR_RECIPE}; default: the newest run of runs/",
     )
+    parser.further = "images"
     parser.add_argument("--out", type=Path, required=True, help="folder for masks/, overlays/, cams/ and tags.csv")
     parser.add_argument(
         "--tags",
