@@ -28,7 +28,12 @@ SHORT = [
 SCENES = ["data.train.count=8", "data.val.count=4"]
 TRAINS = {"demo", "train", "ablate", "sweep"}
 FOLLOWS = {"report", "figure"}  # of a plan or a sweep, whose runs have the overrides too
-OFFLINE = "model.network.backbone.pretrained=False"  # no test reaches the network
+SMALL = [  # no test reaches the network, for weights; nor does it need a network of twelve blocks
+    "model.network.backbone.pretrained=False",
+    'model.network.backbone.options={"depth": 3}',
+    "data.augment.crop=64",
+    "evaluation.size=64",
+]
 
 
 def steps(page: Path) -> list[tuple[str, str]]:
@@ -50,7 +55,7 @@ def shortened(command: list[str], page: str) -> list[str]:
         return command
     if name in FOLLOWS and any(word.startswith("runs/") for word in rest):
         return command
-    changes = [*SHORT, "model.consistency.start=2", *([OFFLINE] if page == "own-photos" else SCENES)]
+    changes = [*SHORT, "model.consistency.start=2", *(SMALL if page == "own-photos" else SCENES)]
     if page == "search":  # its trials move the starts of both
         changes = [one for one in changes if "noise_filter.start" not in one and "consistency.start" not in one]
         changes = [
