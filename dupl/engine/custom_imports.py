@@ -7,6 +7,7 @@ PYTHONPATH only, never in a folder that came with it, also where that is the cur
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.machinery
 import os
@@ -42,6 +43,28 @@ def import_custom(config: Config) -> None:
     for fault in RECIPE.faults(values, imported=True):
         if str(fault) not in before:
             raise fault.at(catalogue.declared(config.filename).origins.of(fault.path) if config.filename else "")
+
+
+def modules_digest(config: Config) -> str | None:
+    """Return a digest of the files of the modules that a recipe imports, of packages all; None where it imports none.
+
+    Args:
+        config: A recipe whose modules ``import_custom`` has imported.
+    """
+    files: dict[str, Path] = {}
+    for name in (config.get("custom_imports") or {}).get("imports", []):
+        spec = getattr(sys.modules.get(name), "__spec__", None)
+        folders = [Path(place) for place in (spec.submodule_search_locations or [])] if spec is not None else []
+        for folder in folders:
+            files |= {f"{name}/{file.relative_to(folder).as_posix()}": file for file in folder.rglob("*.py")}
+        if spec is not None and spec.origin and not folders:
+            files[name] = Path(spec.origin)
+    if not files:
+        return None
+    digest = hashlib.sha256()
+    for name, file in sorted(files.items()):
+        digest.update(f"{name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:12]
 
 
 def _folder_beside(filename: str | None) -> Path | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 LARGEST = 2**53
 NUMBERS = ("processes", "threads")
-CODE = ("commit", "uncommitted changes", "files of the package")  # digests
+CODE = ("commit", "uncommitted changes", "files of the package", "modules of custom_imports")  # digests
 ROUNDING = ("processor", "vector instructions", "threads", "processes")  # they change the order of sums
 BITS = "equality to the bit cannot be expected"
 
@@ -28,6 +28,7 @@ class Stretch:
         commit, dirty: Git commit of the code, and whether it had uncommitted changes.
         changes: Digest of these changes; "" where there are none.
         package: Digest of the package's own files.
+        modules: Digest of the modules that the recipe imports.
         versions: Versions of Python and of the packages that matter.
         processes: That trained together.
         threads: Of torch in one process, on a CPU.
@@ -45,6 +46,7 @@ class Stretch:
     dirty: bool | None = None
     changes: str | None = None
     package: str | None = None
+    modules: str | None = None
     versions: Mapping[str, str | None] | None = None
     processes: int | None = None
     threads: int | None = None
@@ -110,7 +112,7 @@ def reached(stretches: Sequence[Stretch], iteration: int, seconds: float) -> tup
 
 def changed(before: Stretch, after: Stretch) -> dict[str, tuple[str, str]]:
     """Return in what two stretches differ, by name; what is not known of either does not count."""
-    values = ((one.commit, one.changes, one.package) for one in (before, after))
+    values = ((one.commit, one.changes, one.package, one.modules) for one in (before, after))
     pairs: dict[str, tuple[Any, Any]] = dict(zip(CODE, zip(*values, strict=True), strict=True))
     old, new = before.versions or {}, after.versions or {}
     pairs |= {name: (old[name], new[name]) for name in old if name in new}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from dupl.cli import main
+from dupl.engine.custom_imports import modules_digest
 from dupl.registry import COMPONENTS
 
 MODULE = """
@@ -78,3 +81,24 @@ def test_a_type_that_the_module_does_not_register(recipe, capsys):
     Path(path).write_text(text.replace("LargeLoss", "LargerLoss"))
     assert main(["train", path, "--work-dir", "run"]) == 2
     assert "line 4: model.noise_filter.type is 'LargerLoss', which is no noise filter" in capsys.readouterr().err
+
+
+def test_the_digest_of_modules_follows_their_files(tmp_path, monkeypatch):
+    """A module by its file, a package by all of its files; a recipe without imports has no digest."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "digest_parts.py").write_text("A = 1\n")
+    package = tmp_path / "digest_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "deep.py").write_text("B = 1\n")
+    config = Config(dict(custom_imports=dict(imports=["digest_parts", "digest_package"])))
+    for name in ("digest_parts", "digest_package"):
+        importlib.import_module(name)
+    found = [modules_digest(config)]
+    for file in (tmp_path / "digest_parts.py", package / "deep.py"):
+        file.write_text("C = 2\n")
+        found.append(modules_digest(config))
+    assert None not in found and len(set(found)) == 3
+    assert modules_digest(Config({})) is None
+    for name in ("digest_parts", "digest_package"):
+        sys.modules.pop(name)

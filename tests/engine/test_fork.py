@@ -101,9 +101,10 @@ def test_all_checkpoints_truncated_or_gone(tiny, trunk, scratch, tmp_path, helpe
     helpers.assert_same_run(gone, scratch)
 
 
-def test_other_code_is_not_used(tiny, trunk, tmp_path, capfd):
+@pytest.mark.parametrize("other", [{"package": "0" * 40}, {"modules": "0" * 12}], ids=["package", "custom_imports"])
+def test_other_code_is_not_used(tiny, trunk, tmp_path, capfd, other):
     source = shutil.copytree(trunk, tmp_path / "source")
-    Run(source).update(stretches=[replace(one, package="0" * 40) for one in Run(source).status.stretches])
+    Run(source).update(stretches=[replace(one, **other) for one in Run(source).status.stretches])
     train(tiny, tmp_path / "run", "--begin-from", source, sets=NO_FILTER)
     assert "it was trained by another version of the code; starting from scratch" in capfd.readouterr().err
 

@@ -36,7 +36,8 @@ def begin_as(run: Run, config: Config, source: Path, hardware: Mapping[str, Any]
         run: The run.
         config: Its resolved recipe.
         source: Folder of the other run.
-        hardware: What this process computes on, see `dupl.engine.device.hardware`.
+        hardware: What this process computes on, see `dupl.engine.device.hardware`, and the digest of the recipe's
+            modules.
         console: Console for messages.
     """
     if layout.checkpoints(run.path):
@@ -84,7 +85,12 @@ def _until(status: Status, iteration: int) -> list[Stretch]:
 
 
 def _of_other_code(one: Stretch, here: Stretch) -> bool:
-    """Return whether other files of the package computed a stretch; where they are not known, the commit decides."""
+    """Return whether other files of the package or of a recipe's modules computed a stretch.
+
+    Where the files of the package are not known, the commit decides.
+    """
+    if one.modules != here.modules:
+        return True
     if one.package is not None and here.package is not None:
         return one.package != here.package
     return (one.commit, one.changes) != (here.commit, here.changes)

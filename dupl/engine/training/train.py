@@ -15,12 +15,13 @@ from rich.console import Console
 from dupl.config.batch import plan_batch
 from dupl.data.identity import identify
 from dupl.engine import build, precision
+from dupl.engine.custom_imports import modules_digest
 from dupl.engine.data_digest import digests, record
 from dupl.engine.device import hardware, open_device, place
 from dupl.engine.error_explanations import plain_errors, without_alarm
 from dupl.engine.training.fork import begin_as
 from dupl.engine.training.memory_advice import memory_advice
-from dupl.engine.training.processes import join
+from dupl.engine.training.processes import Process, join
 from dupl.engine.training.run_folder import Asked, find_checkpoint, open_run
 from dupl.engine.training.trainer import Setup, Trainer, build_trainer
 from dupl.engine.training.trial_step import take_trial_steps
@@ -91,7 +92,7 @@ def train(
             run = open_run(Asked(config, identity, reads, resume, command or sys.argv), folder, console)
             record(run, reads, console)
             if begin_from is not None:
-                begin_as(run, config, begin_from, hardware(process.device, process.world), console)
+                begin_as(run, config, begin_from, _computed_by(config, process), console)
         setup = Setup(config, run, model, data, batch, process, console, wandb, reads, forks)
         _print_setup(setup)
         start = find_checkpoint(run, console) if resume or begin_from is not None else None
@@ -161,9 +162,14 @@ def _run(trainer: Trainer, setup: Setup, advice: str, start: int) -> None:
         raise RunError(f"stopped at iteration {trainer.iter}, which is saved: continue with --resume")
 
 
+def _computed_by(config: Config, process: Process) -> dict[str, Any]:
+    """Return what this process computes on and with which modules of the recipe, as fields of a stretch."""
+    return {**hardware(process.device, process.world), "modules": modules_digest(config)}
+
+
 def _begin(setup: Setup, start: int) -> None:
     """Record that training is at work and on what, and print what is other than before an interruption."""
-    known = hardware(setup.process.device, setup.process.world)
+    known = _computed_by(setup.config, setup.process)
     other = setup.run.begin(start, known)
     setup.run.update(state="running", iterations=setup.config.schedule.iterations, machine=known["machine"])
     if other:
