@@ -30,8 +30,8 @@ LIGHT = ("import dupl", "import dupl; dir(dupl); dupl.api; dupl.figures; dupl.tr
 
 
 def modules(code: str) -> tuple[set[str], float]:
-    """Top-level modules that a fresh interpreter has after some code, and the seconds that the code took."""
-    text = f"import sys, time, json; t = time.perf_counter(); {code}\nt = time.perf_counter() - t"
+    """Top-level modules that a fresh interpreter has after some code, and the CPU seconds that the code took."""
+    text = f"import sys, time, json; t = time.process_time(); {code}\nt = time.process_time() - t"
     text += "\nprint(json.dumps([t, sorted({name.partition('.')[0] for name in sys.modules})]))"
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
     seconds, names = json.loads(done.stdout)
