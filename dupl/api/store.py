@@ -125,7 +125,7 @@ def on_other_data(lines: Iterable[RunLine]) -> set[Path]:
 
 
 def superfluous_checkpoints(
-    store: AnyStore, runs: Sequence[StoredRun], tell: Callable[[str], object] = lambda line: None
+    store: AnyStore, runs: Sequence[StoredRun], tell: Callable[[str], object] | None = None
 ) -> list[Superfluous]:
     """Return the checkpoints of runs that no resumption, evaluation, table or later run needs.
 
@@ -135,12 +135,13 @@ def superfluous_checkpoints(
         tell: Called with a line on what is kept, and why.
 
     Example:
-        >>> dupl.api.superfluous_checkpoints("runs", dupl.api.select_runs("runs"))
-        []
+        >>> found = dupl.api.superfluous_checkpoints("runs", dupl.api.select_runs("runs"))
+        >>> all(one.size > 0 for one in found)
+        True
     """
     from dupl.execute.prune import superfluous
 
-    return superfluous(open_store(store), runs, tell)
+    return superfluous(open_store(store), runs, tell or (lambda line: None))
 
 
 def remove_checkpoints(store: AnyStore, found: Superfluous) -> None:
@@ -148,6 +149,10 @@ def remove_checkpoints(store: AnyStore, found: Superfluous) -> None:
 
     Raises:
         UserError: A process is at work on the run by now.
+
+    Example:
+        >>> for found in dupl.api.superfluous_checkpoints("runs", dupl.api.select_runs("runs")):
+        ...     dupl.api.remove_checkpoints("runs", found)
     """
     from dupl.execute.prune import remove
 

@@ -17,6 +17,7 @@ from dupl.evidence.verify import MEANING, Verification, unpack, verify
 from dupl.report.tables.layout import layout
 from dupl.report.tables.markdown import markdown
 from dupl.report.tables.render import csv_text
+from dupl.runs.layout import EVALUATIONS, PER_IMAGE
 from dupl.runs.stored_run import StoredRun
 from dupl.terminal import counted
 from dupl.version import __version__
@@ -139,7 +140,7 @@ def _readme(found: Recomputed, anonymous: bool) -> str:
             "    pip install --no-deps . && pip install numpy scipy pandas psutil pillow rich",
             "    dupl verify FILE.zip    # in a clone of DuPL Lab",
             "",
-            f"This computes every number of `{cells_file.CELLS}` again from `runs/ID/evaluation/*/per_image.csv`.",
+            f"This computes every number of `{cells_file.CELLS}` again from `runs/ID/{EVALUATIONS}/*/{PER_IMAGE}`.",
             MEANING,
             "",
             f"- `{cells_file.CELLS}`, `{TABLE}`: the cells, and the table that shows them",

@@ -71,6 +71,9 @@ def examples() -> list[doctest.DocTest]:
 def test_example(example, place, monkeypatch, capsys):
     if example.name == "dupl.api.tracking.workspace":
         pytest.importorskip("wandb_workspaces", reason='wandb-workspaces is not installed: pip install ".[workspaces]"')
+    if example.name.startswith("dupl.api.evidence."):
+        for package in ("rocrate", "mlcroissant"):
+            pytest.importorskip(package, reason=f'{package} is not installed: pip install ".[evidence]"')
     monkeypatch.chdir(place)
     example.globs = {"dupl": dupl, "pathlib": pathlib, "RunStore": dupl.RunStore}
     runner = doctest.DocTestRunner(optionflags=OPTIONS)

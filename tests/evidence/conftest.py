@@ -13,10 +13,15 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 @pytest.fixture(scope="session")
-def archive(tmp_path_factory) -> Path:
+def packages():
+    """The packages that export needs."""
+    for package in ("rocrate", "mlcroissant"):
+        pytest.importorskip(package, reason=f'{package} is not installed: pip install ".[evidence]"')
+
+
+@pytest.fixture(scope="session")
+def archive(packages, tmp_path_factory) -> Path:
     """The archive of the fixture's plan."""
-    pytest.importorskip("rocrate")
-    pytest.importorskip("mlcroissant")
     file = tmp_path_factory.mktemp("evidence") / "plan.zip"
     dupl.export_evidence(FIXTURES / "plan.py", file, FIXTURES / "store", overrides=[], command="dupl export plan.py")
     return file

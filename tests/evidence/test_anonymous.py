@@ -55,6 +55,7 @@ def named_store(store, monkeypatch) -> Path:
     return store
 
 
+@pytest.mark.usefixtures("packages")
 def test_no_file_of_the_archive_names_a_person_a_machine_or_a_place(named_store, tmp_path):
     plan, file = FIXTURES / "plan.py", tmp_path / "anonymous.zip"
     command = f"dupl export {plan} --root {named_store} --out /home/marysmith/x.zip"
@@ -71,6 +72,7 @@ def test_no_file_of_the_archive_names_a_person_a_machine_or_a_place(named_store,
     assert verify(file).proven
 
 
+@pytest.mark.usefixtures("packages")
 def test_with_names_the_archive_has_commit_and_changes(named_store, tmp_path):
     file = tmp_path / "named.zip"
     dupl.export_evidence(FIXTURES / "plan.py", file, named_store, overrides=[])

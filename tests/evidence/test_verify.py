@@ -222,6 +222,7 @@ def test_the_command(archive, tmp_path, capsys):
     assert "give a file of dupl export" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("packages")
 def test_export_by_the_command_names_what_is_proven(store, tmp_path, capsys):
     file = tmp_path / "one.zip"
     run = sorted(store.iterdir())[0]
@@ -232,6 +233,7 @@ def test_export_by_the_command_names_what_is_proven(store, tmp_path, capsys):
     assert all("one seed" in one.limits for one in found.verdicts)
 
 
+@pytest.mark.usefixtures("packages")
 def test_a_list_of_runs_has_a_row_for_each_config(store, tmp_path):
     file = tmp_path / "runs.zip"
     found = dupl.export_evidence([store / "L_reg-0", store / "L_reg-1", store / "baseline-0"], file, store)
@@ -240,6 +242,7 @@ def test_a_list_of_runs_has_a_row_for_each_config(store, tmp_path):
     assert len({one.keys[0] for one in found.verification.verdicts}) == 2
 
 
+@pytest.mark.usefixtures("packages")
 def test_a_table_with_runs_that_are_missing(store, tmp_path):
     shutil.rmtree(store / "L_reg-0")
     shutil.rmtree(store / "L_reg-1")

@@ -13,13 +13,20 @@ import dupl
 from dupl.runs import layout
 
 PACKAGE = Path(dupl.__file__).parent
-FOLDERS = (layout.CHECKPOINTS, layout.EVALUATIONS, layout.GALLERY, layout.LABELS, layout.CRF)  # words of recipes, too
+FOLDERS = (
+    layout.CHECKPOINTS,
+    layout.EVALUATIONS,
+    layout.GALLERY,
+    layout.LABELS,
+    layout.CRF,
+    layout.MASKS,
+)  # words of recipes, too
 FILES = {
     value for name, value in vars(layout).items() if name.isupper() and isinstance(value, str) and value not in FOLDERS
 } | {layout.quality_picture(""), "best.pth"}
 NAMED = re.compile(
-    "|".join(re.escape(name) for name in sorted(FILES))
-    + r"|(^|/)iter_|\biter_\d|\b(checkpoints|evaluation|gallery)/|\b(confusion|over_activation|quality)_$"
+    rf"(?<![A-Za-z])({'|'.join(re.escape(name) for name in sorted(FILES))})"
+    r"|(^|/)iter_|\biter_\d|\b(checkpoints|evaluation|gallery)/|\b(confusion|over_activation|quality)_$"
 )
 
 

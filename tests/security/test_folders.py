@@ -42,7 +42,7 @@ def copy(trained, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def no_plotly(monkeypatch):
     """The pages are made, four megabytes of script aside."""
-    monkeypatch.setattr("dupl.report.pages.html._plotly", str)
+    monkeypatch.setattr("dupl.report.pages.html.plotly_script", str)
 
 
 def look(folder: Path) -> None:
