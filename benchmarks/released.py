@@ -228,9 +228,14 @@ def in_float64(mixture: type) -> type:
     return Double
 
 
-def offer_transformer(case: Case) -> str:
-    """Make the reference offer a transformer of the case's size, and return the name by which a network takes it."""
-    vit = importlib.import_module("model.backbone.vit")
+def offer_transformer(case: Case, package: str = "model.backbone") -> str:
+    """Make the reference offer a transformer of the case's size, and return the name by which a network takes it.
+
+    Args:
+        case: With the size.
+        package: Of the reference's transformers, whose module ``vit`` has the class.
+    """
+    vit = importlib.import_module(f"{package}.vit")
 
     def encoder(pretrained: bool = False, aux_layer: int = -3) -> nn.Module:
         size = dict(embed_dim=case.dim, depth=case.depth, num_heads=case.heads)
@@ -241,7 +246,7 @@ def offer_transformer(case: Case) -> str:
         return made
 
     name = "vit_of_the_case"
-    setattr(importlib.import_module("model.backbone"), name, encoder)
+    setattr(importlib.import_module(package), name, encoder)
     return name
 
 

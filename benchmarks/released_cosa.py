@@ -7,17 +7,15 @@ that of ToCo (see ``released_toco.py``).
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 import warnings
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from released import Script, free, loaded, open_checkout
+from released import Script, free, loaded, offer_transformer, open_checkout
 from released_toco import extension
 from torch import Tensor, nn
 from workers import Case, Side
@@ -78,18 +76,7 @@ class ReleasedCoSA(Side):
 
     def _model(self) -> nn.Module:
         """Its network on its own transformer of the case's size."""
-        case, vit = self.case, importlib.import_module("models.vit.vit")
-
-        def encoder(pretrained: bool = False, aux_layer: int = -3) -> nn.Module:
-            size = dict(embed_dim=case.dim, depth=case.depth, num_heads=case.heads)
-            norm = partial(nn.LayerNorm, eps=1e-6)
-            made: nn.Module = vit.VisionTransformer(
-                patch_size=16, mlp_ratio=4, qkv_bias=True, norm_layer=norm, aux_layer=aux_layer, **size
-            )
-            return made
-
-        importlib.import_module("models.vit").vit_of_the_case = encoder  # type: ignore[attr-defined]
-        self.args.backbone = "vit_of_the_case"
+        self.args.backbone = offer_transformer(self.case, "models.vit")
         made: nn.Module = self.names["build_model"](self.args)
         return made.train()
 

@@ -11,133 +11,33 @@ phases all terms are computed; the released code multiplies some of them by 0 in
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import dataclasses
-import statistics
-import tempfile
-from pathlib import Path
 from typing import Any
 
-import numpy as np
+import peers
 from released_toco import SCRIPT
-from workers import CASES, GIB, Worker, computed, machine
-
-PHASES = (("first", 1000), ("last", 14000))  # name, an iteration
-RTOL = {"L_energy": 1e-4}  # of terms; 1e-5 of others: pixels on the edge of two simplices fall to either
-AT_MOST = {"time": 0.65, "memory": 0.7}
+from workers import Case
 
 
-def relative(a: np.ndarray, b: np.ndarray) -> float:
-    """Norm of the difference by the norm of the second."""
-    return float(np.linalg.norm((a - b).ravel()) / max(np.linalg.norm(b.ravel()), 1e-12))
+class ToCo(peers.Peer):
+    """ToCo, whose local crops have a side."""
+
+    def both(self, case: Case) -> dict[str, Any]:
+        """Return the side of the local crops."""
+        return {"crop": 96 if case.size > 96 else 32}
 
 
-def check(ours: Worker, released: Worker, layout: dict[str, tuple[int, ...]]) -> list[str]:
-    """Compare the terms of a step in both phases, and its gradients; what differs."""
-    wrong = []
-    for name, t in PHASES:
-        mine, theirs = ours("step", t=t), released("step", t=t, same_crops=True)
-        theirs = {k: v for k, v in theirs.items() if name == "last" or k not in ("L_seg", "L_energy")}
-        print(f"{name} phase, term: released, ours, relative difference")
-        for key, value in theirs.items():
-            apart = abs(mine[key] - value) / max(abs(value), 1e-2)
-            print(f"  {key}: {value:.7g}, {mine[key]:.7g}, {apart:.1e}")
-            wrong += [f"{name} {key}"] * (apart > RTOL.get(key, 1e-5))
-        a, b = ours("gradients", t, layout), released("gradients", t)
-        b = {k: v for k, v in b.items() if k in a or v.any()}  # zeros where a term counts 0 times
-        if missing := sorted(set(b) ^ set(a)):
-            wrong.append(f"{name} gradients of {missing}")
-        both = sorted(set(a) & set(b))
-        whole = [np.concatenate([side[k].ravel() for k in both]) for side in (a, b)]
-        each = [relative(a[k], b[k]) for k in both]
-        print(f"  gradient of {len(both)} weights: relative difference {relative(*whole):.1e} of the whole, ", end="")
-        print(f"{statistics.median(each):.1e} median, {max(each):.1e} largest of a weight")
-        wrong += [f"{name} gradient"] * (relative(*whole) > 1e-4)
-    return wrong
-
-
-def checkpoint(ours: Worker, released: Worker, folder: str, size: int) -> list[str]:
-    """Compare what both predict with random weights that the released module saved."""
-    import torch
-
-    released("save", f"{folder}/released.pth")
-    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(3))
-    pairs = zip(ours("predict_with", f"{folder}/released.pth", images), released("predict", images), strict=True)
-    wrong = []
-    for name, (mine, theirs) in zip(("scores", "logits", "CAM", "auxiliary CAM"), pairs, strict=True):
-        apart = float(np.abs(mine - theirs).max())
-        print(f"  {name} from a released checkpoint: largest difference {apart:.1e}")
-        wrong += [f"{name} from a checkpoint"] * (apart > 1e-5 * max(1.0, float(np.abs(theirs).max())))
-    return wrong
-
-
-def speed(ours: Worker, released: Worker, repeats: int, t: int = PHASES[-1][1]) -> None:
-    """Print time, CPU time and peak memory of a step in the last phase, in turn."""
-    precisions = computed(["off", "bf16"], ours("facts"))
-    weighed = {name: side("weighed", "step", t=t)[0] for name, side in (("released", released), ("ours", ours))}
-    times: dict[str, list[tuple[float, float]]] = {"released": [], **{name: [] for name in precisions}}
-    for _ in range(repeats):
-        times["released"].append(released("timed_cpu", "step", t=t)[0])
-        for name in precisions:
-            times[name].append(ours("timed_cpu", "step", t=t, precision=name)[0])
-        print("  seconds, CPU seconds:", {name: values[-1] for name, values in times.items()}, flush=True)
-    print("| work | released | ours | ours / released | at most |\n|---|---|---|---|---|")
-    for name in precisions:
-        label = {"off": "fp32"}.get(name, name)
-        for kind, what in enumerate(("", ", CPU seconds")):
-            values = {k: [pair[kind] for pair in times[k]] for k in ("released", name)}
-            middle = {k: statistics.median(v) for k, v in values.items()}
-            cells = [f"{middle[k]:.2f} s ({min(v):.2f}–{max(v):.2f})" for k, v in values.items()]
-            target = f"{AT_MOST['time']}x" if name == "off" else ""
-            row = f"{cells[0]} | {cells[1]} | {middle[name] / middle['released']:.2f}x | {target}"
-            print(f"| training step, last phase, {label}{what} | {row} |")
-    top = {name: values[0] / GIB for name, values in weighed.items()}
-    before = ", ".join(f"{name} {values[1] / GIB:.2f}" for name, values in weighed.items())
-    row = f"{top['released']:.2f} GiB | {top['ours']:.2f} GiB | {top['ours'] / top['released']:.2f}x"
-    print(f"| peak memory (before the step: {before} GiB) | {row} | {AT_MOST['memory']}x |")
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--reference", metavar="PATH", required=True, help="a checkout of the released repository")
-    parser.add_argument("--lattice", metavar="PATH", help="a checkout of the repository of its extension")
-    parser.add_argument("--case", nargs="+", choices=list(CASES), default=["micro"], help="default: micro")
-    parser.add_argument("--rows", nargs="+", choices=("check", "speed"), default=["check", "speed"])
-    parser.add_argument("--repeats", type=int, help="measured repetitions; default: 5, ViT-B 3")
-    parser.add_argument("--images", metavar="DIR", help="photos in VOC layout; default: toy scenes")
-    parser.add_argument("--threads", type=int, help="of torch; default: its own choice")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    options = parser.parse_args(arguments)
-    if not (Path(options.reference) / SCRIPT).is_file():
-        parser.error(f"--reference {options.reference}: no {SCRIPT} there; give a checkout of the released repository")
-    wrong: list[str] = []
-    for name in options.case:
-        case = dataclasses.replace(CASES[name], students=1)
-        shared: dict[str, Any] = dict(
-            case=case, device=options.device, threads=options.threads, crop=96 if case.size > 96 else 32
-        )
-        with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(tempfile.TemporaryDirectory())
-            ours = stack.enter_context(Worker("ours_toco:OursToCo", **shared, images=options.images))
-            reference = dict(root=options.reference, lattice=options.lattice, **shared)
-            released = stack.enter_context(Worker("released_toco:ReleasedToCo", **reference))
-            facts, m = ours("facts"), machine()
-            print(f"{case.title}: {m['cpu']}, {m['cores']} cores, {facts}, load before the run {m['load_before']}")
-            layout = released("layout")
-            ours("export", folder, layout)
-            released("load", folder)
-            if "check" in options.rows:
-                wrong += check(ours, released, layout)
-            if "speed" in options.rows:
-                speed(ours, released, options.repeats or case.repeats)
-            if "check" in options.rows:
-                wrong += checkpoint(ours, released, folder, case.size)
-    if wrong:
-        raise SystemExit(f"not the same: {', '.join(wrong)}")
-    print("the same" if "check" in options.rows else "not compared")
-
+PEER = ToCo(
+    doc=__doc__,
+    script=SCRIPT,
+    ours="ours_toco:OursToCo",
+    released="released_toco:ReleasedToCo",
+    students=1,
+    phases=(("first", 1000), ("last", 14000)),
+    late=("L_seg", "L_energy"),
+    time=0.65,
+    maps=("scores", "logits", "CAM", "auxiliary CAM"),
+    released_step={"same_crops": True},
+)
 
 if __name__ == "__main__":
-    main()
+    peers.run(PEER)

@@ -62,7 +62,7 @@ def test_the_row_in_bfloat16_is_left_out_where_it_would_be_emulated(benchmark, c
         return answers.get(method, ((2.0, 1.0), None))
 
     said = []
-    benchmark("toco").speed(side, side, 1)
+    benchmark("peers").speed(benchmark("toco").PEER, side, side, 1)
     out = capsys.readouterr().out
     assert out.startswith("The device computes or emulates bfloat16.")
     assert ("| training step, last phase, bf16 |" in out) is can and ("bf16" in said) is can
