@@ -7,7 +7,6 @@ PYTHONPATH only, never in a folder that came with it, also where that is the cur
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.machinery
 import os
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from dupl.checksum import files_digest
 from dupl.config import catalogue
 from dupl.config.check import RECIPE
 from dupl.config.text import plain
@@ -59,12 +59,7 @@ def modules_digest(config: Config) -> str | None:
             files |= {f"{name}/{file.relative_to(folder).as_posix()}": file for file in folder.rglob("*.py")}
         if spec is not None and spec.origin and not folders:
             files[name] = Path(spec.origin)
-    if not files:
-        return None
-    digest = hashlib.sha256()
-    for name, file in sorted(files.items()):
-        digest.update(f"{name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:12]
+    return files_digest(files) if files else None
 
 
 def _folder_beside(filename: str | None) -> Path | None:

@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from dupl.checksum import files_digest
 from dupl.runs.stretches import Stretch
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -69,12 +70,9 @@ def of_build(file: Path) -> Code:
 @cache
 def package_digest(package: Path = PACKAGE) -> str:
     """Return a digest of the package's own files, which is the same in a checkout and where it is installed."""
-    digest = hashlib.sha256()
-    for name, file in sorted((file.relative_to(package).as_posix(), file) for file in package.rglob("*")):
-        if not file.is_file() or file.suffix == ".pyc" or name == BUILT or name.startswith("_recipes/"):
-            continue
-        digest.update(f"{name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:12]
+    named = {file.relative_to(package).as_posix(): file for file in package.rglob("*") if file.is_file()}
+    own = {name: file for name, file in named.items() if name != BUILT and not name.startswith("_recipes/")}
+    return files_digest({name: file for name, file in own.items() if file.suffix != ".pyc"})
 
 
 def of_checkout(root: Path) -> Code:
