@@ -33,17 +33,16 @@ def slots_of(model: Mapping[str, Any]) -> tuple[Slot, ...]:
 
     Of two methods with a slot of one name, the one whose paper brought the component describes it.
     """
-    known = components.find(str(model.get("type")))
-    if known is not None and _is_known(model):
-        return known.slots
+    if known := _known_slots(model):
+        return known
     every = [slot for each in components.shipped().values() for slot in each.slots]
     return tuple({slot.name: slot for slot in sorted(every, key=lambda slot: slot.of_paper)}.values())
 
 
-def _is_known(model: Mapping[str, Any]) -> bool:
-    """Whether the slots of a model's method are known."""
-    known = components.find(str(model.get("type")))
-    return known is not None and bool(known.slots)
+def _known_slots(model: Mapping[str, Any]) -> tuple[Slot, ...]:
+    """Return the slots of a model's method; empty where they are not known."""
+    method = components.find(str(model.get("type")))
+    return () if method is None else method.slots
 
 
 def switches(model: Mapping[str, Any]) -> list[Switch]:
@@ -54,12 +53,12 @@ def switches(model: Mapping[str, Any]) -> list[Switch]:
     Raises:
         UserError: A slot that must be filled is empty.
     """
-    found = []
+    found, known = [], bool(_known_slots(model))
     for slot in slots_of(model):
         if not slot.of_paper:
             continue
         config = model.get(slot.name) or ({"type": slot.null} if slot.optional else None)
-        if config is None and not _is_known(model):
+        if config is None and not known:
             continue
         if not isinstance(config, Mapping) or "type" not in config:
             raise UserError(f"model.{slot.name} is missing: write dict(type=...)")
