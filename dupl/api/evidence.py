@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,10 +100,7 @@ def export_evidence(
     said, opened = tell or (lambda line: None), open_store(store)
     chosen: dict[str, Any] = dict(rows=rows, seeds=seeds, overrides=overrides, data=data, call=call, storage=storage)
     archived, runs = _source(what, opened, command, said, **chosen)
-    members: dict[str, list[str]] = {}
-    for run in archived.runs:
-        members.setdefault(run.row, []).append(run.fingerprint)
-    form = compute(archived.plan, members, opened.runs() or list(runs.values()))
+    form = compute(archived.plan, _by_row(archived.runs), opened.runs() or list(runs.values()))
     forms = {f"compute.{style}": text(form, style) for style in ("md", "csv")}
     return export(archived, runs, Path(out), forms=forms, anonymous=anonymous, tell=said)
 
@@ -232,10 +229,15 @@ def compute_form(
 
     opened, made = open_store(store), load_plan(plan)
     chosen = choose_runs(made, opened, rows, seeds, overrides, data=data, call=call, tell=tell or (lambda line: None))
-    members: dict[str, list[str]] = {}
-    for run in chosen.runs:
-        members.setdefault(run.row, []).append(run.fingerprint)
-    return form(made.select(rows), members, opened.runs(), watts)
+    return form(made.select(rows), _by_row(chosen.runs), opened.runs(), watts)
+
+
+def _by_row(runs: Iterable[Any]) -> dict[str, list[str]]:
+    """Return the ids of planned or archived runs by the key of their row."""
+    ids: dict[str, list[str]] = {}
+    for run in runs:
+        ids.setdefault(run.row, []).append(run.fingerprint)
+    return ids
 
 
 def compute_text(form: ComputeForm, style: str = "md") -> str:
