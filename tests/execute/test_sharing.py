@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 
 from dupl.cli import main
@@ -15,6 +21,7 @@ from dupl.execute.scheduler import waits_for
 from dupl.runs.run import Run
 from dupl.runs.store import RunStore
 
+LEASE = 3  # seconds
 PLAN = '''
 """How sure the noise filter must be; it acts from iteration 6 of 24 on."""
 
@@ -46,6 +53,17 @@ def rows(run):
     return [{key: value for key, value in row.items() if key not in timing} for row in run.run.scalars()]
 
 
+def scalars(root):
+    """Scalars of every run of a store, by its id."""
+    return {name: rows(run) for name, run in by_row(root).items()}
+
+
+def begun(root):
+    """The iterations that the runs of a store began at."""
+    found = (run.status.beginning for run in by_row(root).values())
+    return sorted(0 if one is None else one.iteration for one in found)
+
+
 @pytest.fixture(scope="module")
 def shared(plan, tmp_path_factory):
     root = tmp_path_factory.mktemp("shared")
@@ -61,10 +79,10 @@ def test_the_beginning_is_trained_once_and_the_numbers_are_the_same(plan, shared
     for name in together:
         assert rows(together[name]) == rows(apart[name])
         assert apart[name].status.beginning is None
-    begun = [run.status.beginning for run in together.values()]
-    assert sorted(0 if one is None else one.iteration for one in begun) == [0, 6, 6]
+    assert begun(shared) == [0, 6, 6]
     (trunk,) = (run for run in together.values() if run.status.beginning is None)
-    assert {one.run for one in begun if one} == {trunk.fingerprint}
+    sources = {run.status.beginning.run for run in together.values() if run.status.beginning}
+    assert sources == {trunk.fingerprint}
 
 
 def test_a_later_run_begins_as_one_of_the_store_whoever_trained_it(plan, shared, tmp_path, tiny, capfd):
@@ -95,10 +113,8 @@ def test_runs_of_several_plans_share_a_beginning(tiny, shared, tmp_path, capfd):
     assert "12 of 48 iterations are shared (25 %)" in out
     assert not root.exists()
     assert main(["ablate", *both, "--root", str(root), "--jobs", "2"]) == 0
-    runs = by_row(root)
-    assert sorted(run.status.beginning.iteration if run.status.beginning else 0 for run in runs.values()) == [0, 6, 6]
-    for name, run in runs.items():
-        assert rows(run) == rows(by_row(shared)[name])
+    assert begun(root) == [0, 6, 6]
+    assert scalars(root) == scalars(shared)
 
 
 @pytest.mark.parametrize("option", [["--rows", "low"], ["--dry-run", "--json"]])
@@ -117,8 +133,7 @@ def test_a_trunk_that_is_gone_costs_iterations_but_no_run(plan, shared, tmp_path
             shutil.rmtree(run.path)
     ablate(plan, root)
     assert len(by_row(root)) == 3
-    for name, run in by_row(root).items():
-        assert rows(run) == rows(by_row(shared)[name])
+    assert scalars(root) == scalars(shared)
 
 
 def test_the_dry_run_draws_the_tree(plan, tmp_path, capfd):
@@ -176,3 +191,61 @@ class TestWaiting:
 
     def test_not_for_a_trunk_of_another_plan(self, child):
         assert waits_for(child, None) == ""
+
+
+def coordinator(plan, root):
+    words = [sys.executable, "-m", "dupl", "ablate", plan, "--root", str(root), "--jobs", "2", "--lease", str(LEASE)]
+    return subprocess.Popen(words, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def kill_all(process):
+    """Kill a coordinator with its workers and trainers, as a machine does that loses its power."""
+    everyone = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    for one in everyone:
+        try:
+            one.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue
+    process.wait()
+    psutil.wait_procs(everyone, timeout=20)
+
+
+def reached(root, what, process):
+    """Wait until a file of any run exists, while the coordinator is at work."""
+    until = time.monotonic() + 240
+    while not any(root.glob(what)):
+        assert process.poll() is None and time.monotonic() < until, f"nothing made {what}"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["*/config.py", "*/checkpoints/iter_000006.pth", "*/checkpoints/iter_000024.pth"],
+    ids=["the trunk begins", "at the fork", "forks train"],
+)
+def test_a_kill_of_everything_loses_nothing(plan, shared, tmp_path, moment):
+    process = coordinator(plan, tmp_path)
+    reached(tmp_path, moment, process)
+    kill_all(process)
+    assert main(["ablate", plan, "--root", str(tmp_path), "--jobs", "2", "--lease", str(LEASE)]) == 0
+    assert scalars(tmp_path) == scalars(shared)
+
+
+def test_two_coordinators_train_the_beginning_once(plan, shared, tmp_path):
+    both = [coordinator(plan, tmp_path), coordinator(plan, tmp_path)]
+    assert [process.wait(timeout=400) for process in both] == [0, 0]
+    assert scalars(tmp_path) == scalars(shared)
+    assert begun(tmp_path) == [0, 6, 6]
+    for run in RunStore(tmp_path).runs():
+        assert len(run.status.history) == (1 if run.status.beginning is None else 2), "no iteration was trained twice"
+
+
+def test_a_trunk_that_turns_nan_fails_with_its_forks(tiny, tmp_path, capfd):
+    path = tmp_path / "nan.py"
+    path.write_text(PLAN.format(base=tiny).replace("24}", '24, "schedule.lr": 1e30}'))
+    root = tmp_path / "runs"
+    options = ["--jobs", "2", "--retries", "0", "--max-failed", "1"]
+    assert main(["ablate", str(path), "--root", str(root), *options]) != 0
+    assert "iteration 1: L_cls is nan" in capfd.readouterr().err, "the trunk says what it met"
+    assert {run.status.state for run in RunStore(root).runs()} == {"failed"}
+    assert not [f for f in root.rglob("*.pth") if os.path.getsize(f) == 0]
