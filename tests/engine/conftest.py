@@ -155,8 +155,50 @@ def start_two(commands, *argv):
     ]
 
 
+def weights(folder):
+    """The weights of the last checkpoint of a run of 24 iterations."""
+    return torch.load(folder / "checkpoints" / "iter_000024.pth", weights_only=True)["state_dict"]
+
+
+def kill_and_resume(commands, recipe, folder):
+    """Kill a training after 8 iterations or more and resume it; what the resumed command told."""
+    child = commands.start("train", recipe, "--work-dir", folder)
+    until(lambda: progress(folder) >= 8)
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    child = commands.start("train", recipe, "--work-dir", folder, "--resume")
+    assert child.wait() == 0, child.lines()
+    told = child.err.read_text()
+    assert "resuming from iter_0000" in told
+    return told
+
+
+def assert_two_processes_are_one(commands, recipe, place):
+    """Train with two losses a step, by one process in `place`/one and by two in `place`/two: the same weights."""
+    one, two = place / "one", place / "two"
+    halves = ("--set", "schedule.images_per_loss=2")
+    child = commands.start("train", recipe, "--work-dir", one, *halves)
+    assert child.wait() == 0, child.lines()
+    pair = start_two(commands, "train", recipe, "--work-dir", two, *halves)
+    assert [child.wait() for child in pair] == [0, 0], [child.lines() for child in pair]
+    assert all(torch.equal(weights(one)[key], value) for key, value in weights(two).items())
+    assert evaluations(one) == evaluations(two)
+
+
 @pytest.fixture(scope="session")
 def helpers():
     """The functions of this file, which no test file can import."""
-    functions = (until, progress, rows, evaluations, leaves, assert_same_run, free_port, start_two)
+    functions = (
+        until,
+        progress,
+        rows,
+        evaluations,
+        leaves,
+        assert_same_run,
+        free_port,
+        start_two,
+        weights,
+        kill_and_resume,
+        assert_two_processes_are_one,
+    )
     return SimpleNamespace(**{function.__name__: function for function in functions})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -43,7 +41,6 @@ schedule = dict(iterations=24, batch_size=4, images_per_loss=4, warmup=3)
 evaluation = dict(interval=8, size=32, batch_size=4)
 runtime = dict(log_interval=2, checkpoint_interval=5, device="cpu", threads=1)
 '''
-HALVES = ("--set", "schedule.images_per_loss=2")
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +60,6 @@ def undisturbed(recipe, tmp_path_factory) -> Path:
     return folder
 
 
-def state(folder: Path) -> dict[str, torch.Tensor]:
-    return torch.load(folder / "checkpoints" / "iter_000024.pth", weights_only=True)["state_dict"]
-
-
 def test_the_warm_start_comes_first_and_its_time_counts(recipe, tmp_path, capsys):
     seconds = {}
     for name, steps in (("short", 1), ("long", 1000)):
@@ -79,31 +72,18 @@ def test_the_warm_start_comes_first_and_its_time_counts(recipe, tmp_path, capsys
 
 def test_killed_and_resumed(commands, recipe, undisturbed, tmp_path, helpers):
     folder = tmp_path / "run"
-    child = commands.start("train", recipe, "--work-dir", folder)
-    helpers.until(lambda: helpers.progress(folder) >= 8)
-    os.kill(child.pid, signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
-    child = commands.start("train", recipe, "--work-dir", folder, "--resume")
-    assert child.wait() == 0, child.lines()
-    told = child.err.read_text()
-    assert "resuming from iter_0000" in told and "warm start" not in told
+    assert "warm start" not in helpers.kill_and_resume(commands, recipe, folder)
     helpers.assert_same_run(folder, undisturbed)
 
 
 def test_two_processes_are_one_that_takes_two_losses(commands, recipe, tmp_path, helpers):
-    one, two = tmp_path / "one", tmp_path / "two"
-    child = commands.start("train", recipe, "--work-dir", one, *HALVES)
-    assert child.wait() == 0, child.lines()
-    pair = helpers.start_two(commands, "train", recipe, "--work-dir", two, *HALVES)
-    assert [child.wait() for child in pair] == [0, 0], [child.lines() for child in pair]
-    assert all(torch.equal(state(one)[key], value) for key, value in state(two).items())
-    assert helpers.evaluations(one) == helpers.evaluations(two)
+    helpers.assert_two_processes_are_one(commands, recipe, tmp_path)
 
 
-def test_in_bfloat16(commands, recipe, undisturbed, tmp_path):
+def test_in_bfloat16(commands, recipe, undisturbed, tmp_path, helpers):
     folder = tmp_path / "run"
     child = commands.start("train", recipe, "--work-dir", folder, "--set", "runtime.precision=bf16")
     assert child.wait() == 0, child.lines()
     low, full = (Run(run).scalars()[0] for run in (folder, undisturbed))
     assert low["L_cls"] == pytest.approx(full["L_cls"], rel=0.05) and low["loss"] != full["loss"]
-    assert all(value.dtype == torch.float32 for value in state(folder).values())
+    assert all(value.dtype == torch.float32 for value in helpers.weights(folder).values())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -37,7 +35,6 @@ schedule = dict(iterations=24, batch_size=4, images_per_loss=4, warmup=3)
 evaluation = dict(interval=8, size=32, batch_size=4)
 runtime = dict(log_interval=2, checkpoint_interval=5, device="cpu", threads=1)
 '''
-HALVES = ("--set", "schedule.images_per_loss=2")
 
 
 @pytest.fixture(scope="module")
@@ -57,16 +54,12 @@ def undisturbed(recipe, tmp_path_factory) -> Path:
     return folder
 
 
-def state(folder: Path) -> dict[str, torch.Tensor]:
-    return torch.load(folder / "checkpoints" / "iter_000024.pth", weights_only=True)["state_dict"]
-
-
-def test_every_term_is_on_and_the_teacher_follows(undisturbed):
+def test_every_term_is_on_and_the_teacher_follows(undisturbed, helpers):
     rows = [row for row in Run(undisturbed).scalars() if "loss" in row]
     for term in ("L_cls", "L_ptc", "L_ctc", "L_seg"):
         assert all(row[term] > 0 for row in rows[-3:]), term
     assert all(row["L_energy"] < 0 for row in rows[-3:])
-    weights = state(undisturbed)
+    weights = helpers.weights(undisturbed)
     student, teacher = (weights[f"class_contrast.{kind}.0.mlp.0.weight"] for kind in ("projectors", "teachers"))
     assert not torch.equal(student, teacher) and torch.allclose(student, teacher, atol=0.1)
 
@@ -79,35 +72,23 @@ def test_workers_change_nothing(commands, recipe, undisturbed, tmp_path, helpers
 
 def test_killed_and_resumed(commands, recipe, undisturbed, tmp_path, helpers):
     folder = tmp_path / "run"
-    child = commands.start("train", recipe, "--work-dir", folder)
-    helpers.until(lambda: helpers.progress(folder) >= 8)
-    os.kill(child.pid, signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
-    child = commands.start("train", recipe, "--work-dir", folder, "--resume")
-    assert child.wait() == 0, child.lines()
-    assert "resuming from iter_0000" in child.err.read_text()
+    helpers.kill_and_resume(commands, recipe, folder)
     helpers.assert_same_run(folder, undisturbed)
 
 
 def test_two_processes_are_one_that_takes_two_losses(commands, recipe, tmp_path, helpers):
     """The moving average is updated once a step, however many losses the step has and on however many processes."""
-    one, two = tmp_path / "one", tmp_path / "two"
-    child = commands.start("train", recipe, "--work-dir", one, *HALVES)
-    assert child.wait() == 0, child.lines()
-    pair = helpers.start_two(commands, "train", recipe, "--work-dir", two, *HALVES)
-    assert [child.wait() for child in pair] == [0, 0], [child.lines() for child in pair]
-    assert Run(one).status.fingerprint == Run(two).status.fingerprint
-    assert all(torch.equal(state(one)[key], value) for key, value in state(two).items())
-    assert helpers.evaluations(one) == helpers.evaluations(two)
+    helpers.assert_two_processes_are_one(commands, recipe, tmp_path)
+    assert Run(tmp_path / "one").status.fingerprint == Run(tmp_path / "two").status.fingerprint
 
 
-def test_in_bfloat16(commands, recipe, undisturbed, tmp_path):
+def test_in_bfloat16(commands, recipe, undisturbed, tmp_path, helpers):
     folder = tmp_path / "run"
     child = commands.start("train", recipe, "--work-dir", folder, "--set", "runtime.precision=bf16")
     assert child.wait() == 0, child.lines()
     low, full = (Run(run).scalars()[0] for run in (folder, undisturbed))
     assert low["L_ctc"] == pytest.approx(full["L_ctc"], rel=0.05) and low["loss"] != full["loss"]
-    assert all(value.dtype == torch.float32 for value in state(folder).values())
+    assert all(value.dtype == torch.float32 for value in helpers.weights(folder).values())
 
 
 @pytest.mark.parametrize(

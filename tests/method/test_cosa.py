@@ -72,7 +72,7 @@ def test_the_step_in_every_phase(cosa: Build, batch: Batch) -> None:
 def test_before_a_loss_needs_it_the_assignment_network_does_not_run(cosa: Build, batch: Batch) -> None:
     model = cosa()
     model.students[1].register_forward_hook(lambda *_: pytest.fail("not needed"))
-    model.loss(**batch([[0], [1]], BEFORE))
+    assert model.loss(**batch([[0], [1]], BEFORE))["L_cls"] > 0
 
 
 def test_the_segmentation_loss_is_that_of_both_cams(cosa: Build, batch: Batch) -> None:
