@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import secrets
 import socket
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from dupl.board.board import Board, Sources
 from dupl.board.site import Addresses
@@ -38,12 +40,20 @@ def serve(store: RunStore, sources: Sources, port: int, begun: Callable[[str], N
     token = secrets.token_urlsafe(24)
     with _listen(port) as listener:
         root = f"/{token}/"
-        app = build_app(Board(StoreView(store), Addresses(root, store.root), sources), token)
+        board = Board(StoreView(store), Addresses(root, store.root), sources)
+        app = build_app(board, token)
+        threading.Thread(target=_read_ahead, args=[board], daemon=True).start()
         begun(f"http://{HOST}:{listener.getsockname()[1]}{root}")
         config = uvicorn.Config(
             app, log_level="error", access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=2
         )
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def _read_ahead(board: Board) -> None:
+    """Read the store and render its page while the browser is still starting; a request meets any error again."""
+    with suppress(Exception):
+        board.runs()
 
 
 def _listen(port: int) -> socket.socket:

@@ -256,6 +256,18 @@ class TestCommand:
             assert process.returncode in (0, 130)
 
 
+def test_the_store_is_read_before_the_first_request(board):
+    """What fails then is told by the request, which fails the same."""
+    from dupl.board.serve import _read_ahead
+
+    _read_ahead(board)
+    assert "voc-a-000000000000" in board.kept["runs"].text
+    board.kept.clear()
+    board.view.store = None
+    _read_ahead(board)
+    assert not board.kept
+
+
 def test_the_room_needs_no_torch():
     code = "import sys, dupl.board.board, dupl.board.serve, dupl.board.app; sys.exit('torch' in sys.modules)"
     pytest.importorskip("starlette")

@@ -70,7 +70,10 @@
     }
     const groups = new Map();
     for (const row of found) {
-      for (const key of group ? row.groups[group] : [""]) groups.set(key, [...(groups.get(key) ?? []), row]);
+      for (const key of group ? row.groups[group] : [""]) {
+        if (!groups.has(key)) groups.set(key, []);
+        groups.get(key).push(row);
+      }
     }
     const body = make("tbody");
     let room = all ? Infinity : MOST;
