@@ -10,6 +10,7 @@ from typing import Any
 
 from dupl import api
 from dupl.cli.common import command, json_option, print_json, recipe_options, say, stderr, store_options
+from dupl.errors import UserError
 from dupl.terminal import printable
 
 
@@ -83,11 +84,19 @@ def add_verify(commands: Any) -> None:
 
 def run_verify(arguments: argparse.Namespace) -> int:
     """Run ``dupl verify``."""
-    found = {str(file): api.verify_evidence(file) for file in arguments.files}
-    if arguments.json:
-        facts = {name: {**asdict(one), "proven": one.proven} for name, one in found.items()}
-        print_json(facts)
-    else:
-        for one in found.values():
+    found, refused = dict[str, Any](), list[UserError]()
+    for file in arguments.files:
+        try:
+            found[str(file)] = one = api.verify_evidence(file)
+        except UserError as error:
+            refused.append(error)
+            continue
+        if not arguments.json:
             print(printable("\n".join(one.lines())))
+    if arguments.json:
+        print_json({name: {**asdict(one), "proven": one.proven} for name, one in found.items()})
+    for other in refused[:-1]:
+        say(stderr())(f"dupl: {printable(str(other))}")
+    if refused:
+        raise refused[-1]
     return 0 if all(one.proven for one in found.values()) else 1

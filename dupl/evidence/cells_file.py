@@ -39,7 +39,7 @@ TEXTS = (  # compared as they are; sentences, which may be worded anew, are not
         "ratio_to",
         "commits",
     ),
-    *("fingerprints", "split", "stars"),
+    *("fingerprints", "selection", "split", "stars"),
 )
 Line = Mapping[str, str]
 

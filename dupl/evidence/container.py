@@ -29,6 +29,7 @@ BEGAN = (1980, 1, 1, 0, 0, 0)  # the time of every member
 PART = re.compile(r"[\w][\w.+=,@()-]*", re.ASCII)
 LONGEST, MOST_MEMBERS = 240, 50_000
 LARGEST, LARGEST_MEMBER = 4 << 30, 1 << 30  # bytes, unpacked
+SMALL, SWELLING = 50_000_000, 100  # larger contents unpack to no more than this many times their packed bytes
 DAMAGE = (
     *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError),
     *(ValueError, LookupError, NotImplementedError),
@@ -172,8 +173,11 @@ def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
             raise UserError(
                 f"has a member {_name(entry.filename)} of {entry.file_size} bytes: too large to be unpacked"
             )
-    if sum(entry.file_size for entry in entries) > LARGEST:
+    whole, packed = (sum(getattr(entry, size) for entry in entries) for size in ("file_size", "compress_size"))
+    if whole > LARGEST:
         raise UserError(f"unpacks to more than {LARGEST >> 30} GiB: too large to be unpacked")
+    if whole > SMALL and whole > SWELLING * packed:
+        raise UserError(f"swells from {packed} to {whole} bytes, as no archive of dupl export does: it is not unpacked")
     _check_names(names)
     end = 0
     for entry in sorted(entries, key=lambda one: one.header_offset):

@@ -11,6 +11,7 @@ from typing import Any
 from dupl.errors import UserError
 from dupl.evidence import cells_file, container, crate, gather
 from dupl.evidence.anonymous import Redactor
+from dupl.evidence.consistency import TABLE
 from dupl.evidence.planned import PLAN, ArchivedPlan
 from dupl.evidence.recompute import Recomputed, recompute
 from dupl.evidence.verify import MEANING, Verification, unpack, verify
@@ -23,7 +24,7 @@ from dupl.terminal import counted
 from dupl.version import __version__
 
 AUTHOR = "DuPL Lab contributors"
-README, TABLE, CITATION = "README.md", "table.md", "CITATION.cff"
+README, CITATION = "README.md", "CITATION.cff"
 METHOD = """preferred-citation:
   type: conference-paper
   title: "DuPL: Dual Student with Trustworthy Progressive Learning for Robust Weakly Supervised Semantic Segmentation"

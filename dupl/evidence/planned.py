@@ -10,6 +10,7 @@ from typing import Any
 
 from dupl.errors import UserError
 from dupl.plans.plan import Column, Plan, Row
+from dupl.report.tables.intervals import DEFAULT, LABELS
 from dupl.runs.files import jsonable
 
 PLAN = "plan.json"
@@ -89,6 +90,8 @@ def read_plan(folder: Path) -> ArchivedPlan:
         keys = {row.key for row in rows}
         if any(run.row not in keys or type(run.seed) is not int or not _is_text(run.fingerprint) for run in runs):
             raise ValueError("a run is of no row")
+        if (interval := values["options"].get("interval", DEFAULT)) not in LABELS:
+            raise ValueError(f"there is no interval {interval!r}")
         rest = {key: values[key] for key in ("source", "command", "options", "trials", "selected", "earlier")}
         return ArchivedPlan(made, runs, **rest)
     except OSError:

@@ -43,6 +43,7 @@ class Recomputed:
         used: By column key, the rows of the frame that speak for its cells.
         problems: Lines by run and column key; with the column "" on the run as a whole.
         images: The number of images by run and column key.
+        configs: By run.
     """
 
     archived: ArchivedPlan
@@ -52,6 +53,7 @@ class Recomputed:
     used: dict[str, DataFrame] = field(default_factory=dict)
     problems: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     images: dict[tuple[str, str], int] = field(default_factory=dict)
+    configs: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
     def of_run(self, run: str, column: str) -> list[str]:
         """Return the problems of a run in a column."""
@@ -97,7 +99,7 @@ def recompute(folder: Path) -> Recomputed:
     frame["run"] = [f"{RUNS}/{name}" for name in frame["fingerprint"]]
     rows = [_row_run(run, stored.get(run.fingerprint)) for run in archived.runs]
     subsets, pixels = _subsets(list(configs.values())), Pixels(stored)
-    found = Recomputed(archived, None, stored, frame, problems=problems)  # type: ignore[arg-type]
+    found = Recomputed(archived, None, stored, frame, problems=problems, configs=configs)  # type: ignore[arg-type]
     _count(found, rows, pixels, subsets)
     rules = {key: [Rule(str(code), str(text)) for code, text in told] for key, told in archived.selected.items()}
     how: dict[str, Any] = dict(subsets=subsets, mixed=mixed, interval=str(archived.options.get("interval", DEFAULT)))
@@ -153,16 +155,24 @@ def _check_config(
     seed = values["runtime"].get("seed") if isinstance(values.get("runtime"), dict) else None
     if seed != run.seed:
         found.append(f"the config of run {name} has the seed {seed}, not {run.seed}")
-    for path, wanted in run.changes.items():
+    row = next(row for row in archived.plan.rows if row.key == run.row)
+    stated = {path: [value] for path, value in row.overrides.items() if not _changed_further(path, row.overrides)}
+    for path, wanted in [*run.changes.items(), *stated.items()]:
         if path.rpartition(".")[2] in (*PLACES, WEIGHTS) or path == "runtime.seed":
             continue
-        if canonical(_at(values, path)) != canonical(list(wanted)):
+        if canonical(value_at(values, path)) != canonical(list(wanted)):
             found.append(f"the config of run {name} has not the {path} of row {run.row}")
+    found = list(dict.fromkeys(found))
     if found:
         problems.setdefault((name, ""), []).extend(found)
 
 
-def _at(values: Any, path: str) -> list[Any]:
+def _changed_further(path: str, changes: Mapping[str, Any]) -> bool:
+    """Return whether a part of a value is changed again by a longer path."""
+    return any(other.startswith(f"{path}.") for other in changes)
+
+
+def value_at(values: Any, path: str) -> list[Any]:
     """Return the value at a path as a list; an empty list where there is none."""
     for key in path.split("."):
         if not isinstance(values, Mapping) or key not in values:

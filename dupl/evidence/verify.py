@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dupl.errors import UserError
 from dupl.evidence import cells_file, container
+from dupl.evidence.consistency import inconsistencies
 from dupl.evidence.planned import PLAN
 from dupl.evidence.recompute import RUNS, Recomputed, recompute
 from dupl.terminal import counted
@@ -17,7 +18,7 @@ MEANING = (
     "This proves that numbers, counts and configs belong together, not that a training took place: "
     "dupl reproduce RUN trains a run again."
 )
-CORRUPT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, OSError)
+CORRUPT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, OSError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ def verify(path: str | Path) -> Verification:
             told = cells_file.parse(_text(held.members, cells_file.CELLS))
             again = cells_file.parse(cells_file.text_of(found))
             verdicts, faults = judge(found, told, again, held.altered)
+            faults += inconsistencies(found, held.members)
             name, runs = found.archived.plan.name, len({run.fingerprint for run in found.archived.runs})
             images = tuple(sorted(set(found.images.values())))
     except UserError as error:

@@ -1,0 +1,109 @@
+"""Check that the members of an archive agree with each other, beside its cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+from dupl.evidence.gather import image_lists
+from dupl.evidence.planned import ArchivedPlan, ArchivedRun
+from dupl.evidence.recompute import RUNS, Recomputed, value_at
+from dupl.report.tables.layout import layout
+from dupl.report.tables.markdown import markdown
+from dupl.report.tables.selection import recipe_rules
+from dupl.terminal import counted
+
+TABLE = "table.md"
+LISTS = "data/"
+
+
+def inconsistencies(found: Recomputed, members: Mapping[str, bytes]) -> list[str]:
+    """Return a line for each member that contradicts the others.
+
+    Args:
+        found: The archive's table, computed again.
+        members: Content by name.
+    """
+    return [
+        *_strange_runs(found, members),
+        *_uneven_seeds(found.archived),
+        *_other_table(found, members),
+        *_other_lists(members),
+        *_missing_rules(found),
+        *_other_trials(found),
+    ]
+
+
+def _strange_runs(found: Recomputed, members: Mapping[str, bytes]) -> Iterator[str]:
+    """Yield the runs that belong to no row: a row or a seed was taken out of the table."""
+    held = {name.split("/")[1] for name in members if name.startswith(f"{RUNS}/") and name.count("/") > 1}
+    for run in sorted(held - {run.fingerprint for run in found.archived.runs}):
+        yield f"the archive holds run {run}, which is of no row"
+
+
+def _uneven_seeds(archived: ArchivedPlan) -> Iterator[str]:
+    """Yield the rows of a plan whose runs are not of the seeds that most rows have."""
+    if archived.source != "plan":
+        return
+    seeds = {row.key: sorted(run.seed for run in archived.runs if run.row == row.key) for row in archived.plan.rows}
+    each = list(seeds.values())
+    usual = max(each, key=lambda one: (each.count(one), len(one)))
+    for row, own in seeds.items():
+        if own != usual:
+            yield f"row {row} has runs of the {_seeds(own)}, most rows of the {_seeds(usual)}"
+
+
+def _seeds(numbers: list[int]) -> str:
+    return f"seed{'s' * (len(numbers) != 1)} {', '.join(map(str, numbers)) or 'none'}"
+
+
+def _other_table(found: Recomputed, members: Mapping[str, bytes]) -> Iterator[str]:
+    """Yield a line where the table in Markdown is not that of the cells; its notes are not compared."""
+    told, again = (_grid(text) for text in (members.get(TABLE, b"").decode(), markdown(layout(found.table))))
+    if told != again:
+        others = sum(one != two for one, two in zip(told, again, strict=False)) + abs(len(told) - len(again))
+        yield f"{TABLE} differs from the table computed again in {counted(others, 'line')}"
+
+
+def _grid(text: str) -> list[str]:
+    """Return the headings and the lines of the tables of a Markdown text."""
+    return [line for line in text.splitlines() if line.startswith(("|", "#"))]
+
+
+def _other_lists(members: Mapping[str, bytes]) -> Iterator[str]:
+    """Yield the lists of images that are not those of the counts."""
+    told = {name: data for name, data in members.items() if name.startswith(LISTS)}
+    again = image_lists(members)
+    for name in sorted({*told, *again}):
+        if told.get(name) != again.get(name):
+            yield f"{name} is not the list of images that the counts name"
+
+
+def _missing_rules(found: Recomputed) -> Iterator[str]:
+    """Yield the columns that leave out that their runs have values for each class."""
+    for column in found.archived.plan.columns:
+        runs = set(found.used[column.key]["fingerprint"])
+        configs = [values for name, values in found.configs.items() if name in runs]
+        needed = {rule.code for rule in recipe_rules(column, configs)}
+        for code in sorted(needed - {rule.code for rule in found.table.selection.get(column.key, ())}):
+            if found.archived.source == "plan":
+                yield f"column {column.key} leaves out how it was selected: {code}"
+
+
+def _other_trials(found: Recomputed) -> Iterator[str]:
+    """Yield the trials of a sweep whose parameters or value are not those of their run."""
+    of_run: dict[str, ArchivedRun] = {run.fingerprint: run for run in found.archived.runs}
+    for trial in found.archived.trials:
+        name = trial["run"]
+        if name not in of_run or name not in found.configs:
+            continue
+        for path, value in trial["params"].items():
+            known = value_at(found.configs[name], path)
+            if known and not _same(known[0], value):
+                yield f"trial {trial['number']} has {path}={value}, the config of its run {known[0]}"
+
+
+def _same(one: object, two: object) -> bool:
+    if isinstance(one, (int, float)) and isinstance(two, (int, float)):
+        return math.isclose(one, two, rel_tol=1e-12)
+    return one == two
