@@ -20,6 +20,16 @@ from dupl.structures import Clock
 COMPONENTS_OF_MIXTURE = 3  # background, undecided, foreground
 
 
+def gathered(rows: Tensor) -> Tensor:
+    """Return the rows (N, ...) of all processes, in the order of their images; each process has as many rows."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return rows
+    rows = rows.contiguous()
+    parts = [torch.empty_like(rows) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(parts, rows)
+    return torch.cat(parts)
+
+
 @dataclass(frozen=True)
 class Thresholds:
     """Both thresholds on one kind of CAMs.
@@ -39,6 +49,9 @@ class QueueMixture(Component, nn.Module):
 
     The largest value of the lowest component is the low threshold, the smallest value of the highest component the high
     one; both are moving averages that start from the fixed thresholds. The queues travel in checkpoints.
+
+    A step uses the thresholds that the step before left, so that its losses may be computed by any number of processes.
+    Released code: each process has queues of its own and adds a batch before its thresholds are used.
 
     Paper of CoSA: this form. Its published runs used fixed thresholds (``NoQueue``).
 
@@ -79,9 +92,11 @@ class QueueMixture(Component, nn.Module):
         self.register_buffer("values", torch.rand(shape) if fill == "uniform" else torch.zeros(shape))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))  # images that were written, of all time
         self.register_buffer("averages", torch.zeros((2, 2), dtype=torch.float64))  # low, high
+        self.made: list[Tensor] = []  # values of the losses of this step, (2, B, side side) each
+        self.fixed = torch.zeros((2, 2), dtype=torch.float64)  # the thresholds that the recipe states
 
     def forward(self, maps: Sequence[Tensor] | None, fixed: Sequence[Thresholds], clock: Clock) -> list[Thresholds]:
-        """Add the CAMs of a batch to the queues, and return the thresholds of main and auxiliary CAMs.
+        """Keep the CAMs of a batch for ``after_step``, and return the thresholds of main and auxiliary CAMs.
 
         Args:
             maps: Main and auxiliary CAMs, (B, M, H, W); None before training makes them.
@@ -90,32 +105,39 @@ class QueueMixture(Component, nn.Module):
         """
         if maps is None or not self.active(clock):
             return list(fixed)
-        if not self.filled:
-            self.averages.copy_(
-                torch.tensor([[s.low, float(s.high.double().mean())] for s in fixed], dtype=torch.float64)
-            )
-        self._add(maps)
-        for average, values in zip(self.averages, self.values, strict=True):
-            limits = self._limits(values.cpu().numpy())
-            if limits is not None:
-                average.lerp_(average.new_tensor(limits), 1 - self.momentum)
+        with torch.no_grad():
+            self.made.append(self._reduce(maps))
+        self.fixed = torch.tensor([[s.low, float(s.high.double().mean())] for s in fixed], dtype=torch.float64)
         return self.current(fixed)
 
     def current(self, fixed: Sequence[Thresholds]) -> list[Thresholds]:
-        """Return the thresholds of main and auxiliary CAMs without adding to the queues; the fixed ones at first."""
+        """Return the thresholds of main and auxiliary CAMs after the last step; the fixed ones at first."""
         if not self.filled:
             return list(fixed)
         pairs = zip(self.averages.tolist(), fixed, strict=True)
         return [Thresholds(low, torch.full_like(stated.high, high)) for (low, high), stated in pairs]
 
-    @torch.no_grad()
-    def _add(self, maps: Sequence[Tensor]) -> None:
-        """Write the strongest class of every image into the queues, over the oldest images."""
+    def _reduce(self, maps: Sequence[Tensor]) -> Tensor:
+        """Return the values of the strongest class of each image, (2, B, side * side)."""
         small = [F.interpolate(m, size=(self.side, self.side), mode="bilinear", align_corners=False) for m in maps]
-        rows = torch.stack([s.amax(1).flatten(1) for s in small])  # (2, B, side side)
+        return torch.stack([s.amax(1).flatten(1) for s in small])
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Add the CAMs of this step, of all processes, to the queues, and let the averages follow their limits."""
+        if not self.made:
+            return
+        rows = gathered(torch.cat(self.made, 1).transpose(0, 1)).transpose(0, 1)  # (2, B, side side)
+        self.made = []
+        if not self.filled:
+            self.averages.copy_(self.fixed)
         at = (self.filled + torch.arange(rows.shape[1], device=rows.device)) % self.values.shape[1]
         self.values[:, at] = rows
         self.filled += rows.shape[1]
+        for average, values in zip(self.averages, self.values, strict=True):
+            limits = self._limits(values.cpu().numpy())
+            if limits is not None:
+                average.lerp_(average.new_tensor(limits), 1 - self.momentum)
 
     def _limits(self, values: NDArray[np.float32]) -> tuple[float, float] | None:
         """Return the limits of the lowest and the highest component; None where the values are too few or too alike."""
