@@ -17,8 +17,7 @@ RESULTS = ROOT / "analysis" / "results"
 ARCHIVES = sorted(RESULTS.glob("*.zip"))
 NO_ARCHIVE = "no archive: the runs' counts were not kept"
 WITHOUT = {"animals_table4", "demo_table4"} - {file.stem for file in ARCHIVES}  # of version 0.1.0
-README_WITHOUT = 1  # tables of the README, of version 0.1.0
-MARK = re.compile(r"<!-- (evidence: (?P<file>[\w.-]+\.zip)|no archive: [^>]*) -->")
+MARK = re.compile(r"<!-- evidence: (?P<file>[\w.-]+\.zip) -->")
 NUMBER = re.compile(r"(?<![\w.])[-−+]?\d+\.\d+")
 
 
@@ -54,7 +53,7 @@ def marked_tables(text: str) -> list[tuple[str, list[str]]]:
     lines, found, mark = text.splitlines(), [], ""
     for number, line in enumerate(lines):
         if match := MARK.fullmatch(line.strip()):
-            mark = match["file"] or NO_ARCHIVE
+            mark = match["file"]
         if line.startswith("|") and not lines[number - 1].startswith("|") and "mIoU" in line:
             rest = lines[number + 2 :]
             found.append((mark, rest[: next((k for k, one in enumerate(rest) if one[:1] != "|"), len(rest))]))
@@ -75,11 +74,19 @@ def check(mark: str, rows: list[str]) -> None:
 def test_every_table_of_metrics_in_the_readme_names_its_archive():
     tables = marked_tables((ROOT / "README.md").read_text(encoding="utf-8"))
     assert tables and all(mark for mark, _ in tables), "a table of metrics names no archive"
-    without = [mark for mark, _ in tables if mark == NO_ARCHIVE]
-    assert len(without) <= README_WITHOUT
     for mark, rows in tables:
-        if mark != NO_ARCHIVE:
-            check(mark, rows)
+        check(mark, rows)
+
+
+DOCS = [file for file in sorted((ROOT / "docs").rglob("*.md")) if "<!-- evidence: " in file.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("file", DOCS, ids=lambda file: file.stem)
+def test_marked_tables_of_the_documentation_are_those_of_their_archives(file):
+    marked = [(mark, rows) for mark, rows in marked_tables(file.read_text(encoding="utf-8")) if mark]
+    assert marked, "a mark stands above no table of metrics"
+    for mark, rows in marked:
+        check(mark, rows)
 
 
 def test_a_number_that_no_archive_has_is_found(tmp_path, monkeypatch):
