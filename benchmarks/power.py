@@ -1,6 +1,6 @@
 """Compare the forecast of power with simulated studies, whose p values the tables' own estimator computes.
 
-    python benchmarks/power.py [--studies 1000]
+    python benchmarks/power.py [--studies 1000] [--settings 3 4]      # numbers of settings; all by default
 
 Prints a Markdown table. A study is a table of five changes with normal seeds and images, as in ``rates.py``; one change
 has a true value, the others have none. "Forecast" is `dupl.report.tables.power.probability`, "frequency" the share of
@@ -112,10 +112,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=1000)
     parser.add_argument("--pilots", type=int, default=100)
+    parser.add_argument("--settings", nargs="+", type=int, default=range(len(SETTINGS)), metavar="N")
     arguments = parser.parse_args()
     print("| seeds | images: shared, of one seed | change | forecast | frequency | after Holm: forecast ", end="")
     print("| frequency | coverage | forecast from a pilot |\n|---|---|---|---|---|---|---|---|---|", flush=True)
-    for setting in SETTINGS:
+    for setting in (SETTINGS[number] for number in arguments.settings):
         got = compare(setting, arguments.studies, arguments.pilots)
         cells = [setting.seeds, f"{setting.images:g}, {setting.single:g}", f"{setting.change:.2f}"]
         cells += [f"{got[name]:.1f}" for name in ("forecast", "frequency")]

@@ -68,6 +68,8 @@ class ComputeForm:
         total: Of all rows.
         development: Of the store's other runs.
         first, last: When the first of all these runs began, and when the last one ended, in ISO 8601; "" if unknown.
+        planned: Number of runs of the table.
+        finished: How many of them the store holds finished.
     """
 
     title: str
@@ -76,6 +78,8 @@ class ComputeForm:
     development: Compute
     first: str
     last: str
+    planned: int
+    finished: int
 
 
 def compute_form(
@@ -103,8 +107,10 @@ def compute_form(
     others = [run for run in stored if run.fingerprint not in used]
     began = [run.status.started or run.status.created for run in stored]
     ended = [run.status.ended for run in stored if run.status.ended]
+    finished = {run.fingerprint for run in inside if run.state == "finished"}
     total, rest = _sum_of("all rows", inside, watts), _sum_of("other runs of the store (development)", others, watts)
-    return ComputeForm(plan.title, tuple(rows), total, rest, min(began, default=""), max(ended, default=""))
+    days = min(began, default=""), max(ended, default="")
+    return ComputeForm(plan.title, tuple(rows), total, rest, *days, len(used), len(finished))
 
 
 def _sum_of(label: str, runs: Iterable[StoredRun], watts: float | None) -> Compute:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dupl.evidence.gather import image_lists
 from dupl.evidence.planned import ArchivedPlan, ArchivedRun
 from dupl.evidence.recompute import RUNS, Recomputed, value_at
+from dupl.report.tables.comparison import CLOSE
 from dupl.report.tables.layout import layout
 from dupl.report.tables.markdown import markdown
 from dupl.report.tables.selection import recipe_rules
@@ -101,6 +102,10 @@ def _other_trials(found: Recomputed) -> Iterator[str]:
             known = value_at(found.configs[name], path)
             if known and not _same(known[0], value):
                 yield f"trial {trial['number']} has {path}={value}, the config of its run {known[0]}"
+        measured = found.frame.loc[found.frame["fingerprint"] == name, "value"]
+        for value in trial["values"] or () if trial["state"] == "complete" else ():
+            if not (abs(measured - value) < CLOSE).any():
+                yield f"trial {trial['number']} has the value {value}, which no metric of its run is"
 
 
 def _same(one: object, two: object) -> bool:

@@ -61,6 +61,9 @@ def notes(form: ComputeForm) -> list[str]:
     if form.first:
         lines.append(f"Development history: the store's runs began on {form.first[:10]}; the last ended on "
                      f"{form.last[:10] or 'no known day'}. Runs that were removed are not counted.")  # fmt: skip
+    if form.finished < form.planned:
+        absent = f"{form.finished} of {counted(form.planned, 'run')} of the table"
+        lines.append(f"Incomplete: {absent} are finished in this store. A row counts the runs that are there.")
     if any(one.memory is None for one in _lines(form)):
         lines.append("Memory is recorded on GPUs alone.")
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,19 @@ def test_failed_runs_and_the_rest_of_the_store(store):
     form = dupl.compute_form(PLAN, store, overrides=[], rows=["L_dis"])
     assert (form.total.runs, form.total.lost, form.development.runs) == (2, 1, 4)
     assert 0 < form.total.lost_hours < form.total.cpu_hours
+
+
+def test_a_partial_plan_says_so(store):
+    """A row without a run is 0, and a note says how many runs are there; stopped runs count with their hours."""
+    assert "Incomplete" not in compute_text(dupl.compute_form(PLAN, store, overrides=[]))
+    shutil.rmtree(store / "L_reg-0")
+    shutil.rmtree(store / "L_reg-1")
+    change(store / "L_dis-1", state="interrupted", iteration=30)
+    form = dupl.compute_form(PLAN, store, overrides=[])
+    assert [(row.runs, row.iterations, row.lost) for row in form.rows] == [(2, 180, 0), (2, 120, 1), (0, 0, 0)]
+    assert (form.planned, form.finished) == (6, 3)
+    for style in ("md", "latex"):
+        assert "Incomplete: 3 of 6 runs of the table are finished in this store." in compute_text(form, style)
 
 
 def test_its_forms(store, tmp_path):
