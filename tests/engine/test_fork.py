@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -53,6 +54,26 @@ def test_a_fork_equals_the_run_from_scratch(tiny, trunk, scratch, tmp_path, help
     assert (first.start, first.end, first.seconds, second.start, second.end) == (0, 6, 0.0, 6, 24)
     assert 0 < begun.seconds < Run(trunk).status.seconds
     assert Run(scratch).status.beginning is None
+
+
+def test_reproduce_trains_a_fork_from_scratch_and_compares(tiny, trunk, tmp_path, capsys):
+    forked, again = train(tiny, tmp_path / "forked", "--begin-from", trunk, sets=NO_FILTER), tmp_path / "again"
+    assert main(["reproduce", str(forked), "--out", str(again)]) == 0
+    out = capsys.readouterr().out
+    assert "same       scalars: " in out
+    assert "DIFFERS    scalars" not in out
+    assert Run(again).status.beginning is None
+    assert Run(again).status.stretches[0].start == 0
+
+    rows = [json.loads(line) for line in (forked / "scalars.jsonl").read_text().splitlines()]
+    (early,) = (row for row in rows if row["iter"] == 4 and "loss" in row)  # which the other run trained
+    early["loss"] += 1e-6
+    (forked / "scalars.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["reproduce", str(forked), "--out", str(again)]) == 1
+    out, err = capsys.readouterr()
+    assert "DIFFERS    scalars: " in out
+    assert "from iteration 4 on" in out
+    assert err.splitlines()[-1].startswith(f"dupl: {again} differs from {forked}")
 
 
 def test_the_kept_checkpoint_outlives_the_training(trunk):
