@@ -41,15 +41,27 @@ PLACES = ("root", "images", "masks", "tags")  # arguments of data sets that say 
 WEIGHTS = "weights"  # a file of weights, wherever it stands in the model
 
 
-def config_id(config: Config | Mapping[str, Any]) -> str:
+# The text of sections by name and identity, with the section, which keeps its identity its own.
+Texts = dict[tuple[str, int], tuple[object, str]]
+
+
+def config_id(config: Config | Mapping[str, Any], texts: Texts | None = None) -> str:
     """Digest a resolved config: 12 hexadecimal digits, equal where the runs differ at most in what they read.
 
     Arguments of data sets that say where files are (`PLACES`) do not count, nor does the path of a file of weights.
 
+    Args:
+        config: The config; plain values where ``texts`` is given.
+        texts: Keeps the text of each section by name and identity, for configs that share sections and do not change.
+
     Raises:
         UserError: The config holds something that is no literal, or a number that is not finite.
     """
-    return hashlib.sha256(_json(counted(config)).encode()).hexdigest()[:12]
+    values: Mapping[str, Any] = plain(config) if texts is None else config
+    known: Texts = {} if texts is None else texts
+    parts = {name: _section_text(name, value, known) for name, value in values.items() if _counts(name, value)}
+    whole = ",".join(f"{json.dumps(name)}:{parts[name]}" for name in sorted(parts))
+    return hashlib.sha256(f"{{{whole}}}".encode()).hexdigest()[:12]
 
 
 def counted(config: Config | Mapping[str, Any]) -> dict[str, Any]:
@@ -58,18 +70,33 @@ def counted(config: Config | Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: As `config_id`.
     """
-    values: dict[str, Any] = plain(config)
-    runtime = values.get("runtime")
-    on_gpu = isinstance(runtime, dict) and runtime.get("device") == "cuda"
-    for path in (*IGNORED, *(["runtime.threads"] if on_gpu else [])):
-        _drop(values, path)
-    for path, empty in EMPTY.items():
-        _drop(values, path, empty)
-    if isinstance(values.get("data"), dict):
-        values["data"] = {split: without_places(entry) for split, entry in values["data"].items()}
-    if isinstance(values.get("model"), dict):
-        values["model"] = _without_files(values["model"])
-    return values
+    return {name: _section(name, value) for name, value in plain(config).items() if _counts(name, value)}
+
+
+def _section_text(name: str, value: Any, texts: Texts) -> str:
+    """Return the text of what counts of a section, from `texts` where it has it."""
+    key = name, id(value)
+    if key not in texts:
+        texts[key] = value, _json(_section(name, value))
+    return texts[key][1]
+
+
+def _counts(path: str, value: Any) -> bool:
+    """Tell whether a section, or a key of one, counts."""
+    return path not in IGNORED and value not in EMPTY.get(path, ())
+
+
+def _section(name: str, value: Any) -> Any:
+    """Return what counts of a section."""
+    if not isinstance(value, dict):
+        return value
+    if name == "data":
+        return {split: without_places(entry) for split, entry in value.items()}
+    if name == "model":
+        return _without_files(value)
+    on_gpu = name == "runtime" and value.get("device") == "cuda"
+    kept = {key: item for key, item in value.items() if _counts(f"{name}.{key}", item)}
+    return {key: item for key, item in kept.items() if not (on_gpu and key == "threads")}
 
 
 def without_places(entry: Any) -> Any:
@@ -93,7 +120,7 @@ def places(entry: Any) -> dict[str, Any]:
 
 def files_of(config: Config | Mapping[str, Any]) -> str:
     """Return where a config says that data and weights are, as one text; the id counts their content instead."""
-    values = plain(config)
+    values = config if type(config) is dict else plain(config)
     data = values.get("data", {})
     named = {split: places(entry) for split, entry in data.items()} if isinstance(data, dict) else {}
     return _json([named, *weight_files(values.get("model"))])
@@ -133,14 +160,6 @@ def hash_of(parts: Iterable[object]) -> str:
 def digest_of(value: Any) -> str:
     """Return 8 hexadecimal digits of a value's canonical text."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:8]
-
-
-def _drop(values: dict[str, Any], path: str, only: tuple[Any, ...] | None = None) -> None:
-    """Remove a key of a config by its path; only where it has one of some values, if these are given."""
-    section, _, key = path.rpartition(".")
-    node = values.get(section) if section else values
-    if isinstance(node, dict) and key in node and (only is None or node[key] in only):
-        del node[key]
 
 
 def _without_files(node: Any) -> Any:

@@ -7,13 +7,13 @@ weights of timm by their name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from dupl.config import components
 from dupl.config.aliases import note_alias, old_data_id
-from dupl.config.fingerprint import canonical, config_id, digest_of, places, weight_files
+from dupl.config.fingerprint import Texts, canonical, config_id, digest_of, places, weight_files
 from dupl.config.text import plain
 from dupl.data.base import ImageSet
 from dupl.data.file_digests import MISSING, file_digest
@@ -22,8 +22,30 @@ from dupl.errors import UserError
 from dupl.places import find_data, find_weights
 from dupl.registry import DATASETS, build
 
-Memo = MutableMapping[str, "tuple[str | None, str]"]  # data identified before, so that one command reads them once
 ROOT = "root"
+
+
+@dataclass
+class Memo:
+    """What one command identified before; it asks about plain values, which do not change.
+
+    Attributes:
+        data: Digest of data by what names them, and why there is none.
+        names: What names the data of a model and an entry, which are kept so that their identities stay their own.
+        texts: Of sections, see `dupl.config.fingerprint.config_id`.
+    """
+
+    data: dict[str, tuple[str | None, str]] = field(default_factory=dict)
+    names: dict[tuple[int, int], tuple[object, object, str]] = field(default_factory=dict)
+    texts: Texts = field(default_factory=dict)
+
+    def name(self, model: Any, entry: dict[str, Any]) -> str:
+        """Return the text that names what a training reads."""
+        key = id(model), id(entry)
+        if key not in self.names:
+            text = canonical([entry, list(weight_files(model)), _learns_from_masks(model)])
+            self.names[key] = model, entry, text
+        return self.names[key][2]
 
 
 @dataclass(frozen=True)
@@ -58,7 +80,7 @@ def identify(
     Data sets and methods of modules that are not imported are not known here; nothing is imported for this.
 
     Args:
-        config: A resolved config.
+        config: A resolved config; with ``memo``, a dict of plain values is not copied.
         source: Its training set, if it is built already.
         record: What is read of that, if it is known already, see `dupl.data.reads.read_record`.
         memo: What this command identified before.
@@ -66,18 +88,24 @@ def identify(
     Raises:
         UserError: The config holds something that is no literal.
     """
-    values = plain(config)
+    if memo is None:
+        values = plain(config)
+        return Identity(config_id(values), *_found(values.get("model"), _entry(values, "train"), source, record))
+    values = config if type(config) is dict else plain(config)
     model, entry = values.get("model"), _entry(values, "train")
-    key = canonical([entry, list(weight_files(model)), _learns_from_masks(model)])
-    if memo is None or key not in memo:
-        try:
-            found = _data_id(model, entry, source, record), ""
-        except UserError as error:
-            found = None, str(error)
-        if memo is None:
-            return Identity(config_id(values), *found)
-        memo[key] = found
-    return Identity(config_id(values), *memo[key])
+    if (name := memo.name(model, entry)) not in memo.data:
+        memo.data[name] = _found(model, entry, source, record)
+    return Identity(config_id(values, memo.texts), *memo.data[name])
+
+
+def _found(
+    model: Any, entry: dict[str, Any], source: ImageSet | None, record: dict[str, Any] | None
+) -> tuple[str | None, str]:
+    """Return the digest of what training reads, and why it is not known here."""
+    try:
+        return _data_id(model, entry, source, record), ""
+    except UserError as error:
+        return None, str(error)
 
 
 def evaluation_reads(config: Any, split: str = "val", memo: Memo | None = None) -> str | None:
@@ -90,8 +118,8 @@ def evaluation_reads(config: Any, split: str = "val", memo: Memo | None = None) 
     """
     entry = _entry(plain(config), split)
     key = canonical([split, entry])
-    if memo is not None and key in memo:
-        return memo[key][0]
+    if memo is not None and key in memo.data:
+        return memo.data[key][0]
     found = None
     if entry:
         try:
@@ -99,7 +127,7 @@ def evaluation_reads(config: Any, split: str = "val", memo: Memo | None = None) 
         except UserError:
             found = None
     if memo is not None:
-        memo[key] = found, ""
+        memo.data[key] = found, ""
     return found
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from dupl.config.fingerprint import places
-from dupl.data.identity import evaluation_reads
+from dupl.data.identity import Memo, evaluation_reads
 from dupl.errors import RunError
 from dupl.execute.eta import Course, Courses
 from dupl.execute.executor import Executor
@@ -133,8 +132,7 @@ class Ablation:
 
 def _reads(planned: Sequence[PlannedRun]) -> dict[str, str | None]:
     """Return the digest of the data of val as they are now, of the runs that have any in files."""
-    memo: dict[str, Any] = {}
-    found = {}
+    memo, found = Memo(), dict[str, str | None]()
     for run in planned:
         data = run.values.get("data")
         if isinstance(data, Mapping) and places(data.get("val")):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dupl.config import catalogue, overrides
 from dupl.config.check import RECIPE, Schema, suggestion
-from dupl.config.fingerprint import config_id
+from dupl.config.fingerprint import Texts, config_id
 from dupl.errors import UserError
 from dupl.plans.checks import change, checked, located, merge, unknown
 from dupl.plans.factors import Column, Factor, read_columns, read_factors
@@ -111,34 +111,61 @@ class Plan:
         Raises:
             UserError: There is no such row, seed or path, or two rows are the same run.
         """
-        recipes, bases, configs = self._resolve(rows, sets)
-        changes = {key: differences(bases[recipe], configs[key]) for key, recipe in recipes.items()}
-        runs, memo = [], dict[str, Any]()
+        from dupl.data.identity import Memo  # the data sets need packages that a plan does not
+
+        chosen = self._chosen(rows)
+        found = self._resolve(chosen, sets) if sets else self._resolved
+        bases = {row.key: found.bases[found.recipes[row.key]] for row in chosen}
+        changes = {key: differences(base, found.configs[key]) for key, base in bases.items()}
+        runs, memo = [], Memo(texts=found.texts)
         for seed in check_seeds(self.seeds if seeds is None else seeds):
-            for key, recipe in recipes.items():
-                values = overrides.apply_to_values(configs[key], {SEED: seed})
-                runs.append(PlannedRun.of(self.name, key, values, recipe, changes[key], memo))
+            for key in bases:
+                values = overrides.apply_to_values(found.configs[key], {SEED: seed})
+                runs.append(PlannedRun.of(self.name, key, values, found.recipes[key], changes[key], memo))
         return runs
 
-    def _resolve(
-        self, rows: Sequence[str] | None = None, sets: Mapping[str, Any] | None = None
-    ) -> tuple[dict[str, str], dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-        """Return the bases of rows by name, and the resolved recipes of bases and rows, without looking at data."""
-        known = {row.key for row in self.rows}
+    def _chosen(self, rows: Sequence[str] | None) -> list[Row]:
+        """Return rows by their keys; all where None."""
         for key in rows or ():
-            if key not in known:
+            if key not in self._places:
                 raise UserError(f"{self.name} has no row {key!r}{suggestion(key, [row.key for row in self.rows])}")
-        chosen = [row for row in self.rows if rows is None or row.key in rows]
-        sets = without_seed(sets or {}, "sets")
-        recipes = {row.key: row.base or self.base for row in chosen}
+        return [row for row in self.rows if rows is None or row.key in rows]
+
+    @cached_property
+    def _resolved(self) -> _Resolved:
+        """All rows, as the plan states them."""
+        return self._resolve(self.rows, {})
+
+    def _resolve(self, rows: Sequence[Row], sets: Mapping[str, Any]) -> _Resolved:
+        """Resolve the recipes of rows, without looking at data."""
+        sets = without_seed(sets, "sets")
+        recipes = {row.key: row.base or self.base for row in rows}
         bases = {
             recipe: overrides.apply(catalogue.load_values(recipe, self.schema), sets, self.schema)
             for recipe in dict.fromkeys(recipes.values())
         }
         every = merge(self.set, sets)
-        configs = {row.key: configure(self.kind, row, every, bases[recipes[row.key]], self.schema) for row in chosen}
-        refuse_twins(chosen, configs)
-        return recipes, bases, configs
+        configs = {row.key: configure(self.kind, row, every, bases[recipes[row.key]], self.schema) for row in rows}
+        texts: Texts = {}
+        refuse_twins(rows, configs, texts)
+        return _Resolved(recipes, bases, configs, texts)
+
+
+@dataclass(frozen=True)
+class _Resolved:
+    """Rows as plain values, which do not change.
+
+    Attributes:
+        recipes: Name of the base of each row, by its key.
+        bases: Values of the bases by name.
+        configs: Values of the rows by key.
+        texts: Of their sections, see `dupl.config.fingerprint.config_id`.
+    """
+
+    recipes: dict[str, str]
+    bases: dict[str, dict[str, Any]]
+    configs: dict[str, dict[str, Any]]
+    texts: Texts
 
 
 @dataclass(frozen=True)
@@ -178,7 +205,7 @@ class PlannedRun:
         memo: Memo | None = None,
     ) -> PlannedRun:
         """Identify the run of a resolved recipe, and describe it; ``memo`` keeps what was identified before."""
-        from dupl.data.identity import identify  # the data sets need packages that a plan does not
+        from dupl.data.identity import identify
 
         found = identify(values, memo=memo)
         return cls(plan, row, values["runtime"]["seed"], values, found.run, recipe, changes, found.absent)
@@ -208,20 +235,25 @@ def load(name: str | Path, schema: Schema | None = RECIPE) -> Plan:
         plan, factors = _read(values, text if text in catalogue.names("ablations") else path.stem, path, schema)
         base = change(catalogue.load(plan.base, schema), without_seed(plan.set, "set"), schema, "set")
         _check_factors(base, factors, schema)
-        _, _, configs = plan._resolve()
+        resolved = plan._resolved
         for column in plan.columns if schema is RECIPE else ():
-            where = f"columns.{column.key}.metric"
-            check_metric(column.metric, catalogue.plain(base), column.protocol, where, most_students(configs.values()))
+            where, students = f"columns.{column.key}.metric", most_students(resolved.configs.values())
+            check_metric(column.metric, catalogue.plain(base), column.protocol, where, students)
     except UserError as error:
         raise located(error, reading.origins) from None
     if plan.compare:
         return plan
-    same = config_id(overrides.apply(base, {SEED: plan.seeds[0]}))
-    first = {
-        key: config_id(overrides.apply_to_values(values, {SEED: plan.seeds[0]})) for key, values in configs.items()
-    }
-    compare = next((key for key, digest in first.items() if digest == same), plan.rows[0].key)
-    return replace(plan, compare=compare)
+    found = replace(plan, compare=_like_base(plan, base))
+    vars(found)["_resolved"] = resolved  # what rows are compared with does not change them
+    return found
+
+
+def _like_base(plan: Plan, base: Config) -> str:
+    """Return the key of the row that is the base itself; of the first row where none is."""
+    first, texts = {SEED: plan.seeds[0]}, plan._resolved.texts
+    same = config_id(overrides.apply(base, first))
+    of_rows = ((key, overrides.apply_to_values(values, first)) for key, values in plan._resolved.configs.items())
+    return next((key for key, values in of_rows if config_id(values, texts) == same), plan.rows[0].key)
 
 
 def _read(values: dict[str, Any], name: str, path: Path, schema: Schema | None) -> tuple[Plan, dict[str, Factor]]:

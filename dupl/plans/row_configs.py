@@ -8,7 +8,7 @@ from typing import Any
 
 from dupl.config import overrides
 from dupl.config.check import Schema
-from dupl.config.fingerprint import config_id, files_of
+from dupl.config.fingerprint import Texts, config_id, files_of
 from dupl.config.kinds import Fault
 from dupl.config.overrides import ABSENT
 from dupl.plans.checks import change, merge
@@ -44,17 +44,18 @@ def differences(base: dict[str, Any], values: dict[str, Any]) -> dict[str, tuple
     return {path: (old, new) for path, (old, new) in found.items() if new is not ABSENT or not path.startswith(swapped)}
 
 
-def refuse_twins(rows: Sequence[Row], values: Mapping[str, dict[str, Any]]) -> None:
+def refuse_twins(rows: Sequence[Row], values: Mapping[str, dict[str, Any]], texts: Texts) -> None:
     """Check that two rows are the same run if, and only if, one of them says so.
 
     Args:
         rows: Of a plan.
         values: Of the resolved recipe of each row, by its key.
+        texts: Receives the texts of their sections, see `dupl.config.fingerprint.config_id`.
 
     Raises:
         Fault: Two rows are the same run by mistake, or are not although one of them says so.
     """
-    prints = {row.key: f"{config_id(values[row.key])} {files_of(values[row.key])}" for row in rows}
+    prints = {row.key: f"{config_id(values[row.key], texts)} {files_of(values[row.key])}" for row in rows}
     same, alike = defaultdict[str, list[Row]](list), defaultdict[str, list[Row]](list)  # rows before, by id and by name
     for row in rows:
         for other in same[prints[row.key]]:

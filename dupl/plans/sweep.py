@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,7 @@ class Sweep:
     report: dict[str, Any]
     config: Config = field(repr=False, compare=False)
     digest: str = ""
-    memo: Memo = field(default_factory=dict, repr=False, compare=False)
+    memo: Memo = field(default_factory=Memo, repr=False, compare=False)
 
     @property
     def study(self) -> str:
@@ -92,16 +93,21 @@ class Sweep:
         """Return the changes of the config, by path, that parameters stand for."""
         return changes(self.space, params)
 
+    @cached_property
+    def _base(self) -> dict[str, Any]:
+        """The values of the resolved base."""
+        values: dict[str, Any] = catalogue.plain(self.config)
+        return values
+
     def run(self, params: Mapping[str, Any]) -> PlannedRun:
         """Return the run of a point.
 
         Raises:
             UserError: The point does not fit the base.
         """
-        base = catalogue.plain(self.config)
-        values = overrides.apply_to_values(base, self.changes(params))
+        values = overrides.apply_to_values(self._base, self.changes(params))
         text = ", ".join(f"{self.space[name].label}={_short(value)}" for name, value in params.items())
-        differences = overrides.diff_values(base, values)
+        differences = overrides.diff_values(self._base, values)
         return PlannedRun.of(self.name, text, values, self.base, differences, self.memo)
 
     def violations(self, run: PlannedRun, params: Mapping[str, Any]) -> list[float]:

@@ -12,7 +12,7 @@ from dupl.config import aliases
 from dupl.config.fingerprint import config_id
 from dupl.data import TaggedFolder, Toy
 from dupl.data.file_digests import MISSING, file_digest, file_digests
-from dupl.data.identity import identify
+from dupl.data.identity import Memo, identify
 from dupl.data.reads import old_record, read_record
 
 TOY = {"type": "Toy", "split": "train", "size": 32, "count": 4}
@@ -151,7 +151,7 @@ class TestRun:
         assert "of a module that is not imported" in identify(values).absent
 
     def test_a_command_reads_data_once(self, folder):
-        memo = {}
+        memo = Memo()
         before = identify(config(folder), memo=memo)
         (folder / "tags.csv").write_text("image,tags\na.png,cat\nb.png,cat dog\n")
         assert identify(config(folder), memo=memo) == before != identify(config(folder))

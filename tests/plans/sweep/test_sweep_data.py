@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("optuna")
 
+from dupl.data.identity import Memo  # noqa: E402
 from dupl.errors import UserError  # noqa: E402
 from dupl.execute.search import check_data  # noqa: E402
 
@@ -20,7 +21,7 @@ class Study:
 
 def sweep(root):
     config = {"model": {"type": "DuPL"}, "data": {"train": {"type": "TaggedFolder", "root": str(root)}}}
-    return SimpleNamespace(config=config, memo={}, study="demo-01234567")
+    return SimpleNamespace(config=config, memo=Memo(), study="demo-01234567")
 
 
 def test_other_data_are_refused(paint, tmp_path):
