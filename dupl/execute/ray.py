@@ -15,6 +15,7 @@ from dupl.execute.order import End, Order, decode_end, encode
 from dupl.execute.worker import work_by_text
 
 STORE = 100 * 2**20  # bytes for objects, of which there are hardly any
+LENGTH = 200  # of an error of Ray that is told, which may be a paragraph
 
 
 class RayExecutor:
@@ -103,7 +104,8 @@ def _told(error: BaseException) -> str:
     """Return what an error of Ray says, in one line."""
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     own = type(error).__name__ == "RayTaskError"  # a traceback, whose last line is the error
-    return (lines[-1] if own else lines[0])[:300] if lines else "no reason"
+    text = (lines[-1] if own else lines[0]) if lines else "no reason"
+    return text if len(text) <= LENGTH else text[:LENGTH].rpartition(". ")[0] or f"{text[:LENGTH]}..."
 
 
 class RayHandle:
