@@ -28,8 +28,8 @@ def printable(text: object) -> str:
     """Replace what would steer a terminal, or turn the direction of reading, by its escape."""
     if (known := str(text)).isprintable():
         return known
-    steers = {c for c in str(text) if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in "\n\t"}
-    return str(text).translate({ord(c): ascii(c)[1:-1] for c in steers})
+    steers = {c for c in set(known) if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in "\n\t"}
+    return known.translate({ord(c): ascii(c)[1:-1] for c in steers})
 
 
 def without_passwords(text: object) -> str:

@@ -128,12 +128,11 @@ def files_of(config: Config | Mapping[str, Any]) -> str:
 
 def weight_files(model: Any) -> Iterator[str]:
     """Yield the files of weights that a model names."""
-    if isinstance(model, Mapping):
-        for key, value in model.items():
-            if key == WEIGHTS and isinstance(value, str) and value:
-                yield value
-            else:
-                yield from weight_files(value)
+    for key, value in model.items() if isinstance(model, Mapping) else ():
+        if key == WEIGHTS and isinstance(value, str) and value:
+            yield value
+        elif isinstance(value, Mapping):
+            yield from weight_files(value)
 
 
 def canonical(value: Any) -> str:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from mmengine.config import Config
 
 from dupl.config.fingerprint import IGNORED, canonical, config_id
+from dupl.config.text import plain
 from dupl.errors import UserError
 
 SCALARS = (
@@ -49,6 +50,14 @@ def test_canonical_texts_are_equal_exactly_where_the_values_are(a, b):
         return (isinstance(value, bool), value)
 
     assert (canonical(a) == canonical(b)) == (typed(a) == typed(b))
+
+
+@given(CONFIGS, st.lists(CONFIGS, max_size=2))
+def test_configs_that_share_sections_have_the_same_ids(config, others):
+    texts = {}
+    for values in map(plain, (config, *({**config, **other} for other in others))):
+        assert config_id(values, texts) == config_id(values)
+        assert config_id({**values}, texts) == config_id(values)
 
 
 @given(CONFIGS, st.sampled_from(IGNORED), SCALARS | st.dictionaries(st.text(max_size=3), SCALARS))

@@ -140,6 +140,16 @@ class TestResampling:
         assert np.array_equal(found.resampled(MIOU, 50, 3), drawn)
         assert np.array_equal(found.left_out(MIOU), left)
 
+    def test_single_precision_of_small_counts_changes_nothing(self, monkeypatch):
+        small = Counts.of(pixels_of(tallies()), ["seg/1", "seg/2"])
+        assert small.table.dtype == np.float32
+        monkeypatch.setattr(counts_module, "EXACT", 0)
+        whole = Counts.of(pixels_of(tallies()), ["seg/1", "seg/2"])
+        assert whole.table.dtype == np.float64
+        assert np.array_equal(small.resampled(MIOU, 50, 3), whole.resampled(MIOU, 50, 3))
+        assert np.array_equal(small.left_out(MIOU), whole.left_out(MIOU))
+        assert small.value(MIOU) == whole.value(MIOU)
+
     def test_all_runs_draw_the_same_images(self):
         shift = Counts.dense(simulated(0).table.toarray().reshape(30, 1, 3, 3) * 7, CLASSES[:3])
         assert np.allclose(simulated(0).resampled(MIOU, 20, 0), shift.resampled(MIOU, 20, 0))

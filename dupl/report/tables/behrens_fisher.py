@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 STEP, ENDS = 0.02, 25.0  # of the integral over asinh(t); 25 is t = 3.6e10
+LEAST = 1e-25  # share of the largest weight below which a node adds nothing
 
 
 class ErrorPart(NamedTuple):
@@ -75,4 +76,5 @@ def _density(df: float) -> tuple[Values, Values]:
     nodes = np.sinh(places)
     log = special.gammaln((df + 1) / 2) - special.gammaln(df / 2) - np.log(np.pi * df) / 2
     weights = np.exp(log - (df + 1) / 2 * np.log1p(nodes**2 / df)) * np.cosh(places) * STEP
-    return nodes, weights
+    kept = weights > LEAST * weights.max()  # of many degrees of freedom a seventh
+    return nodes[kept], weights[kept]

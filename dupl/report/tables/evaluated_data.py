@@ -37,7 +37,7 @@ def evaluated_on_one(
         UserError: Which data are meant is not known here, or there is nothing on the data that are named.
     """
     chosen: dict[str, dict[tuple[str, str], str]] = {}
-    memo: Memo = {}
+    memo = Memo()
     known = {data for data in (ids.parts(name)[1] for name in there) if data}
     for group in same_sets(planned):
         members = {run.fingerprint for run in group} & there.keys()

@@ -111,7 +111,8 @@ def recipe_rules(column: Column, recipes: Iterable[Mapping[str, Any]]) -> list[R
         column: Of the table.
         recipes: Resolved recipes as plain values.
     """
-    paths = sorted({path for values in recipes for path in per_class_paths(values.get("model"))})
+    models = {id(model): model for values in recipes if (model := values.get("model"))}  # seeds share their row's
+    paths = sorted({path for model in models.values() for path in per_class_paths(model)})
     if not paths or column.metric.startswith("cls/"):
         return []
     return [Rule("per-class", f"values set by hand for each class: {', '.join(f'model.{path}' for path in paths)}")]
