@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import random
 import re
 from pathlib import Path
 
 import pytest
 
+from dupl.errors import UserError
 from dupl.evidence import container
+from dupl.evidence.anonymous import Redactor
 from dupl.evidence.verify import verify
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +34,31 @@ def test_a_committed_archive_proves_every_cell(file):
     found = verify(file)
     assert found.proven, "\n".join(found.lines())
     assert file.stat().st_size < 5_000_000
+
+
+@pytest.mark.parametrize("file", ARCHIVES, ids=lambda file: file.stem)
+def test_one_changed_byte_of_a_committed_archive_is_found(file):
+    data, draw = file.read_bytes(), random.Random(19)
+    for place in [draw.randrange(len(data)) for _ in range(50)]:
+        other = bytearray(data)
+        other[place] ^= 1 << draw.randrange(8)
+        try:
+            assert container.unpack(bytes(other)).faults, place
+        except UserError as error:
+            assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("file", ARCHIVES, ids=lambda file: file.stem)
+def test_a_committed_archive_names_nobody(file):
+    """No path, no address, no author of a commit, no account and no host of this machine in any member."""
+    redactor = Redactor.of([])
+    for name, data in container.read(file).members.items():
+        if name != "README.md":  # it explains runs/ID/evaluation/*/per_image.csv
+            assert redactor.text(data.decode()) == data.decode(), name
+        if name.endswith("/status.json"):
+            facts = json.loads(data)
+            assert not any(facts[key] for key in ("host", "command", "pid"))
+            assert not any(stretch["host"] for stretch in facts["stretches"])
 
 
 @pytest.mark.parametrize("file", sorted(RESULTS.glob("*.csv")), ids=lambda file: file.stem)
