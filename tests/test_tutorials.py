@@ -43,7 +43,7 @@ def steps(page: Path) -> list[tuple[str, str]]:
         if language == "python":
             found.append(("file", text))
         elif not language:
-            lines = [line for line in text.splitlines() if re.match(r"(dupl|python)\b", line)]
+            lines = [line for line in text.splitlines() if re.match(r"(dupl|python|export)\b", line)]
             found += [("run", line) for line in lines]
     return found
 
