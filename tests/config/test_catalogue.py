@@ -264,6 +264,7 @@ def test_ids_of_what_we_ship():
         "coco/toco": "09fd47a737b9",
         "demo/ablation": "47e68adeb0ea",
         "demo/cosa": "6d0955e5b2ae",
+        "demo/small": "9519aeca8977",
         "demo/supervised": "a826ae4bbeb7",
         "demo/toco": "17b5ebfdbc17",
         "demo/toy": "a8f63b446d0f",
