@@ -18,7 +18,7 @@ from dupl.report.figures.noise_mixture import MixtureInfo, densities, mixture_in
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDTH, ROW, SIDE = 9.0, 2.6, 1.7  # inches: of the figure, of a row's height, of a picture
+WIDTH, ROW, SIDE = 11.0, 2.6, 1.7  # inches: of the figure, of a row's height, of a picture
 HIGHEST = 1.6  # of the kept losses' peak, in heights of the filtered losses' peak, from which on it is rescaled
 
 
