@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dupl import api
 from dupl.cli import build_parser, main
 from dupl.config import catalogue, overrides
 from dupl.config.fingerprint import config_id
@@ -26,6 +28,8 @@ NAMES = catalogue.names("ablations")
 DOCS = Path(__file__).parents[1] / "docs" / "how-to" / "ablations.md"
 PAPER = ("table3_upper_bound", "table4_components", "table4_leave_one_out", "table5a_threshold", "table5b_warmup")
 PAPER = (*PAPER, "table6_discrepancy", "fig2_confirmation_bias", "fig7a_overactivation", "released_vs_paper")
+PAPER = (*PAPER, "table1_cam", "table2_segmentation", "table2_segmentation_coco", "fig7b_overactivation")
+METHODS = ("animals_methods", "demo_methods", "cross_methods")
 COMPONENTS = ["DS", "L_dis", "DTA", "ANF", "L_reg"]
 
 
@@ -57,6 +61,7 @@ def test_the_tables_are_there():
         "demo_table5a",
         "demo_table5b",
         "demo_table6",
+        *METHODS,
         "demo_leave_one_out",
         "animals_table4",
     } <= set(NAMES)
@@ -69,7 +74,7 @@ def test_the_docstring_says_protocol_cost_and_command(plan):
     assert parsed and all(a.command == "ablate" and a.plans == [plan.name] for a in parsed)
     assert all(plan.expand(a.rows, a.seeds, overrides.parse(a.set)) for a in parsed)
     runs = len(plan.expand())
-    seeds = f"{len(plan.rows)} rows x {len(plan.seeds)} seeds = " if len(plan.seeds) > 1 else ""
+    seeds = f"{len(plan.trained)} rows x {len(plan.seeds)} seeds = " if len(plan.seeds) > 1 else ""
     assert re.search(rf"^Cost: {seeds}{runs} runs ", plan.doc, re.M)
 
 
@@ -108,16 +113,73 @@ def test_every_row_builds(plan):
 def test_check_marks_are_the_components_that_are_on(plan):
     marks = [key for key in COMPONENTS if key in plan.factors]
     runs = first_seed(plan.name)
-    for row in plan.rows:
+    for row in plan.trained:
         on = [part.slot.mark for part in switches(runs[row.key].config.model) if part.on]
         assert [key for key in marks if key in row.has] == [key for key in on if key in marks]
 
 
 def test_numbers_of_the_paper_stand_where_its_data_set_does(plan):
-    voc = plan.base.startswith("voc/")
-    assert voc == (plan.name in PAPER)
-    assert any(row.paper for row in plan.rows) == voc
-    assert bool(plan.reference) != voc
+    papers = plan.base.startswith(("voc/", "coco/"))
+    assert papers == (plan.name in PAPER)
+    assert any(row.paper for row in plan.rows) == papers
+    assert bool(plan.reference) != papers
+
+
+def test_the_tables_of_methods_agree_with_what_the_text_says_of_them():
+    table1, table2 = rows_of("table1_cam"), rows_of("table2_segmentation")
+    assert round(table1["dupl_in21k"].paper["M_train"] - table1["toco"].paper["M_train"], 1) == 3.8  # "76.0% (+3.8%)"
+    assert round(table1["dupl_in21k"].paper["M"] - table1["toco"].paper["M"], 1) == 3.6
+    assert round(table2["dupl_in21k"].paper["Seg"] - table2["toco"].paper["Seg"], 1) == 3.5  # "73.3% (+3.5%)"
+    coco = rows_of("table2_segmentation_coco")
+    assert round(coco["dupl_in21k"].paper["Seg"] - coco["toco"].paper["Seg"], 1) == 3.3  # "44.6% (+3.3%)"
+    for key in ("afa", "slrnet", "one_stage"):
+        assert table2[key].printed and table2[key].paper == rows_of("table3_upper_bound")[key].paper
+
+
+def test_the_methods_of_a_table_have_the_same_data_schedule_and_network():
+    for name in ("animals_methods", "demo_methods"):
+        configs = [run.config for run in first_seed(name).values()]
+        assert len({config.model.type for config in configs}) == len(configs)
+        for part in ("data.train", "data.val", "schedule.iterations", "schedule.batch_size"):
+            section, key = part.split(".")
+            assert all(config[section][key] == configs[0][section][key] for config in configs), part
+        backbones = [config.model.network.backbone.to_dict() for config in configs]
+        assert all(one["name"] == backbones[0]["name"] for one in backbones)
+
+
+class TestCrossMethods:
+    SMALL = {
+        "model.network.backbone.options": dict(img_size=32, patch_size=8, embed_dim=32, depth=3, num_heads=2),
+        "model.network.head": dict(channels=16, dilation=1),
+        "data.train.size": 32,
+        "data.train.count": 8,
+        "data.val.size": 32,
+        "data.val.count": 4,
+        "data.augment.crop": 32,
+        "schedule.iterations": 2,
+        "schedule.warmup": 1,
+        "schedule.batch_size": 4,
+        "schedule.images_per_loss": 4,
+        "evaluation.size": 32,
+        "evaluation.interval": 2,
+        "runtime.device": "cpu",
+    }
+
+    def test_it_has_at_least_20_combinations_that_are_no_method_s_own(self):
+        assert len(plan_named("cross_methods").rows) - len({"dupl", "toco", "cosa"}) >= 20
+
+    @pytest.mark.parametrize("row", [row.key for row in plan_named("cross_methods").rows])
+    def test_a_cell_trains(self, row, tmp_path):
+        """Two iterations of a tiny network with every component on from the first one."""
+        config = first_seed("cross_methods")[row].config
+        parts = {slot: part for slot, part in config.model.items() if isinstance(part, dict)}
+        small = self.SMALL | {f"model.{slot}.start": 0 for slot, part in parts.items() if "start" in part}
+        if parts.get("class_contrast", {}).get("type") == "ClassTokenContrast":
+            small["model.class_contrast.crop_size"] = 8
+        run = api.train(config, tmp_path / "run", small)
+        assert run.status.state == "finished" and run.status.iteration == 2
+        losses = [line["loss"] for line in run.scalars() if "loss" in line]
+        assert losses and all(math.isfinite(loss) for loss in losses)
 
 
 def test_table_4_agrees_with_what_the_text_says_of_it():
@@ -208,6 +270,7 @@ def test_the_upper_bound_is_of_the_same_network():
     for supervised, dupl in (("supervised", "dupl"), ("supervised_in21k", "dupl_in21k")):
         a, b = runs[supervised].config, runs[dupl].config
         assert a.model.network == b.model.network and a.schedule == b.schedule and a.data.val == b.data.val
+    assert runs["toco"].config.model.network.head == runs["supervised"].config.model.network.head
     rows = rows_of("table3_upper_bound")
     for supervised, dupl, ratio in (("supervised", "dupl", 89.7), ("supervised_in21k", "dupl_in21k", 89.1)):
         assert round(100 * rows[dupl].paper["Seg"] / rows[supervised].paper["Seg"], 1) == ratio

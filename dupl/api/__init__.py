@@ -22,6 +22,7 @@ from dupl.api.analysis import (
     start_marks,
     two_runs,
 )
+from dupl.api.comparison import evaluate_label_maps
 from dupl.api.describe import Description, SwitchState, components, describe, describe_schema, describe_search
 from dupl.api.evidence import checklist, compute_form, compute_text, export_evidence, verify_evidence
 from dupl.api.execution import (
@@ -195,6 +196,7 @@ __all__ = [
     "detector_rates",
     "diagnose",
     "evaluate",
+    "evaluate_label_maps",
     "evaluation_tracking",
     "export_evidence",
     "figures",

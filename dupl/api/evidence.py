@@ -61,6 +61,7 @@ def export_evidence(
     overrides: Overrides = None,
     data: str | None = None,
     call: int | None = None,
+    masks: Sequence[str] = (),
     storage: str | None = None,
     anonymous: bool = False,
     command: str = "",
@@ -77,6 +78,7 @@ def export_evidence(
         overrides: As of `ablation_table`.
         data: As of `ablation_table`.
         call: As of `ablation_table`.
+        masks: As of `ablation_table`.
         storage: URL of a sweep's study; by default it lies in the store.
         anonymous: Leave out what names people, machines and places.
         command: The command that the archive names.
@@ -99,6 +101,7 @@ def export_evidence(
 
     said, opened = tell or (lambda line: None), open_store(store)
     chosen: dict[str, Any] = dict(rows=rows, seeds=seeds, overrides=overrides, data=data, call=call, storage=storage)
+    chosen["masks"] = tuple(masks)
     archived, runs = _source(what, opened, command, said, **chosen)
     form = compute(archived.plan, _by_row(archived.runs), opened.runs() or list(runs.values()))
     forms = {f"compute.{style}": text(form, style) for style in ("md", "csv")}
@@ -117,22 +120,24 @@ def _source(
     data: str | None,
     call: int | None,
     storage: str | None,
+    masks: Sequence[str],
 ) -> tuple[ArchivedPlan, dict[str, StoredRun]]:
     """Return what is archived, and its runs by id."""
     from dupl.evidence import sources
 
     names = [what] if isinstance(what, (str, Path)) and is_run(what) else what
     if isinstance(names, (list, tuple)):
-        if rows or seeds or data or call or storage:
-            raise UserError("rows, seeds, data, call and storage are of plans and sweeps: a run is what it is")
+        if rows or seeds or data or call or storage or masks:
+            raise UserError("rows, seeds, data, call, storage and masks are of plans and sweeps: a run is what it is")
         found = _runs(names, store)
         name = found[0].path.name if len(found) == 1 else f"{len(found)} runs"
         return sources.of_runs(found, name, command), {run.fingerprint: run for run in found}
     if isinstance(names, (str, Path)) and is_sweep(str(names)):
-        if rows or seeds or data or call:
-            raise UserError("rows, seeds, data and call are of plans: a sweep has trials")
+        if rows or seeds or data or call or masks:
+            raise UserError("rows, seeds, data, call and masks are of plans: a sweep has trials")
         return _sweep(str(names), store, command, overrides, storage, tell)
-    return _plan(names, store, command, tell, rows=rows, seeds=seeds, overrides=overrides, data=data, call=call)
+    chosen: dict[str, Any] = dict(rows=rows, seeds=seeds, overrides=overrides, data=data, call=call)
+    return _plan(names, store, command, tell, masks=masks, **chosen)
 
 
 def _runs(names: Sequence[str | Path], store: RunStore) -> list[StoredRun]:
@@ -175,12 +180,14 @@ def _plan(
     overrides: Overrides,
     data: str | None,
     call: int | None,
+    masks: Sequence[str],
 ) -> tuple[ArchivedPlan, dict[str, StoredRun]]:
     from dupl.evidence import sources
     from dupl.plans.paper import comparable
     from dupl.report.plan_report import shown_runs
 
-    plan = load_plan(what)
+    plan = load_plan(what).with_label_maps(masks)
+    rows = None if rows is None else [*rows, *masks]
     if not store.root.is_dir():
         raise UserError(f"there is no store {store.root}: dupl ablate trains the runs, or name another store (--root)")
     chosen = choose_runs(plan, store, rows, seeds, overrides, data=data, call=call, tell=tell)

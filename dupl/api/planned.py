@@ -20,7 +20,7 @@ class Choice:
     """What is shown of a plan.
 
     Attributes:
-        runs: Its runs.
+        runs: Its runs, then the entries of label maps that stand in its rows.
         overrides: Values by path with which they were trained.
         seeds: Of the runs; None: the plan's.
     """
@@ -66,7 +66,8 @@ def choose_runs(
             overrides = last.overrides
             seeds = _seeds(plan, last, known) if seeds is None else seeds
     values = override_values(overrides)
-    return Choice(resolved(plan.expand(rows, seeds, values), store, data), values, seeds)
+    trained = resolved(plan.expand(rows, seeds, values), store, data)
+    return Choice([*trained, *plan.label_map_runs(rows, seeds, values)], values, seeds)
 
 
 def last_overrides(store: RunStore, sweep: str, tell: Callable[[str], None]) -> dict[str, Any]:

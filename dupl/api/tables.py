@@ -54,6 +54,7 @@ def ablation_table(
     form: str = "md",
     selection: str = "as-planned",
     interval: str = "behrens-fisher",
+    masks: Sequence[str] = (),
     progress: Progress | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> AblationTable:
@@ -75,6 +76,7 @@ def ablation_table(
             the same of the students' averaged prediction.
         interval: Method of the intervals: "behrens-fisher" (the tables' own), "percentile" or "bca" (of a cluster
             bootstrap), "satterthwaite", or "mixed-model" (needs statsmodels). P values and stars are the default's.
+        masks: Names of label maps of another program, scored by `evaluate_label_maps`; each becomes a further row.
         progress: Called with the intervals done and in all.
         tell: Called with lines on the call that is taken, and on the others.
 
@@ -102,17 +104,19 @@ def ablation_table(
     check_interval(interval)
     if selection not in SELECTIONS:
         raise UserError(f"selection is {selection!r}: give one of {', '.join(SELECTIONS)}")
-    made, store = load_plan(plan), open_store(store)
+    made, store = load_plan(plan).with_label_maps(masks), open_store(store)
+    shown_rows = None if rows is None else [*rows, *masks]
     said = tell or (lambda line: None)
-    chosen = choose_runs(made, store, rows, seeds, overrides, data=data, call=call, tell=said)
+    chosen = choose_runs(made, store, shown_rows, seeds, overrides, data=data, call=call, tell=said)
     name = str(plan) if isinstance(plan, (str, Path)) else plan.name
-    options = ["--data", data] if data is not None else []
+    options = ["--masks", *masks] if masks else []
+    options += ["--data", data] if data is not None else []
     options += ["--selection", selection] if selection != SELECTIONS[0] else []
     options += ["--interval", interval] if interval != DEFAULT else []
     asked: dict[str, Any] = dict(rows=rows, seeds=chosen.seeds, overrides=chosen.overrides)
     line = report_command(name, store.root, *options, form=form, **asked)
     train = ablate_command(name, store.root, **asked)
-    shown = comparable(made.select(rows), chosen.overrides)
+    shown = comparable(made.select(shown_rows), chosen.overrides)
     if not store.root.is_dir():
         raise UserError(f"there is no store {store.root}: dupl.ablate({name!r}) trains the runs, or name another store")
     counter = progress or (lambda done, total: None)

@@ -117,6 +117,8 @@ def _value(plan: Plan, stored: StoredRun | None) -> float | None:
     if stored is None or stored.state != "finished":
         return None
     column = _column(plan)
-    found = [one for one in stored.evaluations if one.protocol == column.protocol and one.last]
+    found = [
+        one for one in stored.evaluations if one.protocol == column.protocol and one.last and column.judges(one.split)
+    ]
     value = found[-1].metrics.get(column.metric) if found else None
     return None if value is None or value != value else value

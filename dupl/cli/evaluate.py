@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from dupl.cli.common import (
     stderr,
     tracking_options,
 )
+from dupl.errors import UserError
 
 
 def add_eval(commands: Any) -> None:
@@ -33,9 +35,10 @@ def add_eval(commands: Any) -> None:
         "  dupl eval runs/RUN --protocol final --keep-logits     then --set evaluation.crf.srgb=13 takes no network\n"
         "  dupl eval runs/RUN --protocol cam --threshold 0.4     CAMs, and the curve over thresholds\n"
         "  dupl eval runs/RUN --checkpoint best --split train    the weights that were best on val\n"
-        "  dupl eval voc/dupl_released --checkpoint released.pth --set data.val.root=/data/VOC2012\n",
+        "  dupl eval voc/dupl_released --checkpoint released.pth --set data.val.root=/data/VOC2012\n"
+        "  dupl eval --masks DIR --name deeplab --data voc/dupl  label maps of another program, by image name\n",
     )
-    parser.add_argument("run_or_recipe", help=RUN_OR_RECIPE)
+    parser.add_argument("run_or_recipe", nargs="?", default="", help=f"{RUN_OR_RECIPE}; none with --masks")
     parser.add_argument(
         "--checkpoint",
         help="last (default), best (selected on val during training), another checkpoint of the run by its name "
@@ -45,9 +48,8 @@ def add_eval(commands: Any) -> None:
     parser.add_argument(
         "--protocol",
         choices=["train", "final", "cam"],
-        default="train",
         help="train (default): as during training, for the paper's Tables 1 and 4; final: for its Tables 2, 5 and 6; "
-        "cam: CAMs alone",
+        "cam: CAMs alone; with --masks: in whose columns they stand, default: train and final",
     )
     parser.add_argument(
         "--student",
@@ -67,13 +69,40 @@ def add_eval(commands: Any) -> None:
         "exist, another CRF, backend or choice of students needs no pass through the network",
     )
     parser.add_argument("--out", type=Path, help="parent of the folder of results; default: inside the run")
+    _masks_options(parser)
     tracking_options(parser, "log it on the run's wandb run too; by default where the run was tracked, and then")
     recipe_options(parser)
 
 
+def _masks_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``dupl eval --masks``."""
+    masks = parser.add_argument_group("label maps of another program")
+    masks.add_argument(
+        "--masks", metavar="DIR", help="folder with IMAGE.png of label ids, palette or grey, at the size of the photo"
+    )
+    masks.add_argument("--name", help="with --masks: name of their entry in the store, which tables take as a row")
+    masks.add_argument("--data", metavar="RECIPE", help="with --masks: the recipe whose data they label")
+    masks.add_argument("--root", default="runs", help="with --masks: folder of the store; default: runs")
+    masks.add_argument(
+        "--kind", choices=["seg", "cam"], help="with --masks: segmentations (default), or pseudo-labels from CAMs"
+    )
+    masks.add_argument(
+        "--void",
+        choices=["background", "ignore"],
+        help="with --masks: what 255 means where the mask has a class; default: an error",
+    )
+
+
 def run_eval(arguments: argparse.Namespace) -> int:
     """Run ``dupl eval``."""
-    console, final = stderr(), arguments.protocol == "final"
+    if arguments.masks is not None:
+        return _run_masks(arguments)
+    if given := [f"--{name}" for name in ("name", "data", "kind", "void") if getattr(arguments, name) is not None]:
+        raise UserError(f"{', '.join(given)}: only with --masks DIR, the label maps of another program")
+    if not arguments.run_or_recipe:
+        raise UserError("what is to be evaluated? give a run, a recipe with --checkpoint, or --masks DIR")
+    console, protocol = stderr(), arguments.protocol or "train"
+    final = protocol == "final"
     mode = api.evaluation_tracking(arguments.run_or_recipe, arguments.wandb)
     try:
         with progress_bar(f"evaluate {arguments.split}", console) as progress:
@@ -81,7 +110,7 @@ def run_eval(arguments: argparse.Namespace) -> int:
                 arguments.run_or_recipe,
                 checkpoint=arguments.checkpoint,
                 split=arguments.split,
-                protocol=arguments.protocol,
+                protocol=protocol,
                 students=arguments.student,
                 crf=arguments.crf,
                 crf_backend=arguments.crf_backend,
@@ -108,4 +137,38 @@ def run_eval(arguments: argparse.Namespace) -> int:
     if final:
         say(console)("this protocol does not classify: mAP and F1 are of --protocol train and cam")
     api.log_evaluations(arguments.run_or_recipe, found, mode, say(console))
+    return 0
+
+
+def _run_masks(arguments: argparse.Namespace) -> int:
+    """Run ``dupl eval --masks``."""
+    names = ("run_or_recipe", "checkpoint", "student", "threshold", "crf", "crf_backend", "present_only", "keep_logits")
+    if any(getattr(arguments, name) not in (None, False, "", []) for name in (*names, "out", "wandb")):
+        raise UserError(
+            "--masks takes --name, --data, --root, --split, --kind, --void, --protocol train or final, and --set: the "
+            "other options and a run belong to models"
+        )
+    if not arguments.name or not arguments.data:
+        raise UserError("--masks takes --name NAME, the name of their entry, and --data RECIPE, whose data they label")
+    if arguments.protocol == "cam":
+        raise UserError("--masks with --protocol cam: label maps have no threshold; give --kind cam for pseudo-labels")
+    console = stderr()
+    with progress_bar(f"score {arguments.split}", console) as progress:
+        found = api.evaluate_label_maps(
+            arguments.masks,
+            arguments.name,
+            arguments.data,
+            arguments.root,
+            split=arguments.split,
+            kind=arguments.kind or "seg",
+            protocols=[arguments.protocol] if arguments.protocol else ("train", "final"),
+            void=arguments.void or "refuse",
+            overrides=arguments.set,
+            command=sys.argv,
+            progress=progress,
+        )
+    say(console)(f"{arguments.split}: {found[0].evaluation.judged_line()}")
+    api.print_evaluation(found[0])
+    for one in found:
+        say(console)(f"written to {one.folder}")
     return 0

@@ -37,6 +37,9 @@ def add_export(commands: Any) -> None:
     parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of the store; default: runs")
     parser.add_argument("--rows", nargs="+", metavar="KEY", help="keys of a plan's rows; default: all")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds; default: the plan's")
+    parser.add_argument(
+        "--masks", nargs="+", default=[], metavar="NAME", help="further rows: label maps that dupl eval --masks scored"
+    )
     parser.add_argument("--storage", metavar="URL", help="storage of a sweep's study; default: SQLite in the store")
     recipe_options(parser)
     store_options(parser)
@@ -47,6 +50,7 @@ def run_export(arguments: argparse.Namespace) -> int:
     names = arguments.what
     one = len(names) == 1 and (api.is_plan(names[0]) or api.is_sweep(names[0]))
     options = ["--anonymous"] if arguments.anonymous else []
+    options += ["--masks", *arguments.masks] if arguments.masks else []
     found = api.export_evidence(
         names[0] if one else names,
         arguments.out,
@@ -56,6 +60,7 @@ def run_export(arguments: argparse.Namespace) -> int:
         overrides=arguments.set or None,
         data=arguments.data,
         call=arguments.call,
+        masks=arguments.masks,
         storage=arguments.storage,
         anonymous=arguments.anonymous,
         command=shlex.join(["dupl", "export", *names, *options, "--out", arguments.out.name]),

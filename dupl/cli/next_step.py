@@ -60,6 +60,8 @@ def _trained(arguments: argparse.Namespace) -> str:
 
 def _evaluated(arguments: argparse.Namespace) -> str:
     run = arguments.run_or_recipe
+    if arguments.masks is not None:
+        return _command("report", "PLAN", "--masks", arguments.name, *_root(arguments))
     return _command("report", run) if api.is_run(run) else _command("infer", run, "PHOTOS", "--out", "out")
 
 

@@ -32,6 +32,7 @@ def add_report(commands: Any) -> None:
         "  dupl report table4_components --out table4.tex --style paper\n"
         "  dupl report demo_table4 --selection fair              without the choice of a student, side by side\n"
         "  dupl report demo_table4 --interval bca                intervals by another method\n"
+        "  dupl report demo_table4 --masks deeplab               a further row: label maps of dupl eval --masks\n"
         "  dupl report animals_table4 --set data.train.root=DIR data.val.root=DIR\n"
         "  dupl report demo_table4 --compute-form --out compute.tex\n"
         "  dupl report demo_table4 --checklist\n"
@@ -70,6 +71,9 @@ def add_report(commands: Any) -> None:
     parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of the store; default: runs")
     parser.add_argument("--rows", nargs="+", metavar="KEY", help="keys of rows; default: all")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds; default: the plan's")
+    parser.add_argument(
+        "--masks", nargs="+", default=[], metavar="NAME", help="further rows: label maps that dupl eval --masks scored"
+    )
     recipe_options(parser)
     store_options(parser)
     forms = parser.add_argument_group("of a plan: what reviewers ask for").add_mutually_exclusive_group()
@@ -131,7 +135,8 @@ def run_report(arguments: argparse.Namespace) -> int:
 
 def _how(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return how the table of a plan is made, as `api.ablation_table` takes it."""
-    return dict(data=arguments.data, call=arguments.call, selection=arguments.selection, interval=arguments.interval)
+    names = ("data", "call", "selection", "interval", "masks")
+    return {name: getattr(arguments, name) for name in names}
 
 
 def _form_for_reviewers(arguments: argparse.Namespace) -> int:

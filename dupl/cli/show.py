@@ -71,7 +71,8 @@ def _facts(arguments: argparse.Namespace) -> Any:
     if arguments.plan:
         plan = api.load_plan(arguments.plan)
         runs = {run.row: run for run in plan.expand(seeds=plan.seeds[:1], sets=api.override_values(arguments.set))}
-        rows = [asdict(row) | {"fingerprint": runs[row.key].fingerprint} for row in plan.rows]
+        prints = {key: run.fingerprint for key, run in runs.items()}
+        rows = [asdict(row) | {"fingerprint": prints.get(row.key)} for row in plan.rows]
         shown = ("name", "title", "base", "seeds", "set", "factors", "compare", "reference")
         facts = {name: getattr(plan, name) for name in shown}
         return {**facts, "columns": [asdict(column) for column in plan.columns], "rows": rows}
@@ -128,8 +129,11 @@ def show_plan(name: str, overrides: Sequence[str]) -> list[str]:
     plan = api.load_plan(name)
     runs = {run.row: run for run in plan.expand(seeds=plan.seeds[:1], sets=api.override_values(overrides))}
     lines = [f"{plan.doc.strip() or plan.title}\n", f"base         {plan.base}"]
-    lines.append(f"runs         {len(plan.rows)} rows x {len(plan.seeds)} seeds ({', '.join(map(str, plan.seeds))})")
-    lines += [f"column       {column.label}: {column.metric}, protocol {column.protocol}" for column in plan.columns]
+    seeds = f"{len(plan.seeds)} seeds ({', '.join(map(str, plan.seeds))})"
+    lines.append(f"runs         {len(plan.trained)} rows x {seeds}")
+    for column in plan.columns:
+        split = f", {column.split}" if column.split else ""
+        lines.append(f"column       {column.label}: {column.metric}, protocol {column.protocol}{split}")
     lines.append(f"compared     with {'the row before' if plan.compare == 'previous' else plan.compare}")
     lines += [f"every row    {path}={value!r}" for path, value in plan.set.items()]
     if absent := next((run.absent for run in runs.values() if run.absent), ""):
@@ -141,7 +145,8 @@ def show_plan(name: str, overrides: Sequence[str]) -> list[str]:
         known = (column for column in plan.columns if column.key in row.paper)
         paper = ", ".join(f"{column.label} {row.paper[column.key]:g}" for column in known)
         paper = f"  paper: {paper}" if paper else ""
-        lines.append(f"{row.key:{wide}}  {runs[row.key].fingerprint}  {row.label:{label}}{paper}".rstrip())
+        name = runs[row.key].fingerprint if row.trained else "printed" if row.printed else "label maps"
+        lines.append(f"{row.key:{wide}}  {name:12}  {row.label:{label}}{paper}".rstrip())
         changes = [f"{path}={value!r}" for path, value in row.overrides.items()]
         more = [f"base {row.base}"] * bool(row.base) + changes + [row.note] * bool(row.note)
         lines += [f"{'':{wide}}  {line}" for line in more]

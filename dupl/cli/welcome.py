@@ -88,7 +88,7 @@ def _planned(plan: str) -> int:
         made = api.load_plan(plan)
     except (UserError, OSError):
         return 0
-    return len(made.rows) * len(made.seeds)
+    return len(made.trained) * len(made.seeds)
 
 
 def _finished(runs: Sequence[StoredRun]) -> list[Advice]:

@@ -107,7 +107,7 @@ def _check(plan: Mapping[str, Any], columns: Sequence[Column], rows: Sequence[Ro
         ValueError: A value is of another type, or a key occurs twice.
     """
     texts = [*(plan[key] for key in PLAIN[:8]), *(word for one in columns for word in vars(one).values())]
-    texts += [word for row in rows for word in (row.key, row.label, row.note, *row.has)]
+    texts += [word for row in rows for word in (row.key, row.label, row.note, row.masks, *row.has)]
     if not all(map(_is_text, texts)):
         raise ValueError("a text is none")
     for keys in ([one.key for one in columns], [one.key for one in rows]):

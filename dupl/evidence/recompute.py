@@ -19,6 +19,7 @@ from dupl.report.tables.row_run import RowRun
 from dupl.report.tables.selection import Rule
 from dupl.report.tables.table import Table, table
 from dupl.runs import frames, ids, layout
+from dupl.runs.label_maps import is_entry
 from dupl.runs.making import mixed
 from dupl.runs.stored_run import StoredRun, open_run
 
@@ -97,7 +98,8 @@ def recompute(folder: Path) -> Recomputed:
         _check_config(run, configs.get(run.fingerprint), archived, problems)
     frame = frames.frame(stored.values())
     frame["run"] = [f"{RUNS}/{name}" for name in frame["fingerprint"]]
-    rows = [_row_run(run, stored.get(run.fingerprint)) for run in archived.runs]
+    masks = {row.key: row.masks for row in archived.plan.rows}
+    rows = [replace(_row_run(run, stored.get(run.fingerprint)), masks=masks[run.row]) for run in archived.runs]
     subsets, pixels = _subsets(list(configs.values())), Pixels(stored)
     found = Recomputed(archived, None, stored, frame, problems=problems, configs=configs)  # type: ignore[arg-type]
     _count(found, rows, pixels, subsets)
@@ -152,6 +154,9 @@ def _check_config(
     name, found = run.fingerprint, list[str]()
     if config_id(values) != ids.parts(name)[0]:
         found.append(f"the config of run {name} has the id {config_id(values)}")
+    if is_entry(values):  # label maps of another program, which have no seed and stand against every one
+        problems.setdefault((name, ""), []).extend(found)
+        return
     seed = values["runtime"].get("seed") if isinstance(values.get("runtime"), dict) else None
     if seed != run.seed:
         found.append(f"the config of run {name} has the seed {seed}, not {run.seed}")

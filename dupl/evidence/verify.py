@@ -180,8 +180,11 @@ def _why(found: Recomputed, line: cells_file.Line, altered: Mapping[str, str]) -
 def _unlike(found: Recomputed, column: str, runs: set[str]) -> list[str]:
     """Return where an evaluation of these runs is by another protocol, or of other data, than most of its column."""
     used, lines = found.used[column], list[str]()
+    masks = {row.key for row in found.archived.plan.rows if row.masks}  # by no protocol, which their row says
+    given = {run.fingerprint for run in found.archived.runs if run.row in masks}
     for name, what in (("title", "protocol"), ("read", "data")):
         known = used[used[name].notna()]
+        known = known[~known["fingerprint"].isin(given)] if name == "title" else known
         for usual in known[name].mode()[:1]:
             other = known[(known[name] != usual) & known["fingerprint"].isin(runs)]
             for run, value in zip(other["fingerprint"], other[name], strict=True):

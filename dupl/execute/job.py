@@ -34,16 +34,18 @@ class Step:
 
     Attributes:
         command: Its words; ``{folder}`` in them stands for the run's folder.
-        protocol: What it leaves: "train" is a finished training, else an evaluation of its last weights on val by that
-            protocol, where "again" is the protocol of training on data that were corrected since.
+        protocol: What it leaves: "train" is a finished training, else an evaluation of its last weights by that
+            protocol, where "again" is the protocol of training: on data that were corrected since, or another split.
         metrics: That the evaluation must hold.
         read: Digest of the data that the evaluation must be on; "" where that is not known here.
+        split: Entry of the recipe's data that it evaluates.
     """
 
     command: tuple[str, ...]
     protocol: str = "train"
     metrics: tuple[str, ...] = ()
     read: str = ""
+    split: str = "val"
 
     def done(self, folder: Path) -> bool:
         """Whether the run's folder holds what this step leaves.
@@ -63,11 +65,11 @@ class Step:
             return False
         protocol = "train" if self.protocol == AGAIN else self.protocol
         found = [one for one in read_evaluations(folder)[0] if one.protocol == protocol]
-        if self.protocol == AGAIN and not found:  # data.val has no masks
+        if self.protocol == AGAIN and self.split == "val" and not found:  # data.val has no masks
             return True
         return any(
             one.iteration == reached
-            and (one.split == "val" or one.split.startswith("val-"))
+            and (one.split == self.split or one.split.startswith(f"{self.split}-"))
             and set(self.metrics) <= one.metrics.keys()
             and (not self.read or one.read in (None, self.read))
             for one in found
@@ -135,7 +137,7 @@ def plan_jobs(
     planned: Sequence[PlannedRun],
     root: str | Path,
     *,
-    final: Sequence[str] = (),
+    evaluations: Mapping[tuple[str, str], Sequence[str]] | None = None,
     reads: Mapping[str, str | None] | None = None,
     processes: int = 1,
     found: Mapping[str, Path] | None = None,
@@ -145,7 +147,7 @@ def plan_jobs(
     Args:
         planned: The runs of a plan; rows may share a run.
         root: The store.
-        final: Metrics that the plan takes from the final protocol; with any, each run is evaluated by it.
+        evaluations: What each run is evaluated by after training: metrics by protocol and entry of the data.
         reads: By fingerprint, digest of the data of val as they are here now; evaluations on others are made again.
         processes: Of one training; several are started by torchrun.
         found: Folders of runs that the store has already.
@@ -164,8 +166,9 @@ def plan_jobs(
         steps = [Step(train_command(config_file(root, run.fingerprint), processes))]
         if read := (reads or {}).get(run.fingerprint) or "":
             steps.append(Step(evaluate_command(run, "train"), AGAIN, read=read))
-        if final:
-            steps.append(Step(evaluate_command(run, "final"), "final", tuple(final), read))
+        for (protocol, split), metrics in (evaluations or {}).items():
+            words, kind = evaluate_command(run, protocol, split), AGAIN if protocol == "train" else protocol
+            steps.append(Step(words, kind, tuple(metrics), read if split == "val" else "", split))
         rows = list(dict.fromkeys(titles[run.fingerprint]))
         jobs[run.fingerprint] = Job(
             fingerprint=run.fingerprint,
@@ -206,12 +209,13 @@ def train_command(config: Path, processes: int = 1) -> tuple[str, ...]:
     return (*torchrun, "--no-python", *TETHER, *train, "--launcher", "pytorch")
 
 
-def evaluate_command(run: PlannedRun, protocol: str) -> tuple[str, ...]:
-    """``dupl eval`` of the last weights of a run, on the data where they lie now."""
-    words = (sys.executable, "-m", "dupl", "eval", PLACE, "--protocol", protocol, "--checkpoint", "last")
+def evaluate_command(run: PlannedRun, protocol: str, split: str = "val") -> tuple[str, ...]:
+    """Return ``dupl eval`` of the last weights of a run, on the data where they lie now."""
+    words: tuple[str, ...] = (sys.executable, "-m", "dupl", "eval", PLACE, "--protocol", protocol)
+    words = (*words, *(("--split", split) if split != "val" else ()), "--checkpoint", "last")
     data = run.values.get("data")
-    found = places(data.get("val")) if isinstance(data, Mapping) else {}
-    return (*words, "--set", *(f"data.val.{path}={place}" for path, place in found.items())) if found else words
+    found = places(data.get(split)) if isinstance(data, Mapping) else {}
+    return (*words, "--set", *(f"data.{split}.{path}={place}" for path, place in found.items())) if found else words
 
 
 def config_file(root: str | Path, fingerprint: str) -> Path:

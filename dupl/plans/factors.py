@@ -19,12 +19,23 @@ class Column:
         label: Heading in the table.
         metric: Name of the metric, such as "cam/best/mIoU".
         protocol: "train" (measured during training) or "final" (by `dupl eval RUN --protocol final`).
+        split: Entry of the recipe's data that is judged; "" is val, which training evaluates.
     """
 
     key: str
     label: str
     metric: str
     protocol: str
+    split: str = ""
+
+    @property
+    def entry(self) -> str:
+        """The entry of the recipe's data."""
+        return self.split or "val"
+
+    def judges(self, split: str) -> bool:
+        """Return whether an evaluation's split, such as "train" or "train-train_aug", is the one of this column."""
+        return split == self.entry or split.startswith(f"{self.entry}-")
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,8 @@ def read_columns(values: Mapping[str, Any]) -> tuple[Column, ...]:
     """
     columns = []
     for key, value in values.get("columns", {}).items():
-        columns.append(Column(key, value.get("label", key), value["metric"], value.get("protocol", "train")))
+        facts = (value.get("label", key), value["metric"], value.get("protocol", "train"), value.get("split", ""))
+        columns.append(Column(key, *facts))
     if not columns:
         raise Fault("", 'needs columns, such as columns = dict(Seg=dict(metric="seg/best/mIoU"))')
     return tuple(columns)

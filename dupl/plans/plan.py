@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 from dupl.config import catalogue, overrides
 from dupl.config.check import RECIPE, Schema, suggestion
 from dupl.config.fingerprint import Texts, config_id
+from dupl.config.kinds import Fault
 from dupl.errors import UserError
 from dupl.plans.checks import change, checked, located, merge, unknown
 from dupl.plans.factors import Column, Factor, read_columns, read_factors
 from dupl.plans.metric_check import check_metric, most_students
 from dupl.plans.plan_file import PlanFile
 from dupl.plans.row_configs import SEED, check_seeds, configure, differences, refuse_twins, without_seed
-from dupl.plans.rows import Row, kind_of, read_rows
+from dupl.plans.rows import Row, kind_of, label_map_row, read_rows
+from dupl.runs import label_maps
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -74,9 +76,11 @@ class Plan:
 
     def against(self, row: Row) -> Row | None:
         """Return the row that a row is compared with; None for the first one, or a row that is compared with none."""
+        if row.printed:
+            return None
         if self.compare == PREVIOUS:
-            place = self._places[row.key]
-            return self.rows[place - 1] if place else None
+            before = [other for other in self.rows[: self._places[row.key]] if not other.printed]
+            return before[-1] if before else None
         place = self._places.get(self.compare, -1)
         return None if place < 0 or self.compare == row.key else self.rows[place]
 
@@ -84,6 +88,31 @@ class Plan:
     def _places(self) -> dict[str, int]:
         """The place of each row by its key."""
         return {row.key: place for place, row in enumerate(self.rows)}
+
+    @property
+    def trained(self) -> tuple[Row, ...]:
+        """The rows that runs of this package stand behind."""
+        return tuple(row for row in self.rows if row.trained)
+
+    def evaluations(self) -> dict[tuple[str, str], tuple[str, ...]]:
+        """Return what is evaluated after training: metrics by protocol and entry of the data."""
+        found: dict[tuple[str, str], tuple[str, ...]] = {}
+        for column in self.columns:
+            if (column.protocol, column.entry) != ("train", "val"):
+                found.setdefault((column.protocol, column.entry), ())
+                found[column.protocol, column.entry] += (column.metric,)
+        return found
+
+    def with_label_maps(self, names: Sequence[str]) -> Plan:
+        """Return the plan with a row for each name of label maps that another program made.
+
+        Raises:
+            UserError: A row of the plan has that name.
+        """
+        for name in names:
+            if name in self._places:
+                raise UserError(f"{self.name} has a row {name!r}: score the label maps under another name")
+        return replace(self, rows=(*self.rows, *map(label_map_row, dict.fromkeys(names)))) if names else self
 
     def select(self, rows: Sequence[str] | None) -> Plan:
         """Return the plan with some of its rows, by their keys; with all of them where None."""
@@ -100,7 +129,8 @@ class Plan:
     ) -> list[PlannedRun]:
         """Return the runs of the plan: all rows with the first seed, then all rows with the next.
 
-        Rows marked `alike` come as runs of the same fingerprint.
+        Rows marked `alike` come as runs of the same fingerprint. Rows without a training, which have the paper's
+        numbers or label maps of another program, have no runs.
 
         Args:
             rows: Keys of rows; None is all. They come in the plan's order.
@@ -124,17 +154,43 @@ class Plan:
                 runs.append(PlannedRun.of(self.name, key, values, found.recipes[key], changes[key], memo))
         return runs
 
+    def label_map_runs(
+        self,
+        rows: Sequence[str] | None = None,
+        seeds: Sequence[int] | None = None,
+        sets: Mapping[str, Any] | None = None,
+    ) -> list[PlannedRun]:
+        """Return the entries of the rows of label maps as runs: the same one for every seed.
+
+        Args:
+            rows: As of `expand`.
+            seeds: As of `expand`.
+            sets: As of `expand`; they say where the data lie.
+        """
+        chosen = [row for row in self.rows if row.masks and (rows is None or row.key in rows)]
+        if not chosen:
+            return []
+        base = overrides.apply(catalogue.load_values(self.base, self.schema), dict(sets or {}), self.schema)
+        shown = {"data": base.get("data"), "evaluation": {"subset": (base.get("evaluation") or {}).get("subset")}}
+        runs = []
+        for seed in check_seeds(self.seeds if seeds is None else seeds):
+            for row in chosen:
+                values = {**label_maps.entry_config(row.masks), **shown}
+                name = label_maps.entry_id(row.masks)
+                runs.append(PlannedRun(self.name, row.key, seed, values, name, self.base, {}, masks=row.masks))
+        return runs
+
     def _chosen(self, rows: Sequence[str] | None) -> list[Row]:
-        """Return rows by their keys; all where None."""
+        """Return the rows that are trained, by their keys; all of them where None."""
         for key in rows or ():
             if key not in self._places:
                 raise UserError(f"{self.name} has no row {key!r}{suggestion(key, [row.key for row in self.rows])}")
-        return [row for row in self.rows if rows is None or row.key in rows]
+        return [row for row in self.trained if rows is None or row.key in rows]
 
     @cached_property
     def _resolved(self) -> _Resolved:
-        """All rows, as the plan states them."""
-        return self._resolve(self.rows, {})
+        """All rows that are trained, as the plan states them."""
+        return self._resolve(self.trained, {})
 
     def _resolve(self, rows: Sequence[Row], sets: Mapping[str, Any]) -> _Resolved:
         """Resolve the recipes of rows, without looking at data."""
@@ -183,6 +239,7 @@ class PlannedRun:
         changes: Old and new value by path, compared with the base (with the `sets` of the call); without the seed, and
             without the arguments that went with a component whose type was swapped.
         absent: Why the data are not known here; "" where they are.
+        masks: Name of the label maps of another program that stand in the place of a run; "" for a run.
     """
 
     plan: str
@@ -193,6 +250,7 @@ class PlannedRun:
     recipe: str
     changes: dict[str, tuple[Any, Any]] = field(repr=False)
     absent: str = ""
+    masks: str = ""
 
     @classmethod
     def of(
@@ -253,7 +311,7 @@ def _like_base(plan: Plan, base: Config) -> str:
     first, texts = {SEED: plan.seeds[0]}, plan._resolved.texts
     same = config_id(overrides.apply(base, first))
     of_rows = ((key, overrides.apply_to_values(values, first)) for key, values in plan._resolved.configs.items())
-    return next((key for key, values in of_rows if config_id(values, texts) == same), plan.rows[0].key)
+    return next((key for key, values in of_rows if config_id(values, texts) == same), plan.trained[0].key)
 
 
 def _read(values: dict[str, Any], name: str, path: Path, schema: Schema | None) -> tuple[Plan, dict[str, Factor]]:
@@ -264,6 +322,10 @@ def _read(values: dict[str, Any], name: str, path: Path, schema: Schema | None) 
     keys = [row.key for row in rows]
     if compare not in ("previous", "", *keys):
         raise unknown("compare", "names no row", compare, ["previous", *keys])
+    if all(not row.trained for row in rows):
+        raise Fault("rows", "has printed numbers and label maps alone: a plan needs a row that is trained")
+    if compare in {row.key for row in rows if row.printed}:
+        raise Fault("compare", f"names {compare}, whose numbers are printed: rows are compared by their runs")
     for key, other in values.get("ratio", {}).items():
         for row in (key, other):
             if row not in keys:

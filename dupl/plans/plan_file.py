@@ -18,11 +18,13 @@ class ColumnFile:
         metric: Name of the metric, such as "cam/best/mIoU".
         label: Heading in the table; the key by default.
         protocol: "train" is measured during training; "final" is evaluated after it.
+        split: Entry of the recipe's data that is judged, such as "train", evaluated after training; "" is val.
     """
 
     metric: str
     label: str = ""
     protocol: Literal["train", "final"] = "train"
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,16 @@ class RowFile(RowFacts):
         set: Changes of this row, applied last.
         base: A recipe other than the plan's.
         alike: Key of a row that is the same run, on purpose.
+        printed: Whether the row has the numbers of the paper alone, and nothing is trained.
+        masks: Name of label maps of another program that `dupl eval --masks` scored; nothing is trained.
     """
 
     has: list[str] = field(default_factory=list)
     set: Paths = field(default_factory=dict)
     base: str = ""
     alike: str = ""
+    printed: bool = False
+    masks: str = ""
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ class Row:
         note: Text of a footnote.
         base: Recipe of this row; "" is the plan's.
         alike: Key of a row that is the same run, on purpose.
+        printed: Whether it has the numbers of the paper alone; no run stands behind it.
+        masks: Name of label maps of another program, whose scores stand in a store; "" for a row that is trained.
     """
 
     key: str
@@ -44,6 +46,22 @@ class Row:
     note: str = ""
     base: str = ""
     alike: str = ""
+    printed: bool = False
+    masks: str = ""
+
+    @property
+    def trained(self) -> bool:
+        """Whether runs of this package stand behind the row."""
+        return not (self.printed or self.masks)
+
+
+PRINTED = "the number that the paper prints; not run here"
+GIVEN = "label maps of another program, scored as given"
+
+
+def label_map_row(name: str, label: str = "") -> Row:
+    """Return a row of label maps that another program made."""
+    return Row(name, label or name, note=GIVEN, masks=name)
 
 
 def read_rows(values: Mapping[str, Any], columns: Sequence[Column], factors: Mapping[str, Factor]) -> tuple[Row, ...]:
@@ -107,6 +125,9 @@ def _typed(rows: Mapping[str, Any], factors: Mapping[str, Factor], compare: str)
     """Yield the rows of the file; a label that is missing says what was added to the row before, or to `compare`."""
     known: dict[str, tuple[str, ...]] = {}
     for key, row in rows.items():
+        if row.get("printed") or row.get("masks"):
+            yield _untrained(key, row)
+            continue
         if factors and "has" not in row:
             raise Fault(f"rows.{key}", f"needs has: the keys of its factors, from {', '.join(factors)}")
         has = read_names(row.get("has", ()), factors, f"rows.{key}.has")
@@ -118,6 +139,24 @@ def _typed(rows: Mapping[str, Any], factors: Mapping[str, Factor], compare: str)
         overrides = merge(_switched(has, factors), row.get("set", {}))
         label = _label(has, before, factors) if factors else key
         yield Row(key, label, has, overrides, base=row.get("base", ""), alike=row.get("alike", ""))
+
+
+def _untrained(key: str, row: Mapping[str, Any]) -> Row:
+    """Return a row of the paper's numbers, or of label maps of another program.
+
+    Raises:
+        Fault: It says something of a training, or is both, or has no number.
+    """
+    for name in ("has", "set", "base", "alike"):
+        if row.get(name):
+            raise Fault(f"rows.{key}.{name}", "says how a run is trained, and a row with printed or masks has none")
+    if row.get("printed") and row.get("masks"):
+        raise Fault(f"rows.{key}.masks", "and printed exclude each other: leave one out")
+    if row.get("printed") and not row.get("paper"):
+        raise Fault(f"rows.{key}.paper", "is missing: a printed row consists of the paper's numbers")
+    if row.get("printed"):
+        return Row(key, key, note=PRINTED, printed=True)
+    return replace(label_map_row(str(row["masks"])), key=key, label=key)
 
 
 def _label(has: Sequence[str], before: Sequence[str] | None, factors: Mapping[str, Factor]) -> str:
@@ -184,7 +223,7 @@ def _with_facts(row: Row, facts: Mapping[str, Any], columns: Sequence[Column]) -
         if key not in [column.key for column in columns]:
             raise unknown(f"rows.{row.key}.paper", "names no column", key, [column.key for column in columns])
     return replace(
-        row, label=facts.get("label", row.label), paper=dict(facts.get("paper", {})), note=facts.get("note", "")
+        row, label=facts.get("label", row.label), paper=dict(facts.get("paper", {})), note=facts.get("note", row.note)
     )
 
 

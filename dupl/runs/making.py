@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dupl.runs import layout
 from dupl.runs.config import images_per_loss
+from dupl.runs.label_maps import PROTOCOL
 from dupl.runs.provenance import PACKAGES, changes_digest
 from dupl.runs.stretches import BITS, Stretch, distinct, turns
 from dupl.terminal import counted
@@ -70,17 +71,23 @@ def mixed(table: DataFrame) -> list[str]:
     Args:
         table: Of `dupl.runs.frames.frame`, or the part of it that is shown.
     """
-    runs = table.drop_duplicates("run")
+    runs = table[~_given(table)].drop_duplicates("run")
     lines = [*_code(runs), *_resumed(runs), *_machines(runs)]
     if unknown := int((runs["images_per_loss"] == "not recorded").sum()):
         lines.append(f"images per loss not recorded: {unknown} of {_runs(len(runs))}, trained by an earlier version")
     each = table[table["last"]].drop_duplicates(["run", "protocol", "split"])
     for (protocol, split), part in each.groupby(["protocol", "split"]):
         for column, what in EVALUATED.items():
+            part = part if column in ("judged", "read") else part[~_given(part)]
             cells = part[column].astype(object).where(part[column].notna(), "unknown").replace("", "as trained")
             if cells.nunique() > 1:
                 lines.append(f"different {what} evaluated by {protocol} on {split}: {_tally(cells)}")
     return lines
+
+
+def _given(table: DataFrame) -> Any:
+    """Return which rows are of label maps that another program made: what scored them is not what made them."""
+    return table["name"].fillna("").str.endswith(PROTOCOL.format(""))
 
 
 def _code(runs: DataFrame) -> list[str]:

@@ -15,6 +15,7 @@ from dupl.config import catalogue, overrides
 from dupl.config.fingerprint import config_id
 from dupl.config.overrides import ABSENT
 from dupl.errors import UserError
+from dupl.execute.job import plan_jobs
 from dupl.plans import plan as plans
 from dupl.plans.checks import merge
 from dupl.plans.plan import Column
@@ -494,3 +495,55 @@ def test_merged_overrides_do_what_one_after_the_other_do(layers):
     for layer in layers:
         stepwise = overrides.apply(stepwise, layer)
     assert catalogue.plain(overrides.apply(config, merge(*layers))) == catalogue.plain(stepwise)
+
+
+class TestRowsWithoutATraining:
+    BASE = 'base = "demo/ablation"\ncolumns = dict(Seg=dict(metric="seg/best/mIoU"))\n'
+
+    def plan(self, tmp_path, rows: str):
+        (tmp_path / "plan.py").write_text(f'"""A plan."""\n{self.BASE}rows = dict({rows})\n')
+        return plans.load(tmp_path / "plan.py")
+
+    def test_have_no_runs(self, tmp_path):
+        plan = self.plan(tmp_path, "a=dict(), b=dict(printed=True, paper=dict(Seg=62.7)), c=dict(masks='other')")
+        assert [run.row for run in plan.expand()] == ["a"]
+        assert [run.row for run in plan.label_map_runs(seeds=[0, 1])] == ["c", "c"]
+        assert plan.rows[1].note == "the number that the paper prints; not run here"
+        assert plan.against(plan.rows[1]) is None
+        assert plan.against(plan.rows[2]).key == "a"  # the printed row between them has no runs to compare with
+
+    @pytest.mark.parametrize(
+        "row, message",
+        [
+            ("printed=True", "a printed row consists of the paper's numbers"),
+            ("printed=True, paper=dict(Seg=1.0), base='demo/toy'", "says how a run is trained"),
+            ("printed=True, paper=dict(Seg=1.0), masks='other'", "exclude each other"),
+        ],
+    )
+    def test_faults(self, tmp_path, row, message):
+        with pytest.raises(UserError, match=message):
+            self.plan(tmp_path, f"a=dict(), b=dict({row})")
+
+    def test_a_plan_needs_a_row_that_is_trained(self, tmp_path):
+        with pytest.raises(UserError, match="a plan needs a row that is trained"):
+            self.plan(tmp_path, "b=dict(printed=True, paper=dict(Seg=62.7))")
+
+
+def test_a_column_of_another_split_is_evaluated_after_training(tmp_path):
+    columns = (
+        "T=dict(metric='cam/best/mIoU', split='train'), V=dict(metric='cam/best/mIoU'), "
+        "F=dict(metric='seg/best/mIoU', protocol='final')"
+    )
+    text = f'"""A plan."""\nbase = "demo/ablation"\ncolumns = dict({columns})\nrows = dict(a=dict())\n'
+    (tmp_path / "plan.py").write_text(text)
+    plan = plans.load(tmp_path / "plan.py")
+    after = {("train", "train"): ("cam/best/mIoU",), ("final", "val"): ("seg/best/mIoU",)}
+    assert plan.evaluations() == after
+    (job,) = plan_jobs(plan.expand(), tmp_path, evaluations=after)
+    assert [(step.protocol, step.split) for step in job.steps] == [
+        ("train", "val"),
+        ("again", "train"),
+        ("final", "val"),
+    ]
+    assert "--split train" in " ".join(job.steps[1].command)
+    assert [plan.columns[0].judges(split) for split in ("train", "train-train_aug", "val")] == [True, True, False]

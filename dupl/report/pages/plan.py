@@ -77,7 +77,9 @@ def _courses(
         part = frame[(frame["protocol"] == "train") & (frame["metric"] == column.metric)]
         known = set(part["fingerprint"])
         groups = {
-            row.label: [run.fingerprint for run in runs if run.row == row.key and run.fingerprint in known]
+            row.label: [
+                run.fingerprint for run in runs if run.row == row.key and run.fingerprint in known and not run.masks
+            ]
             for row in table.plan.rows
         }
         groups = {label: members for label, members in groups.items() if members}
@@ -124,7 +126,7 @@ def _runs(table: Table, runs: Sequence[RowRun], folder: Path, data: dict[str, An
     columns = table.plan.columns
     labels = {row.key: row.label for row in table.plan.rows}
     rows, without_page = [], 0
-    for run in runs:
+    for run in {run.masks or (run.row, run.seed): run for run in runs}.values():  # label maps stand there once
         address = site.run_page(Path(run.folder), folder) if run.folder else None
         without_page += bool(run.folder) and address is None
         values = [table.cells[run.row, column.key].values.get(run.seed) for column in columns]

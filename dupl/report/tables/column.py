@@ -44,17 +44,21 @@ class Evidence:
 
     @classmethod
     def of(cls, column: Column, runs: Sequence[RowRun], frame: DataFrame) -> Evidence:
-        """Chooses them: of the last weights of each finished run, on val, or else the split that most have."""
+        """Choose them: of the last weights of each finished run, on the column's split, or the one that most have."""
         wanted = {run.fingerprint for run in runs if run.state == "finished"}
         known = frame[frame["last"] & frame["fingerprint"].isin(wanted)]
         part = known[(known["protocol"] == column.protocol) & (known["metric"] == column.metric)]
         reached = part["fingerprint"].map({run.fingerprint: run.iteration or None for run in runs}).astype("Int64")
         part = part[part["value"].notna() & (part["iteration"].astype("Int64") == reached).fillna(True)]
+        if column.split:
+            part = part[part["split"].map(column.judges).astype(bool)]
         splits = part["split"].value_counts()
-        split = "" if part.empty else "val" if "val" in splits else str(splits.index[0])
+        split = "" if part.empty else column.entry if column.entry in splits else str(splits.index[0])
         used = part[part["split"] == split]
-        titles = "; or ".join(dict.fromkeys(used["title"]))
-        judged = "; or ".join(filter(None, dict.fromkeys(used["judged"])))
+        given = used["fingerprint"].isin({run.fingerprint for run in runs if run.masks})  # which the row says
+        told = used if given.all() else used[~given]
+        titles = "; or ".join(dict.fromkeys(told["title"]))
+        judged = "; or ".join(filter(None, dict.fromkeys(told["judged"])))
         how = ", ".join(filter(None, [split, titles, judged]))
         return cls(column, runs, split, how, used, known.drop(used.index), _elsewhere(column, wanted, frame, used))
 
@@ -120,6 +124,8 @@ class Evidence:
         return dict(tuple(self.others.groupby("fingerprint")))
 
     def _reason(self, run: RowRun) -> str:
+        if run.masks and run.state is None:
+            return f"the store has no label maps of this name: dupl eval --masks DIR --name {run.masks} --data RECIPE"
         if run.state is None:
             return f"failed before training: {run.error}" if run.error else "not run"
         if run.state != "finished":
@@ -127,9 +133,12 @@ class Evidence:
             if run.state == "failed":
                 return f"failed at {where}: {run.error or 'no error was noted'}"
             return f"{run.state} at {where}" if run.iteration else run.state
+        if run.masks:
+            return f"its label maps are not scored as {self.column.metric} on {self.column.entry}: dupl eval --masks"
         column, others = self.column, self._others.get(run.fingerprint, self.others[:0])
         same = others[others["protocol"] == column.protocol]
-        evaluate = f"dupl eval {run.folder} --protocol {column.protocol} --checkpoint last"
+        split = f" --split {column.split}" if column.split else ""
+        evaluate = f"dupl eval {run.folder} --protocol {column.protocol}{split} --checkpoint last"
         if run.fingerprint in self.elsewhere:
             return f"evaluated on other data ({self.elsewhere[run.fingerprint]}): {evaluate}"
         if others.empty:

@@ -45,7 +45,9 @@ def evaluated_on_one(
             known |= found.keys()
             if len(found) < 2:
                 continue
-            digest = named if named in found else evaluation_reads(group[0].values, memo=memo)
+            digest = (
+                named if named in found else evaluation_reads(group[0].values, place[1].partition("-")[0], memo=memo)
+            )
             if digest not in found:
                 raise UserError(_told(group[0].plan, place, found))
             for name in members:

@@ -102,7 +102,10 @@ def _marks(table: Table, row: Row, footnotes: Footnotes) -> list[PaperCell]:
 def _values(table: Table, row: Row, column: Column, footnotes: Footnotes) -> list[PaperCell]:
     """Return a row's number in a column, and its ratio where the column has any."""
     cell = table.cells[row.key, column.key]
-    found = [_number(cell, _is_best(table, cell, column), footnotes)]
+    if row.printed:  # the footnote of its label says whose number it is
+        found = [PaperCell.plain("–" if cell.paper is None else f"{cell.paper:.1f}")]
+    else:
+        found = [_number(cell, _is_best(table, cell, column), footnotes)]
     if any(key == column.key for _, key in table.ratios):
         ratio = table.ratios.get((row.key, column.key))
         found.append(PaperCell.plain("" if ratio is None else "–" if ratio.value is None else f"{ratio.value:.1f}"))

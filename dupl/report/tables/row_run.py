@@ -25,6 +25,7 @@ class RowRun:
         error: Why it failed.
         beginning: What it took over from another run; None where nothing.
         seconds: Time that its own training took.
+        masks: Name of the label maps of another program that stand in the place of a run.
     """
 
     row: str
@@ -37,6 +38,7 @@ class RowRun:
     error: str | None = None
     beginning: Beginning | None = None
     seconds: float = 0.0
+    masks: str = ""
 
     @classmethod
     def of(cls, planned: PlannedRun, stored: StoredRun | None, error: str | None = None) -> RowRun:
@@ -48,8 +50,8 @@ class RowRun:
             error: Why it could not begin.
         """
         if stored is None:
-            return cls(planned.row, planned.seed, planned.fingerprint, error=error)
+            return cls(planned.row, planned.seed, planned.fingerprint, error=error, masks=planned.masks)
         status = stored.status
         facts = (str(stored.path), stored.state, status.iteration, status.iterations, status.error)
         spent = (status.beginning, status.seconds)
-        return cls(planned.row, planned.seed, planned.fingerprint, *facts, *spent)
+        return cls(planned.row, planned.seed, planned.fingerprint, *facts, *spent, planned.masks)

@@ -152,6 +152,8 @@ def table(
         steps = _corrected([_step(plan, row, column, estimates) for row in plan.rows])
         for row, step in zip(plan.rows, steps, strict=True):
             values = evidence.values(row.key)
+            if row.masks:  # one set of label maps, which stands against every seed of the other rows
+                values = dict(list(values.items())[:1])
             cells[row.key, column.key] = Cell(
                 values,
                 Summary.of(values.values()) if values else None,

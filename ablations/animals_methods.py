@@ -1,0 +1,25 @@
+"""One-stage methods on photos of animals, a part of VOC, with DeiT-tiny, from tags only: Tables 1 and 2, small.
+
+Photos, network, resolution and length differ from the papers'; data, schedule and protocol are the same in every row.
+Protocol: the evaluation during training (160 x 160, squashed, no CRF) on 100 photos of VOC's val, mIoU over 7 classes,
+    the better student of each, last iteration. OA is the over-activation of student 1's CAMs, as in Fig. 7b.
+Cost: 3 rows x 3 seeds = 9 runs of `voc_animals`, `animals/toco` and `animals/cosa`, of which the first takes about 38
+    minutes on two CPU cores.
+
+    dupl ablate animals_methods --set data.train.root=DIR data.val.root=DIR
+"""
+
+base = "voc_animals"
+seeds = [0, 1, 2]
+columns = dict(
+    M=dict(label="M", metric="cam/best/mIoU-7"),
+    Seg=dict(label="Seg", metric="seg/best/mIoU-7"),
+    OA=dict(label="OA of M, student 1", metric="cam/1/OA"),
+)
+rows = dict(
+    toco=dict(label="ToCo", base="animals/toco"),
+    cosa=dict(label="CoSA", base="animals/cosa"),
+    dupl=dict(label="DuPL"),
+)
+compare = "toco"
+reference = "The papers' numbers are of all 20 VOC 2012 classes with ViT-B and cannot be compared with these."

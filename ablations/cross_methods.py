@@ -1,0 +1,102 @@
+"""Components of one method inside another, on synthetic scenes: combinations that no paper has.
+
+Each row changes one of three methods (demo/toy, demo/toco, demo/cosa); data, network, iterations and protocol are the
+    same in all of them. The methods themselves are the rows dupl, toco and cosa, which demo_methods has too.
+Protocol: the evaluation during training (64 x 64, squashed, no CRF), the better student of each, last iteration.
+Cost: 27 rows x 3 seeds = 81 runs of about 5 minutes each on two CPU cores; rows that part late share their beginning.
+
+    dupl ablate cross_methods --rows dupl dupl_ctc dupl_energy
+"""
+
+_base_ = ["_base_/columns.py"]
+
+_CTC = dict(type="ClassTokenContrast", start=70, crop_size=16, projector=dict(hidden=128, bottleneck=32, out=64))
+_ENERGY = dict(type="DenseEnergy", start=140, scale=1e-5, sigma_xy=14.0, downscale=1)
+_EMA = dict(type="MeanTeachers", momentum=0.98)
+_DUAL = dict(type="DualStudent")
+_L_DIS = dict(type="OnePlusCosine", over="channel", start=0)
+_DTA = dict(type="CosineDescent", initial=0.7, final=0.55)
+_ANF = dict(type="MixtureFilter", fit_on="all", start=260, min_pixels=20)
+_L_REG = dict(type="ConfidentConsistency", confidence=0.9, start=260)
+_STRONG = dict(type="StrongPerturbation")
+_PTC = dict(type="PatchTokenContrast", start=140)
+_QUEUE = dict(type="QueueMixture", side=16)
+
+base = "demo/toy"
+set = {"runtime.threads": 1}
+rows = dict(
+    dupl=dict(label="DuPL"),
+    dupl_ctc=dict(label="DuPL + L_ctc", set={"model.class_contrast": _CTC}),
+    dupl_energy=dict(label="DuPL + L_energy", set={"model.dense_energy": _ENERGY}),
+    dupl_ctc_energy=dict(
+        label="DuPL + L_ctc + L_energy", set={"model.class_contrast": _CTC, "model.dense_energy": _ENERGY}
+    ),
+    dupl_ema=dict(label="DuPL + EMA teachers", set={"model.averages": _EMA}),
+    dupl_ema_energy=dict(
+        label="DuPL + EMA teachers + L_energy", set={"model.averages": _EMA, "model.dense_energy": _ENERGY}
+    ),
+    dupl_ema_ctc=dict(label="DuPL + EMA teachers + L_ctc", set={"model.averages": _EMA, "model.class_contrast": _CTC}),
+    dupl_one_operation=dict(label="DuPL, strong view of CoSA", set={"model.perturb": dict(type="OneOperation")}),
+    dupl_ctc_without_dis=dict(
+        label="DuPL + L_ctc − L_dis",
+        set={"model.class_contrast": _CTC, "model.discrepancy": dict(type="NoDiscrepancy")},
+    ),
+    toco=dict(label="ToCo", base="demo/toco"),
+    toco_dual=dict(label="dual ToCo", base="demo/toco", set={"model.students": _DUAL}),
+    toco_dis=dict(
+        label="dual ToCo + L_dis", base="demo/toco", set={"model.students": _DUAL, "model.discrepancy": _L_DIS}
+    ),
+    toco_dta=dict(label="ToCo + DTA", base="demo/toco", set={"model.threshold": _DTA}),
+    toco_anf=dict(label="ToCo + ANF", base="demo/toco", set={"model.noise_filter": _ANF}),
+    toco_reg=dict(label="ToCo + L_reg", base="demo/toco", set={"model.consistency": _L_REG, "model.perturb": _STRONG}),
+    toco_dta_anf=dict(
+        label="ToCo + DTA + ANF", base="demo/toco", set={"model.threshold": _DTA, "model.noise_filter": _ANF}
+    ),
+    toco_dis_dta=dict(
+        label="dual ToCo + L_dis + DTA",
+        base="demo/toco",
+        set={"model.students": _DUAL, "model.discrepancy": _L_DIS, "model.threshold": _DTA},
+    ),
+    toco_dis_dta_anf=dict(
+        label="dual ToCo + L_dis + DTA + ANF",
+        base="demo/toco",
+        set={
+            "model.students": _DUAL,
+            "model.discrepancy": _L_DIS,
+            "model.threshold": _DTA,
+            "model.noise_filter": _ANF,
+        },
+    ),
+    toco_all=dict(
+        label="dual ToCo + L_dis + DTA + ANF + L_reg",
+        base="demo/toco",
+        set={
+            "model.students": _DUAL,
+            "model.discrepancy": _L_DIS,
+            "model.threshold": _DTA,
+            "model.noise_filter": _ANF,
+            "model.consistency": _L_REG,
+            "model.perturb": _STRONG,
+        },
+    ),
+    toco_collision=dict(
+        label="ToCo, collision CE",
+        base="demo/toco",
+        set={"model.segmentation": dict(type="CollisionCrossEntropy", start=140)},
+    ),
+    cosa=dict(label="CoSA", base="demo/cosa"),
+    cosa_dta=dict(label="CoSA + DTA", base="demo/cosa", set={"model.threshold": _DTA}),
+    cosa_anf=dict(label="CoSA + ANF", base="demo/cosa", set={"model.noise_filter": _ANF}),
+    cosa_dta_anf=dict(
+        label="CoSA + DTA + ANF", base="demo/cosa", set={"model.threshold": _DTA, "model.noise_filter": _ANF}
+    ),
+    cosa_ptc=dict(label="CoSA + L_ptc", base="demo/cosa", set={"model.patch_contrast": _PTC}),
+    cosa_queue=dict(label="CoSA + queue", base="demo/cosa", set={"model.cam_queue": _QUEUE}),
+    cosa_queue_anf=dict(
+        label="CoSA + queue + ANF",
+        base="demo/cosa",
+        set={"model.cam_queue": _QUEUE, "model.noise_filter": _ANF},
+    ),
+)
+compare = "dupl"
+reference = "No paper has these combinations."

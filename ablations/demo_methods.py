@@ -1,0 +1,20 @@
+"""One-stage methods on synthetic scenes, from random weights: whether each of them learns, on two CPU cores.
+
+Data, network, iterations and protocol are the same in every row.
+Protocol: the evaluation during training (64 x 64, squashed, no CRF), the better student of each, last iteration.
+Cost: 3 rows x 3 seeds = 9 runs of `demo/toy`, `demo/toco` and `demo/cosa`, about 5 minutes each on two CPU cores.
+
+    dupl ablate demo_methods
+"""
+
+_base_ = ["_base_/columns.py"]
+
+base = "demo/toy"
+set = {"runtime.threads": 1}
+rows = dict(
+    toco=dict(label="ToCo", base="demo/toco"),
+    cosa=dict(label="CoSA", base="demo/cosa"),
+    dupl=dict(label="DuPL"),
+)
+compare = "toco"
+reference = "The papers' numbers are of VOC 2012 with ViT-B and cannot be compared with these."
