@@ -79,11 +79,6 @@ rows = dict(
             "model.perturb": _STRONG,
         },
     ),
-    toco_collision=dict(
-        label="ToCo, collision CE",
-        base="demo/toco",
-        set={"model.segmentation": dict(type="CollisionCrossEntropy", start=140)},
-    ),
     cosa=dict(label="CoSA", base="demo/cosa"),
     cosa_dta=dict(label="CoSA + DTA", base="demo/cosa", set={"model.threshold": _DTA}),
     cosa_anf=dict(label="CoSA + ANF", base="demo/cosa", set={"model.noise_filter": _ANF}),
@@ -91,6 +86,9 @@ rows = dict(
         label="CoSA + DTA + ANF", base="demo/cosa", set={"model.threshold": _DTA, "model.noise_filter": _ANF}
     ),
     cosa_ptc=dict(label="CoSA + L_ptc", base="demo/cosa", set={"model.patch_contrast": _PTC}),
+    cosa_ptc_anf=dict(
+        label="CoSA + L_ptc + ANF", base="demo/cosa", set={"model.patch_contrast": _PTC, "model.noise_filter": _ANF}
+    ),
     cosa_queue=dict(label="CoSA + queue", base="demo/cosa", set={"model.cam_queue": _QUEUE}),
     cosa_queue_anf=dict(
         label="CoSA + queue + ANF",

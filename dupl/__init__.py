@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         train,
         two_runs,
         verify_evidence,
+        write_comparison,
         write_run_page,
     )
     from dupl.errors import RunError, UserError
@@ -101,6 +102,7 @@ __all__ = [
     "train",
     "two_runs",
     "verify_evidence",
+    "write_comparison",
     "write_run_page",
 ]
 

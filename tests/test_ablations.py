@@ -168,6 +168,13 @@ class TestCrossMethods:
     def test_it_has_at_least_20_combinations_that_are_no_method_s_own(self):
         assert len(plan_named("cross_methods").rows) - len({"dupl", "toco", "cosa"}) >= 20
 
+    @pytest.mark.parametrize("method", ["toco", "cosa"])
+    def test_soft_labels_are_refused_where_a_method_makes_none(self, method):
+        soft = {"model.segmentation": dict(type="CollisionCrossEntropy", start=0)}
+        config = overrides.apply(catalogue.load(f"demo/{method}"), soft)
+        with pytest.raises(UserError, match="learns from soft labels, which .* does not make"):
+            build.build_model(config, 7, torch.device("cpu"))
+
     @pytest.mark.parametrize("row", [row.key for row in plan_named("cross_methods").rows])
     def test_a_cell_trains(self, row, tmp_path):
         """Two iterations of a tiny network with every component on from the first one."""

@@ -22,7 +22,7 @@ from dupl.api.analysis import (
     start_marks,
     two_runs,
 )
-from dupl.api.comparison import evaluate_label_maps
+from dupl.api.comparison import evaluate_label_maps, write_comparison
 from dupl.api.describe import Description, SwitchState, components, describe, describe_schema, describe_search
 from dupl.api.evidence import checklist, compute_form, compute_text, export_evidence, verify_evidence
 from dupl.api.execution import (
@@ -46,6 +46,7 @@ from dupl.api.inference import (
     predict_folder,
     print_evaluation,
     submit_voc,
+    write_pseudo_labels,
 )
 from dupl.api.machine import check_data, diagnose, prepare_data, prepare_weights
 from dupl.api.new_recipe import is_photo_folder, new_recipe, photo_recipe, write_tag_table
@@ -268,6 +269,8 @@ __all__ = [
     "workspace",
     "write_board",
     "write_paper_figure",
+    "write_pseudo_labels",
+    "write_comparison",
     "write_run_page",
     "write_tag_table",
     "write_text",

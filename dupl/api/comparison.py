@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dupl.api.inference import Progress
+from dupl.api.inference import AnyRun, Progress, folder_of
 from dupl.api.recipes import Overrides, override_values
+from dupl.errors import UserError
 
 if TYPE_CHECKING:
     from dupl.engine.evaluation.checkpoint import WrittenEvaluation
@@ -79,3 +80,63 @@ def evaluate_label_maps(
         command=command,
         progress=progress,
     )
+
+
+def write_comparison(
+    methods: Mapping[str, AnyRun] | Sequence[AnyRun],
+    out: str | Path,
+    *,
+    masks: Sequence[str] = (),
+    store: str | Path = "runs",
+    images: str | Sequence[str] = "difference",
+    count: int = 6,
+    seed: int = 0,
+    split: str = "val",
+    kind: str = "seg",
+    title: str = "Methods side by side",
+    overrides: Overrides = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Draw methods side by side: the same images are rows; image, truth, CAM and mask of each method are columns.
+
+    The caption states how the images were chosen, which student is shown, and how masks and CAMs were made.
+
+    Args:
+        methods: Runs by the name to show, or runs alone, which are then named by their folders.
+        out: The file: .png, .pdf, or .html (a page that needs no network).
+        masks: Names of label maps of another program (`evaluate_label_maps`), shown as a further mask.
+        store: Where these label maps are.
+        images: "difference" (where the last method differs most from the first, by IoU of the image), "best" or
+            "worst" (by IoU of the last one), "random", or names of images.
+        count: Number of images that a rule chooses.
+        seed: Of the random choice.
+        split: Entry of the data of the first run.
+        kind: Which label maps' IoU counts: "seg" or "cam".
+        title: The heading.
+        overrides: New values of the recipes by path, such as where the data lie.
+        progress: Called with methods done and in all.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: No run, no checkpoint, other classes, an unknown image or rule, or no evaluation for the rule.
+
+    Example:
+        >>> dupl.write_comparison(["runs/tiny"], "tiny.png", images="random", count=2)
+        PosixPath('tiny.png')
+    """
+    from dupl.engine.side_by_side import compare
+    from dupl.report.figures.side_by_side import check_ending, write_side_by_side
+    from dupl.runs.label_maps import entry_folder
+
+    check_ending(Path(out))
+    if kind not in ("seg", "cam"):
+        raise UserError(f"kind is {kind!r}: give one of seg, cam")
+    named = methods if isinstance(methods, Mapping) else {folder_of(run).name: run for run in methods}
+    folders = {name: folder_of(run) for name, run in named.items()}
+    folders |= {name: entry_folder(store, name) for name in masks}
+    how: dict[str, Any] = dict(images=images, count=count, seed=seed, split=split, kind=kind)
+    found = compare(folders, **how, sets=override_values(overrides), progress=progress)
+    write_side_by_side(found.rows, found.classes, Path(out), title, found.captions)
+    return Path(out)

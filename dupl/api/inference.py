@@ -279,6 +279,53 @@ def predict_folder(
     return len(files) - len(skipped), skipped
 
 
+def write_pseudo_labels(
+    run: AnyRun,
+    split: str,
+    out: str | Path,
+    *,
+    checkpoint: str | Path | None = None,
+    student: str | None = None,
+    threshold: float | None = None,
+    overrides: Overrides = None,
+    progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> dict[str, float]:
+    """Write the CAM pseudo-labels of a split as VOC palette PNG, to train another network on.
+
+    The labels are the CAMs of the image's tags above the recipe's threshold, by the protocol during training: squashed
+    images, several scales, no CRF. They lie in ``masks/NAME.png`` at the size of the photo; ``infer.json`` records how
+    they were made.
+
+    Args:
+        run: A run; or a recipe, with ``checkpoint``.
+        split: Entry of the recipe's ``data``, such as "train".
+        out: The folder.
+        checkpoint: As of `evaluate`.
+        student: As of `predict`.
+        threshold: On CAMs, 0 to 1; the recipe's by default.
+        overrides: New values by path.
+        progress: Called with the images done and in all.
+        tell: Called with lines on the student and the protocol.
+
+    Returns:
+        Metrics in percent by name, such as "cam/1/mIoU", where images of the split have masks; else {}.
+
+    Raises:
+        UserError: No run, checkpoint or data, or a folder that holds other files.
+
+    Example:
+        >>> found = dupl.api.write_pseudo_labels("runs/tiny", "val", "labels", student="1")
+        >>> list(found)
+        ['cam/1/mIoU', 'cam/1/OA', 'cam/best/mIoU']
+    """
+    from dupl.engine.pseudo_labels import write_pseudo_labels as write
+
+    restored = _restored(run, checkpoint or "last", overrides)
+    how: dict[str, Any] = dict(student=student, threshold=threshold, progress=progress, tell=tell)
+    return write(restored, split, Path(out), **how)
+
+
 def mask_page(run: AnyRun, progress: Progress | None = None) -> Path:
     """Segment the photos that a run was trained and validated on, and write the page of their masks into its folder.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from dupl.api.comparison import write_comparison
 from dupl.api.inference import is_run
 from dupl.api.planned import choose_runs
-from dupl.api.recipes import Overrides
+from dupl.api.recipes import Overrides, override_values
 from dupl.api.tables import AnyPlan, AnyStore, ablate_command, load_plan, open_store
 from dupl.errors import UserError
 
@@ -25,7 +26,7 @@ def paper_figures() -> dict[str, str]:
 
     Example:
         >>> list(dupl.api.paper_figures())
-        ['1', '2', '4', '7a']
+        ['1', '2', '4', '5', '6', '7a', '7b']
     """
     from dupl.report.paper_figures import FIGURES
 
@@ -47,6 +48,8 @@ def write_paper_figure(
     label_map: str = "",
     image: str = "",
     iteration: int | None = None,
+    images: str | Sequence[str] = "difference",
+    count: int = 6,
 ) -> Path:
     """Draw a figure of the paper from finished runs into a file.
 
@@ -62,9 +65,11 @@ def write_paper_figure(
         data: Digest of training or validation data, where the store has runs or evaluations on several.
         call: Number of the ``dupl ablate`` whose overrides are taken, 1 for the last one.
         tell: Called with lines on the call that is taken, and on the others; by default they are printed.
-        label_map: Figures 2 and 7a: "cam/1" by default, "cam/2", or any label map of the evaluations for 7a.
+        label_map: Figures 2, 7a and 7b: "cam/1" by default, "cam/2", or any label map of the evaluations for 7.
         image: Figures 2 and 4: name of an image of the runs' galleries; one is chosen by default.
         iteration: Figure 4: of the pictures; the last by default.
+        images: Figures 5 and 6: a rule or names of images, as of `write_comparison`.
+        count: Figures 5 and 6: number of images that a rule chooses.
 
     Returns:
         The file.
@@ -99,7 +104,13 @@ def write_paper_figure(
         groups, planned = _planned_runs(
             given, opened, rows=shown, seeds=seeds, overrides=overrides, data=data, call=call, tell=tell or print
         )
-    figure.draw(FigureRequest(opened, groups, planned, file, label_map, image, iteration))
+
+    def compare(runs: Mapping[str, StoredRun], kind: str, title: str) -> None:
+        how: dict[str, Any] = dict(images=images, count=count, kind=kind, title=title)
+        places = {path: value for path, value in override_values(overrides).items() if path.startswith("data.")}
+        write_comparison(runs, file, **how, overrides=places)
+
+    figure.draw(FigureRequest(opened, groups, planned, file, label_map, image, iteration, compare))
     return file
 
 

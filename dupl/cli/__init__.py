@@ -17,6 +17,7 @@ from dupl import __version__
 from dupl.cli.ablate import add_ablate
 from dupl.cli.board import add_board
 from dupl.cli.common import CommandParser, be_quiet
+from dupl.cli.compare import add_compare
 from dupl.cli.completion import add_completion
 from dupl.cli.dashboard import add_dashboard
 from dupl.cli.data import add_data
@@ -149,7 +150,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=f"dupl {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=CommandParser)
-    look = (add_runs, add_reproduce, add_explain, add_report, add_power, add_figure, add_board, add_dashboard, add_sync)
+    look = (add_runs, add_reproduce, add_explain, add_report, add_power, add_figure)
+    look = (*look, add_compare, add_board, add_dashboard, add_sync)
     make = (add_demo, add_train, add_eval, add_infer, add_show, add_new, add_data, add_ablate, add_sweep)
     proof = (add_export, add_verify)
     for add in (*make, *look, *proof, add_doctor):
@@ -177,4 +179,6 @@ EXAMPLES = """examples:
   dupl report PLAN                            its table beside the paper's numbers, with intervals
   dupl export PLAN --out FILE.zip             the table with its evidence; dupl verify FILE.zip proves every cell
   dupl figure 7a PLAN --out fig7a.pdf         a figure of the paper, from the runs
+  dupl compare runs/A runs/B --out ab.png     methods side by side on the same images: CAMs and masks
+  dupl eval --masks DIR --name other --data voc/dupl    label maps of another program, beside the runs
 """

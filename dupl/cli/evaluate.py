@@ -36,7 +36,7 @@ def add_eval(commands: Any) -> None:
         "  dupl eval runs/RUN --protocol cam --threshold 0.4     CAMs, and the curve over thresholds\n"
         "  dupl eval runs/RUN --checkpoint best --split train    the weights that were best on val\n"
         "  dupl eval voc/dupl_released --checkpoint released.pth --set data.val.root=/data/VOC2012\n"
-        "  dupl eval --masks DIR --name deeplab --data voc/dupl  label maps of another program, by image name\n",
+        "  dupl eval --masks DIR --name deeplab --data voc/dupl   label maps of another program, by image name\n",
     )
     parser.add_argument("run_or_recipe", nargs="?", default="", help=f"{RUN_OR_RECIPE}; none with --masks")
     parser.add_argument(

@@ -23,6 +23,8 @@ def add_figure(commands: Any) -> None:
         "  dupl figure 7a demo_table4 --rows baseline L_dis            fig7a.pdf, of another plan's rows\n"
         "  dupl figure 2 demo_table4 --rows baseline L_dis --out fig2.svg\n"
         "  dupl figure 1 runs/A runs/B --out fig1.png                  a point for each run\n"
+        "  dupl figure 5 animals_methods --images worst --out fig5.png   CAMs side by side; 6: masks\n"
+        "  dupl figure 7b animals_methods --rows toco dupl --out fig7b.pdf\n"
         "  dupl figure 4 runs/RUN --image 2007_000032 --out fig4.pdf\n",
     )
     parser.epilog = "figures:\n" + "".join(f"  {n:4} {about}\n" for n, about in figures.items()) + f"\n{parser.epilog}"
@@ -37,8 +39,16 @@ def add_figure(commands: Any) -> None:
     recipe_options(parser)
     store_options(parser)
     parser.add_argument(
-        "--map", default="", metavar="MAP", help="2 and 7a: whose label map, such as cam/2; default: cam/1"
+        "--map", default="", metavar="MAP", help="2, 7a and 7b: whose label map, such as cam/2; default: cam/1"
     )
+    parser.add_argument(
+        "--images",
+        nargs="+",
+        default=["difference"],
+        metavar="RULE|NAME",
+        help="5 and 6: difference (default), best, worst, random or names, as for dupl compare",
+    )
+    parser.add_argument("--count", type=int, default=6, metavar="N", help="5 and 6: images that a rule chooses")
     parser.add_argument("--image", default="", metavar="NAME", help="2 and 4: an image of the runs' galleries")
     parser.add_argument("--iteration", type=int, metavar="N", help="4: which iteration; default: the last")
 
@@ -65,6 +75,8 @@ def run_figure(arguments: argparse.Namespace) -> int:
             label_map=arguments.map,
             image=arguments.image,
             iteration=arguments.iteration,
+            images=arguments.images[0] if len(arguments.images) == 1 else arguments.images,
+            count=arguments.count,
         )
     )
     return 0

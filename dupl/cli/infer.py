@@ -25,6 +25,7 @@ def add_infer(commands: Any) -> None:
         "  dupl infer runs/RUN cat.jpg --out out/ --tags cat\n"
         "  dupl infer runs/RUN photos/ --out out/ --tags tags.csv\n"
         "  dupl infer voc/dupl_released --checkpoint released.pth photos/ --out out/\n"
+        "  dupl infer runs/RUN --split train --by-tags --out out/   pseudo-labels to train another network on\n"
         "  dupl infer runs/RUN --voc-submission --root /data/VOC2012 --out submission/\n",
     )
     parser.add_argument(
@@ -57,6 +58,11 @@ def add_infer(commands: Any) -> None:
         default=[],
         help="write the masks in further formats: COCO run lengths, or polygons of YOLO, LabelMe or CVAT",
     )
+    parser.add_argument(
+        "--split",
+        help="without images: entry of the recipe's data, such as train; with --by-tags its CAM pseudo-labels are "
+        "written as masks/; with --voc-submission a list of image ids, default: test",
+    )
     server = parser.add_argument_group("PASCAL VOC test server")
 
     server.add_argument(
@@ -65,7 +71,6 @@ def add_infer(commands: Any) -> None:
         help="label a list of VOC by the final protocol, and pack results.tgz in --out; repeated, it continues",
     )
     server.add_argument("--root", type=Path, help="folder of VOC, with JPEGImages and ImageSets")
-    server.add_argument("--split", help="list of image ids; default: test")
     crf_options(server)
     recipe_options(parser)
 
@@ -93,6 +98,37 @@ def run_submission(arguments: argparse.Namespace) -> int:
             progress=progress,
         )
     console.print(f"complete; upload {archive}", soft_wrap=True)
+    return 0
+
+
+def run_pseudo_labels(arguments: argparse.Namespace) -> int:
+    """Run ``dupl infer --split``."""
+    run, *images = arguments.images
+    if images or arguments.tags or arguments.export or arguments.root is not None or arguments.crf is not None:
+        raise UserError(
+            "--split writes pseudo-labels of a split of the recipe's data: it takes a run or a recipe, --by-tags, "
+            "--out, --student, --checkpoint and --set, and neither images, --tags, --export nor --crf"
+        )
+    if not arguments.by_tags:
+        raise UserError("--split writes pseudo-labels of the images' tags: add --by-tags to say so")
+    console = stderr()
+    lines: list[str] = []
+    with progress_bar(f"label {arguments.split}", console) as progress:
+        found = api.write_pseudo_labels(
+            run,
+            arguments.split,
+            arguments.out,
+            checkpoint=arguments.checkpoint,
+            student=arguments.student,
+            overrides=arguments.set,
+            progress=progress,
+            tell=lines.append,
+        )
+    for line in lines:
+        say(console)(line)
+    metric = next((name for name in found if name.startswith("cam/") and "/best/" not in name), "")
+    print(f"{metric} {found[metric]:.1f} %" if metric else "no image of the split has a mask: nothing was scored")
+    say(console)(f"written to {arguments.out / 'masks'}")
     return 0
 
 
@@ -125,10 +161,11 @@ def run_infer(arguments: argparse.Namespace) -> int:
     """Run ``dupl infer``."""
     if arguments.voc_submission:
         return run_submission(arguments)
+    if arguments.split:
+        return run_pseudo_labels(arguments)
 
     given = {
         "--root": arguments.root,
-        "--split": arguments.split,
         "--crf": arguments.crf,
         "--crf-backend": arguments.crf_backend,
         "--present-only": arguments.present_only or None,

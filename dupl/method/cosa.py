@@ -22,6 +22,7 @@ from dupl.method.cam_queue import Thresholds
 from dupl.method.one_stage import pixel_shares
 from dupl.method.pixels import denormalise, normalise
 from dupl.method.pseudo_labels import PseudoLabels, pseudo_labels
+from dupl.method.segmentation import refuse_soft_labels
 from dupl.method.students import per_student
 from dupl.method.view import View
 from dupl.registry import COMPONENTS
@@ -134,6 +135,7 @@ class CoSA(Method):
         **further: Any,
     ) -> None:
         super().__init__(**further)
+        refuse_soft_labels(self.segmentation, type(self).__name__)
         shares = dict(tau_l=tau_l, aux_tau_l=aux_tau_l, aux_tau_h=aux_tau_h, aux_share=aux_share)
         if wrong := [name for name, value in shares.items() if not 0 <= value <= 1]:
             raise UserError(f"model.{wrong[0]} is {shares[wrong[0]]}: it must lie in [0, 1]")

@@ -10,10 +10,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dupl.config.kinds import Positive, Start
+from dupl.errors import UserError
 from dupl.method import equations
 from dupl.method.component import Component
 from dupl.registry import COMPONENTS
 from dupl.structures import IGNORE, Clock
+
+
+def refuse_soft_labels(segmentation: Component, method: str) -> None:
+    """Refuse a segmentation loss on soft labels in a method that makes none.
+
+    Raises:
+        UserError: It is one.
+    """
+    if getattr(segmentation, "soft", False):
+        raise UserError(
+            f"{type(segmentation).__name__} learns from soft labels, which {method} does not make: set "
+            "model.segmentation.type=BalancedCrossEntropy"
+        )
 
 
 class _SegmentationLoss(Component):

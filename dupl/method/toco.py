@@ -18,6 +18,7 @@ from dupl.method.cam import Present
 from dupl.method.class_contrast import ContrastImages
 from dupl.method.consistency import ConsistencyInputs
 from dupl.method.one_stage import OneStage, pixel_shares
+from dupl.method.segmentation import refuse_soft_labels
 from dupl.method.students import per_student
 from dupl.method.view import View
 from dupl.registry import COMPONENTS
@@ -150,6 +151,7 @@ class ToCo(OneStage):
         self, *, weights: Annotated[dict[str, float] | None, ArgumentsOf(ToCoWeights)] = None, **further: Any
     ) -> None:
         super().__init__(**further)
+        refuse_soft_labels(self.segmentation, type(self).__name__)
         self.weights = complete_weights(weights, asdict(ToCoWeights()))
 
     def loss(

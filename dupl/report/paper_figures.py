@@ -43,6 +43,8 @@ class FigureRequest:
         label_map: Which CAMs or predictions, such as "cam/1"; "" for the figure's own.
         image: Name of an image; "" chooses one.
         iteration: Of the pictures; None is the last.
+        compare: Draws runs by name side by side into the file, with "seg" or "cam" choosing the images; it needs the
+            trained networks, and so comes from above.
     """
 
     store: RunStore
@@ -52,6 +54,7 @@ class FigureRequest:
     label_map: str = ""
     image: str = ""
     iteration: int | None = None
+    compare: Callable[[Mapping[str, StoredRun], str, str], None] | None = None
 
     @property
     def runs(self) -> list[StoredRun]:
@@ -187,6 +190,26 @@ def _draw_over_activation(request: FigureRequest) -> None:
     )
 
 
+def _draw_cams(request: FigureRequest) -> None:
+    """Draw Fig. 5: the CAMs of the rows on the same images, with their masks beside."""
+    _draw_side_by_side(request, "cam", "CAMs side by side")
+
+
+def _draw_masks(request: FigureRequest) -> None:
+    """Draw Fig. 6: the segmentations of the rows on the same images, with their CAMs beside."""
+    _draw_side_by_side(request, "seg", "Segmentations side by side")
+
+
+def _draw_side_by_side(request: FigureRequest, kind: str, title: str) -> None:
+    """Draw the first seed of each row on the same images."""
+    assert request.compare is not None
+    first = {}
+    for label, members in request.groups.items():
+        run = min(members, key=lambda run: run.status.seed)
+        first[f"{label} (seed {run.status.seed})" if len(members) > 1 else label] = run
+    request.compare(first, kind, title)
+
+
 FIGURES: dict[str, PaperFigure] = {
     "1": PaperFigure(
         "segmentation over CAM pseudo-labels, a point per row, beside the published methods on VOC",
@@ -201,7 +224,12 @@ FIGURES: dict[str, PaperFigure] = {
         _draw_bias,
     ),
     "4": PaperFigure("losses of one image's pseudo-labels and the mixture of the noise filter", "", (), _draw_losses),
+    "5": PaperFigure("CAMs of the rows on the same images", "fig7b_overactivation", (), _draw_cams),
+    "6": PaperFigure("segmentations of the rows on the same images", "fig7b_overactivation", (), _draw_masks),
     "7a": PaperFigure("over-activation rate per class of each row", "fig7a_overactivation", (), _draw_over_activation),
+    "7b": PaperFigure(
+        "over-activation rate per class of ToCo and DuPL", "fig7b_overactivation", (), _draw_over_activation
+    ),
 }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dupl.errors import UserError
 from dupl.runs.evaluation_files import CLASS_COLUMNS, read_evaluation
+from dupl.runs.metrics import iou
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -66,6 +67,17 @@ def courses(frame: DataFrame, metric: str, runs: Runs) -> DataFrame:
         for t, found in values:
             rows.append((label, int(t), found.mean(), found.min(), found.max(), len(found)))
     return pd.DataFrame(rows, columns=["label", "iteration", "mean", "low", "high", "runs"])
+
+
+def image_classes(pixels: DataFrame, label_map: str) -> DataFrame:
+    """Return the rows of a label map whose class is in the mask of the image, with a column ``IoU`` in percent.
+
+    Args:
+        pixels: TP, FP and FN per image and class, as a store's ``per_image``.
+        label_map: Such as "seg/1".
+    """
+    part = pixels[(pixels["map"] == label_map) & (pixels["TP"] + pixels["FN"] > 0)]
+    return part.assign(IoU=iou(*(part[name].to_numpy() for name in ("TP", "FP", "FN"))))
 
 
 def class_table(counts: DataFrame, label_map: str, measure: str, runs: Runs) -> DataFrame:

@@ -98,7 +98,7 @@ class TestRefused:
 
     def test_undecided_pixels_that_nobody_explained(self, maps, tmp_path):
         put(maps, 255, tuple(np.argwhere(flawed(0) < 255)[0]))
-        with pytest.raises(dupl.UserError, match=r"holds 255 in 1 pixels .* --void background, or --void ignore"):
+        with pytest.raises(dupl.UserError, match=r"holds 255 in 1 pixels .*--void background, or --void ignore"):
             score(maps, tmp_path / "runs")
 
     def test_a_picture_in_colours(self, maps, tmp_path):

@@ -587,5 +587,5 @@ class TestRatio:
 
     def test_table_3_has_it(self):
         plan = load("table3_upper_bound")
-        assert plan.ratio == {"dupl": "supervised", "dupl_in21k": "supervised_in21k"}
+        assert plan.ratio == {"toco": "supervised", "dupl": "supervised", "dupl_in21k": "supervised_in21k"}
         assert plan.select(["dupl"]).ratio == {}

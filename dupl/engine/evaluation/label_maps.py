@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,30 @@ from dupl.structures import IGNORE
 from dupl.terminal import counted
 
 VOID = ("refuse", "background", "ignore")
+
+
+def read_labels(path: Path, classes: Sequence[str], shape: Sequence[int] | None) -> Labels:
+    """Read a label map of another program, (H, W); 255 marks undecided pixels.
+
+    Args:
+        path: The file.
+        classes: Class names by label id, background first.
+        shape: H and W of the image; None takes the map's own.
+
+    Raises:
+        UserError: It cannot be read, is of another size, or holds a value that is no class.
+    """
+    labels = read_mask(path)
+    if shape is not None and labels.shape != tuple(shape):
+        sizes = "x".join(map(str, labels.shape[::-1])), "x".join(map(str, tuple(shape)[::-1]))
+        raise UserError(f"{path} has {sizes[0]} pixels, its mask {sizes[1]}: write it at the size of the photo")
+    wrong = labels[(labels >= len(classes)) & (labels != IGNORE)]
+    if wrong.size:
+        raise UserError(
+            f"{path} holds the value {wrong.max()}, which is no class: write 0 (background) to {len(classes) - 1} "
+            "in the order of the data set's classes, or 255 for undecided pixels"
+        )
+    return labels
 
 
 @dataclass
@@ -72,35 +96,17 @@ class LabelMaps:
         """Return the digests of the files that are counted."""
         return file_digests([self.file(i) for i in self.judged])
 
-    def read(self, i: int, truth: Labels | None = None) -> Labels:
-        """Read a label map, (H, W).
-
-        Args:
-            i: Position of the image.
-            truth: Its mask; None checks values alone.
-
-        Raises:
-            UserError: It cannot be read, is of another size than the mask, or holds a value that is no class.
-        """
-        path, classes = self.file(i), self.source.classes
-        labels = read_mask(path)
-        if truth is not None and labels.shape != truth.shape:
-            sizes = "x".join(map(str, labels.shape[::-1])), "x".join(map(str, truth.shape[::-1]))
-            raise UserError(f"{path} has {sizes[0]} pixels, its mask {sizes[1]}: write it at the size of the photo")
-        wrong = labels[(labels >= len(classes)) & (labels != IGNORE)]
-        if wrong.size:
-            raise UserError(
-                f"{path} holds the value {wrong.max()}, which is no class: write 0 (background) to {len(classes) - 1} "
-                "in the order of the data set's classes, or 255 for undecided pixels"
-            )
-        return labels
+    def read(self, i: int) -> Labels:
+        """Read the label map of image i; see `read_labels`."""
+        truth = self.source.mask(i)
+        return read_labels(self.file(i), self.source.classes, None if truth is None else truth.shape)
 
     def count(self, i: int, tally: Tally) -> None:
         """Add an image to a tally; one without a mask is left out."""
         truth = self.source.mask(i)
         if truth is None:
             return
-        labels, valid = self.read(i, truth), truth != IGNORE
+        labels, valid = read_labels(self.file(i), self.source.classes, truth.shape), truth != IGNORE
         undecided = (labels == IGNORE) & valid
         self.pixels += int(valid.sum())
         self.undecided += int(undecided.sum())

@@ -33,7 +33,7 @@ def image_rows(
     if isinstance(protocol, FinalProtocol):
         return [row for i in indices if (row := _cached_row(protocol, part, source, i)) is not None]
     return (
-        [_computed_row(protocol, model, source, i) for i in indices] if isinstance(protocol, TrainTimeProtocol) else []
+        [computed_row(protocol, model, source, i) for i in indices] if isinstance(protocol, TrainTimeProtocol) else []
     )
 
 
@@ -63,7 +63,7 @@ def _cached_row(protocol: FinalProtocol, part: str, source: ImageSet, i: int) ->
 
 
 @torch.inference_mode()
-def _computed_row(protocol: TrainTimeProtocol, model: Method, source: ImageSet, i: int) -> ImageRow:
+def computed_row(protocol: TrainTimeProtocol, model: Method, source: ImageSet, i: int) -> ImageRow:
     """Return an image with its CAMs and, if the protocol has them, its segmentations, at its own size."""
     sample, photo, device = EvalView(source, protocol.size)[i], source.image(i), next(model.parameters()).device
     tags = sample["tags"][None]

@@ -66,7 +66,7 @@ class TrainTimeProtocol(Protocol):
             batch_size=self.batch,
             num_workers=workers,
             worker_init_fn=build.worker_apart,
-            collate_fn=_collate,
+            collate_fn=collate,
         )
         device = next(model.parameters()).device
         for batch in loader:
@@ -144,7 +144,7 @@ class CamProtocol(TrainTimeProtocol):
         return super().label(mask, tags, answer, row)
 
 
-def _collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
+def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     """Collate evaluation samples; masks stay a list, because each has its own size."""
     return {
         "image": torch.stack([s["image"] for s in samples]),

@@ -10,8 +10,7 @@ from dupl.errors import UserError
 from dupl.report.figures.contact_sheet import data_uri
 from dupl.report.figures.plotly_theme import blank_chart, safe
 from dupl.report.pages.html import environment
-from dupl.report.run_comparison import Runs, present
-from dupl.runs.metrics import iou
+from dupl.report.run_comparison import Runs, image_classes, present
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -33,9 +32,7 @@ def image_table(pixels: DataFrame, label_map: str, runs: Runs) -> DataFrame:
     """
     import pandas as pd
 
-    part = pixels[(pixels["map"] == label_map) & (pixels["TP"] + pixels["FN"] > 0)]
-    pixels_of = (part[name].to_numpy() for name in ("TP", "FP", "FN"))
-    part = part[["fingerprint", "image"]].assign(IoU=iou(*pixels_of))
+    part = image_classes(pixels, label_map)
     columns = {}
     for label, wanted in present(part, runs, f"{label_map} per image").items():
         columns[label] = part[part["fingerprint"].isin(wanted)].groupby("image")["IoU"].mean()

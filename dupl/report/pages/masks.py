@@ -45,6 +45,7 @@ class MaskPage:
         notes: Sentences on how to read it.
         columns: What stands in each column of a picture, from left to right.
         classes: Class names by label id, background first.
+        command: That wrote the page.
     """
 
     title: str
@@ -52,6 +53,7 @@ class MaskPage:
     notes: Sequence[str]
     columns: Sequence[str]
     classes: Sequence[str]
+    command: str = "dupl infer"
 
     def render(self, rows: Sequence[MaskRow], left_out: int = 0) -> str:
         """Return the page as HTML.
