@@ -150,8 +150,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--version", action="version", version=f"dupl {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=CommandParser)
-    look = (add_runs, add_reproduce, add_explain, add_report, add_power, add_figure)
-    look = (*look, add_compare, add_board, add_dashboard, add_sync)
+    numbers = (add_runs, add_reproduce, add_explain, add_report, add_power)
+    look = (*numbers, add_figure, add_compare, add_board, add_dashboard, add_sync)
     make = (add_demo, add_train, add_eval, add_infer, add_show, add_new, add_data, add_ablate, add_sweep)
     proof = (add_export, add_verify)
     for add in (*make, *look, *proof, add_doctor):

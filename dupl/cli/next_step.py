@@ -65,6 +65,13 @@ def _evaluated(arguments: argparse.Namespace) -> str:
     return _command("report", run) if api.is_run(run) else _command("infer", run, "PHOTOS", "--out", "out")
 
 
+def _inferred(arguments: argparse.Namespace) -> str:
+    if arguments.split and not arguments.voc_submission:
+        folder = (arguments.out / "masks").absolute()
+        return _command("train", "voc/supervised", "--set", f"data.train.masks={folder}")
+    return f"open {arguments.out / 'index.html'}"
+
+
 def _shown(arguments: argparse.Namespace) -> str:
     if getattr(arguments, "recipe", None):
         name = arguments.recipe
@@ -120,7 +127,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], str]] = {
     "demo": _trained,
     "train": _trained,
     "eval": _evaluated,
-    "infer": lambda arguments: f"open {arguments.out / 'index.html'}",
+    "infer": _inferred,
     "show": _shown,
     "new": lambda arguments: _command("data", "check", f"{arguments.name.removesuffix('.py')}.py"),
     "data": _data,
@@ -134,6 +141,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], str]] = {
     "export": lambda arguments: _command("verify", arguments.out),
     "verify": lambda arguments: "dupl reproduce RUN, which trains one of its runs again",
     "figure": lambda arguments: f"open {arguments.out or f'fig{arguments.number}.pdf'}",
+    "compare": lambda arguments: f"open {arguments.out}",
     "board": lambda arguments: f"open {arguments.static}" if arguments.static else "",
     "dashboard": lambda arguments: "dupl report RUN for the page of one run",
     "sync": lambda arguments: "dupl dashboard for a workspace of the runs",

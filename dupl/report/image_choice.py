@@ -73,7 +73,7 @@ def choose_images(
 
 def _by_iou(rule: str, count: int, scores: Mapping[str, IoU]) -> ImageChoice:
     """Choose images by their IoU; equal ones are ordered by name."""
-    first, last = next(iter(scores)), next(reversed(scores))
+    first, last = list(scores)[0], list(scores)[-1]
     needed = [first, last] if rule == "difference" else [last]
     if lacking := [name for name in needed if not scores[name]]:
         raise UserError(
