@@ -85,6 +85,7 @@ class OursCoSA(OursPeer):
     def predict_with(self, file: str, images: Tensor) -> tuple[NDArray[np.float32], ...]:
         """Load a file of the released layout; scores, logits and CAMs of every class of images, of both networks."""
         load_weights(self.model, Path(file))
+        self.model.precision = "off"
         self.model.eval()
         every = Present.of(torch.ones(len(images), self.case.classes - 1))
         found, copy = self.model.predict(images, every)

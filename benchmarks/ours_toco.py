@@ -70,6 +70,7 @@ class OursToCo(OursPeer):
     def predict_with(self, file: str, images: Tensor) -> tuple[NDArray[np.float32], ...]:
         """Load a file of the released layout; scores, logits, CAMs and auxiliary CAMs of every class of images."""
         load_weights(self.model, Path(file))
+        self.model.precision = "off"
         self.model.eval()
         every = Present.of(torch.ones(len(images), self.case.classes - 1))
         (found,) = self.model.predict(images, every)

@@ -6,7 +6,7 @@ Source: Ru et al., *Token Contrast for Weakly-Supervised Semantic Segmentation*,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from dupl.config.kinds import ArgumentsOf, Count, In, Pixels, Positive, Share, Start
 from dupl.errors import UserError
+from dupl.method.cam import Maps
 from dupl.method.component import Component
 from dupl.method.ema import follow, frozen
 from dupl.method.local_crops import Padding, choose_crops, cut, regions
-from dupl.method.network import SubNet
+from dupl.method.network import StudentOutput, SubNet
 from dupl.method.projector import Projector
 from dupl.method.students import Students
 from dupl.registry import COMPONENTS
@@ -138,7 +139,7 @@ class ClassTokenContrast(Component, nn.Module):
         self.extra_negative, self.divisor, self.projector = extra_negative, divisor, dict(projector or {})
 
     def bind(self, students: Students) -> None:
-        """Build a projector and its moving average for each student.
+        """Build a projector and its moving average for each student that is trained.
 
         Raises:
             UserError: The backbone has no class token, or an input of the wrong size for the crops.
@@ -154,18 +155,51 @@ class ClassTokenContrast(Component, nn.Module):
                 f"model.class_contrast.crop_size is {self.crop_size}, and the backbone's patches have "
                 f"{backbone.patch} px: give a multiple"
             )
-        self.projectors = nn.ModuleList(Projector(backbone.dim, **self.projector) for _ in range(len(students)))
-        self.teachers = nn.ModuleList(frozen(Projector(backbone.dim, **self.projector)) for _ in range(len(students)))
+        count = 1 if students.averaged else len(students)
+        self.projectors = nn.ModuleList(Projector(backbone.dim, **self.projector) for _ in range(count))
+        self.teachers = nn.ModuleList(frozen(Projector(backbone.dim, **self.projector)) for _ in range(count))
         self.teachers.load_state_dict(self.projectors.state_dict())
 
     def after_step(self) -> None:
         """Let the teachers follow their projectors. Released code: the same, at the start of the next iteration."""
         follow(self.teachers, self.projectors, self.momentum)
 
+    def see(
+        self,
+        nets: Iterable[SubNet],
+        outputs: Sequence[StudentOutput],
+        images: ContrastImages | None,
+        cams: Sequence[Maps],
+        boxes: Tensor,
+        thresholds: tuple[float, Tensor],
+        seeds: Sequence[int],
+    ) -> list[ClassTokens]:
+        """Compute the class tokens of all views of every student.
+
+        Args:
+            nets: The students.
+            outputs: What each gave for the loader's view.
+            images: The further views.
+            cams: CAMs of each.
+            boxes: y0, y1, x0, x1 of the photo, int64 (B, 4).
+            thresholds: tau_l, and tau_h of each image, (B,).
+            seeds: Seeds of the random draws, one for each image.
+
+        Raises:
+            UserError: There are no further views.
+        """
+        if images is None:
+            raise UserError("L_ctc needs further views of the images: the batch has none of them")
+        seen = []
+        for student, (net, output, maps) in enumerate(zip(nets, outputs, cams, strict=True)):
+            draws = [(int(seed), 3, student) for seed in seeds]
+            seen.append(self.tokens(net, output.class_token, images, maps.aux, boxes, thresholds, draws))
+        return seen
+
     def tokens(
         self,
         net: SubNet,
-        own_token: Tensor,
+        own_token: Tensor | None,
         images: ContrastImages,
         aux: Tensor,
         boxes: Tensor,
@@ -183,6 +217,7 @@ class ClassTokenContrast(Component, nn.Module):
             thresholds: tau_l, and tau_h of each image, (B,).
             draws: Seed of the places to cut, for each image.
         """
+        assert own_token is not None  # ``bind`` refuses a backbone without class token
         region = regions(aux, *thresholds)  # (B, H, W)
         places = choose_crops(region, boxes, self.crops, self.crop_size, self.padding, draws)  # (B, n, 2)
         scores = torch.where(region == 2, self.foreground, region.to(aux))[:, None]

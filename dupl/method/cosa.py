@@ -17,8 +17,10 @@ from dupl.errors import UserError
 from dupl.method import equations
 from dupl.method.assignment import Assignment, AuxScales, assign
 from dupl.method.base import Inspection, Method, complete_weights
-from dupl.method.cam import Present
+from dupl.method.cam import Maps, Present
 from dupl.method.cam_queue import Thresholds
+from dupl.method.class_contrast import ContrastImages
+from dupl.method.network import StudentOutput
 from dupl.method.one_stage import pixel_shares
 from dupl.method.pixels import denormalise, normalise
 from dupl.method.pseudo_labels import PseudoLabels, pseudo_labels
@@ -38,12 +40,14 @@ class CoSAWeights:
         s2c: Of the loss of the CAMs.
         energy: Of the dense energy, which the paper of CoSA calls L_reg.
         ptc: Of ToCo's patch token contrast, where it is on.
+        ctc: Of ToCo's class token contrast, where it is on.
     """
 
     seg: NotNegative = 0.1
     s2c: NotNegative = 0.05
     energy: NotNegative = 0.05
     ptc: NotNegative = 0.2
+    ctc: NotNegative = 0.5
 
 
 @COMPONENTS.register_module()
@@ -61,7 +65,7 @@ class CoSA(Method):
         aux_scales: Scales of the auxiliary CAM: "all", or the "last" one alone (released code).
         levels: How a normalised image is turned back into 8-bit levels: "round", or "truncate" as the released code
             of ToCo does.
-        weights: Weights of the loss terms besides L_cls: seg, s2c, energy, and of ToCo's term ptc.
+        weights: Weights of the loss terms besides L_cls: seg, s2c, energy, and of ToCo's terms ptc, ctc.
         further: Arguments of ``Method``; a component for each of ``SLOTS``.
 
     Raises:
@@ -120,6 +124,15 @@ class CoSA(Method):
             weight="ptc",
             doc="Patch token contrast of ToCo.",
         ),
+        Slot(
+            "class_contrast",
+            mark="L_ctc",
+            null="NoClassContrast",
+            starts=True,
+            optional=True,
+            weight="ctc",
+            doc="Class token contrast of ToCo.",
+        ),
     )
 
     def __init__(
@@ -151,7 +164,14 @@ class CoSA(Method):
         self.weights = complete_weights(weights, asdict(CoSAWeights()))
 
     def loss(
-        self, images: Tensor, tags: Tensor, present: Present, boxes: Tensor, seeds: Sequence[int], clock: Clock
+        self,
+        images: Tensor,
+        tags: Tensor,
+        present: Present,
+        boxes: Tensor,
+        seeds: Sequence[int],
+        clock: Clock,
+        contrast: ContrastImages | None = None,
     ) -> dict[str, Tensor]:
         """Compute the training step.
 
@@ -162,6 +182,7 @@ class CoSA(Method):
             boxes: y0, y1, x0, x1 of the photo in each crop, int64 (B, 4).
             seeds: Seeds of the strong views, one for each image.
             clock: t and T.
+            contrast: Further views of the images, where the class token contrast is on.
 
         Returns:
             Scalars: "loss", its terms "L_...", the mean of tau_h and shares of pixels.
@@ -185,6 +206,7 @@ class CoSA(Method):
             "L_s2c": self.seg_to_cam(evidence, assigned, present, clock),  # Sec. 3.3
             "L_energy": self.dense_energy([strong], [log_P], main, clock),  # Sec. 3.2  L_reg
             "L_ptc": self.patch_contrast([online], maps, present, boxes, self.tau_l, high, clock),  # ToCo
+            "L_ctc": self.contrast_classes(contrast, [online], maps, boxes, seeds, thresholds[1], clock),  # ToCo
         }
         return equations.total(terms, self.weights) | pixel_shares([weak] * 2, maps or [], labels, noisy, high)
 
@@ -194,7 +216,7 @@ class CoSA(Method):
 
     def assign(self, images: Tensor, present: Present, clock: Clock) -> Assignment | None:
         """Compute CAMs and segmentation of the assignment network; None before a loss needs them."""
-        readers = (self.segmentation, self.seg_to_cam, self.cam_queue, self.patch_contrast)
+        readers = (self.segmentation, self.seg_to_cam, self.cam_queue, self.patch_contrast, self.class_contrast)
         if not any(part.active(clock) for part in readers):
             return None
         with self.autocast("cam"):
@@ -224,6 +246,24 @@ class CoSA(Method):
         of_main, of_aux = self.segmentation(log_P, main, clock), self.segmentation(log_P, aux, clock)
         value: Tensor = (1 - self.aux_share) * of_main + self.aux_share * of_aux
         return value
+
+    def contrast_classes(
+        self,
+        images: ContrastImages | None,
+        outputs: Sequence[StudentOutput],
+        maps: Sequence[Maps] | None,
+        boxes: Tensor,
+        seeds: Sequence[int],
+        limits: Thresholds,
+        clock: Clock,
+    ) -> Tensor | None:
+        """Compute L_ctc of the online network, by auxiliary CAMs of the other; None where it is switched off."""
+        if maps is None or not self.class_contrast.active(clock):
+            return self.class_contrast(None)
+        with self.autocast("bf16"):
+            pair = (limits.low, limits.high)
+            seen = self.class_contrast.see([self.students[0]], outputs, images, maps, boxes, pair, seeds)
+        return self.class_contrast(seen)
 
     @torch.no_grad()
     def inspect(self, images: Tensor, tags: Tensor, present: Present, boxes: Tensor, clock: Clock) -> Inspection:

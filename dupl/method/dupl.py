@@ -11,12 +11,10 @@ from torch import Tensor
 from dupl.config.kinds import ArgumentsOf, NotNegative, Slot
 from dupl.errors import UserError
 from dupl.method import equations
-from dupl.method.averages import Source
 from dupl.method.base import complete_weights
 from dupl.method.cam import Maps, Present
 from dupl.method.class_contrast import ContrastImages
 from dupl.method.consistency import ConsistencyInputs
-from dupl.method.network import StudentOutput
 from dupl.method.one_stage import OneStage, pixel_shares
 from dupl.method.pseudo_labels import PseudoLabels, distributions
 from dupl.method.students import per_student
@@ -245,11 +243,6 @@ class DuPL(OneStage):
             return targets
         soft = per_student(lambda label, noise: distributions(label, noise, present, self.num_classes), labels, noisy)
         return self.students.exchange(soft)
-
-    def cam_sources(self, outputs: Sequence[StudentOutput], clock: Clock) -> Sequence[Source]:
-        """Return the network that makes the CAMs of each student, with what it gave for the batch if that is known."""
-        sources: list[Source] = self.averages(self.students, outputs, clock)
-        return sources
 
     def choose_cams(self, cams: list[Maps], present: Present, clock: Clock) -> list[Maps]:
         """Return the CAMs that the labels of each student are made of."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dupl.config.kinds import Share, Start
 from dupl.errors import UserError
-from dupl.method.averages import Source
+from dupl.method.averages import OwnCams, Source
 from dupl.method.base import Inspection, Method
 from dupl.method.boxes import inside
 from dupl.method.cam import Maps, Present, multi_scale_cam
@@ -106,7 +106,9 @@ class OneStage(Method):
 
     def cam_sources(self, outputs: Sequence[StudentOutput], clock: Clock) -> Sequence[Source]:
         """Return the network that makes the CAMs of each student, with what it gave for the batch if that is known."""
-        return list(zip(self.students, outputs, strict=True))
+        averages = getattr(self, "averages", OwnCams())  # a method without the slot has none
+        sources: list[Source] = averages(self.students, outputs, clock)
+        return sources
 
     def choose_cams(self, cams: list[Maps], present: Present, clock: Clock) -> list[Maps]:
         """Return the CAMs that the labels of each student are made of: its own."""
@@ -170,16 +172,9 @@ class OneStage(Method):
         """Compute L_ctc, the sum over students; None where it is switched off."""
         if cams is None or not self.class_contrast.active(clock):
             return self.class_contrast(None)
-        if images is None:
-            raise UserError("L_ctc needs further views of the images: the batch has none of them")
-        seen = []
-        for student, (net, output, maps) in enumerate(zip(self.students, outputs, cams, strict=True)):
-            draws = [(int(seed), 3, student) for seed in seeds]
-            with self.autocast("bf16"):
-                thresholds = (self.tau_l, tau_h)
-                seen.append(
-                    self.class_contrast.tokens(net, output.class_token, images, maps.aux, boxes, thresholds, draws)
-                )
+        with self.autocast("bf16"):
+            thresholds = (self.tau_l, tau_h)
+            seen = self.class_contrast.see(self.students, outputs, images, cams, boxes, thresholds, seeds)
         return self.class_contrast(seen)
 
 

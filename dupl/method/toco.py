@@ -145,6 +145,7 @@ class ToCo(OneStage):
             after=("consistency",),
             doc="Strong augmentation of DuPL.",
         ),
+        Slot("averages", mark="EMA", null="OwnCams", starts=True, optional=True, doc="Whose CAMs make the labels."),
     )
 
     def __init__(
