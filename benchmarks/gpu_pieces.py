@@ -110,7 +110,7 @@ def _use(precision: str, compile_by: str) -> Callable[[Setup, Path], list[str]]:
 
     def command(setup: Setup, record: Path) -> list[str]:
         chosen = ["--precision", precision, "--compile", compile_by, "--loader-seconds", "1"]
-        chosen += ["--workers", "0"] + (["--repeats", "1"] if setup.toy else ["--repeats", "10"])
+        chosen += ["--workers", "0"] + (["--repeats", "1", "--here"] if setup.toy else ["--repeats", "10"])
         return [sys.executable, str(FOLDER / "utilisation.py"), *setup.device, *chosen, "--json", str(record)]
 
     return command

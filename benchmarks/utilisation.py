@@ -3,8 +3,9 @@
     python benchmarks/utilisation.py --case tiny
     python benchmarks/utilisation.py --case vitb --batch 4 --device cuda --precision bf16 --compile none inductor
 
-Each variant is a process of its own. FLOP are those of the step's matrix products and convolutions, forward and
-backward, as torch counts them. The loader is measured alone. Hours are projected from the three phases.
+Each variant is a process of its own, except with --here. FLOP are those of the step's matrix products and
+convolutions, forward and backward, as torch counts them. The loader is measured alone. Hours are projected from the
+three phases.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from pathlib import Path
 from typing import Any
 
 from step import PHASES, VARIANTS, spread
-from workers import CASES, GIB, Case, Parent, Worker, computed, machine
+from workers import CASES, GIB, Case, Here, Parent, Worker, computed, machine
 
 
 def measure(case: Case, precision: str, compiled: str | None, options: Any) -> dict[str, Any]:
     """A variant's seconds by phase, bytes, operations, and the rate of one large product."""
     shared = dict(case=case, device=options.device, threads=options.threads, compiled=compiled)
-    with Worker("ours:Ours", images=options.images, split=options.split, **shared) as ours:
+    with (Here if options.here else Worker)("ours:Ours", images=options.images, split=options.split, **shared) as ours:
         found: dict[str, Any] = {"precision": precision, "compile": compiled, "facts": ours("facts"), "phases": {}}
         for name, t, _ in PHASES:
             ours("step", t=t, precision=precision)  # compiles, and makes the optimiser's state
             found["phases"][name] = [ours("timed", "step", t=t, precision=precision)[0] for _ in range(options.repeats)]
         found["peak"] = ours("weighed", "step", precision=precision)[0][0] / GIB
-        found["best_rate"] = ours("best_rate", precision)
+        found["best_rate"] = ours("best_rate", precision, min(10, 2 * options.repeats))
         found["syncs"] = ours("syncs", precision) if options.device == "cuda" else None
     return found
 
@@ -39,7 +40,7 @@ def measure(case: Case, precision: str, compiled: str | None, options: Any) -> d
 def count(case: Case, options: Any) -> tuple[float, float, dict[str, Any]]:
     """Operations of a step, images per second of the loader, and facts about the device."""
     inputs = dict(threads=options.threads, images=options.images, split=options.split)
-    with Parent("ours:Ours", case=case, device=options.device, **inputs) as ours:
+    with (Here if options.here else Parent)("ours:Ours", case=case, device=options.device, **inputs) as ours:
         return ours("flops"), ours("load", options.workers, options.loader_seconds), ours("facts")
 
 
@@ -75,6 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--split", default="train", help="a list of that folder; default: train")
     parser.add_argument("--threads", type=int, help="of torch; default: its own choice")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--here", action="store_true", help="all in this process, to try the command")
     parser.add_argument("--json", metavar="OUT", type=Path)
     parser.add_argument("--markdown", metavar="OUT", type=Path)
     options = parser.parse_args(arguments)
