@@ -71,27 +71,34 @@ class RegisteredClass:
         )
 
 
+UNKNOWN = RegisteredClass(Section("", "", {}))
+
+
 @lru_cache(maxsize=1)
 def shipped() -> dict[str, RegisteredClass]:
     """Return the components and data sets of this package by name."""
-    return {
-        name: RegisteredClass(
-            section_from(entry["section"]),
-            entry["slot"],
-            entry["null"],
-            tuple(Slot(**slot | {"after": tuple(slot.get("after", ()))}) for slot in entry.get("slots", ())),
-            entry.get("masks", False),
-            tuple(entry.get("early", ())),
-            entry.get("stateful", False),
-            entry.get("students", 0),
-            {name: tuple(slots) for name, slots in entry.get("used_with", {}).items()},
-        )
-        for name, entry in json.loads(FILE.read_text(encoding="utf-8")).items()
-    }
+    return {name: component_from(entry) for name, entry in json.loads(FILE.read_text(encoding="utf-8")).items()}
+
+
+_learned: dict[str, RegisteredClass] = {}
+
+
+def learn(entries: Mapping[str, Any]) -> None:
+    """Note the classes of a recipe's own modules, which another process imported, so that ``find`` knows them here.
+
+    A name that two recipes give to different classes is forgotten: nothing is known of it then.
+
+    Args:
+        entries: By name, as ``component_data`` returns them.
+    """
+    for name, entry in entries.items():
+        component = component_from(entry)
+        if _learned.setdefault(name, component) != component:
+            _learned[name] = UNKNOWN
 
 
 def find(name: str) -> RegisteredClass | None:
-    """Return a component by name: one of this package, or one that was registered in this process.
+    """Return a component by name: one of this package, or one that was registered in this process or learned.
 
     Returns:
         None where nothing of that name is known.
@@ -102,7 +109,8 @@ def find(name: str) -> RegisteredClass | None:
     for registered in (registry.COMPONENTS, registry.DATASETS) if registry else ():
         if (kind := registered.module_dict.get(name)) is not None:
             return RegisteredClass.of(kind)
-    return None
+    learned = _learned.get(name)
+    return None if learned is UNKNOWN else learned
 
 
 def in_slot(slot: str) -> list[str]:
@@ -125,8 +133,25 @@ def component_data(component: RegisteredClass) -> dict[str, Any]:
     stateful = {"stateful": True} if component.stateful else {}
     students = {"students": component.students} if component.students else {}
     used = {"used_with": {k: list(v) for k, v in component.used_with.items()}} if component.used_with else {}
+    inherits = {"inherits": True} if component.inherits else {}
     facts = {"slot": component.slot, "null": component.null, **masks, **early, **stateful, **students, **used, **slots}
-    return {**facts, "section": _section_data(component.section)}
+    return {**facts, **inherits, "section": _section_data(component.section)}
+
+
+def component_from(entry: Mapping[str, Any]) -> RegisteredClass:
+    """Turn plain data back into a component."""
+    return RegisteredClass(
+        section_from(entry["section"]),
+        entry["slot"],
+        entry["null"],
+        tuple(Slot(**slot | {"after": tuple(slot.get("after", ()))}) for slot in entry.get("slots", ())),
+        entry.get("masks", False),
+        tuple(entry.get("early", ())),
+        entry.get("stateful", False),
+        entry.get("students", 0),
+        {name: tuple(slots) for name, slots in entry.get("used_with", {}).items()},
+        entry.get("inherits", False),
+    )
 
 
 def _slot_data(slot: Slot) -> dict[str, Any]:

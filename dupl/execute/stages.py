@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dupl.config.prefix import at, beginnings
 from dupl.errors import UserError
 from dupl.execute.job import Job
+from dupl.execute.own_classes import learn_own_classes
 from dupl.runs import ids, layout
 from dupl.runs.config import read_config_values
 from dupl.runs.run import folder_name
@@ -87,6 +88,7 @@ def share(
         The jobs in their order, with parents, and with the options of their commands that this takes.
     """
     runs = list(stored)
+    learn_own_classes([*configs.values(), *(run.values for run in (*before, *after))])
     begun = {run.fingerprint: run for run in runs if run.status.iteration > 0 or layout.checkpoints(run.path)}
     earlier = {run.fingerprint: run for run in before if run.fingerprint not in begun}
     later = {run.fingerprint: run for run in after if run.fingerprint not in begun}
