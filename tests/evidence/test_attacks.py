@@ -243,3 +243,11 @@ def test_memory_that_does_not_suffice_is_a_line(archive, monkeypatch):
     monkeypatch.setattr("dupl.evidence.verify.recompute", recompute)
     with pytest.raises(UserError, match="what it holds cannot be read: MemoryError"):
         verify(archive)
+
+
+def test_a_name_that_is_a_file_and_a_folder(archive, tmp_path, capsys):
+    changed = members(archive) | {"cells.csv/more.csv": b"1"}
+    container.write(tmp_path / "changed.zip", changed)
+    assert main(["verify", str(tmp_path / "changed.zip")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "what it holds cannot be read" in line
