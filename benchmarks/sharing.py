@@ -3,6 +3,7 @@
     python benchmarks/sharing.py                     iterations, and hours at the published pace; trains nothing
     python benchmarks/sharing.py --measure           also trains every demo run at a tenth of its length, both ways
     python benchmarks/sharing.py --sweep 20          iterations of trials over gamma and eta, counted
+    python benchmarks/sharing.py --store DIR         what the finished runs of a store saved, in iterations and seconds
 
 The runs of several plans are counted once each, as ``dupl ablate PLAN PLAN ...`` trains them. Hours at full size are
 those of the paper's released code, 6.8 h for a run of 20,000 iterations on two RTX 3090; iterations are taken to cost
@@ -11,7 +12,11 @@ the same all through a run.
 ``--measure`` trains the runs of one seed with every iteration number divided by ten: starts, evaluations, length. Each
 is trained from its first iteration, then as the tree of shared beginnings has it. The figures are processor seconds of
 this process, so that other work on the machine does not count. What a run takes besides its iterations (building it,
-the copy of a checkpoint, its pages) is then a larger part than at full length; the table has it on a line of its own.
+the copy of a checkpoint, its pages) is then a larger part than at full length. Bookkeeping, which is to plan the tree,
+to begin as a checkpoint and to save those at forks, is printed apart, also as a share of the time at full length.
+
+``--store`` reads what real runs took. The bound that it prints beside the seconds is the share of the iterations that
+were trained, each weighted by the seconds that it took: no sharing of these iterations saves more.
 """
 
 from __future__ import annotations
@@ -22,9 +27,12 @@ import random
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from dupl.config.check import RECIPE
 from dupl.config.overrides import apply
@@ -104,7 +112,9 @@ def measure(runs: Mapping[str, PlannedRun], root: Path, log: Path) -> dict[str, 
     from dupl.runs.run import Run
 
     configs = {name: shortened(run.values) for name, run in runs.items()}
-    total, shared, forks = counted(configs)
+    book = Bookkeeping()
+    with book:
+        total, shared, forks = counted(configs)
     kept = defaultdict[str, set[int]](set)
     for fork in forks.values():
         kept[fork.parent].add(fork.iteration)
@@ -119,7 +129,8 @@ def measure(runs: Mapping[str, PlannedRun], root: Path, log: Path) -> dict[str, 
                 begin = root / "tree" / fork.parent if fork else None
                 keep = sorted(kept[name]) if way == "tree" else []
                 started = time.process_time()
-                run = api.train(config, root / way / name, begin_from=begin, keep_at=keep, console=console)
+                with book.on(keep):
+                    run = api.train(config, root / way / name, begin_from=begin, keep_at=keep, console=console)
                 spent[way][name] = time.process_time() - started
                 assert run is not None
                 status = Run(run.path).status
@@ -131,7 +142,76 @@ def measure(runs: Mapping[str, PlannedRun], root: Path, log: Path) -> dict[str, 
                 flush=True,
             )
     differ = sum(one[0] != one[1] for one in scalars.values())
-    return {"iterations": total, "shared": shared, "spent": spent, "differ": differ, "forks": forks}
+    found = {"iterations": total, "shared": shared, "spent": spent, "differ": differ, "forks": forks}
+    return found | {"bookkeeping": book.seconds}
+
+
+class Bookkeeping:
+    """Processor seconds of what only sharing needs, summed over the times that this context is entered."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __enter__(self) -> None:
+        self.started = time.process_time()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.process_time() - self.started
+
+    @contextmanager
+    def on(self, forks: Sequence[int]) -> Iterator[None]:
+        """Count the beginning as a checkpoint, and the saving of those that are kept at forks, meanwhile."""
+        from dupl.engine.training import train
+        from dupl.engine.training.checkpoint_hook import CheckpointHook
+
+        begin_as, save = train.begin_as, CheckpointHook.save
+
+        def begun(*arguments: Any) -> None:
+            with self:
+                begin_as(*arguments)
+
+        def saved(hook: CheckpointHook, runner: Any) -> None:
+            with self if runner.iter in forks else nullcontext():
+                save(hook, runner)
+
+        with patch.object(train, "begin_as", begun), patch.object(CheckpointHook, "save", saved):
+            yield
+
+
+def of_store(root: Path) -> list[str]:
+    """Return what the finished runs of a store saved: iterations, seconds, the bound, and the time of starting."""
+    from dupl.runs.store import RunStore
+
+    runs = [run for run in RunStore(root).runs() if run.state == "finished"]
+    if not runs:
+        raise SystemExit(f"{root}: no run is finished")
+    iterations, trained, bound, each = 0, 0, [0.0, 0.0], list[float]()
+    begun: dict[bool, list[float]] = {True: [], False: []}
+    for run in runs:
+        begin = run.status.beginning
+        first = begin.iteration if begin else 0
+        iterations, trained = iterations + run.status.iteration, trained + run.status.iteration - first
+        last = 0
+        for row in run.run.scalars():
+            if "loss" in row:  # seconds of an iteration since the last such row
+                spent, last = (row["iter"] - last) * row["seconds"], row["iter"]
+                bound = [bound[0] + spent * (row["iter"] > first), bound[1] + spent]
+        each.append(run.status.seconds)
+        times = datetime.fromisoformat(run.status.created), datetime.fromisoformat(run.status.stretches[-1].began)
+        begun[begin is not None].append((times[1] - times[0]).total_seconds())
+    whole = sum(run.status.whole_seconds for run in runs)
+    lines = [
+        f"{len(runs)} finished runs, {len(begun[True])} of them began as another one: {trained:,} of {iterations:,} "
+        f"iterations, {trained / iterations:.3f}; {sum(each):,.0f} of {whole:,.0f} s, {sum(each) / whole:.3f}; "
+        f"bound by the seconds of each iteration {bound[0] / bound[1]:.3f}"
+    ]
+    if begun[True] and begun[False]:
+        fork, scratch = (sum(begun[key]) / len(begun[key]) for key in (True, False))
+        lines.append(
+            f"from the folder to the first step {fork:.1f} s where a run began as another one, {scratch:.1f} s from "
+            f"scratch (means of whole seconds); a run of its own trains {whole / len(runs):.0f} s"
+        )
+    return lines
 
 
 def main() -> None:
@@ -142,7 +222,12 @@ def main() -> None:
     parser.add_argument("--measure", action="store_true", help="train the demo runs of the first seed, both ways")
     parser.add_argument("--plans", nargs="+", default=DEMO, help="plans that --measure trains")
     parser.add_argument("--json", type=Path, help="save what was measured")
+    parser.add_argument("--store", type=Path, metavar="DIR", help="say what the runs of a store saved, and end")
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="some rows of the plans that --measure trains")
     arguments = parser.parse_args()
+    if arguments.store:
+        print("\n".join(of_store(arguments.store)))
+        return
     head = "| plans | runs | iterations | trained | ratio | hours | saved |\n|---|--:|--:|--:|--:|--:|--:|"
     print(f"{head}\n" + "\n".join(count_plans(DEMO, arguments.seeds, None)))
     print("\n".join(count_plans(FULL, arguments.seeds, PUBLISHED)))
@@ -150,10 +235,17 @@ def main() -> None:
     if not arguments.measure:
         return
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(runs_of(arguments.plans, arguments.seeds[:1]), Path(folder), Path(folder) / "log.txt")
+        runs = runs_of(arguments.plans, arguments.seeds[:1])
+        runs = {name: run for name, run in runs.items() if not arguments.rows or run.row in arguments.rows}
+        found = measure(runs, Path(folder), Path(folder) / "log.txt")
     scratch, tree = (sum(found["spent"][way].values()) for way in ("scratch", "tree"))
     iterations = (found["iterations"] - found["shared"]) / found["iterations"]
     print(f"\niterations {iterations:.3f}, processor seconds {scratch:.0f} and {tree:.0f}: {tree / scratch:.3f}")
+    share = found["bookkeeping"] / tree
+    print(
+        f"bookkeeping {found['bookkeeping']:.2f} processor seconds for {len(runs)} runs: {100 * share:.2f} % of the "
+        f"tree, about {100 * share / TENTH:.2f} % at full length"
+    )
     print(f"runs whose scalars differ from those from scratch: {found['differ']} of {len(found['spent']['tree'])}")
     if arguments.json:
         forks = {name: [fork.parent, fork.iteration] for name, fork in found.pop("forks").items()}

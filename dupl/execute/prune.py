@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,17 @@ from dupl.config import catalogue
 from dupl.errors import UserError
 from dupl.execute.job import PLANS
 from dupl.execute.stages import checkpoints_of, digests_of, newest
-from dupl.lock import hold
+from dupl.lock import Watch, hold
+from dupl.plans.study import FOLDER
 from dupl.runs import layout
 from dupl.runs.store import RunStore
 from dupl.runs.stored_run import StoredRun, open_run
 from dupl.terminal import counted
+
+ELSEWHERE = (
+    "not looked into: studies outside the store (dupl sweep --storage), unless a worker is at work on one; "
+    "a trial whose checkpoint is gone trains from scratch"
+)
 
 
 @dataclass(frozen=True)
@@ -37,14 +44,15 @@ def superfluous(store: RunStore, runs: Sequence[StoredRun], tell: Callable[[str]
 
     Kept are the best and the last weights of every run, the last two checkpoints of a run that is not finished, every
     checkpoint of a run that a process is at work on, and those as which a planned run of the store, or a trial of a
-    search that goes on, would begin.
+    search that goes on, would begin. Of studies in storages outside the store only those are known that a worker is at
+    work on.
 
     Args:
         store: The store.
         runs: The runs to look into.
         tell: Called with a line on what is kept, and why.
     """
-    if names := searches(store.root):
+    if names := sorted({*searches(store.root), *at_work(store.root)}):
         tell(f"kept: all checkpoints at forks, which trials of {', '.join(names)} may begin as")
         return []
     needed, waiting = _beginnings(store)
@@ -58,6 +66,8 @@ def superfluous(store: RunStore, runs: Sequence[StoredRun], tell: Callable[[str]
         files = tuple(_unneeded(run, needed))
         if files:
             found.append(Superfluous(run, files, _freed(files)))
+    if found:
+        tell(ELSEWHERE)
     return found
 
 
@@ -80,7 +90,7 @@ def remove(store: RunStore, found: Superfluous) -> None:
 
 def searches(root: Path) -> list[str]:
     """Return the names of the store's own studies that have trials to run; one that cannot be read counts."""
-    from dupl.plans.study import FOLDER, open_storage
+    from dupl.plans.study import open_storage
 
     found = []
     for file in sorted((root / FOLDER).glob("*.db")):
@@ -93,6 +103,15 @@ def searches(root: Path) -> list[str]:
         if any(not trial.state.is_finished() for trial in trials):
             found.append(file.stem)
     return found
+
+
+def at_work(root: Path) -> list[str]:
+    """Return the names of studies that a worker is at work on now, whatever storage they are in."""
+    watch, names = Watch(), set[str]()
+    for file in (root / FOLDER).glob(".*.lock"):
+        if watch(file.parent, file.name) is not None:
+            names.add(re.sub(r"-\d{5}$", "", file.name[1 : -len(".lock")]))
+    return sorted(names)
 
 
 def _beginnings(store: RunStore) -> tuple[set[Path], int]:

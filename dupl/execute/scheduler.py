@@ -12,16 +12,18 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from dupl.errors import Notice, RunError, UserError
+from dupl.execute.eta import pace_now
 from dupl.execute.executor import Away, Executor, Handle
 from dupl.execute.job import Job
 from dupl.execute.order import HANG, End, Order, stop_file
 from dupl.execute.progress import SETTLED, JobState, Progress
 from dupl.execute.run_folder import folder_of
 from dupl.execute.signals import Signals
+from dupl.execute.trunk import waits_for
 from dupl.lock import BEATS, TTL, Sight, Watch
-from dupl.runs import layout
 from dupl.runs.files import CorruptFile
 from dupl.runs.process import at_work
 from dupl.runs.status import ACTIVE
@@ -155,7 +157,9 @@ class Scheduler:
         if self.stopping is None:
             for p in sorted(self.progress, key=lambda p: p.job.fingerprint not in self.parents):
                 if p.state == "waiting" and len(self.handles) < self.executor.slots:
-                    if waits := waits_for(p, self.by_id.get(p.job.parent)):
+                    parent = self.by_id.get(p.job.parent)
+                    pace = self._pace() if parent is not None and parent.state == "elsewhere" else None
+                    if waits := waits_for(p, parent, pace):
                         p.where = waits
                     else:
                         self._start(p)
@@ -259,6 +263,12 @@ class Scheduler:
         self.handles[p.job.fingerprint] = order.ticket, handle
         p.state, p.begun, p.where = "queued", True, ""
 
+    def _pace(self) -> float | None:
+        """Return the median seconds of an iteration of the runs that this scheduler ordered; None before one tells."""
+        runs = (p.run for p in self.progress if p.job.fingerprint in self.handles and p.run is not None)
+        paces = [seconds for run in runs if (seconds := pace_now(run)) is not None]
+        return median(paces) if paces else None
+
     def _wait(self, p: Progress, away: Away) -> None:
         """Ask a place that takes no order again after a while.
 
@@ -274,18 +284,6 @@ class Scheduler:
             if self.refused is not None and now - self.refused >= away.limit:
                 raise RunError(f"{away} for {away.limit:g} s, while no run was at work: {away.advice}")
         warnings.warn(Notice(p.where), stacklevel=1)
-
-
-def waits_for(p: Progress, parent: Progress | None) -> str:
-    """Return what a job that is to begin as another one's checkpoint waits for; "" where it can start.
-
-    It starts too where the other one has ended, or went beyond the fork without keeping the checkpoint.
-    """
-    if parent is None or parent.settled or (p.run is not None and p.run.status.iteration > 0):
-        return ""
-    kept = (parent.folder / layout.checkpoint(p.job.fork)).is_file()
-    beyond = parent.run is not None and parent.run.status.iteration > p.job.fork
-    return "" if kept or beyond else f"waits for iteration {p.job.fork} of {parent.job.title}"
 
 
 def named(run: StoredRun | None) -> str | None:

@@ -123,6 +123,23 @@ def test_the_fork_points_of_a_search_that_goes_on_stay(store, capsys):
     assert checkpoints(trunk) == ["best.pth", "iter_000024.pth"]
 
 
+def test_studies_elsewhere_count_while_a_worker_is_at_work(store, capsys):
+    from dupl.execute.sweep import hold_trial
+
+    (store.root / ".sweeps").mkdir(exist_ok=True)
+    trunk, _ = trunk_and_fork(store)
+    before = checkpoints(trunk)
+    for number in (3, None):
+        with hold_trial(store.root, "theirs", number, 30):
+            assert prune(store, "--yes") == 0
+        assert checkpoints(trunk) == before
+        assert "which trials of theirs may begin as" in capsys.readouterr().err
+    assert prune(store, "--dry-run") == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "not looked into: studies outside the store (dupl sweep --storage)" in said
+    assert "a trial whose checkpoint is gone trains from scratch" in said
+
+
 @pytest.mark.parametrize("options", [["--rm", "--state", "failed"], ["--json"]])
 def test_other_actions_are_refused_beside_it(store, options, capsys):
     assert prune(store, *options) == 2

@@ -17,7 +17,7 @@ import pytest
 from dupl.cli import main
 from dupl.execute.job import Job, Step
 from dupl.execute.progress import Progress
-from dupl.execute.scheduler import waits_for
+from dupl.execute.trunk import waits_for
 from dupl.runs.run import Run
 from dupl.runs.store import RunStore
 
@@ -188,6 +188,24 @@ class TestWaiting:
         run.update(state="running", iteration=7)
         trunk.run = open_run(trunk.folder)
         assert waits_for(child, trunk) == ""
+
+    @pytest.mark.parametrize(
+        ("state", "pace", "waits"),
+        [
+            ("elsewhere", 1.0, False),  # 4 iterations of 2 s are left, and 6 of 1 s from scratch
+            ("elsewhere", 1.4, True),
+            ("elsewhere", None, True),
+            ("running", 1.0, True),
+        ],
+    )
+    def test_not_for_a_trunk_that_is_slower_than_from_scratch(self, trunk, child, state, pace, waits):
+        from dupl.runs.stored_run import open_run
+
+        run = Run.create(trunk.folder, "", "a", ["dupl"], 0)
+        run.write_text("config.py", "")
+        run.update(state="running", iteration=2, seconds=4.0)
+        trunk.run, trunk.state = open_run(trunk.folder), state
+        assert waits_for(child, trunk, pace) == ("waits for iteration 6 of trunk" if waits else "")
 
     def test_not_for_a_trunk_of_another_plan(self, child):
         assert waits_for(child, None) == ""
