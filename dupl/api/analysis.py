@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from dupl.report.pages.run_files import RunFiles
+    from dupl.runs.store import RunStore
     from dupl.runs.stored_run import StoredRun
 
-Groups = Mapping[str, Sequence[str]]  # fingerprints of runs by label, such as the seeds of a plan's row
+Groups = Mapping[str, Sequence[str]]  # ids of runs, today's or earlier ones, by label, such as the seeds of a row
 
 
 def plan_runs(
@@ -129,6 +130,16 @@ def two_runs(store: AnyStore, first: str = "", second: str = "") -> tuple[Stored
     return one, two
 
 
+def _today(store: RunStore, runs: Groups) -> dict[str, list[str]]:
+    """Return groups with the ids that runs have today, also where an earlier version gave them others."""
+    from dupl.report.run_comparison import validate_groups
+    from dupl.runs.selection import ids_of_today
+
+    validate_groups(runs)
+    best = store.best()
+    return {label: ids_of_today(best, group) for label, group in runs.items()}
+
+
 def over_activation(store: AnyStore, runs: Groups, label_map: str = "cam/1", protocol: str = "train") -> DataFrame:
     """Return the over-activation rate per foreground class, FP / (TP + FP) of its pixels (Fig. 7).
 
@@ -172,11 +183,12 @@ def class_measure(
         >>> list(iou.index)[:2], len(iou.columns)
         (['background', 'disc'], 3)
     """
-    from dupl.report.run_comparison import class_table, validate_groups
+    from dupl.report.run_comparison import class_table
 
-    validate_groups(runs)
+    opened = open_store(store)
+    runs = _today(opened, runs)
     wanted = [fingerprint for group in runs.values() for fingerprint in group]
-    return class_table(open_store(store).counts(fingerprints=wanted, protocol=protocol), label_map, measure, runs)
+    return class_table(opened.counts(fingerprints=wanted, protocol=protocol), label_map, measure, runs)
 
 
 def folder_measure(folder: str, measure: str = "OA", label_map: str = "cam/1") -> dict[str, float]:
@@ -223,8 +235,10 @@ def image_measure(store: AnyStore, runs: Groups, label_map: str = "seg/1", proto
     """
     from dupl.report.pages.image_comparison import image_table
 
+    opened = open_store(store)
+    runs = _today(opened, runs)
     wanted = [fingerprint for group in runs.values() for fingerprint in group]
-    return image_table(open_store(store).per_image(wanted, protocol=protocol), label_map, runs)
+    return image_table(opened.per_image(wanted, protocol=protocol), label_map, runs)
 
 
 def course(store: AnyStore, metric: str, runs: Groups) -> DataFrame:
@@ -248,7 +262,8 @@ def course(store: AnyStore, metric: str, runs: Groups) -> DataFrame:
     """
     from dupl.report.run_comparison import courses
 
-    return courses(open_store(store).frame(), metric, runs)
+    opened = open_store(store)
+    return courses(opened.frame(), metric, _today(opened, runs))
 
 
 def misled_students(
@@ -287,6 +302,7 @@ def misled_students(
     from dupl.report.run_comparison import present
 
     opened = open_store(store)
+    runs = _today(opened, runs)
     wanted = [fingerprint for group in runs.values() for fingerprint in group]
     counts = opened.counts(fingerprints=wanted, protocol=protocol)
     present(counts, runs, "CAMs per class")

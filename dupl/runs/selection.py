@@ -65,6 +65,22 @@ def _named(found: Sequence[StoredRun], name: str | Path) -> set[Path]:
     return {s.path for s in close}
 
 
+def ids_of_today(runs: Iterable[StoredRun], names: Iterable[str]) -> list[str]:
+    """Return the ids of runs for fingerprints as `select` takes them; that of no run is returned as it is.
+
+    Raises:
+        UserError: A name is that of runs with several ids.
+    """
+    found, told = list(runs), []
+    known = {stored.fingerprint for stored in found}
+    for name in names:
+        called = set() if name in known else {s.fingerprint for s in found if _is_called(s, name)}
+        if len(called) > 1:
+            raise UserError(f"{name} is the beginning of several fingerprints: give one of {', '.join(sorted(called))}")
+        told.append(called.pop() if called else name)
+    return told
+
+
 def _unknown(name: str | Path) -> str:
     """Return why a name is that of no run: the folder is corrupt, or there is none."""
     folder = Path(name)

@@ -68,6 +68,20 @@ def test_runs(lab, capsys):
     assert failed["error"].startswith("RunError: iteration 1: L_cls is nan")
 
 
+def test_comparisons_by_old_ids(lab):
+    import dupl
+
+    store = str(lab / "runs")
+    old = {name: [name.rpartition("-")[2]] for name in sorted(path.name for path in (lab / "runs").glob("tiny-*"))[:2]}
+    new = {name: [today(name)] for name in old}
+    assert old != new
+    for compare in (dupl.over_activation, dupl.class_measure, dupl.image_measure):
+        assert compare(store, old, label_map="cam/1").equals(compare(store, new, label_map="cam/1"))
+    assert dupl.course(store, "cam/1/mIoU", old).equals(dupl.course(store, "cam/1/mIoU", new))
+    with pytest.raises(dupl.UserError, match="the store has nothing of mine"):
+        dupl.course(store, "cam/1/mIoU", {"mine": ["0123456789ab"]})
+
+
 def test_two_runs_by_their_old_ids(lab):
     import dupl
 
