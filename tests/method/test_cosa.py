@@ -252,3 +252,45 @@ def test_other_methods_refuse_the_average(network: dict[str, Any]) -> None:
     )
     with pytest.raises(UserError, match="DuPL does not train OnlineAssigned"):
         DuPL(num_classes=4, network=network, students=dict(type="OnlineAssigned"), **parts)
+
+
+def step(model: CoSA, samples: dict[str, Any]) -> dict[str, Tensor]:
+    """A step whose terms and gradients are finite."""
+    logs: dict[str, Tensor] = model.loss(**samples)
+    logs["loss"].backward()
+    assert all(value.isfinite() for value in logs.values()), logs
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+    return logs
+
+
+@pytest.mark.parametrize("tags", [[[0], [0]], [[], [1]], [[], []], [[0, 1, 2], []]])
+@pytest.mark.parametrize("box", [[0, 32, 0, 32], [0, 1, 0, 1], [5, 5, 7, 7]])
+def test_poor_batches_step(tags: list[list[int]], box: list[int], cosa: Build, batch: Batch) -> None:
+    """One class, images without any, photos of a pixel or none in the crop; the queue takes them in."""
+    model = cosa(cam_queue=dict(type="QueueMixture", images=4, side=4))
+    for _ in range(2):
+        step(model, batch(tags, AFTER, boxes=[box, box]))
+        model.after_step()
+
+
+def test_a_data_set_of_one_class(cosa: Build) -> None:
+    samples = dict(
+        images=torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)),
+        tags=torch.ones(2, 1),
+        present=Present.of(torch.ones(2, 1)),
+        boxes=torch.tensor([[0, 32, 0, 32]] * 2),
+        seeds=[0, 1],
+        clock=Clock(AFTER, 40),
+    )
+    logs = step(cosa(num_classes=2), samples)
+    assert logs["L_seg"] > 0 and logs["L_s2c"] > 0 and logs["L_energy"] < 0
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.5, 0.5), (1.0, 1.0)])
+def test_images_of_one_kind_of_pixels_step(low: float, high: float, cosa: Build, batch: Batch) -> None:
+    """No pixel is decided but where a CAM is 0; no pixel is undecided; every pixel is background."""
+    model = cosa(
+        tau_l=low, aux_tau_l=low, aux_tau_h=high, aux_share=0.0, threshold=dict(type="FixedThreshold", value=high)
+    )
+    logs = step(model, batch([[0, 2], [1]], AFTER))
+    assert low == 0 or logs["pixels/undecided"] == 0
