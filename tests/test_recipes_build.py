@@ -25,6 +25,7 @@ ON = {  # components of the paper that the recipes of a method switch on
     "DuPL": {"DS", "L_dis", "DTA", "ANF", "L_reg"},
     "ToCo": {"L_ptc", "L_ctc", "L_energy"},
     "CoSA": {"L_s2c", "L_energy"},
+    "AFA": {"L_aff"},
     "Supervised": set(),
 }
 FURTHER = {"voc/cosa_repaired": {"queue"}}  # of single recipes

@@ -47,6 +47,7 @@ class Schedule:
         warmup: Steps over which the learning rate rises linearly.
         warmup_ratio: Share of the learning rate at iteration 0.
         power: Of the decay (1 - t / T)^power after the warm-up.
+        norm_lr: Factor on lr for the norms of the backbone. Released code of AFA: 0.
     """
 
     iterations: Iterations
@@ -59,6 +60,7 @@ class Schedule:
     warmup: Start
     warmup_ratio: Share
     power: NotNegative
+    norm_lr: NotNegative = 1.0
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """The methods and their components, as in section 3 of the paper. Importing this package registers them by name."""
 
 from dupl.method import (
+    afa,
+    affinity,
     averages,
     cam_queue,
     class_contrast,
@@ -28,6 +30,8 @@ from dupl.method import (
 )
 
 __all__ = [
+    "afa",
+    "affinity",
     "averages",
     "cam_queue",
     "class_contrast",

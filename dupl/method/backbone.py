@@ -1,8 +1,9 @@
-"""A vision transformer of timm that gives the patch tokens of two blocks and the class token."""
+"""A vision transformer of timm that gives the patch tokens of two blocks, the class token and its attention."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -12,6 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from dupl.errors import UserError
+from dupl.method.attention import Attention
 from dupl.method.timm_vit import build_vit, load_weights
 from dupl.places import find_weights
 
@@ -26,11 +28,15 @@ class Tokens(NamedTuple):
         features: Patch tokens after the final norm, (B, D, h, w).
         aux_features: Patch tokens of the auxiliary block, (B, D, h, w).
         class_token: Class token after the final norm, (B, D); None where the model has none.
+        attention: Queries and keys of the last two blocks; None unless they are asked for by ``tap``.
+        pyramid: Features of every stage, the finest first; empty where the model has one stage.
     """
 
     features: Tensor
     aux_features: Tensor
     class_token: Tensor | None
+    attention: Attention | None = None
+    pyramid: Sequence[Tensor] = ()
 
 
 class Backbone(nn.Module):
@@ -52,10 +58,13 @@ class Backbone(nn.Module):
         dim: Channels of the features, D.
         patch: Side of a patch, in pixels.
         has_class_token: Whether the model has a class token.
+        drops: Whether a pass with gradients drops something that a pass without does not: never.
 
     Raises:
         UserError: timm has no such model or no weights of it, the file does not fit, or the model has no patch tokens.
     """
+
+    drops = False
 
     def __init__(
         self,
@@ -83,6 +92,7 @@ class Backbone(nn.Module):
         if isinstance(self.vit, VisionTransformer) and self.vit.pos_embed is not None:
             self.vit.pos_embed.requires_grad_(False)  # Released code: frozen
             self.vit._pos_embed = partial(_add_positions, self.vit)  # type: ignore[method-assign]
+        self.taps: list[AttentionTap] = []
         for module in self.vit.modules():
             if type(module) is nn.Linear:
                 module.__class__ = PointwiseLinear  # the same parameters under the same names
@@ -96,11 +106,37 @@ class Backbone(nn.Module):
         tokens, (aux,) = self.vit.forward_intermediates(self.whole_patches(images), indices=self.blocks_read)
         final = tokens[:, self.vit.num_prefix_tokens :]  # (B, h w, D)
         class_token = tokens[:, 0] if self.has_class_token else None
-        return Tokens(final.transpose(1, 2).reshape(aux.shape), aux, class_token)
+        pairs = [tap.take() for tap in self.taps]
+        return Tokens(
+            final.transpose(1, 2).reshape(aux.shape), aux, class_token, Attention.of(pairs) if pairs else None
+        )
+
+    @property
+    def heads(self) -> int:
+        """Attention heads of the last two blocks."""
+        return sum(block.attn.num_heads for block in self.vit.blocks[-2:])
+
+    def tap(self) -> None:
+        """Return queries and keys of the last two blocks from now on.
+
+        Raises:
+            UserError: The blocks of the model do not compute them by one layer.
+        """
+        attentions = [getattr(block, "attn", None) for block in self.vit.blocks[-2:]]
+        if not all(hasattr(attention, "qkv") for attention in attentions):
+            raise UserError(
+                "model.affinity reads queries and keys of the attention, which this backbone does not show: choose "
+                "a plain ViT such as deit_base_patch16_224"
+            )
+        self.taps = self.taps or [
+            AttentionTap(block.attn, self.vit.num_prefix_tokens) for block in self.vit.blocks[-2:]
+        ]
 
     def class_token(self, images: Tensor) -> Tensor:
         """Compute only the class token after the final norm, (B, D), of images (B, 3, H, W)."""
         token: Tensor = self.vit.forward_features(self.whole_patches(images))[:, 0]
+        for tap in self.taps:
+            tap.seen = None
         return token
 
     def whole_patches(self, images: Tensor) -> Tensor:
@@ -131,6 +167,32 @@ class PointwiseLinear(nn.Linear):
         columns = x.transpose(1, 2).unsqueeze(2)  # (B, D, 1, N), channels last in memory
         weight = self.weight[:, :, None, None]
         return F.conv2d(columns, weight, self.bias, dilation=DILATION).squeeze(2).transpose(1, 2)
+
+
+class AttentionTap:
+    """Keep what the query and key layer of a block gives, until it is taken.
+
+    Args:
+        attention: Attention of timm, with one layer for queries, keys and values.
+        prefix: Tokens before the patches, which are left out.
+    """
+
+    def __init__(self, attention: Any, prefix: int) -> None:
+        self.attention, self.prefix = attention, prefix
+        self.seen: Tensor | None = None
+        attention.qkv.register_forward_hook(self.keep)
+
+    def keep(self, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        """Keep queries, keys and values, (B, N, 3 heads d)."""
+        self.seen = output
+
+    def take(self) -> tuple[Tensor, Tensor]:
+        """Return queries and keys of the patches, (B, heads, N, d) each."""
+        assert self.seen is not None
+        q, k, _ = self.seen.unflatten(2, (3, self.attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        self.seen = None
+        q, k = self.attention.q_norm(q), self.attention.k_norm(k)
+        return q[:, :, self.prefix :], k[:, :, self.prefix :]
 
 
 def _add_positions(vit: Any, tokens: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from dupl.config.per_class import resolve_per_class
 from dupl.errors import UserError
 from dupl.method.cam import Maps, Present, multi_scale_cam
 from dupl.method.component import Component
+from dupl.method.drop import drawing
 from dupl.method.network import StudentOutput
 from dupl.method.pseudo_labels import PseudoLabels
 from dupl.method.students import Students
@@ -87,6 +88,7 @@ class Method(nn.Module, ABC):
     USED_WITH: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
     learns_from_masks: ClassVar[bool] = False  # training reads image-level tags only
     learns_from_average: ClassVar[bool] = False  # its second network is a moving average of the first
+    needs_aux: ClassVar[bool] = False  # it compares the CAMs of two blocks
     students: Students
 
     def __init__(
@@ -109,8 +111,26 @@ class Method(nn.Module, ABC):
             name, found = type(self).__name__, type(self.students).__name__
             other = "OnlineAssigned" if self.learns_from_average else "DualStudent or SingleStudent"
             raise UserError(f"{name} does not train {found}: set model.students.type={other}")
+        self._check_aux()
         for part in self.parts():
             part.bind(self.students)
+
+    def _check_aux(self) -> None:
+        """Refuse networks without an auxiliary classifier where one is needed.
+
+        Raises:
+            UserError: The method or one of its components needs it.
+        """
+        lacking = [type(net).__name__ for net in self.students if not net.has_aux]
+        users = [type(self).__name__] * self.needs_aux
+        users += [f"model.{slot.name}" for slot in self.SLOTS if getattr(getattr(self, slot.name), "needs_aux", False)]
+        if lacking and users:
+            raise UserError(
+                f"{users[0]} needs an auxiliary classifier, which {lacking[0]} does not have: set "
+                "model.network.type=SubNet"
+                + f", or {users[0]}.type to its null partner"
+                * users[0].startswith("model.")
+            )
 
     @classmethod
     def from_recipe(
@@ -147,7 +167,10 @@ class Method(nn.Module, ABC):
 
     def forward(self, mode: str = "loss", **batch: Any) -> Any:
         """Call ``loss`` or ``predict``: the entry that a distributed wrapper needs."""
-        return self.loss(**batch) if mode == "loss" else self.predict(**batch)
+        if mode != "loss":
+            return self.predict(**batch)
+        with drawing(self, batch.get("seeds", ())):
+            return self.loss(**batch)
 
     @abstractmethod
     def loss(self, *args: Any, **batch: Any) -> dict[str, Tensor]:
@@ -224,13 +247,13 @@ class Method(nn.Module, ABC):
 
     @staticmethod
     def classification(outputs: Sequence[StudentOutput], tags: Tensor) -> Tensor:
-        """Compute L_cls of Eq. 9, the multi-label soft margin of both classifiers of every student (released code).
+        """Compute L_cls of Eq. 9, the multi-label soft margin of the classifiers of every student (released code).
 
         Args:
             outputs: What each student gave.
             tags: (B, K) of 0/1.
         """
-        scores = [s.float() for output in outputs for s in (output.scores, output.aux_scores)]
+        scores = [s.float() for output in outputs for s in (output.scores, output.aux_scores) if s is not None]
         return torch.stack([F.multilabel_soft_margin_loss(s, tags) for s in scores]).sum()
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dupl.method.attention import Attention
+from dupl.method.backbone import Tokens
 from dupl.method.equations import max_min_norm
 from dupl.method.network import StudentOutput, SubNet
 
@@ -54,16 +56,39 @@ class Maps:
 
     Attributes:
         main: From the last block, (B, M, H, W) in [0, 1).
-        aux: From the auxiliary block, (B, M, H, W) in [0, 1).
+        aux: From the auxiliary block, (B, M, H, W) in [0, 1); ``main`` itself where there is no such block.
+        affinity: Of the patches at the largest scale, where it is asked for.
     """
 
     main: Tensor
     aux: Tensor
+    affinity: PatchAffinity | None = None
+
+
+@dataclass(frozen=True)
+class PatchAffinity:
+    """How much patches belong together.
+
+    Attributes:
+        S: (B, h w, h w) in (0, 1).
+        grid: h and w.
+    """
+
+    S: Tensor
+    grid: tuple[int, int]
+
+
+Reader = Callable[[Attention], Tensor]  # from the attention of B images to their affinities, (B, h w, h w)
 
 
 @torch.no_grad()
 def multi_scale_cam(
-    net: SubNet, images: Tensor, present: Present, scales: Sequence[float], output: StudentOutput | None = None
+    net: SubNet,
+    images: Tensor,
+    present: Present,
+    scales: Sequence[float],
+    output: StudentOutput | None = None,
+    reader: Reader | None = None,
 ) -> Maps:
     """Compute CAMs at several scales, each with its mirror image.
 
@@ -75,28 +100,37 @@ def multi_scale_cam(
         images: (B, 3, H, W), normalised.
         present: The classes to map.
         scales: Factors on the sides of the images; ``Backbone.fit`` decides about sides that are not whole patches.
-        output: What the student gave for these images; used at scale 1 instead of another forward pass.
+        output: What the student gave for these images; used at scale 1 instead of another forward pass, unless that
+            pass dropped something at random.
+        reader: Predicts the affinity of the patches from the attention at the largest scale; None: there is none.
 
     Returns:
         The maps at the size of the images.
     """
     size = images.shape[-2:]
     sums: list[Tensor] = []
+    affinity = None
     for scale in scales:
         scaled = resize(images, [net.backbone.scaled_side(int(scale * side)) for side in size])
-        if output is not None and scaled is images:
+        seen: StudentOutput | Tokens
+        if output is not None and scaled is images and not net.backbone.drops:
+            seen = output
             straight = net.class_evidence(output.features, output.aux_features)
             mirrored = net.class_evidence(*net.backbone(scaled.flip(-1))[:2])
         else:
-            both = net.class_evidence(*net.backbone(torch.cat([scaled, scaled.flip(-1)]))[:2])
+            seen = net.backbone(torch.cat([scaled, scaled.flip(-1)]))
+            both = net.class_evidence(seen.features, seen.aux_features)
             straight, mirrored = zip(*(maps.chunk(2) for maps in both), strict=True)
+        if reader is not None and seen.attention is not None and scale == max(scales):
+            height, width = seen.features.shape[-2:]
+            affinity = PatchAffinity(reader(seen.attention.first(len(images))), (height, width))
         at_scale = [
             torch.maximum(enlarge(present.pick(a), size), enlarge(present.pick(b), size).flip(-1)).relu_()
             for a, b in zip(straight, mirrored, strict=True)
         ]
         sums = [s.add_(m) for s, m in zip(sums, at_scale, strict=True)] if sums else at_scale
-    main, aux = (max_min_norm(s) * present.valid[..., None, None] for s in sums)
-    return Maps(main, aux)
+    maps = [max_min_norm(s) * present.valid[..., None, None] for s in sums]
+    return Maps(maps[0], maps[-1], affinity)
 
 
 def resize(images: Tensor, size: Sequence[int]) -> Tensor:

@@ -114,6 +114,8 @@ class ClassTokenContrast(Component, nn.Module):
         ValueError: A choice is none of those listed.
     """
 
+    needs_aux = True
+
     def __init__(
         self,
         start: Start = 0,

@@ -29,6 +29,7 @@ class Component:
     """
 
     null: ClassVar[bool] = False
+    needs_aux: ClassVar[bool] = False  # it reads the auxiliary CAM or classifier
     EARLY: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, start: Start = 0) -> None:

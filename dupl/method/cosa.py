@@ -41,6 +41,7 @@ class CoSAWeights:
         energy: Of the dense energy, which the paper of CoSA calls L_reg.
         ptc: Of ToCo's patch token contrast, where it is on.
         ctc: Of ToCo's class token contrast, where it is on.
+        aff: Of AFA's affinity loss, where it is on.
     """
 
     seg: NotNegative = 0.1
@@ -48,6 +49,7 @@ class CoSAWeights:
     energy: NotNegative = 0.05
     ptc: NotNegative = 0.2
     ctc: NotNegative = 0.5
+    aff: NotNegative = 0.1
 
 
 @COMPONENTS.register_module()
@@ -65,7 +67,7 @@ class CoSA(Method):
         aux_scales: Scales of the auxiliary CAM: "all", or the "last" one alone (released code).
         levels: How a normalised image is turned back into 8-bit levels: "round", or "truncate" as the released code
             of ToCo does.
-        weights: Weights of the loss terms besides L_cls: seg, s2c, energy, and of ToCo's terms ptc, ctc.
+        weights: Weights of the loss terms besides L_cls: seg, s2c, energy, of ToCo's terms ptc, ctc, and of AFA's aff.
         further: Arguments of ``Method``; a component for each of ``SLOTS``.
 
     Raises:
@@ -73,6 +75,7 @@ class CoSA(Method):
     """
 
     learns_from_average = True
+    needs_aux = True
     SLOTS = (
         Slot("students", doc="The online network and its moving average, which teaches it."),
         Slot("perturb", null="NoPerturbation", doc="The strong view of the online network; coordinates stay the same."),
@@ -133,6 +136,15 @@ class CoSA(Method):
             weight="ctc",
             doc="Class token contrast of ToCo.",
         ),
+        Slot(
+            "affinity",
+            mark="L_aff",
+            null="NoAffinity",
+            starts=True,
+            optional=True,
+            weight="aff",
+            doc="Affinity loss of AFA.",
+        ),
     )
 
     def __init__(
@@ -159,6 +171,8 @@ class CoSA(Method):
                 "CoSA compares views pixel by pixel: set model.perturb.type=OneOperation, or model.perturb.flip=0 and "
                 "model.perturb.scale=1"
             )
+        if getattr(self.affinity, "spread_from", None) is not None:
+            raise UserError("CoSA does not propagate its CAMs: set model.affinity.spread_from=None")
         self.tau_l, self.aux_tau_l, self.aux_tau_h = tau_l, aux_tau_l, aux_tau_h
         self.aux_share, self.aux_scales, self.levels = aux_share, aux_scales, levels
         self.weights = complete_weights(weights, asdict(CoSAWeights()))
@@ -207,6 +221,7 @@ class CoSA(Method):
             "L_energy": self.dense_energy([strong], [log_P], main, clock),  # Sec. 3.2  L_reg
             "L_ptc": self.patch_contrast([online], maps, present, boxes, self.tau_l, high, clock),  # ToCo
             "L_ctc": self.contrast_classes(contrast, [online], maps, boxes, seeds, thresholds[1], clock),  # ToCo
+            "L_aff": self.affinity([online], main, clock),  # AFA
         }
         return equations.total(terms, self.weights) | pixel_shares([weak] * 2, maps or [], labels, noisy, high)
 

@@ -34,6 +34,7 @@ class Weights:
         reg: Of the consistency loss, lambda_3.
         ctc: Of the class token contrast, where it is on (ToCo).
         energy: Of the dense energy, where it is on (ToCo).
+        aff: Of the affinity loss, where it is on (AFA).
     """
 
     ptc: NotNegative = 0.2
@@ -42,6 +43,7 @@ class Weights:
     reg: NotNegative = 0.05
     ctc: NotNegative = 0.5
     energy: NotNegative = 0.05
+    aff: NotNegative = 0.1
 
 
 @COMPONENTS.register_module()
@@ -49,7 +51,8 @@ class DuPL(OneStage):
     """Dual student with trustworthy progressive learning.
 
     Args:
-        weights: Weights of the loss terms besides L_cls: ptc, dis, seg, reg, and of ToCo's terms ctc, energy.
+        weights: Weights of the loss terms besides L_cls: ptc, dis, seg, reg, of ToCo's terms ctc, energy, and of
+            AFA's aff.
         further: Arguments of ``OneStage``; a component for each of ``SLOTS``.
 
     Raises:
@@ -125,6 +128,15 @@ class DuPL(OneStage):
             optional=True,
             weight="energy",
             doc="L_reg of ToCo.",
+        ),
+        Slot(
+            "affinity",
+            mark="L_aff",
+            null="NoAffinity",
+            starts=True,
+            optional=True,
+            weight="aff",
+            doc="Affinity of AFA.",
         ),
         Slot(
             "dis_region",
@@ -212,6 +224,7 @@ class DuPL(OneStage):
         cams = self.compute_cams(views, present, outputs, clock)  # Eq. 1
         self.detect(views, cams, present, clock)
         labels = self.make_labels(views, cams, present, tau_h, clock)  # Sec. 3.1  Y_i
+        labels = self.spread_labels(views, cams, labels, present, tau_h, clock)  # AFA
         log_P = per_student(lambda output, _: self.log_probabilities(output.logits, images.shape[-2:]), outputs, labels)
         noisy = per_student(lambda p, label: self.noise_filter(p, label.y, clock), log_P, labels)  # Eq. 6-7  ANF
         trusted = per_student(lambda label, noise: label.y.masked_fill(noise, IGNORE), labels, noisy)
@@ -228,6 +241,7 @@ class DuPL(OneStage):
             "L_seg": self.segmentation(log_P, self.seg_targets(targets, labels, noisy, present), clock),  # Eq. 4
             "L_reg": self.consistency(inputs),  # Eq. 8
             "L_energy": self.dense_energy(views, log_P, targets, clock),  # ToCo
+            "L_aff": self.affinity(outputs, trusted, clock),  # AFA
         }
         return equations.total(terms, self.weights) | pixel_shares(views, cams, labels, noisy, tau_h)  # Eq. 9
 

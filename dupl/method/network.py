@@ -1,17 +1,20 @@
-"""One sub-net psi: a ViT with two classifiers, on its last and on an earlier block, and a segmentation head."""
+"""Sub-nets psi: a ViT with two classifiers, on its last and on an earlier block, or a mix transformer with one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from dupl.config.kinds import GIVEN, ArgumentsOf, Count, In, Positive
 from dupl.method import equations
+from dupl.method.attention import Attention
 from dupl.method.backbone import Backbone
+from dupl.method.mix_backbone import MixBackbone
 from dupl.method.pooling import Pooling, pooling_function
+from dupl.method.pyramid_head import PyramidHead
 from dupl.registry import COMPONENTS
 
 
@@ -21,19 +24,21 @@ class StudentOutput:
 
     Attributes:
         features: Final patch tokens (B, D, h, w), the f_i of Eq. 2.
-        aux_features: Patch tokens of an earlier block (B, D, h, w).
+        aux_features: Patch tokens of an earlier block (B, D, h, w); the final ones where there is no such block.
         scores: Class scores before the sigmoid (B, K).
-        aux_scores: Scores of the auxiliary classifier (B, K).
+        aux_scores: Scores of the auxiliary classifier (B, K); None where there is none.
         logits: Segmentation logits of P_i (B, K + 1, h, w), background first.
         class_token: Final class token (B, D); None where the backbone has none.
+        attention: Queries and keys of the last two blocks; None unless they are asked for.
     """
 
     features: Tensor
     aux_features: Tensor
     scores: Tensor
-    aux_scores: Tensor
+    aux_scores: Tensor | None
     logits: Tensor
     class_token: Tensor | None = None
+    attention: Attention | None = None
 
 
 class DilatedHead(nn.Sequential):
@@ -85,6 +90,10 @@ class SubNet(nn.Module):
         UserError: The backbone cannot be built.
     """
 
+    has_aux: ClassVar[bool] = True  # a classifier on an earlier block
+    backbone: Any  # Backbone or MixBackbone
+    head: Any
+
     def __init__(
         self,
         num_classes: Annotated[int, GIVEN],
@@ -106,14 +115,15 @@ class SubNet(nn.Module):
 
     def forward(self, images: Tensor) -> StudentOutput:
         """Compute everything that training needs of images (B, 3, H, W)."""
-        features, aux, class_token = self.backbone(images)
+        tokens = self.backbone(images)
         return StudentOutput(
-            features=features,
-            aux_features=aux,
-            scores=self.classifier(self.pool(features)),
-            aux_scores=self.aux_classifier(self.pool(aux)),
-            logits=self.head(features),
-            class_token=class_token,
+            features=tokens.features,
+            aux_features=tokens.aux_features,
+            scores=self.classifier(self.pool(tokens.features)),
+            aux_scores=self.aux_classifier(self.pool(tokens.aux_features)),
+            logits=self.head(tokens.features),
+            class_token=tokens.class_token,
+            attention=tokens.attention,
         )
 
     def segment(self, images: Tensor) -> Tensor:
@@ -121,7 +131,10 @@ class SubNet(nn.Module):
         logits: Tensor = self.head(self.backbone(images)[0])
         return logits
 
-    def class_evidence(self, features: Tensor, aux_features: Tensor) -> tuple[Tensor, Tensor]:
+    def after_step(self) -> None:
+        """Follow the step that the optimiser has just taken: there is nothing that does."""
+
+    def class_evidence(self, features: Tensor, aux_features: Tensor) -> tuple[Tensor, ...]:
         """Compute the sums inside Eq. 1 for both classifiers, each (B, K, h, w), in float32.
 
         Args:
@@ -133,3 +146,73 @@ class SubNet(nn.Module):
                 equations.class_evidence(features.float(), self.classifier.weight),
                 equations.class_evidence(aux_features.float(), self.aux_classifier.weight),
             )
+
+
+@COMPONENTS.register_module()
+class PyramidNet(SubNet):
+    """Sub-net of AFA: a mix transformer, one classifier on its last stage, and the head of SegFormer on all four.
+
+    It has no class token and no auxiliary classifier: its auxiliary CAM is its CAM, and components that compare the
+    two, or that need a class token, are refused.
+
+    Args:
+        num_classes: Classes with background, K + 1.
+        backbone: Arguments of ``MixBackbone``.
+        pooling: As of ``SubNet``.
+        pool_share: As of ``SubNet``.
+        pool_sharpness: As of ``SubNet``.
+        head: Arguments of ``PyramidHead``.
+
+    Raises:
+        ValueError: As of ``SubNet``.
+        UserError: The backbone cannot be built.
+    """
+
+    has_aux = False
+
+    def __init__(
+        self,
+        num_classes: Annotated[int, GIVEN],
+        backbone: Annotated[dict[str, Any], ArgumentsOf(MixBackbone)],
+        pooling: Pooling = "max",
+        pool_share: Annotated[float, In("(0, 1]")] = 0.2,
+        pool_sharpness: Positive = 5.0,
+        head: Annotated[dict[str, Any] | None, ArgumentsOf(PyramidHead)] = None,
+    ) -> None:
+        nn.Module.__init__(self)
+        self.pool = pooling_function(pooling, pool_share, pool_sharpness)
+        self.backbone = MixBackbone(**backbone)
+        self.classifier = nn.Linear(self.backbone.dim, num_classes - 1, bias=False)
+        nn.init.kaiming_uniform_(self.classifier.weight, a=5**0.5)
+        self.head = PyramidHead(self.backbone.dims, num_classes, **(head or {}))
+
+    def forward(self, images: Tensor) -> StudentOutput:
+        """Compute everything that training needs of images (B, 3, H, W); logits have the grid of the first stage."""
+        tokens = self.backbone(images)
+        return StudentOutput(
+            features=tokens.features,
+            aux_features=tokens.features,
+            scores=self.classifier(self.pool(tokens.features)),
+            aux_scores=None,
+            logits=self.head(tokens.pyramid),
+            attention=tokens.attention,
+        )
+
+    def segment(self, images: Tensor) -> Tensor:
+        """Compute only the segmentation logits, (B, K + 1, h, w), of images (B, 3, H, W)."""
+        logits: Tensor = self.head(self.backbone(images).pyramid)
+        return logits
+
+    def class_evidence(self, features: Tensor, aux_features: Tensor) -> tuple[Tensor, ...]:
+        """Compute the sum inside Eq. 1 of the classifier, (B, K, h, w), in float32.
+
+        Args:
+            features: Features of the last stage, (B, D, h, w).
+            aux_features: The same; not read.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            return (equations.class_evidence(features.float(), self.classifier.weight),)
+
+    def after_step(self) -> None:
+        """Let the running statistics of the head follow the step."""
+        self.head.after_step()

@@ -28,7 +28,7 @@ class OneStage(Method):
     """A method whose students learn to segment from pseudo-labels that they make of their own CAMs.
 
     Its training step is written by a subclass, which has slots for students, threshold, noise_filter, consistency,
-    segmentation, patch_contrast, class_contrast, refine, perturb and discrepancy, whatever else it has.
+    segmentation, patch_contrast, class_contrast, affinity, refine, perturb and discrepancy, whatever else it has.
 
     Args:
         tau_l: Low threshold of the pseudo-labels, in [0, 1].
@@ -87,7 +87,9 @@ class OneStage(Method):
         """
         views, outputs = [View(images, boxes)] * len(self.students), self.forward_students(images)
         cams = self.compute_cams(views, present, outputs, clock)
-        labels = self.make_labels(views, cams, present, self.threshold(clock, tags), clock)
+        tau_h = self.threshold(clock, tags)
+        labels = self.make_labels(views, cams, present, tau_h, clock)
+        labels = self.spread_labels(views, cams, labels, present, tau_h, clock)
         log_P = [self.log_probabilities(output.logits, images.shape[-2:]) for output in outputs]
         noisy = per_student(lambda p, label: self.noise_filter(p, label.y, clock), log_P, labels)
         return Inspection(cams, labels, noisy, log_P)
@@ -96,12 +98,17 @@ class OneStage(Method):
         self, views: Sequence[View], present: Present, outputs: Sequence[StudentOutput], clock: Clock
     ) -> list[Maps] | None:
         """Compute the CAMs of every student; None before any loss needs them."""
-        if not any(part.active(clock) for part in (self.patch_contrast, self.class_contrast, self.segmentation)):
+        readers = (self.patch_contrast, self.class_contrast, self.segmentation)
+        if not any(part.active(clock) for part in readers):
             return None
         with self.autocast("cam"):
             return [
-                multi_scale_cam(net, view.images, present, self.cam_scales, output)
-                for (net, output), view in zip(self.cam_sources(outputs, clock), views, strict=True)
+                multi_scale_cam(
+                    net, view.images, present, self.cam_scales, output, self.affinity.reader(student, clock)
+                )
+                for student, ((net, output), view) in enumerate(
+                    zip(self.cam_sources(outputs, clock), views, strict=True)
+                )
             ]
 
     def cam_sources(self, outputs: Sequence[StudentOutput], clock: Clock) -> Sequence[Source]:
@@ -126,6 +133,27 @@ class OneStage(Method):
             maps = [of_one.aux if clock.t < self.aux_labels_until else of_one.main for of_one in cams[which]]
             photo = denormalise(view.images, self.levels)
             made += pseudo_labels(self.refine, photo, maps, present, view.boxes, self.tau_l, tau_h)
+        return made
+
+    def spread_labels(
+        self,
+        views: Sequence[View],
+        cams: list[Maps] | None,
+        labels: list[PseudoLabels] | None,
+        present: Present,
+        tau_h: Tensor,
+        clock: Clock,
+    ) -> list[PseudoLabels] | None:
+        """Make the pseudo-labels of every student from CAMs that walk along its affinities; else return ``labels``."""
+        if cams is None or labels is None or not self.affinity.spreads(clock):
+            return labels
+        made: list[PseudoLabels] = []
+        for view, which in shared(views):
+            photo = denormalise(view.images, self.levels)
+            thresholds = (self.tau_l, tau_h)
+            made += [
+                self.affinity.spread(self.refine, photo, maps, present, view.boxes, thresholds) for maps in cams[which]
+            ]
         return made
 
     def strong_forward(

@@ -82,6 +82,8 @@ class PatchTokenContrast(Component):
         ValueError: ``box`` is neither of the two, or ``floor`` lies outside its range.
     """
 
+    needs_aux = True
+
     def __init__(self, start: Start = 0, box: Literal["patches", "pixels"] = "patches", floor: Share = 0.0) -> None:
         super().__init__(start)
         if box not in ("patches", "pixels"):

@@ -73,21 +73,29 @@ def pseudo_labels(
     refined = refine.spread(refine.affinity(reduce(images)), foreground.flatten(1, 3))
     refined = _bilinear(refined, size).view(batch, len(maps), 2, slots, *size)
     outside = ~inside(boxes, size)
-    return [_combine(refined[:, s], present, outside, refine.gain) for s in range(len(maps))]
+    gain = refined.new_full((1, 1, 1, 1), refine.gain)
+    return [combine(refined[:, s], present, outside, gain) for s in range(len(maps))]
 
 
-def _combine(scores: Tensor, present: Present, outside: Tensor, gain: float) -> PseudoLabels:
-    """Turn scores (B, 2, M, H, W) of the slots, refined with tau_h and with tau_l, into labels."""
+def combine(scores: Tensor, present: Present, outside: Tensor, gain: Tensor) -> PseudoLabels:
+    """Turn scores of the slots into labels.
+
+    Args:
+        scores: Refined with tau_h and with tau_l, (B, 2, M, H, W).
+        present: The classes of the slots.
+        outside: Pixels outside the photo, bool (B, H, W).
+        gain: What background and slots sum to, (B, 1, H, W), or of that shape with axes of 1.
+    """
     value, winner = scores.max(2)  # (B, 2, H, W)
     is_foreground = value > gain - scores.sum(2)
     high = present.label(winner[:, 0])
     y = torch.where(is_foreground[:, 0], high, torch.where(is_foreground[:, 1], IGNORE, 0))
     both = scores.sum(1)  # both thresholds vote
     best, slot = both.max(1)
-    voted = torch.where(best > 2 * gain - both.sum(1), present.label(slot), 0)
+    voted = torch.where(best > 2 * gain[:, 0] - both.sum(1), present.label(slot), 0)
     hard = torch.where(y == IGNORE, voted, y)
     background = 2 * gain - both.sum(1, keepdim=True)
-    soft = torch.cat([background, both], 1).clamp(min=0) / (2 * gain)
+    soft = torch.cat([background, both], 1).clamp(min=0) / (2 * gain).clamp(min=1e-12)
     return PseudoLabels(
         y.masked_fill(outside, IGNORE), hard.masked_fill(outside, IGNORE), soft.masked_fill(outside[:, None], 0)
     )

@@ -13,6 +13,10 @@ RENAME = (  # key in the released layout -> key here, below a student
     (r"^decoder\.conv6\.", "head.0."),
     (r"^decoder\.conv7\.", "head.2."),
     (r"^decoder\.conv8\.", "head.4."),
+    (r"^decoder\.linear_(c\d)\.proj\.", r"head.linear_\1."),  # of AFA
+    (r"^decoder\.linear_fuse\.conv\.", "head.linear_fuse."),
+    (r"^decoder\.linear_fuse\.bn\.", "head.norm."),
+    (r"^decoder\.linear_pred\.", "head.linear_pred."),
 )
 PROJECTIONS = (  # of ToCo: the projector of a student, and its moving average
     (r"^proj_head\.(mlp\.\d\.\w+)$", r"class_contrast.projectors.{student}.\1"),
@@ -20,17 +24,18 @@ PROJECTIONS = (  # of ToCo: the projector of a student, and its moving average
     (r"^proj_head_t\.(mlp\.\d\.\w+)$", r"class_contrast.teachers.{student}.\1"),
     (r"^proj_head_t\.last_layer\.weight_v$", "class_contrast.teachers.{student}.vectors.weight"),
 )
-# Parts of released files that no model here has: an unused mask token, an ImageNet head.
-UNUSED = re.compile(r"^encoder\.(mask_token|head\.)")
+# Parts of released files that no model here has: an unused mask token, an ImageNet head, a counter of batches.
+UNUSED = re.compile(r"^encoder\.(mask_token|head\.)|.*\.num_batches_tracked$")
 GAIN = re.compile(r"^proj_head(_t)?\.last_layer\.weight_g$")
 
 
 def convert(state: dict[str, Tensor], expected: set[str]) -> dict[str, Tensor]:
-    """Rename the keys of a checkpoint of DuPL's or ToCo's released code to those here; keep keys from here.
+    """Rename the keys of a checkpoint of the released code of DuPL, ToCo or AFA to those here; keep keys from here.
 
     DuPL's layout: ``branch{1,2}.{encoder,decoder,classifier,aux_classifier}`` behind any ``module.``. ToCo's layout is
     one such branch without the prefix, with ``proj_head`` and its average ``proj_head_t``, which are left out where the
-    model has no class token contrast. Unknown keys keep their name, so that the caller can list them.
+    model has no class token contrast; so is AFA's, with ``attn_proj``, which is left out where the model has no
+    affinity. Unknown keys keep their name, so that the caller can list them.
 
     Args:
         state: Weights by key.
@@ -54,6 +59,10 @@ def convert(state: dict[str, Tensor], expected: set[str]) -> dict[str, Tensor]:
                 raise UserError(f"{key} has gains other than 1, and the projector here has none: give another file")
             if not GAIN.match(inner) and any(name.startswith("class_contrast.") for name in expected):
                 converted[_projection(inner, student)] = value
+            continue
+        if inner.startswith("attn_proj."):  # of AFA
+            if any(name.startswith("affinity.") for name in expected):
+                converted[inner.replace("attn_proj", f"affinity.heads.{student}")] = value.reshape(value.shape[:2])
             continue
         for old, new in RENAME:
             inner = re.sub(old, new, inner)

@@ -61,7 +61,9 @@ class Students(nn.Module):
         return [net.segment(images) for net in list(self)[which]]
 
     def after_step(self) -> None:
-        """Follow the weights that the optimiser has just changed, as a moving average does."""
+        """Follow the step that the optimiser has just taken, as moving averages do."""
+        for net in self:
+            net.after_step()
 
     def exchange(self, made: Sequence[T] | None) -> list[T] | None:
         """Give each student what its teacher made; None where nothing is made yet."""
@@ -145,6 +147,7 @@ class OnlineAssigned(Students):
 
     def after_step(self) -> None:
         """Let the assignment network follow the online network."""
+        self[0].after_step()
         follow(self.nets[1], self.nets[0], self.momentum)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -67,12 +68,13 @@ def _has_weights(name: str) -> bool:
     return name in timm.list_models(f"{name.split('.')[0]}*", pretrained=True) or "." not in name
 
 
-def load_weights(vit: Any, file: Path) -> None:
+def load_weights(vit: Any, file: Path, adapt: Callable[..., Any] = checkpoint_filter_fn) -> None:
     """Load the weights of a local file into a ViT; a classification head in the file is ignored.
 
     Args:
         vit: The model.
         file: A .safetensors file, or a state dict saved by torch.
+        adapt: Turns the state of the file and the model into a state with the keys of the model.
 
     Raises:
         UserError: There is no such file, it holds no state dict, or its keys or shapes do not fit the model.
@@ -92,7 +94,7 @@ def load_weights(vit: Any, file: Path) -> None:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"model.network.backbone.weights: {file} is not a readable weights file: {reason}") from error
     try:
-        state = checkpoint_filter_fn(state, vit)
+        state = adapt(state, vit)
         wrong = vit.load_state_dict(
             {k: v for k, v in state.items() if not k.startswith(("head.", "head_dist.", "fc_norm."))},
             strict=False,

@@ -36,6 +36,7 @@ class ToCoWeights:
         energy: Of the dense energy, which the paper of ToCo calls L_reg.
         dis: Of DuPL's discrepancy loss, where it is on.
         reg: Of DuPL's consistency loss, where it is on.
+        aff: Of the affinity loss of AFA, where it is on.
     """
 
     ptc: NotNegative = 0.2
@@ -44,6 +45,7 @@ class ToCoWeights:
     energy: NotNegative = 0.05
     dis: NotNegative = 0.1
     reg: NotNegative = 0.05
+    aff: NotNegative = 0.1
 
 
 @COMPONENTS.register_module()
@@ -53,7 +55,8 @@ class ToCo(OneStage):
     One student as in the paper, or two that teach each other. DuPL's components are off unless a recipe states them.
 
     Args:
-        weights: Weights of the loss terms besides L_cls: ptc, ctc, seg, energy, and of DuPL's terms dis, reg.
+        weights: Weights of the loss terms besides L_cls: ptc, ctc, seg, energy, of DuPL's terms dis, reg, and
+            of AFA's aff.
         further: Arguments of ``OneStage``; a component for each of ``SLOTS``.
 
     Raises:
@@ -139,6 +142,15 @@ class ToCo(OneStage):
             doc="L_reg of DuPL.",
         ),
         Slot(
+            "affinity",
+            mark="L_aff",
+            null="NoAffinity",
+            starts=True,
+            optional=True,
+            weight="aff",
+            doc="Affinity of AFA.",
+        ),
+        Slot(
             "perturb",
             null="NoPerturbation",
             optional=True,
@@ -184,6 +196,7 @@ class ToCo(OneStage):
         tau_h = self.threshold(clock, tags)
         cams = self.compute_cams(views, present, outputs, clock)  # Sec. 3.1  CAM, Sec. 3.3 auxiliary CAM
         labels = self.make_labels(views, cams, present, tau_h, clock)  # Sec. 3.5
+        labels = self.spread_labels(views, cams, labels, present, tau_h, clock)  # AFA
         log_P = per_student(lambda output, _: self.log_probabilities(output.logits, images.shape[-2:]), outputs, labels)
         noisy = per_student(lambda p, label: self.noise_filter(p, label.y, clock), log_P, labels)  # DuPL: ANF
         trusted = per_student(lambda label, noise: label.y.masked_fill(noise, IGNORE), labels, noisy)
@@ -197,6 +210,7 @@ class ToCo(OneStage):
             "L_seg": self.segmentation(log_P, targets, clock),  # Sec. 3.5
             "L_energy": self.dense_energy(views, log_P, targets, clock),  # Sec. 3.5  "L_reg"
             "L_dis": self.discrepancy(outputs, clock),  # DuPL
+            "L_aff": self.affinity(outputs, trusted, clock),  # AFA
             "L_reg": self.consistency(per_student(ConsistencyInputs, log_P, strong, decided, trusted, targets)),  # DuPL
         }
         return equations.total(terms, self.weights) | pixel_shares(views, cams, labels, noisy, tau_h)

@@ -50,6 +50,8 @@ class ClassifierWarmStart(Component):
         weight_decay: Weight decay of these steps.
     """
 
+    needs_aux = True
+
     def __init__(
         self,
         images: Count = 2000,
@@ -79,8 +81,8 @@ class ClassifierWarmStart(Component):
         for images, own in batches:
             tags.append(own)
             for net, parts in zip(nets, seen, strict=True):
-                features, aux, _ = net.eval().backbone(images)
-                parts.append((net.pool(features).float(), net.pool(aux).float()))
+                tokens = net.eval().backbone(images)
+                parts.append((net.pool(tokens.features).float(), net.pool(tokens.aux_features).float()))
         for net, mode in zip(nets, training, strict=True):
             net.train(mode)
         both = [(torch.cat([main for main, _ in parts]), torch.cat([aux for _, aux in parts])) for parts in seen]

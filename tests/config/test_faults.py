@@ -96,7 +96,7 @@ FAULTS = {
         "r.py, line 3: data.augment needs crop (side C of the square crop, in pixels)"),
     "a missing section": (
         "model = dict()\n", SHOW,
-        "r.py, line 1: model needs a type: choose from CoSA, DuPL, Supervised, ToCo"),
+        "r.py, line 1: model needs a type: choose from AFA, CoSA, DuPL, Supervised, ToCo"),
     "a base that is not there": (
         "_base_ = ['toyy.py']", SHOW,
         "r.py, line 1: its _base_ HERE/toyy.py does not exist; give a path, or a name that dupl show lists"),

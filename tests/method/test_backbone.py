@@ -120,7 +120,7 @@ def test_features_are_normed_patches_and_those_of_an_earlier_block() -> None:
     torch.manual_seed(0)
     backbone = Backbone("vit_tiny_patch16_224", options=TINY).eval()
     images, vit = torch.randn(2, 3, 32, 32), backbone.vit
-    features, aux, class_token = backbone(images)
+    features, aux, class_token = backbone(images)[:3]
     x = vit.norm_pre(vit._pos_embed(vit.patch_embed(images)))
     after = []
     for block in vit.blocks:
@@ -141,7 +141,7 @@ def test_features_are_normed_patches_and_those_of_an_earlier_block() -> None:
 def test_sizes_differ_from_the_built_one() -> None:
     backbone = Backbone("vit_tiny_patch16_224", options=TINY)
     for height, width in ((8, 8), (24, 40), (64, 16)):
-        features, aux, _ = backbone(torch.randn(1, 3, height, width))
+        features, aux, _ = backbone(torch.randn(1, 3, height, width))[:3]
         assert features.shape == aux.shape == (1, 32, height // 8, width // 8)
 
 

@@ -10,7 +10,9 @@ from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from torch import nn
 
 
-def param_groups(model: nn.Module, lr: float, weight_decay: float, head_lr: float) -> list[dict[str, Any]]:
+def param_groups(
+    model: nn.Module, lr: float, weight_decay: float, head_lr: float, norm_lr: float = 1.0
+) -> list[dict[str, Any]]:
     """Group the parameters: backbone, its norms, classifiers, segmentation heads and projectors.
 
     Released code, also of ToCo: the heads at 10 times the rate, weight decay on the norms too.
@@ -20,6 +22,7 @@ def param_groups(model: nn.Module, lr: float, weight_decay: float, head_lr: floa
         lr: Learning rate of the backbone.
         weight_decay: Weight decay of every group.
         head_lr: Factor on ``lr`` for whatever is not a backbone.
+        norm_lr: Factor on ``lr`` for the norms of the backbone; with 0 they stay as they are. Released code of AFA: 0.
     """
     names = ("backbone", "norm", "classifier", "segmentation", "projector")
     groups: dict[str, list[nn.Parameter]] = {name: [] for name in names}
@@ -35,7 +38,7 @@ def param_groups(model: nn.Module, lr: float, weight_decay: float, head_lr: floa
     return [
         {
             "params": parameters,
-            "lr": lr if name in ("backbone", "norm") else lr * head_lr,
+            "lr": lr * {"backbone": 1.0, "norm": norm_lr}.get(name, head_lr),
             "weight_decay": weight_decay,
             "name": name,
         }
@@ -85,11 +88,12 @@ def build_optimizer(model: nn.Module, schedule: dict[str, Any], losses: int, pre
 
     Args:
         model: The model, already on its device.
-        schedule: The recipe's schedule: lr, weight_decay, betas, head_lr.
+        schedule: The recipe's schedule: lr, weight_decay, betas, head_lr, and norm_lr where it is stated.
         losses: Losses of one step in this process, whose gradients are averaged.
         precision: ``runtime.precision``; "fp16" adds a gradient scaler.
     """
-    groups = param_groups(model, schedule["lr"], schedule["weight_decay"], schedule["head_lr"])
+    factors = schedule["head_lr"], schedule.get("norm_lr", 1.0)
+    groups = param_groups(model, schedule["lr"], schedule["weight_decay"], *factors)
     optimizer = torch.optim.AdamW(groups, lr=schedule["lr"], betas=tuple(schedule["betas"]), fused=True)
     if precision == "fp16":
         return ScaledOptimizer(optimizer, losses, next(model.parameters()).device.type)
