@@ -202,7 +202,7 @@ class TestMistakes:
 
     def test_a_recipe_that_lacks_parts(self, capsys, tmp_path):
         (tmp_path / "part.py").write_text("model = dict()\nruntime = 3\n")
-        assert "part.py, line 1: model needs a type: choose from CoSA, DuPL, Supervised" in told(
+        assert "part.py, line 1: model needs a type: choose from AFA, CoSA, DuPL, Supervised" in told(
             capsys, "show", tmp_path / "part.py"
         )
 

@@ -21,7 +21,7 @@ _base_ = [
 model = dict(
     network=dict(backbone=dict(fit="any", drop_in_cams=True)),
     affinity=dict(start=5001, spread_from=15001, targets="spread", extra_pairs=1.0, refine_in="photo"),
-    segmentation=dict(type="UnguardedBalancedCrossEntropy", start=5001),
+    segmentation=dict(start=5001),
     dense_energy=dict(_delete_=True, type="NoDenseEnergy"),
     refine=dict(iterations=15),
     levels="truncate",

@@ -23,7 +23,6 @@ _base_ = [
 model = dict(
     network=dict(backbone=dict(fit="any", drop_in_cams=True)),
     affinity=dict(extra_pairs=1.0, refine_in="photo"),
-    segmentation=dict(type="UnguardedBalancedCrossEntropy"),
     dense_energy=dict(_delete_=True, type="NoDenseEnergy"),
     levels="truncate",
     idle_heads="decay",
