@@ -213,7 +213,7 @@ class CoSA(Method):
         trusted = per_student(lambda label, noise: label.y.masked_fill(noise, IGNORE), labels, noisy)
         main, aux = (None, None) if trusted is None else ([trusted[0]], [trusted[1]])
         evidence, _ = self.students[0].class_evidence(online.features, online.aux_features)
-        maps, high = assigned and [assigned.maps], thresholds[0].high
+        maps, high = None if assigned is None else [assigned.maps], thresholds[0].high
         terms = {
             "L_cls": self.classification([online], tags),
             "L_seg": self.segment([log_P], main, aux, clock),  # Sec. 3.2  L_c2s

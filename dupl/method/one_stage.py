@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dupl.config.kinds import Share, Start
 from dupl.errors import UserError
+from dupl.method.affinity import NoAffinity
 from dupl.method.averages import OwnCams, Source
 from dupl.method.base import Inspection, Method
 from dupl.method.boxes import inside
@@ -28,7 +29,7 @@ class OneStage(Method):
     """A method whose students learn to segment from pseudo-labels that they make of their own CAMs.
 
     Its training step is written by a subclass, which has slots for students, threshold, noise_filter, consistency,
-    segmentation, patch_contrast, class_contrast, affinity, refine, perturb and discrepancy, whatever else it has.
+    segmentation, patch_contrast, class_contrast, refine, perturb and discrepancy, whatever else it has.
 
     Args:
         tau_l: Low threshold of the pseudo-labels, in [0, 1].
@@ -98,14 +99,13 @@ class OneStage(Method):
         self, views: Sequence[View], present: Present, outputs: Sequence[StudentOutput], clock: Clock
     ) -> list[Maps] | None:
         """Compute the CAMs of every student; None before any loss needs them."""
+        affinity = getattr(self, "affinity", NoAffinity())  # a method without the slot has none
         readers = (self.patch_contrast, self.class_contrast, self.segmentation)
         if not any(part.active(clock) for part in readers):
             return None
         with self.autocast("cam"):
             return [
-                multi_scale_cam(
-                    net, view.images, present, self.cam_scales, output, self.affinity.reader(student, clock)
-                )
+                multi_scale_cam(net, view.images, present, self.cam_scales, output, affinity.reader(student, clock))
                 for student, ((net, output), view) in enumerate(
                     zip(self.cam_sources(outputs, clock), views, strict=True)
                 )
@@ -145,15 +145,14 @@ class OneStage(Method):
         clock: Clock,
     ) -> list[PseudoLabels] | None:
         """Make the pseudo-labels of every student from CAMs that walk along its affinities; else return ``labels``."""
-        if cams is None or labels is None or not self.affinity.spreads(clock):
+        affinity = getattr(self, "affinity", NoAffinity())
+        if cams is None or labels is None or not affinity.spreads(clock):
             return labels
         made: list[PseudoLabels] = []
         for view, which in shared(views):
             photo = denormalise(view.images, self.levels)
             thresholds = (self.tau_l, tau_h)
-            made += [
-                self.affinity.spread(self.refine, photo, maps, present, view.boxes, thresholds) for maps in cams[which]
-            ]
+            made += [affinity.spread(self.refine, photo, maps, present, view.boxes, thresholds) for maps in cams[which]]
         return made
 
     def strong_forward(
