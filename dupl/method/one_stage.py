@@ -145,7 +145,7 @@ class OneStage(Method):
         clock: Clock,
     ) -> list[PseudoLabels] | None:
         """Make the pseudo-labels of every student from CAMs that walk along its affinities; else return ``labels``."""
-        affinity = getattr(self, "affinity", NoAffinity())
+        affinity: Any = getattr(self, "affinity", NoAffinity())
         if cams is None or labels is None or not affinity.spreads(clock):
             return labels
         made: list[PseudoLabels] = []
