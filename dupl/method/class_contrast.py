@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from dupl.config.kinds import ArgumentsOf, Count, In, Pixels, Positive, Share, Start
 from dupl.errors import UserError
@@ -225,7 +226,9 @@ class ClassTokenContrast(Component, nn.Module):
         scores = torch.where(region == 2, self.foreground, region.to(aux))[:, None]
         flags = (cut(scores, places, self.crop_size).mean((2, 3, 4)) > self.uncertain).long()  # (B, n)
         crops = cut(images.local_source, places, self.crop_size)  # (B, n, 3, s, s)
-        local = net.backbone.class_token(crops.flatten(0, 1)).unflatten(0, flags.shape)  # (B, n, D)
+        # recomputed in the backward pass: the local crops have two fifths of all tokens
+        local = checkpoint(net.backbone.class_token, crops.flatten(0, 1), use_reentrant=False)
+        local = local.unflatten(0, flags.shape)  # (B, n, D)
         whole = torch.stack([own_token, net.backbone.class_token(images.other_view)], 1)  # (B, 2, D)
         flags = torch.cat([flags.new_ones(len(flags), 2), flags], 1)
         return ClassTokens(torch.cat([whole.float(), local.float()], 1), flags)

@@ -121,6 +121,22 @@ def test_the_class_token_of_the_loaders_view_has_a_gradient(toco: Build, batch: 
     assert (main, mirrored, half, other, crops) == (2, 2, 4, 2, 6)
 
 
+@pytest.mark.parametrize("precision", ["off", "bf16"])
+def test_crops_that_are_recomputed_change_no_gradient(
+    precision: str, toco: Build, batch: Batch, monkeypatch: Any
+) -> None:
+    """Local crops pass the network again in the backward pass, bit for bit, because their activations are not kept."""
+    model, samples, passes = toco(precision=precision), with_views(batch([[0, 2], [1]], ALL)), [0]
+    model.students[0].backbone.vit.blocks[0].register_forward_hook(lambda *_: passes.__setitem__(0, passes[0] + 1))
+    found = []
+    for _ in range(2):
+        logs = step(model, samples)
+        found.append([logs["loss"], *(p.grad.clone() for p in model.parameters() if p.grad is not None)])
+        monkeypatch.setattr("dupl.method.class_contrast.checkpoint", lambda function, *given, **_: function(*given))
+    assert passes[0] == 6 + 5, "only the crops pass twice, and only where they are recomputed"
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
 @pytest.mark.parametrize("kind", ["dual ToCo", "all of DuPL in ToCo", "ToCo's terms in DuPL", "filter in one student"])
 def test_components_cross(kind: str, toco: Build, build: Build, batch: Batch) -> None:
     model = {
