@@ -3,7 +3,7 @@
 Each row changes one of three methods (demo/toy, demo/toco, demo/cosa); data, network, iterations and protocol are the
     same in all of them. The methods themselves are the rows dupl, toco and cosa, which demo_methods has too.
 Protocol: the evaluation during training (64 x 64, squashed, no CRF), the better student of each, last iteration.
-Cost: 27 rows x 3 seeds = 81 runs of about 5 minutes each on two CPU cores; rows that part late share their beginning.
+Cost: 29 rows x 3 seeds = 87 runs of about 5 minutes each on two CPU cores; rows that part late share their beginning.
 
     dupl ablate cross_methods --rows dupl dupl_ctc dupl_energy
 """
@@ -67,6 +67,9 @@ rows = dict(
             "model.noise_filter": _ANF,
         },
     ),
+    toco_ema=dict(
+        label="dual ToCo + EMA teachers", base="demo/toco", set={"model.students": _DUAL, "model.averages": _EMA}
+    ),
     toco_all=dict(
         label="dual ToCo + L_dis + DTA + ANF + L_reg",
         base="demo/toco",
@@ -89,6 +92,7 @@ rows = dict(
     cosa_ptc_anf=dict(
         label="CoSA + L_ptc + ANF", base="demo/cosa", set={"model.patch_contrast": _PTC, "model.noise_filter": _ANF}
     ),
+    cosa_ctc=dict(label="CoSA + L_ctc", base="demo/cosa", set={"model.class_contrast": _CTC}),
     cosa_queue=dict(label="CoSA + queue", base="demo/cosa", set={"model.cam_queue": _QUEUE}),
     cosa_queue_anf=dict(
         label="CoSA + queue + ANF",

@@ -72,12 +72,14 @@ def recipe_values(name: str | Path, overrides: Overrides = None) -> dict[str, An
     from dupl.config import overrides as changes
     from dupl.config.check import RECIPE
     from dupl.runs.config import read_config_values
+    from dupl.runs.label_maps import refuse
     from dupl.runs.layout import is_stored_config
     from dupl.runs.run import Run
 
     run = Run(name)
     path = run.config_path if run.exists() else catalogue.resolve(name)
     values = read_config_values(path.parent) if is_stored_config(path) else catalogue.load_values(path)
+    refuse(path.parent, values)
     if lacking := [field for field in RECIPE.required() if not isinstance(values.get(field), dict)]:
         raise UserError(f"{path} has no {', '.join(lacking)}: it is no config of a run, or was edited")
     return changes.apply(values, override_values(overrides), RECIPE)

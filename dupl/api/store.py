@@ -212,7 +212,7 @@ def newest_run(root: str | Path = "runs") -> Path:
     """
     from dupl.runs.store import RunStore
 
-    finished = [run for run in RunStore(root).runs() if run.state == "finished"]
+    finished = [run for run in RunStore(root).runs() if run.state == "finished" and run.status.iteration]
     if not finished:
         raise UserError(f"{root} holds no finished run: name one, or train one first (dupl train)")
     return max(finished, key=lambda run: run.written).path
@@ -293,12 +293,15 @@ def compare_run(run: AnyRun, overrides: Overrides = None) -> list[Check]:
     """
     from dupl.engine.data_digest import digests
     from dupl.engine.device import hardware, open_device
+    from dupl.runs.config import read_config_values
+    from dupl.runs.label_maps import refuse
     from dupl.runs.reproduce import checks
     from dupl.runs.run import Run
     from dupl.runs.seeds import spread_of_seeds
 
     made = Run(folder_of(run))
     made.status  # noqa: B018  (a folder without a run is refused before its config is read)
+    refuse(made.path, read_config_values(made.path))
     config = load_recipe(_stored_config(made), overrides)
     try:
         here = hardware(open_device(config.runtime), 1)

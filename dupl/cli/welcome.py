@@ -93,7 +93,8 @@ def _planned(plan: str) -> int:
 
 def _finished(runs: Sequence[StoredRun]) -> list[Advice]:
     """Return what to do with the newest finished run."""
-    finished = max((run for run in runs if run.state == "finished"), key=lambda run: run.written, default=None)
+    trained = (run for run in runs if run.state == "finished" and run.status.iteration)  # label maps are none
+    finished = max(trained, key=lambda run: run.written, default=None)
     if finished is None:
         return []
     path = str(finished.path)

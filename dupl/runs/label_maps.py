@@ -34,6 +34,18 @@ def is_entry(config: Mapping[str, Any]) -> bool:
     return isinstance(model, Mapping) and model.get("type") == TYPE
 
 
+def refuse(folder: str | Path, config: Mapping[str, Any]) -> None:
+    """Refuse the entry of label maps where a run that was trained is needed.
+
+    Raises:
+        UserError: The config of the folder is that of label maps.
+    """
+    if is_entry(config):
+        raise UserError(
+            f"{folder} holds label maps of another program, not a run: give a run that dupl train or dupl ablate made"
+        )
+
+
 def check_name(name: str) -> str:
     """Return a name, if a folder, a row of a table and a command line can carry it.
 

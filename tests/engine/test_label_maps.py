@@ -167,6 +167,13 @@ class TestInTables:
         (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("other-")]
         assert "label maps" in line and "12/12, 7/7" in line
 
+    def test_it_is_no_run_to_predict_with_or_to_train_again(self, store, capsys):
+        entry = RunStore(store).find(label_maps.entry_id("other")).path
+        assert dupl.api.newest_run(store) != entry
+        for words in (["reproduce", str(entry)], ["show", str(entry)]):
+            assert main(words) == 2
+            assert "holds label maps of another program, not a run" in capsys.readouterr().err
+
     def test_an_archive_proves_its_cell(self, store, tmp_path):
         pytest.importorskip("rocrate")
         pytest.importorskip("mlcroissant")
