@@ -87,7 +87,8 @@ def test_stored_outputs_are_of_this_code_and_store(name):
     outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
     assert sum("image/png" in output.get("data", {}) for output in outputs) >= CHARTS[name], "charts on any host"
     assert not any(PLOTLY in output.get("data", {}) or output["output_type"] == "error" for output in outputs)
-    assert sum(notebooks.TEXT in cell.source for cell in book.cells) == 1, "a reader is told what they were made from"
+    text = notebooks.SOURCES[name].text
+    assert sum(text in cell.source for cell in book.cells) == 1, "a reader is told what they were made from"
 
 
 def test_stored_outputs_name_no_place():
@@ -108,11 +109,11 @@ def test_other_data_are_noticed(tmp_path, monkeypatch):
     assert notebooks.digest("noise_filter") != before
 
 
-def test_made_up_trials_are_not_stored():
-    """The study of the tests has no real trials, so that the notebook of sweeps is stored without outputs."""
-    (name,) = set(SETTINGS) - set(notebooks.PARAMETERS)
-    assert name == "sweep_sensitivity"
-    assert not any(c.get("outputs") for c in nbformat.read(notebooks.BOOKS / f"{name}.ipynb", as_version=4).cells)
+def test_the_notebook_of_sweeps_is_of_the_search_of_the_tutorial():
+    """Its trials were trained: `fixtures/make_searched.py`."""
+    assert set(SETTINGS) == set(notebooks.PARAMETERS)
+    page = (HERE.parent / "docs" / "tutorials" / "search.md").read_text()
+    assert (HERE / "fixtures" / "my_sweep.py").read_text() in page
 
 
 @pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)

@@ -1,9 +1,10 @@
-"""Execute the notebooks of ``analysis/`` on the small store of the tests, and keep their outputs in them.
+"""Execute the notebooks of ``analysis/`` on small stores of the tests, and keep their outputs in them.
 
     python tools/notebooks.py [NAME ...]
 
 Charts are kept as PNG pictures, because hosts of code show no others; Chromium draws them. The metadata of a notebook
-hold the digest of what its outputs were made from, which a test compares.
+hold the digest of what its outputs were made from, which a test compares. The site executes the same notebooks when it
+is built (docs/conf.py).
 """
 
 from __future__ import annotations
@@ -13,60 +14,106 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 
 ROOT = Path(__file__).parents[1]
 BOOKS = ROOT / "analysis"
 FIXTURES = ROOT / "tests" / "fixtures"
-STORE, PLAN = "tests/fixtures/store", "tests/fixtures/plan.py"
+PLAN = "tests/fixtures/plan.py"
 NOTE = "outputs"  # tag of the cell that says what the outputs were made from
-TEXT = (
-    "*The outputs below are of the small store of the tests: runs of 90 iterations on synthetic scenes, kept in "
-    "`tests/fixtures/store`. They show what a notebook draws; their numbers mean nothing. "
-    "Run it on a store of your own.*"
-)
+END = "They show what a notebook draws; their numbers mean nothing. Run it on a store of your own.*"
 PLOTLY = "application/vnd.plotly.v1+json"
 LIBRARY = "plotly.js v"  # in the source of plotly.js, which the first chart of a notebook brings
-# Parameters by notebook. The notebook of sweeps has no outputs: the tests have no study of real trials.
+
+
+class Source(NamedTuple):
+    """What outputs are made from.
+
+    Attributes:
+        store: Folder of the runs, in the fixtures of the tests.
+        file: The plan or the sweep, beside it.
+        text: Tells the reader.
+    """
+
+    store: str
+    file: str
+    text: str
+
+
+TABLE = Source(
+    "store",
+    "plan.py",
+    "*The outputs below are of the small store of the tests: runs of 90 iterations on synthetic scenes, kept in "
+    f"`tests/fixtures/store`. {END}",
+)
+SEARCH = Source(
+    "searched",
+    "my_sweep.py",
+    "*The outputs below are of the search of the tutorial: eight trials of `demo/small`, kept in "
+    f"`tests/fixtures/searched`. {END}",
+)
 PARAMETERS: dict[str, dict[str, Any]] = {
     "ablation_tables": {"PLANS": [PLAN]},
     "over_activation": {"PLAN": PLAN, "ROWS": ["baseline", "L_dis"], "FULL_PLAN": PLAN},
     "confirmation_bias": {"PLAN": PLAN},
     "noise_filter": {"PLAN": PLAN},
     "compare_runs": {"MAP": "cam/1"},
+    "sweep_sensitivity": {
+        "SWEEP": "tests/fixtures/my_sweep.py",
+        "STORAGE": "journal:tests/fixtures/searched/study.log",
+        "BOOTSTRAPS": 10,
+    },
 }
+SOURCES = {name: SEARCH if name == "sweep_sensitivity" else TABLE for name in PARAMETERS}
 
 
 def digest(name: str) -> str:
-    """Return a digest of what the outputs of a notebook are made from: its code, the store and the plan."""
-    book = nbformat.read(BOOKS / f"{name}.ipynb", as_version=4)
+    """Return a digest of what the outputs of a notebook are made from: its code, the store, and the plan or sweep."""
+    source = SOURCES[name]
     whole = hashlib.sha256(repr(sorted(PARAMETERS[name].items())).encode())
-    for cell in book.cells:
+    for cell in read(name).cells:
         if cell.cell_type == "code":
             whole.update(cell.source.encode())
-    for file in sorted([FIXTURES / "plan.py", *(path for path in (FIXTURES / "store").rglob("*") if path.is_file())]):
+    stored = (path for path in (FIXTURES / source.store).rglob("*") if path.is_file())
+    for file in sorted([FIXTURES / source.file, *stored]):
         if not any(part.startswith(".") for part in file.relative_to(FIXTURES).parts):
             whole.update(file.relative_to(FIXTURES).as_posix().encode() + file.read_bytes())
     return whole.hexdigest()[:16]
+
+
+def read(name: str) -> Any:
+    """Return a notebook without the cell that says what its outputs were made from."""
+    book = nbformat.read(BOOKS / f"{name}.ipynb", as_version=4)
+    book.cells = [cell for cell in book.cells if NOTE not in cell.metadata.get("tags", [])]
+    return book
+
+
+def prepared(name: str) -> tuple[Any, int]:
+    """Return a notebook with the parameters that its outputs are made with, and the place of their cell."""
+    book = read(name)
+    (place,) = (k for k, cell in enumerate(book.cells) if "parameters" in cell.metadata.get("tags", []))
+    values = {"STORE": f"tests/fixtures/{SOURCES[name].store}", **PARAMETERS[name]}
+    lines = "\n".join(f"{key} = {value!r}" for key, value in values.items())
+    book.cells.insert(place + 1, nbformat.v4.new_code_cell(lines, id=f"{NOTE}-values"))
+    return book, place + 1
+
+
+def note(name: str) -> Any:
+    """Return the cell that says what the outputs of a notebook were made from."""
+    return nbformat.v4.new_markdown_cell(SOURCES[name].text, id=f"{NOTE}-note", metadata={"tags": [NOTE]})
 
 
 def execute(name: str) -> Any:
     """Return a notebook with the outputs of its cells, executed from the root of the repository."""
     from nbclient import NotebookClient
 
-    book = nbformat.read(BOOKS / f"{name}.ipynb", as_version=4)
-    book.cells = [cell for cell in book.cells if NOTE not in cell.metadata.get("tags", [])]
-    (place,) = (k for k, cell in enumerate(book.cells) if "parameters" in cell.metadata.get("tags", []))
-    values = {"STORE": STORE, **PARAMETERS[name]}
-    lines = "\n".join(f"{key} = {value!r}" for key, value in values.items())
-    book.cells.insert(place + 1, nbformat.v4.new_code_cell(lines))
+    book, place = prepared(name)
     client = NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}})
     client.execute()
-    del book.cells[place + 1]
-    note = nbformat.v4.new_markdown_cell(TEXT, id=f"{NOTE}-note", metadata={"tags": [NOTE]})
-    book.cells.insert(1, note)
+    del book.cells[place]
+    book.cells.insert(1, note(name))
     return book
 
 
@@ -86,7 +133,7 @@ def keep_pictures(book: Any, draw: Any) -> None:
             data: Mapping[str, Any] = output.get("data", {})
             if PLOTLY in data:
                 output["data"] = {"image/png": draw(data[PLOTLY]), "text/plain": "a chart"}
-            elif "text/html" in data:
+            elif "text/html" in data or "text/markdown" in data:
                 output["data"]["text/plain"] = "a table"
 
 

@@ -1,4 +1,4 @@
-"""Label maps in other formats, read back: COCO by pycocotools, polygons by their formats' rules and by pycocotools."""
+"""Label maps in other formats, read back: by pycocotools and supervision, and by the rules of their formats."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dupl.data.export import FORMATS, open_export
 from dupl.data.export.polygons import polygons_of
@@ -148,6 +149,35 @@ def test_polygons_by_pycocotools(out, form):
         found = drawing.decode(drawing.merge(drawing.frPyObjects(polygons, *labels.shape))) > 0
         truth = labels == k
         assert (found & truth).sum() / (found | truth).sum() > 0.9
+
+
+@pytest.mark.parametrize("form", ["yolo", "labelme", "coco"])
+def test_by_supervision(out, form):
+    """Its polygons hold the pixels on their border too."""
+    reader = pytest.importorskip("supervision", reason="supervision is not installed").DetectionDataset
+    photos, places = str(out / "photos"), {"annotations_directory_path": str(out / form)}
+    for name in ("a", "c"):  # it reads one folder of photos
+        (out / "photos").mkdir(exist_ok=True)
+        Image.fromarray(np.zeros((*LABELS[name].shape, 3), np.uint8)).save(out / "photos" / f"{name}.jpg")
+    if form == "yolo":
+        places = {"annotations_directory_path": str(out / "yolo" / "labels")}
+        places["data_yaml_path"] = str(out / "yolo" / "data.yaml")
+    if form == "coco":
+        places = {"annotations_path": str(out / "coco.json")}
+        (out / "photos" / "sub").mkdir()
+        Image.fromarray(np.zeros((9, 5, 3), np.uint8)).save(out / "photos" / "sub" / "b.jpg")
+    read = getattr(reader, f"from_{form}")(images_directory_path=photos, force_masks=True, **places)
+    assert sorted(read.classes) == sorted(CLASSES[1:])
+    seen = {Path(path).stem: found for path, _, found in read}
+    assert {"a", "c"} <= seen.keys()
+    for name in ("a", "c"):
+        truth = LABELS[name]
+        for k, label in enumerate(CLASSES[1:], 1):
+            pairs = zip(seen[name].mask, seen[name].class_id, strict=True)
+            masks = [mask for mask, c in pairs if read.classes[c] == label]
+            found = np.any(masks, axis=0) if masks else np.zeros(truth.shape, bool)
+            assert not ((truth == k) & ~found).any(), "no pixel is lost"
+            assert (found & (truth != k)).sum() <= (0 if form == "coco" else 0.06 * truth.size), label
 
 
 def test_yolo_names_its_classes(out):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import pandas as pd
@@ -277,6 +278,8 @@ class TestPages:
         assert "The last row is the starting point, trial 0." in text
         assert "Trial 17 failed: out of memory" in text
         assert "dupl sweep s --confirm K" in text
+        of_file = dataclasses.replace(known, facts={**known.facts, "command": "dupl report my/s.py --root runs"})
+        assert "dupl sweep my/s.py --confirm K" in sweep_markdown(of_file)
         tables = [line for line in text.splitlines() if line.startswith("|")]
         widths = {line.replace("\\|", "").count("|") for line in tables}
         assert widths == {10, 6}, "a name with a bar breaks no table"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +44,11 @@ def summary(report: SweepReport) -> dict[str, str]:
 
 def cautions(report: SweepReport) -> list[str]:
     """Return what a reader must know to judge the numbers: how they were chosen, and which trials failed."""
+    words = shlex.split(report.facts.get("command", ""))  # dupl report NAME ...: the name may be that of a file
+    name = words[2] if len(words) > 2 else report.sweep.name
     notes = [
         "These values were chosen on the search split, and the best of many is partly luck: dupl sweep "
-        f"{report.sweep.name} --confirm K trains the best K again with several seeds and evaluates them on the report "
+        f"{name} --confirm K trains the best K again with several seeds and evaluates them on the report "
         "split."
     ]
     lost = [trial for trial in report.trials if state_of(trial) == "failed"]
