@@ -35,7 +35,8 @@ def main() -> None:
     if plan:
         table = dupl.ablation_table(plan, arguments.root, **chosen)
         for form in ("csv", "md"):
-            (RESULTS / f"{name}.{form}").write_text(table.render(form), encoding="utf-8")
+            text = table.render(form).replace(f"--root {arguments.root}", "--root runs")
+            (RESULTS / f"{name}.{form}").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
