@@ -107,6 +107,7 @@ def measure(runs: Mapping[str, PlannedRun], root: Path, log: Path) -> dict[str, 
     from mmengine.config import Config
     from rich.console import Console
 
+    import dupl.engine.training.train  # noqa: F401  before the first run is timed
     from dupl import api
     from dupl.config import catalogue
     from dupl.runs.run import Run
