@@ -6,7 +6,10 @@ import signal
 import pytest
 from optuna.trial import TrialState
 
-from dupl.plans.study import open_study, trials
+from dupl.errors import RunError
+from dupl.execute import scheduler
+from dupl.plans.study import open_storage, open_study, trials
+from dupl.plans.sweep import load
 from dupl.runs.run import Run
 from dupl.runs.store import RunStore
 
@@ -117,6 +120,23 @@ class TestEnds:
         assert frame["reason"][1] == "x is too large (exit code 1)"
         assert lab.times()[f"{frame['run'][1]} 1"] == 2  # once more, as --retries says
 
+    def test_a_disk_that_is_full_ends_no_trial(self, lab, search, monkeypatch):
+        monkeypatch.setattr(scheduler, "AGAIN", 0.1)
+        file, full = lab.sweep(start_from=[{"toy.x": 0.9}]), lab.folder / "full"
+        full.touch()
+        with pytest.raises(RunError, match=r"trial 0 could not be trained, by no fault .* --continue goes on with it"):
+            search(file, 1, patience=0.5)
+        (trial,) = open_study(load(file, schema=None), open_storage(lab.url())).trials
+        assert trial.state in (TrialState.RUNNING, TrialState.WAITING), "a fault of the machine is not the trial's"
+        full.unlink()
+        study, why = search(file, 1)
+        (again,) = study.trials
+        assert why is None and (again.number, again.state) == (0, TrialState.COMPLETE)
+        assert again.params["toy.x"] == 0.9 and again.params.items() >= trial.params.items()
+        times = lab.times()
+        run = again.user_attrs["run"]
+        assert times[f"{run} 3"] > 2 and {times[f"{run} {i}"] for i in (1, 2, 4, 5, 6)} == {1}
+
     def test_a_goal_that_nothing_measures(self, lab, search):
         frame = trials(search(lab.sweep(goal=dict(metric="seg/beast/mIoU")), 1)[0])
         assert frame["state"][0] == "failed"
@@ -138,8 +158,6 @@ class TestProcesses:
         files = [lab.sweep("one"), lab.sweep("two", space={"toy.y": dict(type="float", low=0.0, high=1.0)})]
         for process in [lab.start(file, lab.url(), 3) for file in files]:
             assert process.communicate(timeout=60)[0].endswith("end None\n")
-        from dupl.plans.sweep import load
-
         frames = [trials(open_study(load(file, schema=None), lab.url())) for file in files]
         assert [list(frame["state"]) for frame in frames] == [["complete"] * 3] * 2
         assert "params/toy.x" in frames[0] and "params/toy.x" not in frames[1]

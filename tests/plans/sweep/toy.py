@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from dupl.errors import Held
+from dupl.errors import DiskError, Held
 from dupl.lock import hold
 from dupl.runs.run import Run
 
@@ -28,6 +28,8 @@ every, total, x, y = c["evaluation"]["interval"], c["schedule"]["iterations"], c
 for i in range(run.update(state="running", iterations=total).iteration + 1, total + 1):
     time.sleep(c["toy"]["pace"])
     os.write(journal, f"{config.stem} {i}\n".encode())
+    if i == 3 and config.parents[2].joinpath("full").exists():
+        sys.exit(DiskError.code)
     if x > c["toy"]["broken_from"]:
         sys.exit("dupl: x is too large")
     if i % every == 0:
