@@ -93,8 +93,10 @@ class Slurm:
         storage = "none"
         if accounting:
             storage = f"slurmdbd\nAccountingStorageHost=127.0.0.1\nAccountingStoragePort={self._accounting(where)}"
-            storage += f"\nAccountingStoragePass={where}"
+            storage += f"\nAccountingStoragePass={where}\nAccountingStorageEnforce=associations,limits"
         self.conf.write_text(text.format(**facts, storage=storage))
+        if accounting:
+            self.run("sacctmgr", "--immediate", "add", "cluster", "test")  # with an account of root
         self.start("slurmctld", "-i")
         self.start("slurmd")
         until(lambda: self.state() == "idle", 60)
@@ -153,6 +155,14 @@ class Slurm:
         words = [f"{key}={value}" for key, value in changes.items()]
         self.run("scontrol", "update", f"nodename={self.host}", *words, check=False)
 
+    def limit(self, jobs: int) -> None:
+        """Let the user submit so many jobs; -1 is no limit."""
+        words = ["modify", "user", getpass.getuser(), "set", f"maxsubmitjobs={jobs}"]
+        self.run("sacctmgr", "--immediate", *words)
+        words = ["--noheader", "--parsable2", "show", "assoc", f"user={getpass.getuser()}", "format=maxsubmit"]
+        told = "" if jobs < 0 else str(jobs)
+        until(lambda: set(self.run("sacctmgr", *words).stdout.split("\n")[:-1]) == {told}, 30)
+
     def hurry(self) -> None:
         """Let jobs that are queued again start now; Slurm holds them back for two minutes."""
         for job, state in self.jobs().items():
@@ -163,9 +173,15 @@ class Slurm:
         """Leave no job, and an idle node, to the next test."""
         self.run("scancel", "--user", getpass.getuser(), check=False)
         until(lambda: not self.live(), 60)
-        if self.state() != "idle":
-            self.node(state="resume")
-            until(lambda: self.state() == "idle", 60)
+        until(self._resumed, 90)
+
+    def _resumed(self) -> bool:
+        """Whether the node is idle; else resume it, which does nothing while it still completes a job."""
+        if self.state() == "idle":
+            return True
+        self.node(state="resume")
+        time.sleep(0.5)
+        return False
 
     def close(self) -> None:
         self.run("scancel", "--user", getpass.getuser(), check=False)

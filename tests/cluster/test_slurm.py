@@ -103,6 +103,8 @@ def test_a_job_that_is_queued_again_goes_on(slurm, store, loop, wait):
     wait(begun(store, at=3), 60)
     (name,) = slurm.live()
     slurm.run("scontrol", "requeue", name)
+    wait(lambda: slurm.jobs()[name] == "PENDING", 60)
+    slurm.hurry()
     said = started.told(180)
     assert said["states"]["a"][0] == "finished"
     assert len(slurm.jobs()) == 0 or name in slurm.jobs(), "no second job was submitted"
@@ -151,8 +153,22 @@ def test_a_gpu_where_there_is_none(slurm, store, tmp_path):
 
 
 def test_the_time_limit_saves_and_the_run_goes_on(slurm, store, loop):
-    job = store.job("a", iterations=700, pace=0.1)
+    job = store.job("a", iterations=450, pace=0.1)
     said = loop([job], "slurm", settings={"timeout_min": 1, "slurm_signal_delay_s": 30}).told(300)
     assert said["states"]["a"][0] == "finished"
     assert set(said["states"]["a"][2]) == {"interrupted", "finished"}
-    assert store.times() == {f"a {i}": 1 for i in range(1, 701)}
+    assert store.times() == {f"a {i}": 1 for i in range(1, 451)}
+
+
+def test_a_limit_of_submitted_jobs_is_waited_for(slurm, store, loop):
+    if not slurm.accounting:
+        pytest.skip("a limit of submitted jobs needs slurmdbd")
+    slurm.limit(1)
+    try:
+        started = loop([store.job("a"), store.job("b")], "slurm")
+        said = started.told(180)
+    finally:
+        slurm.limit(-1)
+    assert [state for state, *_ in said["states"].values()] == ["finished", "finished"]
+    assert [errors for _, errors, _ in said["states"].values()] == [[], []]
+    assert "MaxSubmitJob" in started.errors.read_text(), "the limit was met"
