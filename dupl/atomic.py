@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 LONGEST = 255  # bytes of a name, on all common file systems
 DRAFT = 200  # of a name to which more is added
@@ -43,6 +46,25 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
         sync_folder(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def read_regular(path: str | Path) -> bytes:
+    """Return the bytes of a file of a run or store, which may be anybody's; a named pipe would be waited for for ever.
+
+    Raises:
+        OSError: It is missing, cannot be read, or is no regular file.
+    """
+    with open_regular(path) as file:
+        return file.read()
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a file for reading as `read_regular` does."""
+    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(opened).st_mode):
+        return os.fdopen(opened, "rb")
+    os.close(opened)
+    raise OSError(errno.EINVAL, "is no regular file", str(path))
 
 
 def fitting_name(stem: str, ending: str = "", limit: int = LONGEST) -> str:

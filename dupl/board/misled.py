@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from dupl.atomic import open_regular
 from dupl.errors import UserError
 from dupl.runs import layout
 from dupl.runs.config import read_config_values
@@ -35,7 +36,7 @@ def misled(folder: Path) -> list[str]:
 
 def _last_row(folder: Path) -> dict[str, float]:
     """Return the detector's values in the last row that has any."""
-    with suppress(OSError), open(folder / layout.SCALARS, "rb") as file:
+    with suppress(OSError), open_regular(folder / layout.SCALARS) as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
         for line in reversed(file.read().split(b"\n")):
             if PREFIX.encode() not in line:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dupl.atomic import utf8
+from dupl.atomic import read_regular, utf8
 from dupl.runs.failures import FOLDER
 from dupl.runs.status import now
 
@@ -78,7 +78,7 @@ def last_times(root: str | Path, kind: str) -> dict[str, str]:
 def _recorded(root: str | Path) -> list[Call]:
     """Return the calls that are recorded in a store, in the order of time."""
     try:
-        lines = (Path(root) / FOLDER / FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_regular(Path(root) / FOLDER / FILE).decode(errors="replace").splitlines()
     except OSError:
         return []
     return [call for line in lines if (call := _parse(line)) is not None]

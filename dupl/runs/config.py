@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dupl.atomic import read_regular
 from dupl.config import catalogue
 from dupl.config.translate import translate
+from dupl.errors import UserError
 from dupl.runs import ids, layout
 
 if TYPE_CHECKING:
@@ -31,7 +33,10 @@ def read_config(folder: str | os.PathLike[str]) -> Config:
 
 def read_config_values(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Read the config of a run as `read_config` does, as a plain dict, without importing mmengine."""
-    return catalogue.read_values(Path(folder) / layout.CONFIG, change=lambda values: translated(values, folder))
+    file = Path(folder) / layout.CONFIG
+    if file.exists() and not file.is_file():
+        raise UserError(f"{file} is no regular file")
+    return catalogue.read_values(file, change=lambda values: translated(values, folder))
 
 
 def images_per_loss(folder: str | os.PathLike[str]) -> str:
@@ -44,7 +49,7 @@ def images_per_loss(folder: str | os.PathLike[str]) -> str:
         A number, "not recorded" where an earlier version stored the config, or "" where it has no such value.
     """
     try:
-        text = (Path(folder) / layout.CONFIG).read_text(encoding="utf-8")
+        text = read_regular(Path(folder) / layout.CONFIG).decode()
     except (OSError, ValueError):
         return ""
     if found := re.search(r"\bimages_per_loss=(\d+)", text):
@@ -61,7 +66,7 @@ def translated(values: Mapping[str, Any], folder: str | os.PathLike[str]) -> dic
 def _machine(status: Path) -> str | None:
     """Return what the status says of the machine; None where there is none or it is corrupt."""
     try:
-        found = json.loads(status.read_text()).get("machine")
+        found = json.loads(read_regular(status)).get("machine")
     except (OSError, ValueError, AttributeError):
         return None
     return found if isinstance(found, str) else None

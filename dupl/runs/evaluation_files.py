@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dupl import cells
+from dupl.atomic import read_regular
 from dupl.errors import UserError
 from dupl.runs import layout
 from dupl.runs.files import read_csv, read_json, write_csv, write_json
@@ -203,7 +204,7 @@ def complete_bytes(path: Path) -> bytes:
         OSError: It is missing or cannot be read.
         ValueError: It was cut off.
     """
-    data = path.read_bytes()
+    data = read_regular(path)
     if not data.endswith(b"\n"):
         raise ValueError(f"{path.name} is cut off")
     return data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dupl.atomic import atomic_write
+from dupl.atomic import atomic_write, read_regular
 
 FOLDER = ".plans"
 
@@ -21,7 +21,7 @@ def note(root: str | Path, fingerprint: str, error: str | None) -> None:
 def noted(root: str | Path, fingerprint: str) -> str | None:
     """Return why the run of a fingerprint could not begin; None where nothing is noted."""
     try:
-        return _file(root, fingerprint).read_text(encoding="utf-8", errors="replace").strip() or None
+        return read_regular(_file(root, fingerprint)).decode(errors="replace").strip() or None
     except OSError:
         return None
 

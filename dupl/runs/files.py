@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dupl import cells
-from dupl.atomic import atomic_write, utf8
+from dupl.atomic import atomic_write, read_regular, utf8
 from dupl.errors import UserError
 
 
@@ -41,7 +41,7 @@ def read_json(path: Path) -> Any:
         CorruptFile: The file cannot be read.
     """
     try:
-        text = path.read_bytes()
+        text = read_regular(path)
         return _encodable(json.loads(text)) if b"\\ud" in text.lower() else json.loads(text)
     except FileNotFoundError:
         raise UserError(f"{path.parent} holds no {path.name}: is it the folder of a run?") from None
@@ -93,8 +93,8 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         ValueError: A row is not as long as the header, or the file is no CSV.
     """
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            header, *rows = [list(map(cells.read, row)) for row in csv.reader(file)]
+        text = io.StringIO(read_regular(path).decode(), newline="")
+        header, *rows = [list(map(cells.read, row)) for row in csv.reader(text)]
     except csv.Error as error:
         raise ValueError(f"{path.name} is no CSV: {error}") from None
     if any(len(row) != len(header) for row in rows):

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dupl.atomic import read_regular
+
 NUMBER = (int, float)
 LARGEST = 2**53  # a larger number, or NaN, is an error
 SHEET: dict[str, Any] = dict(iter=int, cell=int, columns=list, images=list, legend=list)
@@ -26,7 +28,7 @@ def read_sheet(description: Path) -> dict[str, Any]:
         OSError: A file is missing or cannot be read.
         ValueError: The description is not as training writes it.
     """
-    described = dict(json.loads(description.read_bytes()))
+    described = dict(json.loads(read_regular(description)))
     parts = [(described, SHEET)]
     for name, shape in (("images", IMAGE), ("columns", COLUMN)):
         parts += [(one, shape) for one in described.get(name) or ()]
@@ -39,7 +41,7 @@ def read_sheet(description: Path) -> dict[str, Any]:
     if wrong := wrong_value(described, {"seconds": NUMBER}, optional=True):
         raise ValueError(wrong)
     json.dumps(described, allow_nan=False)  # as a page embeds it
-    return {**described, "sheet": description.with_suffix(".webp").read_bytes()}
+    return {**described, "sheet": read_regular(description.with_suffix(".webp"))}
 
 
 def wrong_value(value: Any, shape: Mapping[str, Any], optional: bool = False) -> str:

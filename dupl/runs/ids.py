@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from dupl.atomic import read_regular
 from dupl.config import reader
 from dupl.config.aliases import data_of_today, old_data_id
 from dupl.config.fingerprint import canonical, config_id, places, weight_files
@@ -112,7 +113,7 @@ def _today(folder: str, stored: str, machine: str | None, config: int, data: int
 def _recorded(folder: Path) -> Any:
     """Return what a run of an earlier version recorded of its training data; None where it recorded nothing."""
     try:
-        found = json.loads((folder / layout.DATA).read_text(encoding="utf-8")).get("train")
+        found = json.loads(read_regular(folder / layout.DATA)).get("train")
     except (OSError, ValueError, AttributeError, RecursionError):
         return None
     made_by_code = isinstance(found, dict) and found.get("tags") is None and found.get("sizes") is None

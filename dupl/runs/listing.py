@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from dupl.atomic import atomic_write
+from dupl.atomic import atomic_write, read_regular
 from dupl.errors import UserError
 from dupl.runs import layout
 from dupl.runs.evaluation import StoredEvaluation
@@ -157,7 +157,7 @@ class Index(Known):
     def read(cls, root: str | Path) -> Index:
         """Read the index; an empty one where there is none, or it is of another version or damaged."""
         with suppress(OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
-            values = json.loads((Path(root) / FILE).read_bytes())
+            values = json.loads(read_regular(Path(root) / FILE))
             if values["version"] == [VERSION, layout.VERSION, ID_VERSION]:
                 names = values["metrics"]
                 rows = {name: _unpacked(row, names) for name, row in values["rows"].items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from dupl.atomic import read_regular
 from dupl.runs import layout
 from dupl.runs.config import images_per_loss
 from dupl.runs.label_maps import PROTOCOL
@@ -56,7 +57,7 @@ def _changes(stored: StoredRun) -> str | None:
     if not stored.status.dirty:
         return "" if stored.status.dirty is False else None
     try:
-        return changes_digest((stored.path / layout.CHANGES).read_bytes())
+        return changes_digest(read_regular(stored.path / layout.CHANGES))
     except OSError:
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from dupl.atomic import atomic_write
+from dupl.atomic import atomic_write, read_regular
 from dupl.runs.failures import FOLDER
 
 
@@ -19,7 +19,7 @@ def record(root: str | Path, fingerprint: str, plan: str, row: str) -> None:
 def recorded(root: str | Path, fingerprint: str) -> list[tuple[str, str]]:
     """Return the plans and rows that asked for a run; none where nothing was recorded."""
     try:
-        found = json.loads(_file(root, fingerprint).read_text(encoding="utf-8"))
+        found = json.loads(read_regular(_file(root, fingerprint)))
         return [(str(plan), str(row)) for plan, row in found]
     except (OSError, ValueError, TypeError):
         return []

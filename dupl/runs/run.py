@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dupl.atomic import atomic_write
+from dupl.atomic import atomic_write, read_regular
 from dupl.errors import UserError
 from dupl.runs import files, ids, layout, provenance, scalars, status, stretches
 from dupl.runs.status import Status
@@ -130,7 +130,7 @@ class Run:
     def changes(self) -> str:
         """Return the changes of the code that no commit holds, as a patch; "" where nothing was changed."""
         try:
-            return (self.path / layout.CHANGES).read_text(errors="replace")
+            return read_regular(self.path / layout.CHANGES).decode(errors="replace")
         except FileNotFoundError:
             return ""
 

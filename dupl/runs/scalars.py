@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from dupl.atomic import atomic_write
+from dupl.atomic import atomic_write, open_regular, read_regular
 from dupl.runs import layout
 from dupl.runs.files import CorruptFile, jsonable
 
@@ -34,7 +34,7 @@ def append(folder: Path, row: Mapping[str, Any]) -> None:
 def text(folder: Path) -> str:
     """Return the complete lines of the file, "" before the first; a last line without its end is left out."""
     try:
-        data = (folder / layout.SCALARS).read_bytes()
+        data = read_regular(folder / layout.SCALARS)
     except FileNotFoundError:
         return ""
     return data[: data.rfind(b"\n") + 1].decode(errors="replace")
@@ -59,7 +59,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 def last_row(folder: Path) -> dict[str, Any]:
     """Return the last row, from the end of the file alone; {} where it cannot be read."""
     try:
-        with open(folder / layout.SCALARS, "rb") as file:
+        with open_regular(folder / layout.SCALARS) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
             return dict(json.loads(file.read().split(b"\n")[-2]))
     except (OSError, ValueError, IndexError, TypeError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -133,3 +135,23 @@ def test_tables_damaged(copy, table):
         first + b"\n" + b'"' + rest,  # a quote that never ends
     ):
         replaced(copy, str(file.relative_to(copy)), content)
+
+
+@pytest.mark.parametrize("name", [*FILES, "data.json"])
+def test_a_named_pipe_is_not_waited_for(copy, name):
+    def late(*_):
+        raise AssertionError(f"{name} is waited for")
+
+    file, before = copy / name, signal.signal(signal.SIGALRM, late)
+    whole = file.read_bytes() if file.exists() else None
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+    signal.alarm(60)
+    try:
+        look(copy)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        file.unlink()
+        if whole is not None:
+            file.write_bytes(whole)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dupl.atomic import read_regular
 from dupl.errors import UserError
 from dupl.runs import ids, layout
 from dupl.runs.config import read_config_values
@@ -122,13 +123,17 @@ def read_run(folder: Path) -> RunFiles:
         path=run.path,
         status=status,
         config=attempt(_config, run.config_path, {}),
-        config_text=attempt(Path.read_text, run.config_path, ""),
-        diff=run.changes(),
+        config_text=attempt(_text, run.config_path, ""),
+        diff=attempt(lambda file: Run(file.parent).changes(), run.path / layout.CHANGES, ""),
         rows=attempt(_rows, run.path / layout.SCALARS, []),
         evaluations=sorted(found, key=lambda e: (e.iteration is None, e.iteration or 0, e.title)),
         gallery=[one for one in gallery if one is not None],
         problems=problems,
     )
+
+
+def _text(path: Path) -> str:
+    return read_regular(path).decode()
 
 
 def _config(path: Path) -> dict[str, Any]:
