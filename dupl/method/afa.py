@@ -22,6 +22,7 @@ from dupl.method.class_contrast import ContrastImages
 from dupl.method.consistency import ConsistencyInputs
 from dupl.method.network import StudentOutput
 from dupl.method.one_stage import OneStage, pixel_shares
+from dupl.method.segmentation import refuse_soft_labels
 from dupl.method.students import per_student
 from dupl.method.view import View
 from dupl.registry import COMPONENTS
@@ -164,6 +165,7 @@ class AFA(OneStage):
             after=("consistency",),
             doc="Strong augmentation of DuPL.",
         ),
+        Slot("averages", mark="EMA", null="OwnCams", starts=True, optional=True, doc="Whose CAMs make the labels."),
     )
 
     def __init__(
@@ -174,6 +176,7 @@ class AFA(OneStage):
         **further: Any,
     ) -> None:
         super().__init__(**further)
+        refuse_soft_labels(self.segmentation, type(self).__name__)
         if idle_heads not in ("wait", "decay"):
             raise UserError(f'model.idle_heads is {idle_heads!r}: choose "wait" or "decay"')
         self.idle_heads = idle_heads

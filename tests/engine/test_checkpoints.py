@@ -20,6 +20,7 @@ from dupl.engine.restore import restore
 from dupl.engine.training.checkpoint_hook import plain
 from dupl.engine.weights import load_weights
 from dupl.errors import UserError
+from dupl.method.afa import AFA
 from dupl.method.cam import Present
 from dupl.method.cosa import CoSA
 from dupl.method.released_layout import convert
@@ -64,6 +65,40 @@ def make_cosa(network, seed=0):
         dense_energy=dict(type="NoDenseEnergy"),
         refine=dict(type="NoRefinement"),
     )
+
+
+def make_afa(seed=0, **changes):
+    """A tiny AFA with a mix transformer."""
+    options = dict(dims=[8, 16, 20, 32], depths=[1, 1, 1, 2], heads=[1, 2, 5, 4], ratios=[4, 2, 1, 1])
+    parts = dict(
+        network=dict(type="PyramidNet", backbone=dict(name="mit_b1", options=options), head=dict(channels=16)),
+        students=dict(type="SingleStudent"),
+        affinity=dict(type="AffinityFromAttention"),
+        segmentation=dict(type="BalancedCrossEntropy"),
+        dense_energy=dict(type="NoDenseEnergy"),
+        refine=dict(type="NoRefinement"),
+    )
+    torch.manual_seed(seed)
+    return AFA(num_classes=7, cam_scales=[1.0], **(parts | changes))
+
+
+def released_afa(model) -> dict[str, torch.Tensor]:
+    """A model's weights as AFA's released code names and shapes them."""
+    names = {
+        "students.nets.0.backbone.vit.": "encoder.",
+        "students.nets.0.head.linear_fuse.": "decoder.linear_fuse.conv.",
+        "students.nets.0.head.linear_pred.": "decoder.linear_pred.",
+        "students.nets.0.head.norm.": "decoder.linear_fuse.bn.",
+        "students.nets.0.classifier.": "classifier.",
+        "affinity.heads.0.": "attn_proj.",
+        **{f"students.nets.0.head.linear_c{i}.": f"decoder.linear_c{i}.proj." for i in (1, 2, 3, 4)},
+    }
+    state = {"decoder.linear_fuse.bn.num_batches_tracked": torch.tensor(5)}
+    for key, value in model.state_dict().items():
+        (old,) = (old for old in names if key.startswith(old))
+        name = names[old] + key.removeprefix(old)
+        state[name] = value[..., None, None] if name in ("classifier.weight", "attn_proj.weight") else value
+    return state
 
 
 def first_network(model) -> dict[str, torch.Tensor]:
@@ -168,6 +203,26 @@ class TestReleasedLayout:
         for net in target.students:
             for name, value in source.students[0].state_dict().items():
                 assert torch.equal(net.state_dict()[name], value), name
+
+    @pytest.mark.parametrize("prefix", ["", "module."])
+    def test_afas_branch_with_its_affinity(self, tmp_path, prefix):
+        """The layout of AFA's released code, made by hand: convolutions of 1 x 1, and a norm with a counter."""
+        source, target = make_afa(), make_afa(seed=1)
+        with torch.no_grad():
+            source.students[0].head.norm.running_mean += 0.3
+        torch.save({f"{prefix}{k}": v for k, v in released_afa(source).items()}, tmp_path / "afa.pth")
+        load_weights(target, tmp_path / "afa.pth")
+        assert says_the_same(source.eval(), target.eval())
+        for name, value in source.state_dict().items():
+            assert torch.equal(target.state_dict()[name], value), name
+        without = make_afa(seed=1, affinity=dict(type="NoAffinity"))
+        load_weights(without, tmp_path / "afa.pth")
+        assert says_the_same(source, without.eval())
+        state = released_afa(source)
+        del state["decoder.linear_c2.proj.bias"]
+        torch.save(state, tmp_path / "part.pth")
+        with pytest.raises(UserError, match="1 missing: students.nets.0.head.linear_c2.bias"):
+            load_weights(target, tmp_path / "part.pth")
 
     def test_the_command_line_takes_one(self, tiny, trained, tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)

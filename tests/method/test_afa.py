@@ -147,8 +147,9 @@ def test_components_of_the_other_methods_work_inside(afa: Build, batch: Batch) -
     )
     logs = afa("MiT", **changes).loss(**batch([[0, 2], [1]], SPREAD))
     assert logs["L_dis"] > 0 and logs["L_reg"] > 0 and logs["L_aff"] > 0 and logs["loss"].isfinite()
-    logs = afa("ViT", patch_contrast=dict(type="PatchTokenContrast")).loss(**batch([[0, 2], [1]], SPREAD))
-    assert logs["L_ptc"] > 0
+    changes = dict(patch_contrast=dict(type="PatchTokenContrast"), averages=dict(type="MeanTeachers"))
+    logs = afa("ViT", **changes).loss(**batch([[0, 2], [1]], SPREAD))
+    assert logs["L_ptc"] > 0 and logs["L_aff"] > 0
 
 
 def test_affinity_inside_dupl(build: Build, batch: Batch) -> None:
@@ -218,6 +219,7 @@ def test_poor_batches(afa: Build, batch: Batch, kind: str, tags: list[list[int]]
         (dict(weights=dict(s2c=1.0)), "model.weights has no term 's2c'"),
         (dict(tau_l=1.5), "model.tau_l is 1.5"),
         (dict(discrepancy=dict(type="OnePlusCosine")), "L_dis without DS"),
+        (dict(segmentation=dict(type="CollisionCrossEntropy")), "CollisionCrossEntropy"),
     ],
 )
 def test_what_does_not_fit_is_refused(afa: Build, changes: dict[str, Any], words: str) -> None:
