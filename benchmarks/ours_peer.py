@@ -64,18 +64,23 @@ class OursPeer(Side):
         self.model: Any = build_model(self.config, case.classes, torch.device(device)).train()
         with torch.no_grad():
             for net in self.model.students:
-                net.head[4].weight *= 30  # probabilities that are not all alike
+                self.last_layer(net).weight *= 30  # probabilities that are not all alike
         self.optimizer = build_optimizer(self.model, {**self.config.schedule, "lr": 0.0}, 1)
         self.guard = FiniteGuard()
         self.batch = self._batch()
         for net in self.model.students:
             self._teach_classifiers(net)
 
+    def last_layer(self, net: Any) -> Any:
+        """Return the layer of a network that gives the segmentation logits."""
+        return net.head[4]
+
     @torch.no_grad()
     def _teach_classifiers(self, net: Any) -> None:
         """Let each class of a network look for one patch, so that its CAM has background, undecided and foreground."""
         images = self.batch["image"].to(self.device)
-        for classifier, features in zip((net.classifier, net.aux_classifier), net.backbone(images)[:2], strict=True):
+        classifiers = [net.classifier, *([net.aux_classifier] if net.has_aux else [])]
+        for classifier, features in zip(classifiers, net.backbone(images)[: len(classifiers)], strict=True):
             patches = features - features.mean((2, 3), keepdim=True)  # (B, D, h, w)
             rows = patches.permute(0, 2, 3, 1).flatten(0, 2)
             chosen = rows[torch.linspace(0, len(rows) - 1, len(classifier.weight)).long()]

@@ -30,6 +30,7 @@ class Peer:
         time: A step takes at most this share of the released one's time.
         maps: What both predict from a checkpoint, in order.
         ours_step, released_step: Further arguments of a step that is compared.
+        backbones: Names of the backbones of a method that has its own, by the name of a case.
         memory: At most this share of the released peak.
         rtol: Tolerance of terms whose tolerance is not 1e-5.
     """
@@ -45,6 +46,7 @@ class Peer:
     maps: tuple[str, ...]
     ours_step: Mapping[str, Any] = field(default_factory=dict)
     released_step: Mapping[str, Any] = field(default_factory=dict)
+    backbones: Mapping[str, str] = field(default_factory=dict)
     memory: float = 0.7
     # Pixels on the edge of two simplices fall to either.
     rtol: Mapping[str, float] = field(default_factory=lambda: {"L_energy": 1e-4})
@@ -145,7 +147,9 @@ def run(peer: Peer, arguments: list[str] | None = None) -> None:
         parser.error(f"--reference {options.reference}: {what}")
     wrong: list[str] = []
     for name in options.case:
-        case = dataclasses.replace(CASES[name], students=peer.students)
+        known = CASES[name]
+        backbone = peer.backbones.get(name, known.backbone)
+        case = dataclasses.replace(known, students=peer.students, backbone=backbone)
         shared = dict(case=case, device=options.device, threads=options.threads, **peer.both(case))
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
