@@ -91,7 +91,34 @@ def test_what_differs_from_a_run(capsys):
     assert main(["reproduce", str(STORE / "L_reg-0"), "--json", "--out", "x"]) == 2
 
 
-@pytest.mark.parametrize("name", ["runs", "show", "doctor", "ablate", "data check", "sync", "reproduce"])
+def test_what_a_sweep_would_search(capsys, tmp_path):
+    facts = listed(capsys, "sweep", "demo", "--root", tmp_path, "--dry-run", "--trials", "3")
+    assert (facts["trials"], facts["goal"]) == (3, [["seg/best/mIoU", "maximize"]])
+    assert facts["space"]["warm-up"]["paths"] == ["model.noise_filter.start", "model.consistency.start"]
+    assert "warm-up < schedule.iterations" in facts["constraints"]
+    assert facts["starts"][0]["state"] is None and facts["seconds_at_most"] is None
+    assert main(["sweep", "demo", "--json"]) == 2
+    assert "add --dry-run" in capsys.readouterr().err
+    assert main(["sweep", "demo", "--json", "--confirm", "1"]) == 2
+    assert "give one of them" in capsys.readouterr().err
+
+
+LISTINGS = [
+    "runs",
+    "show",
+    "doctor",
+    "ablate",
+    "sweep",
+    "data check",
+    "data tags",
+    "sync",
+    "reproduce",
+    "explain",
+    "power",
+]
+
+
+@pytest.mark.parametrize("name", [*LISTINGS, "power", "verify"])
 def test_every_listing_has_it(name):
     assert "--json" in commands()[name].format_help()
 

@@ -34,6 +34,7 @@ from dupl.api.execution import (
     preview_facts,
     preview_search,
     put_finished_table,
+    search_facts,
 )
 from dupl.api.explanation import explain_runs, settling_plan, write_settling_plan
 from dupl.api.inference import (
@@ -236,6 +237,7 @@ __all__ = [
     "preview_ablation",
     "preview_facts",
     "preview_search",
+    "search_facts",
     "print_evaluation",
     "put_finished_table",
     "put_table_on_wandb",

@@ -286,6 +286,36 @@ def preview_search(
     return preview(load_sweep(sweep, overrides), root, storage, trials)
 
 
+def search_facts(
+    sweep: AnySweep,
+    root: str | Path = "runs",
+    *,
+    overrides: Overrides = None,
+    storage: str | None = None,
+    trials: int | None = None,
+) -> dict[str, Any]:
+    """Return what a sweep would do as plain values: goal, space, starting points, trials, seconds at most.
+
+    Args:
+        sweep: A sweep, its name or its file.
+        root: The store.
+        overrides: As of `load_sweep`.
+        storage: As of `open_search`.
+        trials: As of `open_search`.
+
+    Raises:
+        UserError: No such sweep.
+
+    Example:
+        >>> facts = dupl.api.search_facts("demo", trials=2)
+        >>> facts["trials"], facts["evaluations"], facts["goal"]
+        (2, 5, [['seg/best/mIoU', 'maximize']])
+    """
+    from dupl.execute.search import search_facts as facts
+
+    return facts(load_sweep(sweep, overrides), root, storage, trials)
+
+
 def confirm_sweep(
     sweep: AnySweep,
     root: str | Path = "runs",

@@ -8,7 +8,16 @@ from typing import Any
 
 from dupl import api
 from dupl.cli.ablate import run_plan
-from dupl.cli.common import command, progress_bar, recipe_options, say, stderr, tracking_options
+from dupl.cli.common import (
+    command,
+    json_option,
+    print_json,
+    progress_bar,
+    recipe_options,
+    say,
+    stderr,
+    tracking_options,
+)
 from dupl.cli.execution import check_execution, failure_options, resource_options, resources_of, rules_of
 from dupl.cli.report import print_table
 from dupl.errors import UserError
@@ -44,6 +53,7 @@ def add_sweep(commands: Any) -> None:
     )
     parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of the store; default: runs")
     parser.add_argument("--dry-run", action="store_true", help="print what would be done; do nothing")
+    json_option(parser, "with --dry-run: print the search as JSON")
     recipe_options(parser)
     confirm = parser.add_argument_group("after the search, once")
     confirm.add_argument(
@@ -62,9 +72,16 @@ def run_sweep(arguments: argparse.Namespace) -> int:
         raise UserError("--confirm comes after the search and --trials belongs to it: give one of them")
     if arguments.seeds and arguments.confirm is None:
         raise UserError("--seeds belongs to --confirm: trials train with the recipe's own seed")
+    if arguments.json and arguments.confirm:
+        raise UserError("--json prints what a search would do, and --confirm comes after it: give one of them")
     if arguments.confirm is not None:
         return _confirm(arguments)
     study = dict(overrides=arguments.set, storage=arguments.storage, trials=arguments.trials)
+    if arguments.json and not arguments.dry_run:
+        raise UserError("--json prints what a search would do: add --dry-run")
+    if arguments.json:
+        print_json(api.search_facts(arguments.sweep, arguments.root, **study))
+        return 0
     if arguments.dry_run:
         print("\n".join(api.preview_search(arguments.sweep, arguments.root, **study)))
         return 0

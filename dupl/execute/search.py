@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dupl.config.batch import plan_batch
 from dupl.data.identity import identify
@@ -185,8 +185,10 @@ def done_of(study: Study) -> tuple[int, int]:
     return sum(found.get(state, 0) for state in ("complete", "pruned", "failed")), sum(found.values())
 
 
-def preview_search(sweep: Sweep, root: str | Path, storage: str | None = None, trials: int | None = None) -> list[str]:
-    """Return what a sweep would do, as lines: what it searches, where it starts, how long it takes.
+def search_facts(
+    sweep: Sweep, root: str | Path, storage: str | None = None, trials: int | None = None
+) -> dict[str, Any]:
+    """Return what a sweep would do as plain values; `preview_search` tells the same in words.
 
     Args:
         sweep: The sweep.
@@ -196,17 +198,48 @@ def preview_search(sweep: Sweep, root: str | Path, storage: str | None = None, t
     """
     store = RunStore(root)
     runs = store.runs()
-    url = without_passwords(storage or default_url(sweep, root))
-    lines = [f"{sweep.name}: {sweep.title}", f"study {sweep.study} at {url}; base {sweep.base}", ""]
-    lines += [*describe_search(sweep), "starts from"]
     known = {run.fingerprint: run for run in store.best(runs)}
-    for i, start in enumerate(sweep.start_from):
+    starts = []
+    for start in sweep.start_from:
         planned = sweep.run(start)
         stored = known.get(planned.fingerprint)
-        lines.append(f"    trial {i}  {planned.fingerprint}  {planned.row}  {stored.state if stored else 'to run'}")
+        found = {"fingerprint": planned.fingerprint, "point": planned.row, "state": stored.state if stored else None}
+        starts.append(found)
     count = trials or sweep.trials
     pace = store.pace(sweep.config, runs)
     each = pace.seconds(sweep.config.schedule.iterations, sweep.config.evaluation.interval) if pace else None
-    hours = "hours unknown (the store has no similar run)"
-    hours = hours if each is None else f"{count * each / 3600:.2f} h at most"
-    return [*lines, f"{count} trials of {sweep.evaluations} evaluations each: {hours}, one after the other"]
+    return {
+        "sweep": sweep.name,
+        "title": sweep.title,
+        "study": sweep.study,
+        "storage": without_passwords(storage or default_url(sweep, root)),
+        "base": sweep.base,
+        "goal": [list(one) for one in sweep.goal],
+        "space": {name: asdict(one) for name, one in sweep.space.items()},
+        "constraints": [one.text for one in sweep.constraints],
+        "sampler": sweep.sampler,
+        "pruner": sweep.pruner,
+        "starts": starts,
+        "trials": count,
+        "evaluations": sweep.evaluations,
+        "seconds_at_most": None if each is None else count * each,
+    }
+
+
+def preview_search(sweep: Sweep, root: str | Path, storage: str | None = None, trials: int | None = None) -> list[str]:
+    """Return what a sweep would do, as lines: what it searches, where it starts, how long it takes.
+
+    Args:
+        sweep: The sweep.
+        root: The store.
+        storage: URL of the study; None is SQLite in the store.
+        trials: How many; None is what the sweep says.
+    """
+    facts = search_facts(sweep, root, storage, trials)
+    lines = [f"{sweep.name}: {sweep.title}", f"study {sweep.study} at {facts['storage']}; base {sweep.base}", ""]
+    lines += [*describe_search(sweep), "starts from"]
+    for i, start in enumerate(facts["starts"]):
+        lines.append(f"    trial {i}  {start['fingerprint']}  {start['point']}  {start['state'] or 'to run'}")
+    seconds = facts["seconds_at_most"]
+    hours = "hours unknown (the store has no similar run)" if seconds is None else f"{seconds / 3600:.2f} h at most"
+    return [*lines, f"{facts['trials']} trials of {sweep.evaluations} evaluations each: {hours}, one after the other"]
