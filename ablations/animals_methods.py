@@ -3,8 +3,8 @@
 Photos, network, resolution and length differ from the papers'; data, schedule and protocol are the same in every row.
 Protocol: the evaluation during training (160 x 160, squashed, no CRF) on 100 photos of VOC's val, mIoU over 7 classes,
     the better student of each, last iteration. OA is the over-activation of student 1's CAMs, as in Fig. 7b.
-Cost: 3 rows x 3 seeds = 9 runs of `voc_animals`, `animals/toco` and `animals/cosa`, of which the first takes about 38
-    minutes on two CPU cores.
+Cost: 4 rows x 3 seeds = 12 runs of `voc_animals`, `animals/toco`, `animals/cosa` and `animals/afa`, of which the first
+    takes about 38 minutes on two CPU cores.
 
     dupl ablate animals_methods --set data.train.root=DIR data.val.root=DIR
 """
@@ -19,6 +19,7 @@ columns = dict(
 rows = dict(
     toco=dict(label="ToCo", base="animals/toco"),
     cosa=dict(label="CoSA", base="animals/cosa"),
+    afa=dict(label="AFA, plain ViT", base="animals/afa"),
     dupl=dict(label="DuPL"),
 )
 compare = "toco"

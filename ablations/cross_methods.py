@@ -1,9 +1,9 @@
 """Components of one method inside another, on synthetic scenes: combinations that no paper has.
 
-Each row changes one of three methods (demo/toy, demo/toco, demo/cosa); data, network, iterations and protocol are the
-    same in all of them. The methods themselves are the rows dupl, toco and cosa, which demo_methods has too.
+Each row changes one of four methods (demo/toy, demo/toco, demo/cosa, demo/afa); data, network, iterations and protocol
+    are the same in all of them. The methods themselves are the rows dupl, toco, cosa and afa, as in demo_methods.
 Protocol: the evaluation during training (64 x 64, squashed, no CRF), the better student of each, last iteration.
-Cost: 29 rows x 3 seeds = 87 runs of about 5 minutes each on two CPU cores; rows that part late share their beginning.
+Cost: 37 rows x 3 seeds = 111 runs of about 5 minutes each on two CPU cores; rows that part late share their beginning.
 
     dupl ablate cross_methods --rows dupl dupl_ctc dupl_energy
 """
@@ -20,6 +20,7 @@ _ANF = dict(type="MixtureFilter", fit_on="all", start=260, min_pixels=20)
 _L_REG = dict(type="ConfidentConsistency", confidence=0.9, start=260)
 _STRONG = dict(type="StrongPerturbation")
 _PTC = dict(type="PatchTokenContrast", start=140)
+_AFFINITY = dict(type="AffinityFromAttention", start=140, spread_from=220, radius=4, patch_pixel="centre")
 _QUEUE = dict(type="QueueMixture", side=16)
 
 base = "demo/toy"
@@ -41,6 +42,7 @@ rows = dict(
         label="DuPL + L_ctc − L_dis",
         set={"model.class_contrast": _CTC, "model.discrepancy": dict(type="NoDiscrepancy")},
     ),
+    dupl_affinity=dict(label="DuPL + affinity", set={"model.affinity": _AFFINITY}),
     toco=dict(label="ToCo", base="demo/toco"),
     toco_dual=dict(label="dual ToCo", base="demo/toco", set={"model.students": _DUAL}),
     toco_dis=dict(
@@ -82,6 +84,7 @@ rows = dict(
             "model.perturb": _STRONG,
         },
     ),
+    toco_affinity=dict(label="ToCo + affinity", base="demo/toco", set={"model.affinity": _AFFINITY}),
     cosa=dict(label="CoSA", base="demo/cosa"),
     cosa_dta=dict(label="CoSA + DTA", base="demo/cosa", set={"model.threshold": _DTA}),
     cosa_anf=dict(label="CoSA + ANF", base="demo/cosa", set={"model.noise_filter": _ANF}),
@@ -93,12 +96,26 @@ rows = dict(
         label="CoSA + L_ptc + ANF", base="demo/cosa", set={"model.patch_contrast": _PTC, "model.noise_filter": _ANF}
     ),
     cosa_ctc=dict(label="CoSA + L_ctc", base="demo/cosa", set={"model.class_contrast": _CTC}),
+    cosa_affinity=dict(  # its CAMs are not propagated
+        label="CoSA + L_aff",
+        base="demo/cosa",
+        set={
+            "model.affinity": dict(
+                type="AffinityFromAttention", start=140, spread_from=None, radius=4, patch_pixel="centre"
+            )
+        },
+    ),
     cosa_queue=dict(label="CoSA + queue", base="demo/cosa", set={"model.cam_queue": _QUEUE}),
     cosa_queue_anf=dict(
         label="CoSA + queue + ANF",
         base="demo/cosa",
         set={"model.cam_queue": _QUEUE, "model.noise_filter": _ANF},
     ),
+    afa=dict(label="AFA, plain ViT", base="demo/afa"),
+    afa_dta=dict(label="AFA + DTA", base="demo/afa", set={"model.threshold": _DTA}),
+    afa_anf=dict(label="AFA + ANF", base="demo/afa", set={"model.noise_filter": _ANF}),
+    afa_dis=dict(label="dual AFA + L_dis", base="demo/afa", set={"model.students": _DUAL, "model.discrepancy": _L_DIS}),
+    afa_ptc=dict(label="AFA + L_ptc", base="demo/afa", set={"model.patch_contrast": _PTC}),
 )
 compare = "dupl"
 reference = "No paper has these combinations."

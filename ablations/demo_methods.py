@@ -2,7 +2,8 @@
 
 Data, network, iterations and protocol are the same in every row.
 Protocol: the evaluation during training (64 x 64, squashed, no CRF), the better student of each, last iteration.
-Cost: 3 rows x 3 seeds = 9 runs of `demo/toy`, `demo/toco` and `demo/cosa`, about 5 minutes each on two CPU cores.
+Cost: 4 rows x 3 seeds = 12 runs of `demo/toy`, `demo/toco`, `demo/cosa` and `demo/afa`, about 5 minutes each on two
+    CPU cores.
 
     dupl ablate demo_methods
 """
@@ -14,6 +15,7 @@ set = {"runtime.threads": 1}
 rows = dict(
     toco=dict(label="ToCo", base="demo/toco"),
     cosa=dict(label="CoSA", base="demo/cosa"),
+    afa=dict(label="AFA, plain ViT", base="demo/afa"),
     dupl=dict(label="DuPL"),
 )
 compare = "toco"

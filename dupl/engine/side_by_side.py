@@ -185,14 +185,17 @@ def _joined(parts: Sequence[ImageRow], order: Sequence[Shown], scores: Mapping[s
 
 def _captions(order: Sequence[Shown], first: Restored, split: str, kind: str, scores: Mapping[str, IoU]) -> list[str]:
     size, threshold = first.config.evaluation.size, first.config.evaluation.cam_threshold
-    students = [
-        f"{one.name}: {'average of the students' if one.student == 'mean' else f'student {one.student}'}"
-        for one in order
-        if one.restored is not None
-    ]
+    shown = [f"{one.name}: {_who(one)}" for one in order]
     what = {"seg": "masks", "cam": "CAMs"}[kind]
     lines = [f"{split}, squashed to {size} px, no CRF; CAMs of the image's tags, outlined at {threshold:g}"]
-    lines.append(", ".join(students))
+    lines.append(", ".join(shown))
     if any(scores.values()):
         lines.append(f"IoU: {what}, mean over the classes of the image's mask, in percent")
     return lines
+
+
+def _who(one: Shown) -> str:
+    """Return whose pictures are shown of a method."""
+    if one.restored is None:
+        return "label maps of another program"
+    return "average of the students" if one.student == "mean" else f"student {one.student}"

@@ -79,6 +79,7 @@ class TestSideBySide:
             assert re.fullmatch(r"IoU: A [\d.]+, B [\d.]+, other [\d.]+", row.notes)
         assert found.captions[0] == "the 2 images with the lowest IoU of B"
         assert any("no CRF" in line for line in found.captions)
+        assert any("other: label maps of another program" in line for line in found.captions)
 
     @pytest.mark.parametrize("ending, start", [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".html", b"<!doctype html>")])
     def test_written_as(self, store, tmp_path, capsys, ending, start):
