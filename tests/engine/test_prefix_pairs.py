@@ -40,6 +40,7 @@ ALIKE = {
     "own_view": "one config states the defaults of the other",
     "class_contrast": "one config states the null partner that the other leaves out",
     "dense_energy": "one config states the null partner that the other leaves out",
+    "affinity": "one config states the null partner that the other leaves out",
     "dis_region": "one config states the null partner that the other leaves out",
     "averages": "one config states the null partner that the other leaves out",
     "detector": "one config states the null partner that the other leaves out",
