@@ -56,6 +56,7 @@ def tiny_of(values, small):
     made, length = copy.deepcopy(values), values["schedule"]["iterations"]
     for key in ("backbone", "head"):
         made["model"]["network"][key] = small["model"]["network"][key]
+    made["model"]["network"]["type"] = "SubNet"  # the network of AFA's paper has another backbone
     for slot in slots_of(made["model"]):
         part = made["model"].get(slot.name)
         component = components.find(part["type"]) if part else None
@@ -64,6 +65,8 @@ def tiny_of(values, small):
             part["start"] = round(start * T / length)
         if part and part["type"] == "PerClassCosineDescent" and isinstance(part["final"], list):
             part["final"] = part["final"][7:13]
+        if part and part.get("spread_from"):
+            part["spread_from"] = round(part["spread_from"] * T / length)
         if part and "min_pixels" in part:
             part["min_pixels"] = 20
         if part and part["type"] == "ClassifierWarmStart":
