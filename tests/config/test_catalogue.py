@@ -298,9 +298,12 @@ def test_ids_of_the_plans_and_sweeps_we_ship():
         return hashlib.sha256(" ".join(config_id(run.config) for run in runs).encode()).hexdigest()[:12]
 
     assert {name: digest(name) for name in catalogue.names("ablations")} == {
+        "animals_methods": "78895d9155ed",
         "animals_steady": "35e6c63ba207",
         "animals_table4": "8e40e478be7e",
+        "cross_methods": "d279b886441f",
         "demo_leave_one_out": "7dc12807a0c3",
+        "demo_methods": "4a3fdc505654",
         "demo_released_vs_paper": "6f299271006e",
         "demo_table4": "6db83f677b9c",
         "demo_table5a": "a32dd6bbbd49",
@@ -308,8 +311,12 @@ def test_ids_of_the_plans_and_sweeps_we_ship():
         "demo_table6": "e1cb259d71ea",
         "fig2_confirmation_bias": "5d8a08d19bbe",
         "fig7a_overactivation": "5d8a08d19bbe",
+        "fig7b_overactivation": "4511e57ed37b",
         "released_vs_paper": "bd4aa4dae220",
-        "table3_upper_bound": "50c0bcf5649f",
+        "table1_cam": "c45f4f3fe475",
+        "table2_segmentation": "c45f4f3fe475",
+        "table2_segmentation_coco": "6cb9fa06457e",
+        "table3_upper_bound": "d2626cdda496",
         "table4_components": "95d80daca26e",
         "table4_leave_one_out": "81f70ff62568",
         "table5a_threshold": "b94fcf416db6",
