@@ -107,7 +107,7 @@ def run_pseudo_labels(arguments: argparse.Namespace) -> int:
     if images or arguments.tags or arguments.export or arguments.root is not None or arguments.crf is not None:
         raise UserError(
             "--split writes pseudo-labels of a split of the recipe's data: it takes a run or a recipe, --by-tags, "
-            "--out, --student, --checkpoint and --set, and neither images, --tags, --export nor --crf"
+            "--out, --student, --checkpoint and --set, and neither images, --tags, --export, --root nor --crf"
         )
     if not arguments.by_tags:
         raise UserError("--split writes pseudo-labels of the images' tags: add --by-tags to say so")

@@ -24,8 +24,9 @@ def values(tmp_path: Path, text: str) -> dict:
 
 
 def executed(path: Path) -> dict:
-    """What mmengine makes of a file by executing it."""
-    return without_marks(Config.fromfile(str(path), lazy_import=False).to_dict())
+    """What mmengine makes of a file by executing it; names that begin with "_" are the file's own and no values."""
+    found = Config.fromfile(str(path), lazy_import=False).to_dict()
+    return without_marks({name: value for name, value in found.items() if not name.startswith("_")})
 
 
 def without_marks(value):

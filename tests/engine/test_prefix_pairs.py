@@ -28,6 +28,7 @@ NAN = {"segmentation=UnguardedBalancedCrossEntropy"}  # as released: not a numbe
 
 # Why two configs may train alike although their prefixes differ, by the part of the model in which they differ.
 ALIKE = {
+    "type": "two methods compute the same until terms begin that only one of them has",
     "threshold": "two descents begin at the same value",
     "noise_filter": "the filter finds no noise in the few iterations of a network this small",
     "consistency": "no prediction of a network this small is confident, so the loss has no pixel",
