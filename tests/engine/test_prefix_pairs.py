@@ -31,6 +31,7 @@ ALIKE = {
     "type": "two methods compute the same until terms begin that only one of them has",
     "idle_heads": "a value that only one of two methods has, at its default, which does nothing",
     "threshold": "two descents begin at the same value",
+    "tau_l": "the low threshold matters first where a loss needs labels",
     "noise_filter": "the filter finds no noise in the few iterations of a network this small",
     "consistency": "no prediction of a network this small is confident, so the loss has no pixel",
     "weights": "they go with the losses, whose parts are listed here",
