@@ -304,6 +304,7 @@ def test_ids_of_the_plans_and_sweeps_we_ship():
         "cross_methods": "d279b886441f",
         "demo_leave_one_out": "7dc12807a0c3",
         "demo_methods": "4a3fdc505654",
+        "demo_precision": "26ce7f00c916",
         "demo_released_vs_paper": "6f299271006e",
         "demo_table4": "6db83f677b9c",
         "demo_table5a": "a32dd6bbbd49",
