@@ -23,6 +23,19 @@ from dupl.method.consistency import ConsistencyInputs
 from dupl.method.network import StudentOutput
 from dupl.method.one_stage import OneStage, pixel_shares
 from dupl.method.segmentation import refuse_soft_labels
+from dupl.method.shared_slots import (
+    AVERAGES,
+    CLASS_CONTRAST,
+    CONSISTENCY,
+    DISCREPANCY,
+    NOISE_FILTER,
+    PATCH_CONTRAST,
+    PERTURB,
+    REFINE,
+    SEGMENTATION,
+    STUDENTS,
+    THRESHOLD,
+)
 from dupl.method.students import per_student
 from dupl.method.view import View
 from dupl.registry import COMPONENTS
@@ -72,7 +85,7 @@ class AFA(OneStage):
     """
 
     SLOTS = (
-        Slot("students", mark="DS", null="SingleStudent", optional=True, doc="The students, and who teaches whom."),
+        STUDENTS,
         Slot(
             "affinity",
             mark="L_aff",
@@ -82,27 +95,9 @@ class AFA(OneStage):
             weight="aff",
             doc="Affinity from attention, and the propagation of CAMs along it.",
         ),
-        Slot(
-            "segmentation",
-            mark="L_seg",
-            starts=True,
-            weight="seg",
-            doc="Segmentation loss; it starts the pseudo-labels.",
-        ),
-        Slot(
-            "refine",
-            null="NoRefinement",
-            after=("segmentation",),
-            doc="Refinement of the CAMs into pseudo-labels.",
-        ),
-        Slot(
-            "threshold",
-            mark="DTA",
-            null="FixedThreshold",
-            optional=True,
-            after=("patch_contrast", "class_contrast", "segmentation"),
-            doc="The high threshold over training.",
-        ),
+        SEGMENTATION,
+        REFINE,
+        THRESHOLD,
         Slot(
             "dense_energy",
             mark="L_energy",
@@ -112,60 +107,13 @@ class AFA(OneStage):
             weight="energy",
             doc="Dense energy, the L_reg of the paper of AFA.",
         ),
-        Slot(
-            "patch_contrast",
-            mark="L_ptc",
-            null="NoPatchContrast",
-            starts=True,
-            optional=True,
-            weight="ptc",
-            doc="Patch token contrast of ToCo.",
-        ),
-        Slot(
-            "class_contrast",
-            mark="L_ctc",
-            null="NoClassContrast",
-            starts=True,
-            optional=True,
-            weight="ctc",
-            doc="Class token contrast of ToCo.",
-        ),
-        Slot(
-            "noise_filter",
-            mark="ANF",
-            null="TrustAll",
-            starts=True,
-            optional=True,
-            after=("segmentation",),
-            doc="Noise filter of DuPL.",
-        ),
-        Slot(
-            "discrepancy",
-            mark="L_dis",
-            null="NoDiscrepancy",
-            starts=True,
-            optional=True,
-            weight="dis",
-            doc="L_dis of DuPL.",
-        ),
-        Slot(
-            "consistency",
-            mark="L_reg",
-            null="NoConsistency",
-            starts=True,
-            optional=True,
-            after=("segmentation",),
-            weight="reg",
-            doc="L_reg of DuPL.",
-        ),
-        Slot(
-            "perturb",
-            null="NoPerturbation",
-            optional=True,
-            after=("consistency",),
-            doc="Strong augmentation of DuPL.",
-        ),
-        Slot("averages", mark="EMA", null="OwnCams", starts=True, optional=True, doc="Whose CAMs make the labels."),
+        PATCH_CONTRAST,
+        CLASS_CONTRAST,
+        NOISE_FILTER,
+        DISCREPANCY,
+        CONSISTENCY,
+        PERTURB,
+        AVERAGES,
     )
 
     def __init__(

@@ -25,6 +25,7 @@ from dupl.method.one_stage import pixel_shares
 from dupl.method.pixels import denormalise, normalise
 from dupl.method.pseudo_labels import PseudoLabels, pseudo_labels
 from dupl.method.segmentation import refuse_soft_labels
+from dupl.method.shared_slots import CLASS_CONTRAST, DENSE_ENERGY, NOISE_FILTER, PATCH_CONTRAST
 from dupl.method.students import per_student
 from dupl.method.view import View
 from dupl.registry import COMPONENTS
@@ -89,15 +90,7 @@ class CoSA(Method):
             weight="s2c",
             doc="CAMs from the segmentation.",
         ),
-        Slot(
-            "dense_energy",
-            mark="L_energy",
-            null="NoDenseEnergy",
-            of_paper=True,
-            starts=True,
-            weight="energy",
-            doc="Dense energy.",
-        ),
+        DENSE_ENERGY,
         Slot(
             "cam_queue",
             mark="queue",
@@ -109,33 +102,9 @@ class CoSA(Method):
         ),
         Slot("refine", null="NoRefinement", after=("segmentation",), doc="Refinement of the CAMs before the labels."),
         Slot("threshold", mark="DTA", null="FixedThreshold", optional=True, doc="The high threshold over training."),
-        Slot(
-            "noise_filter",
-            mark="ANF",
-            null="TrustAll",
-            starts=True,
-            optional=True,
-            after=("segmentation",),
-            doc="Noise filter of DuPL.",
-        ),
-        Slot(
-            "patch_contrast",
-            mark="L_ptc",
-            null="NoPatchContrast",
-            starts=True,
-            optional=True,
-            weight="ptc",
-            doc="Patch token contrast of ToCo.",
-        ),
-        Slot(
-            "class_contrast",
-            mark="L_ctc",
-            null="NoClassContrast",
-            starts=True,
-            optional=True,
-            weight="ctc",
-            doc="Class token contrast of ToCo.",
-        ),
+        NOISE_FILTER,
+        PATCH_CONTRAST,
+        CLASS_CONTRAST,
         Slot(
             "affinity",
             mark="L_aff",

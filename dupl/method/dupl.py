@@ -17,6 +17,7 @@ from dupl.method.class_contrast import ContrastImages
 from dupl.method.consistency import ConsistencyInputs
 from dupl.method.one_stage import OneStage, pixel_shares
 from dupl.method.pseudo_labels import PseudoLabels, distributions
+from dupl.method.shared_slots import AFFINITY, AVERAGES, CLASS_CONTRAST, REFINE
 from dupl.method.students import per_student
 from dupl.method.view import View
 from dupl.registry import COMPONENTS
@@ -106,20 +107,12 @@ class DuPL(OneStage):
             weight="ptc",
             doc="Patch token contrast.",
         ),
-        Slot("refine", null="NoRefinement", after=("segmentation",), doc="Refinement of the CAMs into pseudo-labels."),
+        REFINE,
         Slot("perturb", after=("consistency",), doc="The strong augmentation."),
         Slot(
             "own_view", mark="Diff. Aug", null="SameView", of_paper=True, optional=True, doc="What each student sees."
         ),
-        Slot(
-            "class_contrast",
-            mark="L_ctc",
-            null="NoClassContrast",
-            starts=True,
-            optional=True,
-            weight="ctc",
-            doc="Class token contrast of ToCo.",
-        ),
+        CLASS_CONTRAST,
         Slot(
             "dense_energy",
             mark="L_energy",
@@ -129,15 +122,7 @@ class DuPL(OneStage):
             weight="energy",
             doc="L_reg of ToCo.",
         ),
-        Slot(
-            "affinity",
-            mark="L_aff",
-            null="NoAffinity",
-            starts=True,
-            optional=True,
-            weight="aff",
-            doc="Affinity of AFA.",
-        ),
+        AFFINITY,
         Slot(
             "dis_region",
             null="Everywhere",
@@ -146,7 +131,7 @@ class DuPL(OneStage):
             doc="Which patches the discrepancy loss compares.",
         ),
         Slot("warm_start", null="NoWarmStart", optional=True, doc="Fit of the classifiers before training begins."),
-        Slot("averages", mark="EMA", null="OwnCams", starts=True, optional=True, doc="Whose CAMs make the labels."),
+        AVERAGES,
         Slot("detector", null="NoDetector", optional=True, doc="Detector of misled students."),
         Slot(
             "class_teacher",

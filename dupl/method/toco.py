@@ -19,6 +19,19 @@ from dupl.method.class_contrast import ContrastImages
 from dupl.method.consistency import ConsistencyInputs
 from dupl.method.one_stage import OneStage, pixel_shares
 from dupl.method.segmentation import refuse_soft_labels
+from dupl.method.shared_slots import (
+    AFFINITY,
+    AVERAGES,
+    CONSISTENCY,
+    DENSE_ENERGY,
+    DISCREPANCY,
+    NOISE_FILTER,
+    PERTURB,
+    REFINE,
+    SEGMENTATION,
+    STUDENTS,
+    THRESHOLD,
+)
 from dupl.method.students import per_student
 from dupl.method.view import View
 from dupl.registry import COMPONENTS
@@ -64,7 +77,7 @@ class ToCo(OneStage):
     """
 
     SLOTS = (
-        Slot("students", mark="DS", null="SingleStudent", optional=True, doc="The students, and who teaches whom."),
+        STUDENTS,
         Slot(
             "patch_contrast",
             mark="L_ptc",
@@ -83,81 +96,16 @@ class ToCo(OneStage):
             weight="ctc",
             doc="Class tokens.",
         ),
-        Slot(
-            "segmentation",
-            mark="L_seg",
-            starts=True,
-            weight="seg",
-            doc="Segmentation loss; it starts the pseudo-labels.",
-        ),
-        Slot(
-            "dense_energy",
-            mark="L_energy",
-            null="NoDenseEnergy",
-            of_paper=True,
-            starts=True,
-            weight="energy",
-            doc="Dense energy.",
-        ),
-        Slot(
-            "refine",
-            null="NoRefinement",
-            after=("segmentation",),
-            doc="Refinement of the CAMs into pseudo-labels.",
-        ),
-        Slot(
-            "threshold",
-            mark="DTA",
-            null="FixedThreshold",
-            optional=True,
-            after=("patch_contrast", "class_contrast", "segmentation"),
-            doc="The high threshold over training.",
-        ),
-        Slot(
-            "noise_filter",
-            mark="ANF",
-            null="TrustAll",
-            starts=True,
-            optional=True,
-            after=("segmentation",),
-            doc="Noise filter of DuPL.",
-        ),
-        Slot(
-            "discrepancy",
-            mark="L_dis",
-            null="NoDiscrepancy",
-            starts=True,
-            optional=True,
-            weight="dis",
-            doc="L_dis of DuPL.",
-        ),
-        Slot(
-            "consistency",
-            mark="L_reg",
-            null="NoConsistency",
-            starts=True,
-            optional=True,
-            after=("segmentation",),
-            weight="reg",
-            doc="L_reg of DuPL.",
-        ),
-        Slot(
-            "affinity",
-            mark="L_aff",
-            null="NoAffinity",
-            starts=True,
-            optional=True,
-            weight="aff",
-            doc="Affinity of AFA.",
-        ),
-        Slot(
-            "perturb",
-            null="NoPerturbation",
-            optional=True,
-            after=("consistency",),
-            doc="Strong augmentation of DuPL.",
-        ),
-        Slot("averages", mark="EMA", null="OwnCams", starts=True, optional=True, doc="Whose CAMs make the labels."),
+        SEGMENTATION,
+        DENSE_ENERGY,
+        REFINE,
+        THRESHOLD,
+        NOISE_FILTER,
+        DISCREPANCY,
+        CONSISTENCY,
+        AFFINITY,
+        PERTURB,
+        AVERAGES,
     )
 
     def __init__(
