@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from dupl.cli import main
 from dupl.runs.run import Run
 
 TIMING = ("seconds", "memory_GiB")  # what differs between two runs that are the same
@@ -183,6 +184,23 @@ def assert_two_processes_are_one(commands, recipe, place):
     assert [child.wait() for child in pair] == [0, 0], [child.lines() for child in pair]
     assert all(torch.equal(weights(one)[key], value) for key, value in weights(two).items())
     assert evaluations(one) == evaluations(two)
+
+
+@pytest.fixture(scope="module")
+def recipe(request, tmp_path_factory) -> str:
+    """File of the recipe that a module states: its RECIPE, on the shipped recipe that its BASE names."""
+    base = Path(__file__).parents[2] / "experiments" / request.module.BASE
+    path = tmp_path_factory.mktemp("recipes") / base.name
+    path.write_text(request.module.RECIPE.format(base=str(base)).lstrip(), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(recipe, tmp_path_factory) -> Path:
+    """Folder of the finished run of the module's recipe."""
+    folder = tmp_path_factory.mktemp("runs") / "undisturbed"
+    assert main(["train", recipe, "--work-dir", str(folder)]) == 0
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from dupl.cli import main
 from dupl.runs.run import Run
 
+BASE = "demo/afa.py"  # of the fixture `recipe`
 RECIPE = '''
 """A tiny AFA on synthetic scenes, with a mix transformer: every term starts within the first iterations."""
 
@@ -41,23 +40,6 @@ schedule = dict(iterations=24, batch_size=4, images_per_loss=4, warmup=3, norm_l
 evaluation = dict(interval=8, size=32, batch_size=4)
 runtime = dict(log_interval=2, checkpoint_interval=5, device="cpu", threads=1)
 '''
-
-
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory) -> str:
-    """File of the recipe."""
-    path = tmp_path_factory.mktemp("recipes") / "afa.py"
-    base = str(Path(__file__).parents[2] / "experiments" / "demo" / "afa.py")
-    path.write_text(RECIPE.format(base=base).lstrip(), encoding="utf-8")
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(recipe, tmp_path_factory) -> Path:
-    """Folder of the finished run."""
-    folder = tmp_path_factory.mktemp("runs") / "undisturbed"
-    assert main(["train", recipe, "--work-dir", str(folder)]) == 0
-    return folder
 
 
 def test_every_term_is_on_and_norms_stay(undisturbed, helpers):
