@@ -6,24 +6,20 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from dupl.data.base import ImageSet
 from dupl.data.orientation import check_orientations
-from dupl.data.views import EvalView
 from dupl.engine import build
 from dupl.engine.choose_student import choose_student
 from dupl.engine.error_explanations import plain_errors
 from dupl.engine.evaluation.protocol import Labels
-from dupl.engine.evaluation.result import subset_of
+from dupl.engine.evaluation.result import count_image, subset_of
 from dupl.engine.evaluation.selection import MapSelection
-from dupl.engine.evaluation.train_time import CamProtocol, collate
+from dupl.engine.evaluation.train_time import CamProtocol
 from dupl.engine.infer import claim
 from dupl.engine.restore import Restored
 from dupl.engine.trained_classes import match_classes
-from dupl.errors import UserError
 from dupl.method.base import Method
 from dupl.method.cam import Present, label_by_threshold
 from dupl.report.figures.picture_files import save_palette_png
@@ -81,7 +77,8 @@ def write_pseudo_labels(
     with plain_errors(protocol.smaller, config.runtime.workers):
         for done, (i, labels) in enumerate(_labels(protocol, name, model, source, config.runtime.workers), 1):
             save_palette_png(labels, out / "masks" / f"{source.names[i]}.png")
-            _count(tally, source, i, labels)
+            if (truth := source.mask(i)) is not None:
+                count_image(tally, source, i, truth, labels)
             if progress is not None:
                 progress(done, len(source))
     if not tally.per_image:
@@ -96,32 +93,10 @@ def _labels(
     protocol: CamProtocol, name: str, model: Method, source: ImageSet, workers: int
 ) -> Iterator[tuple[int, Labels]]:
     """Yield the position and the pseudo-label of each image, at the size of the photo."""
-    loader = DataLoader(
-        EvalView(source, protocol.size),
-        batch_size=protocol.batch,
-        num_workers=workers,
-        worker_init_fn=build.worker_apart,
-        collate_fn=collate,
-    )
-    device = next(model.parameters()).device
-    for batch in loader:
-        answer = model.predict(batch["image"].to(device), Present.of(batch["tags"]).to(device))
+    for batch, answer in protocol.batches(model, source, range(len(source)), workers):
         for row, i in enumerate(batch["index"]):
-            present = Present.of(batch["tags"][row : row + 1]).to(device)
+            present = Present.of(batch["tags"][row : row + 1]).to(answer[0][1].device)
             shape: Sequence[int] = source.image(i).shape[:2]
             heat = protocol.heat(shape, answer, row, present.index.shape[1])[name]
             labels = label_by_threshold(heat, present, protocol.threshold)[0]
             yield i, labels.to(torch.uint8).cpu().numpy()
-
-
-def _count(tally: Tally, source: ImageSet, i: int, labels: Labels) -> None:
-    """Add an image to the counts, if it has a mask."""
-    truth = source.mask(i)
-    if truth is None:
-        return
-    if truth.shape != np.shape(labels):
-        raise UserError(f"mask of image {source.names[i]} has another size than its photo; run dupl data check")
-    try:
-        tally.add(i, truth, labels)
-    except ValueError as error:
-        raise UserError(f"mask of image {source.names[i]}: {error}; run dupl data check") from error

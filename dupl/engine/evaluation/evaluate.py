@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dupl.data.base import ImageSet
 from dupl.engine.error_explanations import plain_errors
 from dupl.engine.evaluation.protocol import LabelledImage, Protocol
-from dupl.engine.evaluation.result import ClassScores, EvaluationResult, metrics_of, sort_images
+from dupl.engine.evaluation.result import ClassScores, EvaluationResult, count_image, metrics_of, sort_images
 from dupl.engine.evaluation.selection import MapSelection
 from dupl.engine.evaluation.train_time import TrainTimeProtocol
 from dupl.errors import UserError
@@ -95,8 +95,8 @@ def evaluate_by(
     with plain_errors(protocol.smaller, workers):
         for done, found in enumerate(protocol.stream(model, source, mine, workers), 1):
             beat()
-            for name, labels in found.labels.items() if found.mask is not None else ():
-                _count(tallies[name], found, labels, source)
+            if found.mask is not None:
+                _count(tallies, source, found.index, found.mask, found.labels)
             if found.scores is not None:
                 scored.append(LabelledImage(found.index, None, {}, found.tags, found.scores))
             if progress is not None:
@@ -112,15 +112,14 @@ def evaluate_by(
     return evaluations
 
 
-def _count(tallies: dict[str, Tally], found: LabelledImage, labels: dict[str, NDArray[Any]], source: ImageSet) -> None:
-    """Add one image to the counts of its label maps."""
-    assert found.mask is not None
-    for name, single in labels.items():
-        where = f"mask of image {source.names[found.index]}"
-        if single.shape != found.mask.shape:
-            sizes = "x".join(map(str, found.mask.shape)), "x".join(map(str, single.shape))
-            raise UserError(f"{where}: {sizes[0]} pixels, its photo has {sizes[1]}; run dupl data check")
-        try:
-            tallies.setdefault(name, Tally(len(source.classes))).add(found.index, found.mask, single)
-        except ValueError as error:
-            raise UserError(f"{where}: {error}; run dupl data check") from error
+def _count(
+    tallies: Mapping[str, dict[str, Tally]],
+    source: ImageSet,
+    i: int,
+    truth: NDArray[Any],
+    labels: Mapping[str, Mapping[str, NDArray[Any]]],
+) -> None:
+    """Add one image to the counts of its label maps, by protocol and by kind."""
+    for protocol, maps in labels.items():
+        for kind, single in maps.items():
+            count_image(tallies[protocol].setdefault(kind, Tally(len(source.classes))), source, i, truth, single)

@@ -14,7 +14,7 @@ from dupl.data.base import ImageSet
 from dupl.data.file_digests import file_digests
 from dupl.data.files import read_mask
 from dupl.engine.evaluation.protocol import Labels
-from dupl.engine.evaluation.result import ClassScores, EvaluationResult, metrics_of
+from dupl.engine.evaluation.result import ClassScores, EvaluationResult, count_image, metrics_of
 from dupl.errors import UserError
 from dupl.runs.tallies import Tally
 from dupl.structures import IGNORE
@@ -117,10 +117,7 @@ class LabelMaps:
             )
         if self.void == "ignore":
             truth = np.where(undecided, np.uint8(IGNORE), truth)
-        try:
-            tally.add(i, truth, np.where(labels == IGNORE, np.uint8(0), labels))
-        except ValueError as error:
-            raise UserError(f"mask of image {self.source.names[i]}: {error}; run dupl data check") from error
+        count_image(tally, self.source, i, truth, np.where(labels == IGNORE, np.uint8(0), labels))
 
     def title(self) -> str:
         """Return how the maps were scored, for tables and pictures."""

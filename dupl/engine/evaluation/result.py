@@ -123,6 +123,29 @@ def merge(parts: list[EvaluationResult], settings: dict[str, Any]) -> Evaluation
     )
 
 
+def count_image(tally: Tally, source: ImageSet, i: int, truth: NDArray[Any], labels: NDArray[Any]) -> None:
+    """Add an image to the counts of a label map.
+
+    Args:
+        tally: The counts.
+        source: The data set.
+        i: Position of the image in it.
+        truth: Its mask, (H, W).
+        labels: Its label map, (H, W).
+
+    Raises:
+        UserError: The mask has another size, or holds an unknown label.
+    """
+    where = f"mask of image {source.names[i]}"
+    if labels.shape != truth.shape:
+        sizes = "x".join(map(str, truth.shape)), "x".join(map(str, labels.shape))
+        raise UserError(f"{where}: {sizes[0]} pixels, its photo has {sizes[1]}; run dupl data check")
+    try:
+        tally.add(i, truth, labels)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}; run dupl data check") from error
+
+
 def metrics_of(
     tallies: dict[str, Tally], class_scores: ClassScores, classes: tuple[str, ...], settings: dict[str, Any]
 ) -> dict[str, float]:

@@ -59,23 +59,29 @@ class TrainTimeProtocol(Protocol):
         logits = "Seg of one scale, " if "seg" in self.kinds else ""
         self.parts = {self.name: ProtocolPart(f"squashed to {self.size} px, no CRF; {logits}{cams}", facts)}
 
-    def stream(self, model: Method, source: ImageSet, indices: Sequence[int], workers: int) -> Iterator[LabelledImage]:
-        """Label images in batches."""
+    def batches(
+        self, model: Method, source: ImageSet, indices: Sequence[int], workers: int
+    ) -> Iterator[tuple[dict[str, Any], Sequence[StudentPrediction]]]:
+        """Yield batches of squashed images, and what each student predicts for them."""
         loader = DataLoader(
             Subset(EvalView(source, self.size), indices),
             batch_size=self.batch,
             num_workers=workers,
             worker_init_fn=build.worker_apart,
-            collate_fn=collate,
+            collate_fn=_collate,
         )
         device = next(model.parameters()).device
         for batch in loader:
-            answer = model.predict(batch["image"].to(device), Present.of(batch["tags"]).to(device))
+            yield batch, model.predict(batch["image"].to(device), Present.of(batch["tags"]).to(device))
+
+    def stream(self, model: Method, source: ImageSet, indices: Sequence[int], workers: int) -> Iterator[LabelledImage]:
+        """Label images in batches."""
+        for batch, answer in self.batches(model, source, indices, workers):
             scores = torch.stack([s.cpu() for s, _, _ in answer], 1)  # (B, students, K)
             for row, (index, mask) in enumerate(zip(batch["index"], batch["mask"], strict=True)):
                 found = LabelledImage(index, None, {}, batch["tags"][row], scores[row])
                 if mask is not None:
-                    if device.type == "cpu":  # a GPU reports this by itself
+                    if answer[0][1].device.type == "cpu":  # a GPU reports this by itself
                         held, what = 3 * len(answer) + 1, f"mask of image {source.names[index]}"
                         require(held, len(source.classes), mask.shape, what, "smaller photos and masks")
                     found.mask = mask.numpy()
@@ -144,7 +150,7 @@ class CamProtocol(TrainTimeProtocol):
         return super().label(mask, tags, answer, row)
 
 
-def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
+def _collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     """Collate evaluation samples; masks stay a list, because each has its own size."""
     return {
         "image": torch.stack([s["image"] for s in samples]),
