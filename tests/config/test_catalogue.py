@@ -299,6 +299,7 @@ def test_ids_of_the_plans_and_sweeps_we_ship():
 
     assert {name: digest(name) for name in catalogue.names("ablations")} == {
         "animals_methods": "78895d9155ed",
+        "animals_precision": "d722a73512bd",
         "animals_steady": "35e6c63ba207",
         "animals_table4": "8e40e478be7e",
         "cross_methods": "d279b886441f",
