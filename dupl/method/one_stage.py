@@ -100,15 +100,14 @@ class OneStage(Method):
     ) -> list[Maps] | None:
         """Compute the CAMs of every student; None before any loss needs them."""
         affinity = getattr(self, "affinity", NoAffinity())  # a method without the slot has none
+        sources = self.cam_sources(outputs, clock)  # averages count the iterations in which no CAM is made too
         readers = (self.patch_contrast, self.class_contrast, self.segmentation)
         if not any(part.active(clock) for part in readers):
             return None
         with self.autocast("cam"):
             return [
                 multi_scale_cam(net, view.images, present, self.cam_scales, output, affinity.reader(student, clock))
-                for student, ((net, output), view) in enumerate(
-                    zip(self.cam_sources(outputs, clock), views, strict=True)
-                )
+                for student, ((net, output), view) in enumerate(zip(sources, views, strict=True))
             ]
 
     def cam_sources(self, outputs: Sequence[StudentOutput], clock: Clock) -> Sequence[Source]:

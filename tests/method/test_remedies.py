@@ -192,6 +192,18 @@ def test_averages_begin_as_the_mean_of_the_weights(
     assert not any(p.requires_grad for p in model.averages.parameters())
 
 
+def test_averages_count_iterations_that_need_no_cam(
+    build: Callable[..., DuPL], batch: Callable[..., dict[str, Any]]
+) -> None:
+    """Before L_seg starts no CAM is made, and the averages are the mean of w + 1, w + 2 and w + 3 all the same."""
+    model = build(averages=dict(type="MeanTeachers"), patch_contrast=dict(type="NoPatchContrast"))
+    w = model.students[0].classifier.weight.detach().clone()
+    assert "tau_h" not in model.loss(**batch([[0], [1, 2]], t=0)), "there are CAMs"
+    for t in range(3):
+        step_of(model, batch, t)
+    assert torch.allclose(model.averages.nets[0].classifier.weight, w + 2.0, atol=1e-5)
+
+
 def test_labels_are_made_of_the_averages_cams(build: Callable[..., DuPL], batch: Callable[..., dict[str, Any]]) -> None:
     model = build(averages=dict(type="MeanTeachers", start=2))
     step_of(model, batch, 0)
