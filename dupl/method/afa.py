@@ -166,7 +166,7 @@ class AFA(OneStage):
         targets = self.students.exchange(trusted)
         strong = self.strong_forward(views, seeds, labels, clock)  # DuPL
         decided = per_student(lambda label: label.hard, labels)
-        compared = {"cams": per_student(lambda label: label.y, refined), "spread": trusted}[self.affinity.targets]
+        compared = self.affinity_labels(refined, noisy, trusted, clock)
         terms = {
             "L_cls": self.classification(outputs, tags) + self.idle(outputs),  # Sec. 3.1
             "L_aff": self.affinity(outputs, compared, clock),  # Sec. 3.2

@@ -40,7 +40,7 @@ class AffinityFromAttention(Component, nn.Module):
             on VOC, 15001 on COCO.
         radius: Pairs further apart, in rows or columns of patches, do not count.
         targets: Labels of the loss: those of the "cams" themselves (released code, VOC), or those of "spread" CAMs,
-            from ``spread_from`` on (released code, COCO).
+            from ``spread_from`` on (released code, COCO); both after the noise filter.
         patch_pixel: Pixel whose label a patch has: its "first" one (released code), or its "centre".
         extra_pairs: Added to the numbers of equal and of unequal pairs. Released code: 1.
         power: Exponent of the affinities in the walk.

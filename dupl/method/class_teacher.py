@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -59,7 +61,8 @@ class BestPerClass(Component):
         best = order.indices[0][present.index]
         main, aux = torch.stack([maps.main for maps in cams]), torch.stack([maps.aux for maps in cams])
         return [
-            Maps(self._pick(main, best, decided, own.main), self._pick(aux, best, decided, own.aux)) for own in cams
+            replace(own, main=self._pick(main, best, decided, own.main), aux=self._pick(aux, best, decided, own.aux))
+            for own in cams
         ]
 
     @staticmethod

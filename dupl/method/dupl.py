@@ -208,8 +208,8 @@ class DuPL(OneStage):
         tau_h = self.threshold(clock, tags)  # Eq. 5     DTA
         cams = self.compute_cams(views, present, outputs, clock)  # Eq. 1
         self.detect(views, cams, present, clock)
-        labels = self.make_labels(views, cams, present, tau_h, clock)  # Sec. 3.1  Y_i
-        labels = self.spread_labels(views, cams, labels, present, tau_h, clock)  # AFA
+        refined = self.make_labels(views, cams, present, tau_h, clock)  # Sec. 3.1  Y_i
+        labels = self.spread_labels(views, cams, refined, present, tau_h, clock)  # AFA
         log_P = per_student(lambda output, _: self.log_probabilities(output.logits, images.shape[-2:]), outputs, labels)
         noisy = per_student(lambda p, label: self.noise_filter(p, label.y, clock), log_P, labels)  # Eq. 6-7  ANF
         trusted = per_student(lambda label, noise: label.y.masked_fill(noise, IGNORE), labels, noisy)
@@ -218,6 +218,7 @@ class DuPL(OneStage):
         strong = self.strong_forward(views, seeds, labels, clock)  # Sec. 3.3  P~_i
         decided = per_student(lambda label: label.hard, labels)
         inputs = per_student(ConsistencyInputs, log_P, strong, decided, trusted, targets)
+        compared = self.affinity_labels(refined, noisy, trusted, clock)  # AFA
         terms = {
             "L_cls": self.classification(outputs, tags),
             "L_ptc": self.contrast_patches(views, outputs, cams, present, tau_h, clock),
@@ -226,7 +227,7 @@ class DuPL(OneStage):
             "L_seg": self.segmentation(log_P, self.seg_targets(targets, labels, noisy, present), clock),  # Eq. 4
             "L_reg": self.consistency(inputs),  # Eq. 8
             "L_energy": self.dense_energy(views, log_P, targets, clock),  # ToCo
-            "L_aff": self.affinity(outputs, trusted, clock),  # AFA
+            "L_aff": self.affinity(outputs, compared, clock),  # AFA
         }
         return equations.total(terms, self.weights) | pixel_shares(views, cams, labels, noisy, tau_h)  # Eq. 9
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -120,6 +121,11 @@ class OneStage(Method):
         """Return the CAMs that the labels of each student are made of: its own."""
         return cams
 
+    def label_cams(self, cams: list[Maps], present: Present, clock: Clock) -> list[Maps]:
+        """Return the chosen CAMs; before ``aux_labels_until`` their ``main`` is that of the auxiliary classifier."""
+        chosen = self.choose_cams(cams, present, clock)
+        return [replace(maps, main=maps.aux) for maps in chosen] if clock.t < self.aux_labels_until else chosen
+
     def make_labels(
         self, views: Sequence[View], cams: list[Maps] | None, present: Present, tau_h: Tensor, clock: Clock
     ) -> list[PseudoLabels] | None:
@@ -127,9 +133,9 @@ class OneStage(Method):
         if cams is None or not self.segmentation.active(clock):
             return None
         made: list[PseudoLabels] = []
-        cams = self.choose_cams(cams, present, clock)
+        cams = self.label_cams(cams, present, clock)
         for view, which in shared(views):
-            maps = [of_one.aux if clock.t < self.aux_labels_until else of_one.main for of_one in cams[which]]
+            maps = [of_one.main for of_one in cams[which]]
             photo = denormalise(view.images, self.levels)
             made += pseudo_labels(self.refine, photo, maps, present, view.boxes, self.tau_l, tau_h)
         return made
@@ -148,11 +154,31 @@ class OneStage(Method):
         if cams is None or labels is None or not affinity.spreads(clock):
             return labels
         made: list[PseudoLabels] = []
+        cams = self.label_cams(cams, present, clock)
         for view, which in shared(views):
             photo = denormalise(view.images, self.levels)
             thresholds = (self.tau_l, tau_h)
             made += [affinity.spread(self.refine, photo, maps, present, view.boxes, thresholds) for maps in cams[which]]
         return made
+
+    def affinity_labels(
+        self,
+        refined: list[PseudoLabels] | None,
+        noisy: list[Tensor] | None,
+        trusted: list[Tensor] | None,
+        clock: Clock,
+    ) -> list[Tensor] | None:
+        """Return the labels that L_aff compares, int64 (B, H, W), 255 = none or noise; None before there are any.
+
+        Args:
+            refined: Labels of each student from CAMs that do not walk.
+            noisy: Pixels that the noise filter discards, bool (B, H, W).
+            trusted: Labels that teach the segmentation, without noise; those of walked CAMs where CAMs walk.
+            clock: t and T.
+        """
+        if self.affinity.targets == "spread" or not self.affinity.spreads(clock):
+            return trusted
+        return per_student(lambda label, noise: label.y.masked_fill(noise, IGNORE), refined, noisy)
 
     def strong_forward(
         self, views: Sequence[View], seeds: Sequence[int], labels: list[PseudoLabels] | None, clock: Clock

@@ -143,14 +143,15 @@ class ToCo(OneStage):
         outputs = self.forward_students(images)  # Sec. 3.1  patch and class tokens
         tau_h = self.threshold(clock, tags)
         cams = self.compute_cams(views, present, outputs, clock)  # Sec. 3.1  CAM, Sec. 3.3 auxiliary CAM
-        labels = self.make_labels(views, cams, present, tau_h, clock)  # Sec. 3.5
-        labels = self.spread_labels(views, cams, labels, present, tau_h, clock)  # AFA
+        refined = self.make_labels(views, cams, present, tau_h, clock)  # Sec. 3.5
+        labels = self.spread_labels(views, cams, refined, present, tau_h, clock)  # AFA
         log_P = per_student(lambda output, _: self.log_probabilities(output.logits, images.shape[-2:]), outputs, labels)
         noisy = per_student(lambda p, label: self.noise_filter(p, label.y, clock), log_P, labels)  # DuPL: ANF
         trusted = per_student(lambda label, noise: label.y.masked_fill(noise, IGNORE), labels, noisy)
         targets = self.students.exchange(trusted)
         strong = self.strong_forward(views, seeds, labels, clock)  # DuPL
         decided = per_student(lambda label: label.hard, labels)
+        compared = self.affinity_labels(refined, noisy, trusted, clock)  # AFA
         terms = {
             "L_cls": self.classification(outputs, tags),  # Sec. 3.5
             "L_ptc": self.contrast_patches(views, outputs, cams, present, tau_h, clock),  # Sec. 3.3
@@ -158,7 +159,7 @@ class ToCo(OneStage):
             "L_seg": self.segmentation(log_P, targets, clock),  # Sec. 3.5
             "L_energy": self.dense_energy(views, log_P, targets, clock),  # Sec. 3.5  "L_reg"
             "L_dis": self.discrepancy(outputs, clock),  # DuPL
-            "L_aff": self.affinity(outputs, trusted, clock),  # AFA
+            "L_aff": self.affinity(outputs, compared, clock),  # AFA
             "L_reg": self.consistency(per_student(ConsistencyInputs, log_P, strong, decided, trusted, targets)),  # DuPL
         }
         return equations.total(terms, self.weights) | pixel_shares(views, cams, labels, noisy, tau_h)

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from dupl.errors import UserError
 from dupl.method.afa import AFA
 from dupl.method.cosa import CoSA
 from dupl.method.dupl import DuPL
+from dupl.method.toco import ToCo
 from dupl.structures import Clock
 
 BEFORE, LEARNT, SPREAD = 5, 15, 30
@@ -92,6 +94,55 @@ def test_the_loss_compares_labels_of_the_stated_kind(afa: Build, batch: Batch) -
     for targets in ("cams", "spread"):
         found.append(afa(affinity=dict(AFFINITY, targets=targets)).loss(**batch([[0, 2], [1]], SPREAD))["L_aff"])
     assert not torch.equal(*found)
+
+
+@pytest.mark.parametrize("method", ["DuPL", "ToCo"])
+def test_other_methods_compare_labels_of_the_stated_kind(
+    build: Build, network: dict[str, Any], batch: Batch, method: str
+) -> None:
+    """With "cams" L_aff does not depend on where CAMs begin to walk; with "spread" it does."""
+    sure = dict(threshold=dict(type="FixedThreshold", value=0.45), tau_l=0.4)
+
+    def l_aff(targets: str, spread_from: int) -> Tensor:
+        affinity = dict(AFFINITY, targets=targets, spread_from=spread_from)
+        if method == "DuPL":
+            model = build(affinity=affinity, noise_filter=dict(type="TrustAll"), **sure)
+        else:
+            torch.manual_seed(0)
+            parts = {name: part for name, part in PARTS.items() if name != "threshold"} | dict(affinity=affinity)
+            off = dict(patch_contrast=dict(type="NoPatchContrast"), class_contrast=dict(type="NoClassContrast"))
+            model = ToCo(num_classes=4, network=network, cam_scales=[1.0, 0.5], **(parts | off | sure))
+        return model.loss(**batch([[0, 2], [1]], SPREAD))["L_aff"]
+
+    assert torch.equal(l_aff("cams", SPREAD), l_aff("cams", SPREAD + 1))
+    assert torch.equal(l_aff("spread", SPREAD + 1), l_aff("cams", SPREAD + 1))
+    assert not torch.equal(l_aff("spread", SPREAD), l_aff("cams", SPREAD))
+
+
+def test_labels_of_cams_lose_their_noise_too(afa: Build, batch: Batch) -> None:
+    """Where the noise filter discards every pixel, no pair is left, whatever labels L_aff compares."""
+    for targets in ("cams", "spread"):
+        model = afa(affinity=dict(AFFINITY, targets=targets))
+        model.noise_filter = lambda _, y, clock: torch.ones_like(y, dtype=torch.bool)
+        assert model.loss(**batch([[0, 2], [1]], SPREAD))["L_aff"] == 0
+
+
+def test_propagated_labels_are_made_of_the_chosen_cams(build: Build, batch: Batch) -> None:
+    """The teacher of a class and the first iterations' auxiliary CAMs count where CAMs walk too."""
+    sure = dict(threshold=dict(type="FixedThreshold", value=0.45), tau_l=0.4, noise_filter=dict(type="TrustAll"))
+    samples = batch([[0, 2], [1]], SPREAD)
+    del samples["seeds"]
+
+    def labels(**changes: Any) -> Tensor:
+        model = build(affinity=AFFINITY, detector=dict(type="MaskingDetector", least=1), **sure, **changes)
+        model.detector.count.fill_(9)
+        model.detector.mean[0] = 0.9  # the first student explains every class
+        made = model.inspect(**samples).labels
+        assert made is not None
+        return made[1].y
+
+    assert not torch.equal(labels(class_teacher=dict(type="BestPerClass")), labels())
+    assert not torch.equal(labels(aux_labels_until=SPREAD + 1), labels())
 
 
 def test_heads_wait_or_decay_before_their_losses_start(afa: Build, batch: Batch) -> None:
