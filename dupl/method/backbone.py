@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from timm.models.vision_transformer import Attention as TimmAttention
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -120,10 +121,10 @@ class Backbone(nn.Module):
         """Return queries and keys of the last two blocks from now on.
 
         Raises:
-            UserError: The blocks of the model do not compute them by one layer.
+            UserError: The model's attention is not the plain one: it turns queries and keys by their places, as EVA's
+                does, or computes them by layers of their own.
         """
-        attentions = [getattr(block, "attn", None) for block in self.vit.blocks[-2:]]
-        if not all(hasattr(attention, "qkv") for attention in attentions):
+        if not all(isinstance(getattr(block, "attn", None), TimmAttention) for block in self.vit.blocks[-2:]):
             raise UserError(
                 "model.affinity reads queries and keys of the attention, which this backbone does not show: choose "
                 "a plain ViT such as deit_base_patch16_224"

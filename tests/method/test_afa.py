@@ -295,6 +295,13 @@ def test_networks_that_do_not_fit_are_refused(afa: Build, network: dict[str, Any
         )
 
 
+def test_attention_that_is_not_of_queries_and_keys_alone_is_refused(afa: Build) -> None:
+    """EVA turns queries and keys by their places after the layer that computes them."""
+    net = dict(backbone=dict(name="eva02_tiny_patch14_224", options=dict(embed_dim=32, depth=3, num_heads=2)))
+    with pytest.raises(UserError, match=r"model\.affinity reads queries and keys .*choose a plain ViT"):
+        afa(network=net)
+
+
 def test_dupl_without_its_patch_contrast_takes_a_mix_transformer(build: Build, batch: Batch) -> None:
     off = dict(network=MIT, patch_contrast=dict(type="NoPatchContrast"))
     torch.manual_seed(0)
