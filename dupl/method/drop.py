@@ -53,14 +53,15 @@ def drawing(network: nn.Module, seeds: Sequence[int]) -> Iterator[None]:
 
     Args:
         network: Any module.
-        seeds: One for each image.
+        seeds: One for each image; without any nothing is dropped, also inside another ``drawing``.
     """
     drops = [module for module in network.modules() if isinstance(module, SeededDrop)]
+    before = [drop.generators for drop in drops]
     for number, drop in enumerate(drops):
         keys = [hash((int(seed), 5, number)) & (2**63 - 1) for seed in seeds]
         drop.generators = [torch.Generator().manual_seed(key) for key in keys]
     try:
         yield
     finally:
-        for drop in drops:
-            drop.generators = []
+        for drop, generators in zip(drops, before, strict=True):
+            drop.generators = generators

@@ -15,6 +15,7 @@ from dupl.method.base import complete_weights
 from dupl.method.cam import Maps, Present
 from dupl.method.class_contrast import ContrastImages
 from dupl.method.consistency import ConsistencyInputs
+from dupl.method.drop import drawing
 from dupl.method.one_stage import OneStage, pixel_shares
 from dupl.method.pseudo_labels import PseudoLabels, distributions
 from dupl.method.shared_slots import AFFINITY, AVERAGES, CLASS_CONTRAST, REFINE
@@ -250,6 +251,6 @@ class DuPL(OneStage):
         return chosen
 
     def detect(self, views: Sequence[View], cams: list[Maps] | None, present: Present, clock: Clock) -> None:
-        """Measure which CAMs explain their classes; the numbers are taken in by ``after_step``."""
-        with self.autocast("cam"):
+        """Measure by whole networks which CAMs explain their classes; ``after_step`` takes the numbers in."""
+        with self.autocast("cam"), drawing(self, ()):
             self.detector(self.students, views, cams, present, clock)

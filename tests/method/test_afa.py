@@ -12,11 +12,14 @@ from torch import Tensor
 from dupl.errors import UserError
 from dupl.method.afa import AFA
 from dupl.method.cosa import CoSA
+from dupl.method.drop import SeededDrop, drawing
 from dupl.method.dupl import DuPL
 from dupl.method.toco import ToCo
+from dupl.method.view import View
 from dupl.structures import Clock
 
 BEFORE, LEARNT, SPREAD = 5, 15, 30
+NOW = Clock(SPREAD, 40)
 Build, Batch = Callable[..., Any], Callable[..., dict[str, Any]]
 MIT: dict[str, Any] = dict(
     type="PyramidNet",
@@ -317,3 +320,40 @@ def test_dupl_without_its_patch_contrast_takes_a_mix_transformer(build: Build, b
     )
     logs = DuPL(num_classes=4, **parts, **off).loss(**batch([[0, 2], [1]], SPREAD))
     assert logs["L_seg"] > 0 and logs["loss"].isfinite()
+
+
+def test_the_detector_measures_whole_networks(batch: Batch) -> None:
+    """It looks at any number of images, and what the training step drops does not count."""
+    network = dict(MIT, backbone=dict(MIT["backbone"], drop_path=0.9, drop_in_cams=True))
+    parts = dict(
+        students=dict(type="DualStudent"),
+        discrepancy=dict(type="NoDiscrepancy"),
+        threshold=dict(type="FixedThreshold"),
+        noise_filter=dict(type="TrustAll"),
+        consistency=dict(type="ConfidentConsistency", start=0),
+        segmentation=dict(type="CrossEntropy"),
+        patch_contrast=dict(type="NoPatchContrast"),
+        refine=dict(type="NoRefinement"),
+        perturb=dict(type="StrongPerturbation", ops=2),
+        detector=dict(type="MaskingDetector", interval=1),
+    )
+    torch.manual_seed(0)
+    model = DuPL(num_classes=4, network=network, **parts).train()
+    samples = batch([[0], [1], [2], [0, 1]], SPREAD)
+    cams = model.compute_cams([View(samples["images"], samples["boxes"])] * 2, samples["present"], [None] * 2, NOW)
+    model.compute_cams = lambda *_: cams
+    seen = []
+    for seeds in ([1, 2, 3, 4], [5, 6, 7, 8]):
+        model(mode="loss", **(samples | dict(seeds=seeds)))
+        seen.append(model.detector.seen.clone())
+        model.detector.seen.zero_()
+    assert torch.equal(*seen) and seen[0][1].sum() == 10
+
+
+def test_a_nested_drawing_ends_where_the_outer_one_goes_on() -> None:
+    drop = SeededDrop(0.5, in_cams=True)
+    with drawing(drop, [1, 2]):
+        with drawing(drop, ()):
+            assert not drop.acts
+        assert drop.acts and len(drop.generators) == 2
+    assert not drop.acts
