@@ -182,17 +182,17 @@ class CoSA(Method):
         trusted = per_student(lambda label, noise: label.y.masked_fill(noise, IGNORE), labels, noisy)
         main, aux = (None, None) if trusted is None else ([trusted[0]], [trusted[1]])
         evidence, _ = self.students[0].class_evidence(online.features, online.aux_features)
-        maps, high = None if assigned is None else [assigned.maps], thresholds[0].high
+        maps, (of_cam, of_aux) = None if assigned is None else [assigned.maps], thresholds
         terms = {
             "L_cls": self.classification([online], tags),
             "L_seg": self.segment([log_P], main, aux, clock),  # Sec. 3.2  L_c2s
             "L_s2c": self.seg_to_cam(evidence, assigned, present, clock),  # Sec. 3.3
             "L_energy": self.dense_energy([strong], [log_P], main, clock),  # Sec. 3.2  L_reg
-            "L_ptc": self.patch_contrast([online], maps, present, boxes, self.tau_l, high, clock),  # ToCo
-            "L_ctc": self.contrast_classes(contrast, [online], maps, boxes, seeds, thresholds[1], clock),  # ToCo
+            "L_ptc": self.patch_contrast([online], maps, present, boxes, of_aux.low, of_aux.high, clock),  # ToCo
+            "L_ctc": self.contrast_classes(contrast, [online], maps, boxes, seeds, of_aux, clock),  # ToCo
             "L_aff": self.affinity([online], main, clock),  # AFA
         }
-        return equations.total(terms, self.weights) | pixel_shares([weak] * 2, maps or [], labels, noisy, high)
+        return equations.total(terms, self.weights) | pixel_shares([weak] * 2, maps or [], labels, noisy, of_cam.high)
 
     def strong_view(self, images: Tensor, seeds: Sequence[int]) -> Tensor:
         """Return the strong view of normalised images, (B, 3, H, W), in the same coordinates."""

@@ -187,6 +187,18 @@ def test_operations_have_the_released_strengths() -> None:
     assert PHOTOMETRIC["Brightness"](levels, 0.5)[0, 0].tolist() == [0, 100, 200, 255]  # 0.1 + 0.9 = 1
 
 
+def test_patch_tokens_are_labelled_by_the_thresholds_of_the_auxiliary_cam(cosa: Build, batch: Batch) -> None:
+    """L_ptc reads the auxiliary CAM, as L_ctc does: the thresholds on the other CAM do not change it."""
+
+    def l_ptc(**changes: Any) -> Tensor:
+        model = cosa(patch_contrast=dict(type="PatchTokenContrast"), **changes)
+        return model.loss(**batch([[0, 2], [1]], AFTER))["L_ptc"]
+
+    plain = l_ptc()
+    assert torch.equal(plain, l_ptc(tau_l=0.5, threshold=dict(type="FixedThreshold", value=0.5)))
+    assert not torch.equal(plain, l_ptc(aux_tau_l=0.5, aux_tau_h=0.5))
+
+
 def test_components_of_the_other_methods_work_inside(cosa: Build, batch: Batch) -> None:
     changes = dict(
         threshold=dict(type="CosineDescent"),
