@@ -93,7 +93,7 @@ class QueueMixture(Component, nn.Module):
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))  # images that were written, of all time
         self.register_buffer("averages", torch.zeros((2, 2), dtype=torch.float64))  # low, high
         self.made: list[Tensor] = []  # values of the losses of this step, (2, B, side side) each
-        self.fixed = torch.zeros((2, 2), dtype=torch.float64)  # the thresholds that the recipe states
+        self.fixed: list[Tensor] = []  # the thresholds that the recipe states for their images, (B, 2, 2) each
 
     def forward(self, maps: Sequence[Tensor] | None, fixed: Sequence[Thresholds], clock: Clock) -> list[Thresholds]:
         """Keep the CAMs of a batch for ``after_step``, and return the thresholds of main and auxiliary CAMs.
@@ -107,7 +107,9 @@ class QueueMixture(Component, nn.Module):
             return list(fixed)
         with torch.no_grad():
             self.made.append(self._reduce(maps))
-        self.fixed = torch.tensor([[s.low, float(s.high.double().mean())] for s in fixed], dtype=torch.float64)
+        highs = torch.stack([s.high.double() for s in fixed], 1)  # (B, 2)
+        lows = highs.new_tensor([s.low for s in fixed]).expand_as(highs)
+        self.fixed.append(torch.stack([lows, highs], 2))
         return self.current(fixed)
 
     def current(self, fixed: Sequence[Thresholds]) -> list[Thresholds]:
@@ -128,9 +130,9 @@ class QueueMixture(Component, nn.Module):
         if not self.made:
             return
         rows = gathered(torch.cat(self.made, 1).transpose(0, 1)).transpose(0, 1)  # (2, B, side side)
-        self.made = []
         if not self.filled:
-            self.averages.copy_(self.fixed)
+            self.averages.copy_(gathered(torch.cat(self.fixed)).mean(0))
+        self.made, self.fixed = [], []
         at = (self.filled + torch.arange(rows.shape[1], device=rows.device)) % self.values.shape[1]
         self.values[:, at] = rows
         self.filled += rows.shape[1]

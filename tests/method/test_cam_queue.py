@@ -67,6 +67,16 @@ def test_two_losses_of_a_step_are_one_of_all_their_images() -> None:
     assert all(torch.equal(mine, other) for mine, other in zip(one.buffers(), two.buffers(), strict=True))
 
 
+def test_averages_start_from_the_mean_threshold_of_all_images_of_the_step() -> None:
+    """High thresholds of 0.9, 0.9 and 0.6, 0.6: the average starts at 0.75, whatever loss comes last."""
+    queue, flat = QueueMixture(images=8, side=3), [torch.zeros(2, 1, 3, 3)] * 2
+    for high in (0.9, 0.6):
+        queue(flat, [Thresholds(0.25, torch.full((2,), high)), Thresholds(0.2, torch.full((2,), high))], NOW)
+    queue.after_step()
+    assert [found.high.tolist() for found in queue.current(FIXED)] == [pytest.approx([0.75] * 2)] * 2
+    assert [found.low for found in queue.current(FIXED)] == [0.25, 0.2]
+
+
 def test_before_its_start_and_switched_off_nothing_changes() -> None:
     maps = [groups(0.2, 0.5, 0.8)] * 2
     late = QueueMixture(start=5, images=4, side=3)
