@@ -123,5 +123,14 @@ def test_the_rest_of_it_means_something(recipe):
     assert not isinstance(final, list) or len(final) == len(classes) - 1
 
 
+@pytest.mark.parametrize("name", ["voc/afa", "voc/afa_repaired", "coco/afa"])
+def test_afa_is_evaluated_as_its_release_is(name):
+    """Its background score is 0.45, and its CRF has kernels of 3 and 64 px (configs and test script of AFA)."""
+    evaluation = catalogue.load(name).evaluation
+    assert (evaluation.cam_threshold, evaluation.final.scales) == (0.45, [1.0, 0.5, 0.75])
+    crf = dict(iterations=10, sxy=3, compat=3, bilateral_sxy=64, srgb=5, bilateral_compat=4)
+    assert evaluation.crf.to_dict() == crf
+
+
 def test_recipes_are_different_runs():
     assert len({config_id(catalogue.load(name)) for name in NAMES}) == len(NAMES)

@@ -30,6 +30,10 @@ model = dict(
 data = dict(augment=dict(crop=512, jitter=0.0, gray=0.0, blur=0.0))
 schedule = dict(images_per_loss=2, power=1.0, norm_lr=0.0)  # released code: 4 processes of 2 images
 evaluation = dict(
-    interval=5000, cam_threshold=0.45, size=512, final=dict(scales=[1.0, 0.5, 0.75], over_scales="max", size=512)
+    interval=5000,
+    size=512,
+    cam_threshold=0.45,
+    final=dict(scales=[1.0, 0.5, 0.75], over_scales="max", size=512),
+    crf=dict(sxy=3.0, compat=3.0, bilateral_sxy=64.0),
 )
 runtime = dict(seed=1)

@@ -17,4 +17,9 @@ _base_ = [
 
 data = dict(augment=dict(crop=512, jitter=0.0, gray=0.0, blur=0.0))
 schedule = dict(power=1.0, norm_lr=0.0)
-evaluation = dict(size=512, final=dict(scales=[1.0, 0.5, 0.75], over_scales="max", size=512))
+evaluation = dict(
+    size=512,
+    cam_threshold=0.45,
+    final=dict(scales=[1.0, 0.5, 0.75], over_scales="max", size=512),
+    crf=dict(sxy=3.0, compat=3.0, bilateral_sxy=64.0),
+)
