@@ -104,7 +104,7 @@ def compare(
         if progress is not None:
             progress(done, len(order))
     rows = [_joined([part[k] for part in parts], order, scores) for k in range(len(choice.names))]
-    return Comparison(rows, source.classes, [choice.rule, *_captions(order, first, split, kind, scores)])
+    return Comparison(rows, source.classes, [choice.rule, *_captions(order, split, kind, scores)])
 
 
 def _open(name: str, folder: Path, sets: dict[str, Any]) -> Shown:
@@ -183,12 +183,17 @@ def _joined(parts: Sequence[ImageRow], order: Sequence[Shown], scores: Mapping[s
     )
 
 
-def _captions(order: Sequence[Shown], first: Restored, split: str, kind: str, scores: Mapping[str, IoU]) -> list[str]:
-    size, threshold = first.config.evaluation.size, first.config.evaluation.cam_threshold
-    shown = [f"{one.name}: {_who(one)}" for one in order]
+def _captions(order: Sequence[Shown], split: str, kind: str, scores: Mapping[str, IoU]) -> list[str]:
+    """Return how images were labelled and scored; of each method where their recipes differ in it."""
+    evaluations = {one.name: one.restored.config.evaluation for one in order if one.restored is not None}
+    how = {name: (f"{stated.size} px", f"{stated.cam_threshold:g}") for name, stated in evaluations.items()}
+    size, threshold = next(iter(how.values()))
+    alike = len(set(how.values())) == 1
+    own = {name: f" (squashed to {px}, outlined at {at})" for name, (px, at) in how.items() if not alike}
     what = {"seg": "masks", "cam": "CAMs"}[kind]
-    lines = [f"{split}, squashed to {size} px, no CRF; CAMs of the image's tags, outlined at {threshold:g}"]
-    lines.append(", ".join(shown))
+    whole = (f" to {size}", f" at {threshold}") if alike else ("", "")
+    lines = [f"{split}, squashed{whole[0]}, no CRF; CAMs of the image's tags, outlined{whole[1]}"]
+    lines.append(", ".join(f"{one.name}: {_who(one)}{own.get(one.name, '')}" for one in order))
     if any(scores.values()):
         lines.append(f"IoU: {what}, mean over the classes of the image's mask, in percent")
     return lines

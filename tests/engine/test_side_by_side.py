@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from PIL import Image
 
 import dupl
 from dupl import api
+from dupl.api import load_recipe
 from dupl.cli import main
-from dupl.engine.side_by_side import compare
+from dupl.engine.side_by_side import Shown, _captions, compare
 from dupl.runs.store import RunStore
 from dupl.runs.stored_run import open_run
 
@@ -80,6 +82,19 @@ class TestSideBySide:
         assert found.captions[0] == "the 2 images with the lowest IoU of B"
         assert any("no CRF" in line for line in found.captions)
         assert any("other: label maps of another program" in line for line in found.captions)
+
+    def test_methods_of_unlike_recipes_are_told_apart(self):
+        def line(*recipes: str) -> list[str]:
+            shown = [Shown(name, None, SimpleNamespace(config=load_recipe(name))) for name in recipes]
+            return _captions(shown, "val", "seg", {})
+
+        both = "val, squashed to 448 px, no CRF; CAMs of the image's tags, outlined at 0.5"
+        assert line("voc/dupl", "voc/toco") == [both, "voc/dupl: student 1, voc/toco: student 1"]
+        assert line("voc/dupl", "voc/afa") == [
+            "val, squashed, no CRF; CAMs of the image's tags, outlined",
+            "voc/dupl: student 1 (squashed to 448 px, outlined at 0.5), "
+            "voc/afa: student 1 (squashed to 512 px, outlined at 0.45)",
+        ]
 
     @pytest.mark.parametrize("ending, start", [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".html", b"<!doctype html>")])
     def test_written_as(self, store, tmp_path, capsys, ending, start):
