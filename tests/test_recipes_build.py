@@ -132,5 +132,23 @@ def test_afa_is_evaluated_as_its_release_is(name):
     assert evaluation.crf.to_dict() == crf
 
 
+@pytest.mark.parametrize(
+    ("name", "batch", "images_per_loss", "threshold"),
+    [
+        ("voc/toco", 4, 2, 0.5),
+        ("coco/toco", 8, 2, 0.45),
+        ("voc/cosa", 4, 2, 0.5),
+        ("coco/cosa", 8, 4, 0.5),
+        ("voc/afa", 4, 2, 0.45),
+        ("coco/afa", 8, 2, 0.45),
+    ],
+)
+def test_losses_and_thresholds_are_those_of_the_release(name, batch, images_per_loss, threshold):
+    """The images of a process and its threshold on CAMs, from the launch scripts, defaults and logs of each release."""
+    recipe = catalogue.load(name)
+    assert (recipe.schedule.batch_size, recipe.schedule.images_per_loss) == (batch, images_per_loss)
+    assert recipe.evaluation.cam_threshold == threshold
+
+
 def test_recipes_are_different_runs():
     assert len({config_id(catalogue.load(name)) for name in NAMES}) == len(NAMES)

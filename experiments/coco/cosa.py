@@ -6,7 +6,7 @@ Hours: not measured on a GPU yet.
 Data: COCO 2014 in data/coco14, made by `dupl data prepare coco --root data/coco14`.
 Weights: timm's vit_base_patch16_224.orig_in21k_ft_in1k.
 
-    torchrun --nproc-per-node 4 -m dupl train coco/cosa --launcher pytorch
+    torchrun --nproc-per-node 2 -m dupl train coco/cosa --launcher pytorch
     dupl eval runs/RUN --split val_full
 """
 
@@ -27,9 +27,8 @@ model = dict(
     threshold=dict(value=0.65),
 )
 data = dict(augment=dict(jitter=0.0, gray=0.0, blur=0.5))
-schedule = dict(iterations=60000, images_per_loss=2)  # released code: 4 processes of 2 images
+schedule = dict(iterations=60000, images_per_loss=4)  # released code: 2 processes of 4 images
 evaluation = dict(
     interval=4000,
-    cam_threshold=0.45,
     final=dict(scales=[1.0, 1.25, 1.5], over_scales="sum", size=448),  # as in coco/toco, for comparison
 )
