@@ -14,6 +14,7 @@ from typing import Any
 from dupl.config.fingerprint import digest_of, places
 from dupl.errors import UserError
 from dupl.runs import layout
+from dupl.runs.best_weights import BestWeights, recorded_best
 from dupl.runs.evaluation_files import read_metrics
 from dupl.runs.judged import Judged
 
@@ -21,6 +22,7 @@ COMMANDED = re.compile(r"(?P<split>.+?)_(?P<name>(?:train|final|cam)-[^_]+)_(?P<
 AGAIN = re.compile(r"-\d+$")  # of a further evaluation with other weights or settings
 OLD_TITLES = {"single scale, squashed": "squashed, no CRF"}  # of earlier versions
 SELECTED = "best, selected on val"  # what titles call the best weights, so that nobody takes them for the last
+BEST_CHECKPOINT = "best checkpoint, selected on val"  # the same in columns
 Skipped = list[tuple[Path, str]]  # what could not be used, and why
 
 
@@ -45,6 +47,8 @@ class StoredEvaluation:
         last: Whether it speaks for the run: of its protocol and split the one on the data that were evaluated last; of
             these the one of the latest iteration that training made; else of all students before some, the latest, of
             other weights before the selected best, the newest.
+        best: Whether it speaks for the best weights of the run, likewise: the one that training made at the iteration
+            whose weights it kept as the best, else the one of these weights by `dupl eval --checkpoint best`.
         rank: What decides that among evaluations on the same data.
     """
 
@@ -61,12 +65,17 @@ class StoredEvaluation:
     read: str | None = None
     made: float = math.inf
     last: bool = False
+    best: bool = False
     rank: tuple[float, ...] = ()
 
     @property
     def trained(self) -> bool:
         """Whether training made it, not `dupl eval`."""
         return not self.checkpoint
+
+    def speaks(self, report: str) -> bool:
+        """Return whether it speaks for the "last" or the "best" weights of its run."""
+        return self.best if report == "best" else self.last
 
 
 def read_evaluations(run: str | Path) -> tuple[list[StoredEvaluation], Skipped]:
@@ -98,11 +107,19 @@ def read_evaluations(run: str | Path) -> tuple[list[StoredEvaluation], Skipped]:
             elif (folder / layout.PER_CLASS).exists():  # the metrics are written before it
                 skipped.append((folder, f"{layout.METRICS} is missing"))
     own = next((one.split for one in found if one.trained), "val")
-    return choose_last(found, [_guess(folder, own) for folder, _ in skipped]), skipped
+    return choose_speaking(found, [_guess(folder, own) for folder, _ in skipped], recorded_best(Path(run))), skipped
 
 
-def choose_last(found: list[StoredEvaluation], corrupt: list[StoredEvaluation]) -> list[StoredEvaluation]:
-    """Mark the evaluations that speak for their run; ``corrupt`` are guesses, of which one may take that place."""
+def choose_speaking(
+    found: list[StoredEvaluation], corrupt: list[StoredEvaluation], kept: BestWeights | None
+) -> list[StoredEvaluation]:
+    """Mark the evaluations that speak for the last and for the best weights of their run.
+
+    Args:
+        found: All that can be read.
+        corrupt: Guesses of the others, of which one may take that place.
+        kept: The best weights; None where they are not recorded, and only `dupl eval --checkpoint best` knows them.
+    """
     newest: dict[tuple[str, str, str | None], float] = {}
     for one in found:
         key = one.protocol, one.split, one.read
@@ -112,8 +129,28 @@ def choose_last(found: list[StoredEvaluation], corrupt: list[StoredEvaluation]) 
         of_corrupt = max((t for (p, s, _), t in newest.items() if (p, s) == (one.protocol, one.split)), default=0.0)
         return newest.get((one.protocol, one.split, one.read), of_corrupt), one.rank
 
-    last = {(one.protocol, one.split): one.folder for one in sorted([*found, *corrupt], key=order)}
-    return [replace(one, last=last[one.protocol, one.split] == one.folder) for one in found]
+    everything = sorted([*found, *corrupt], key=order)
+    last = {(one.protocol, one.split): one.folder for one in everything}
+    best = {(one.protocol, one.split): one.folder for one in everything if is_of_best(one, kept)}
+    return [
+        replace(one, last=last[place] == one.folder, best=best.get(place) == one.folder)
+        for one in found
+        for place in [(one.protocol, one.split)]
+    ]
+
+
+def is_of_best(one: StoredEvaluation, kept: BestWeights | None) -> bool:
+    """Return whether an evaluation, or the guess of a corrupt one, is of the best weights.
+
+    One that training made again after an interruption, with another value than the kept weights had, is not.
+    """
+    if one.rank[:1] == (True,):  # of training
+        if kept is None or one.rank[1] != kept.iteration:
+            return False
+        return not one.metrics or one.metrics.get(kept.metric) == kept.value  # a guess has no metrics
+    if AGAIN.sub("", one.checkpoint) != "best":
+        return False
+    return kept is None or one.iteration in (None, kept.iteration)
 
 
 def _read_of(facts: Mapping[str, Any]) -> str | None:

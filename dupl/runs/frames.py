@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Read = TypeVar("Read")
 PIXELS = ["TP", "FP", "FN"]
 RUN = ("run", "recipe", "fingerprint", "state", "seed")
-EVALUATION = ("protocol", "name", "title", "split", "checkpoint", "iteration", "read", "last", "judged")
+EVALUATION = ("protocol", "name", "title", "split", "checkpoint", "iteration", "read", "last", "best", "judged")
 
 
 def frame(runs: Iterable[StoredRun]) -> DataFrame:
@@ -34,9 +34,9 @@ def frame(runs: Iterable[StoredRun]) -> DataFrame:
     start; `commits` of all its stretches, `package` (digest of the package's files), a version for each of
     `dupl.runs.making.VERSIONS`, `processor`, `vector`, `threads`, `processes`, with an arrow where they changed; and
     `turns`, what changed at which iteration; `images_per_loss`, a text, "not recorded" by an earlier version; of the
-    evaluation `protocol`, `name`, `title`, `split`, `checkpoint`, `iteration`, `read`, `last` and `judged` (in words,
-    "" where it is not known), as `StoredEvaluation` has them; and `metric` and `value`, mostly percent, NaN where there
-    was nothing to measure.
+    evaluation `protocol`, `name`, `title`, `split`, `checkpoint`, `iteration`, `read`, `last`, `best` and `judged` (in
+    words, "" where it is not known), as `StoredEvaluation` has them; and `metric` and `value`, mostly percent, NaN
+    where there was nothing to measure.
     """
     import pandas as pd
 
@@ -52,7 +52,7 @@ def frame(runs: Iterable[StoredRun]) -> DataFrame:
             metrics += one.metrics.keys()
             values += one.metrics.values()
     table = pd.DataFrame(heads, columns=[*RUN, *MAKING, *EVALUATION])
-    table = table.astype({"seed": "int64", "dirty": "boolean", "iteration": "Int64", "last": bool})
+    table = table.astype({"seed": "int64", "dirty": "boolean", "iteration": "Int64", "last": bool, "best": bool})
     table = table.take(np.repeat(np.arange(len(heads)), repeats)).reset_index(drop=True)
     table["metric"] = pd.Series(metrics, dtype=str)
     table["value"] = np.array(values, float)
@@ -130,7 +130,12 @@ def per_image(
 
 
 def images_of(
-    stored: StoredRun, protocol: str, split: str, choose: ChooseMaps, skipped: MutableMapping[Path, str]
+    stored: StoredRun,
+    protocol: str,
+    split: str,
+    choose: ChooseMaps,
+    skipped: MutableMapping[Path, str],
+    report: str = "last",
 ) -> PixelCounts | None:
     """Return pixels per image and class of the one evaluation that speaks for a run.
 
@@ -140,12 +145,13 @@ def images_of(
         split: Of its data.
         choose: Returns the label maps to read, of those there are.
         skipped: Receives what is left out, and why.
+        report: Which weights of the run, "last" or "best".
 
     Returns:
         None where there is no such evaluation, or its files cannot be used.
     """
     for one in stored.evaluations:
-        asked = one.last and (one.protocol, one.split) == (protocol, split)
+        asked = one.speaks(report) and (one.protocol, one.split) == (protocol, split)
         if asked and (found := _usable(one.folder, lambda folder: read_checked(folder, choose), skipped)) is not None:
             return found
     return None
@@ -157,8 +163,8 @@ def _of_run(stored: StoredRun) -> tuple[Any, ...]:
 
 
 def _of_evaluation(one: StoredEvaluation) -> tuple[Any, ...]:
-    judged = str(one.judged or "")
-    return one.protocol, one.name, one.title, one.split, one.checkpoint, one.iteration, one.read, one.last, judged
+    which = one.protocol, one.name, one.title, one.split, one.checkpoint, one.iteration, one.read
+    return *which, one.last, one.best, str(one.judged or "")
 
 
 def _collect(

@@ -15,6 +15,7 @@ CONFIG = "config.py"  # the resolved recipe
 STATUS = "status.json"
 SCALARS = "scalars.jsonl"
 DATA = "data.json"  # digests of the data sets
+BEST_RECORD = "best.json"  # iteration, metric and value of the best weights
 CHANGES = "git.diff"  # changes of the code that no commit holds
 TRACKER = "wandb.json"  # id and names on wandb
 TRACKIO = "trackio.json"  # id and names on trackio
@@ -44,7 +45,7 @@ CRF = "crf"  # cached label maps after it
 LOGITS_NOTE = "made_of.json"  # what cached logits were made of
 
 # What training writes under a temporary name first.
-DRAFTED = (CONFIG, STATUS, SCALARS, DATA, CHANGES, f"{EVALUATIONS}/iter_*/*", f"{GALLERY}/*", "*.png")
+DRAFTED = (CONFIG, STATUS, SCALARS, DATA, CHANGES, BEST_RECORD, f"{EVALUATIONS}/iter_*/*", f"{GALLERY}/*", "*.png")
 REMAINS = frozenset({SCALARS, EVALUATIONS, CHECKPOINTS})  # a folder with one of these and a config was a run
 
 _ITERATION = re.compile(r"iter_(\d+)")

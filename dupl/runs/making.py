@@ -70,15 +70,20 @@ def mixed(table: DataFrame) -> list[str]:
     numbers of images and classes judged.
 
     Args:
-        table: Of `dupl.runs.frames.frame`, or the part of it that is shown.
+        table: Of `dupl.runs.frames.frame`, or the part of it that is shown; a column `report` says as which weights,
+            "last" or "best".
     """
     runs = table[~_given(table)].drop_duplicates("run")
     lines = [*_code(runs), *_resumed(runs), *_machines(runs)]
     if unknown := int((runs["images_per_loss"] == "not recorded").sum()):
         lines.append(f"images per loss not recorded: {unknown} of {_runs(len(runs))}, trained by an earlier version")
-    each = table[table["last"]].drop_duplicates(["run", "protocol", "split"])
-    for (protocol, split), part in each.groupby(["protocol", "split"]):
+    report = table.get("report", "last")
+    each = table.assign(report=report)[table["last"] | (report == "best")]
+    each = each.drop_duplicates(["run", "protocol", "split", "report"])
+    for (protocol, split, weights), part in each.groupby(["protocol", "split", "report"]):
         for column, what in EVALUATED.items():
+            if weights == "best" and what in ("weights", "iterations"):  # each run has its own
+                continue
             part = part if column in ("judged", "read") else part[~_given(part)]
             cells = part[column].astype(object).where(part[column].notna(), "unknown").replace("", "as trained")
             if cells.nunique() > 1:

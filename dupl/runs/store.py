@@ -151,7 +151,9 @@ class RunStore:
         """Return pixels per image and class, as `counts`; it is large, so ask for the runs that are needed."""
         return frames.per_image(self._evaluated(runs, fingerprints), protocol, last, self._skipped)
 
-    def images_of(self, stored: StoredRun, protocol: str, split: str, choose: ChooseMaps) -> PixelCounts | None:
+    def images_of(
+        self, stored: StoredRun, protocol: str, split: str, choose: ChooseMaps, report: str = "last"
+    ) -> PixelCounts | None:
         """Return pixels per image and class of the evaluation that speaks for a run; see `frames.images_of`.
 
         Args:
@@ -159,9 +161,10 @@ class RunStore:
             protocol: Of the evaluation.
             split: Of its data.
             choose: Returns the label maps to read, of those there are.
+            report: Which weights of the run, "last" or "best".
         """
         self.add_skipped(stored)
-        return frames.images_of(stored, protocol, split, choose, self._skipped)
+        return frames.images_of(stored, protocol, split, choose, self._skipped, report)
 
     def _evaluated(
         self, runs: Iterable[StoredRun] | None, fingerprints: Iterable[str] | None = None

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from dupl.errors import UserError
 from dupl.runs import ids, layout
+from dupl.runs.best_weights import BestWeights, has_best, recorded_best
 from dupl.runs.config import read_config
-from dupl.runs.evaluation import Skipped, StoredEvaluation, choose_last, read_evaluations
+from dupl.runs.evaluation import Skipped, StoredEvaluation, choose_speaking, read_evaluations
 from dupl.runs.process import at_work
 from dupl.runs.run import Run
 from dupl.runs.status import ACTIVE, State, Status, written_at
@@ -79,6 +80,16 @@ class StoredRun:
         return workload_of_file(self.run.config_path)
 
     @cached_property
+    def best_weights(self) -> BestWeights | None:
+        """The weights that training kept as the best; None where no record says which."""
+        return recorded_best(self.path)
+
+    @property
+    def has_best(self) -> bool:
+        """Whether it kept best weights."""
+        return has_best(self.path)
+
+    @cached_property
     def _read(self) -> tuple[list[StoredEvaluation], Skipped]:
         return read_evaluations(self.path)
 
@@ -99,9 +110,9 @@ class StoredRun:
             read: Digest of the data by protocol and split, see `StoredEvaluation.read`.
         """
         fitting = [one for one in self.evaluations if one.read == read.get((one.protocol, one.split), one.read)]
-        others = [replace(one, last=False) for one in self.evaluations if one not in fitting]
+        others = [replace(one, last=False, best=False) for one in self.evaluations if one not in fitting]
         chosen = replace(self)
-        chosen.__dict__["_read"] = [*choose_last(fitting, []), *others], self.skipped
+        chosen.__dict__["_read"] = [*choose_speaking(fitting, [], self.best_weights), *others], self.skipped
         return chosen
 
     def size(self) -> int:

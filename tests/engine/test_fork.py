@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from dupl.cli import main
+from dupl.runs.best_weights import recorded_best
 from dupl.runs.run import Run
 
 NO_FILTER = ['model.noise_filter={"type": "TrustAll"}', "evaluation.interval=3"]  # acts from iteration 6 on
@@ -45,6 +46,7 @@ def test_a_fork_equals_the_run_from_scratch(tiny, trunk, scratch, tmp_path, help
     helpers.assert_same_run(forked, scratch)
     assert "begins as iteration 6 of trunk, which trains the same until there" in capfd.readouterr().err
     assert files(forked) == files(scratch)
+    assert recorded_best(forked) == recorded_best(scratch) is not None
     begun = Run(forked).status.beginning
     file = trunk / "checkpoints" / "iter_000006.pth"
     assert begun.digest == hashlib.sha256(file.read_bytes()).hexdigest()

@@ -21,6 +21,7 @@ from dupl.engine.training.stop_hook import StopHook
 from dupl.errors import UserError
 from dupl.method.dupl import DuPL
 from dupl.runs import layout
+from dupl.runs.best_weights import BestWeights, recorded_best
 from dupl.runs.evaluation_files import write_evaluation
 from dupl.runs.judged import Judged
 from dupl.runs.run import Run
@@ -164,6 +165,7 @@ class TestBest:
         best = torch.load(run.path / "checkpoints" / "best.pth", weights_only=True)
         assert best["meta"] == {"iter": 4, "fingerprint": "abc", "seg/1/mIoU": 30.0, "classes": ["background", "cat"]}
         assert best["state_dict"]["weight"].item() == 4
+        assert recorded_best(run.path) == BestWeights(4, "seg/1/mIoU", 30.0)
         again = EvaluateHook(run, 2, None, "seg/1/mIoU", Console(quiet=True), {})
         again.before_train(runner)
         assert again.top == 30.0

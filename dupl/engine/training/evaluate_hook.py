@@ -14,6 +14,7 @@ from dupl.engine.evaluation.result import EvaluationResult
 from dupl.engine.training.evaluation_time_hook import EvaluationTimeHook
 from dupl.errors import UserError
 from dupl.runs import layout
+from dupl.runs.best_weights import BestWeights, record_best
 from dupl.runs.evaluation import trained_evaluations
 from dupl.runs.judged import Judged
 from dupl.runs.run import Run
@@ -101,7 +102,7 @@ class EvaluateHook(EvaluationTimeHook):
         )
 
     def save_best(self, runner: Any, value: float) -> None:
-        """Write the weights to the file of the best ones, completely or not at all."""
+        """Write the weights to the file of the best ones, completely or not at all, and record which they are."""
         best: Path = self.run.path / layout.BEST
         best.parent.mkdir(exist_ok=True)
         for fork in self.forks:
@@ -114,6 +115,7 @@ class EvaluateHook(EvaluationTimeHook):
         meta["classes"] = [] if self.last is None else list(self.last.classes)
         with draft(best) as part:
             torch.save({"meta": meta, "state_dict": state}, part)
+        record_best(self.run.path, BestWeights(runner.iter, self.best, value))
 
 
 def is_number(value: Any) -> bool:

@@ -19,6 +19,7 @@ from dupl.engine.checkpoints import load
 from dupl.errors import UserError
 from dupl.runs import ids, layout, provenance
 from dupl.runs.beginning import Beginning
+from dupl.runs.best_weights import BestWeights, record_best
 from dupl.runs.config import read_config_values
 from dupl.runs.copied import copy_records, usable_checkpoints
 from dupl.runs.run import Run
@@ -129,7 +130,10 @@ def _take_over(
 
 
 def _copy_best(run: Run, source: Path, iteration: int) -> None:
-    """Copy the best weights up to an iteration; where they are gone, the run keeps none until a better evaluation."""
+    """Copy the best weights up to an iteration, with their record.
+
+    Where they are gone, the run keeps none until a better evaluation.
+    """
     for file in (source / layout.best_until(iteration), source / layout.BEST):
         if not file.is_file():
             continue
@@ -137,6 +141,9 @@ def _copy_best(run: Run, source: Path, iteration: int) -> None:
         if saved["meta"]["iter"] <= iteration:
             saved["meta"]["fingerprint"] = run.status.fingerprint
             _save(saved, run.path / layout.BEST)
+            if metric := next((name for name in saved["meta"] if "/" in name), None):
+                best = BestWeights(saved["meta"]["iter"], metric, float(saved["meta"][metric]))
+                record_best(run.path, best)
             return
 
 
