@@ -71,7 +71,7 @@ def plan_progress(ablation: Ablation, site: BoardSite, notes: Sequence[str] = ()
         header_tiles=_tiles(facts),
         table_address=site.addresses.table(plan.name),
         notes=notes,
-        metric=_column(plan).label,
+        metric=_column(plan).heading,
         seeds=seeds,
         rows=rows,
     )
@@ -117,8 +117,6 @@ def _value(plan: Plan, stored: StoredRun | None) -> float | None:
     if stored is None or stored.state != "finished":
         return None
     column = _column(plan)
-    found = [
-        one for one in stored.evaluations if one.protocol == column.protocol and one.last and column.judges(one.split)
-    ]
+    found = [one for one in stored.evaluations if column.shows(one) and column.judges(one.split)]
     value = found[-1].metrics.get(column.metric) if found else None
     return None if value is None or value != value else value

@@ -133,7 +133,7 @@ def show_plan(name: str, overrides: Sequence[str]) -> list[str]:
     lines.append(f"runs         {len(plan.trained)} rows x {seeds}")
     for column in plan.columns:
         split = f", {column.split}" if column.split else ""
-        lines.append(f"column       {column.label}: {column.metric}, protocol {column.protocol}{split}")
+        lines.append(f"column       {column.label}: {column.metric}, protocol {column.measured}{split}")
     lines.append(f"compared     with {'the row before' if plan.compare == 'previous' else plan.compare}")
     lines += [f"every row    {path}={value!r}" for path, value in plan.set.items()]
     if absent := next((run.absent for run in runs.values() if run.absent), ""):

@@ -32,7 +32,7 @@ def facts_of(table: Table, runs: Sequence[StoredRun], form: ComputeForm) -> dict
         "dupl reproduce RUN trains one again, dupl export writes the evidence",
         "code": f"commits {commits}; {changed} of {len(runs)} runs had changes that no commit holds, kept as patches; "
         f"digests of the data were recorded by {recorded} of {len(runs)}",
-        "setting": "; ".join(f"{column.label}: {table.how.get(column.key) or 'no value'}{_chosen(table, column.key)}"
+        "setting": "; ".join(f"{column.heading}: {table.how.get(column.key) or 'no value'}{_chosen(table, column.key)}"
                              for column in table.plan.columns),
         "significance": _significance(table),
         "resources": f"{form.total.gpu_hours:.2f} GPU hours and {form.total.cpu_hours:.2f} CPU core hours on "

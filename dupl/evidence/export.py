@@ -106,11 +106,10 @@ def _members(
     """Return the members from which the table follows, and what hides names in them."""
     hide = Redactor.of(runs) if anonymous else None
     change: Callable[[Any], Any] = hide.config if hide else lambda values: values
-    protocols = {column.protocol for column in archived.plan.columns}
     members = {PLAN: archived.text().encode("utf-8", "backslashreplace")}
     weights: list[tuple[object, ...]] = []
     for run in runs:
-        members |= gather.run_members(run, protocols, change)
+        members |= gather.run_members(run, archived.plan.columns, change)
         weights += gather.weight_rows(run, tell)
     rows = [dict(zip(gather.WEIGHT_COLUMNS, row, strict=True)) for row in weights]
     members[gather.WEIGHTS] = csv_text(rows, gather.WEIGHT_COLUMNS).encode()

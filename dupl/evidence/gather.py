@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dupl.checksum import file_sha256
 from dupl.config.fingerprint import weight_files
@@ -20,6 +20,9 @@ from dupl.runs.config import read_config_values
 from dupl.runs.files import jsonable
 from dupl.runs.stored_run import StoredRun
 
+if TYPE_CHECKING:
+    from dupl.plans.plan import Column
+
 TABLES = (layout.PER_IMAGE, layout.CONFUSION, layout.PER_CLASS)
 WEIGHTS = "weights.csv"  # of the archive
 WEIGHT_COLUMNS = ("run", "what", "file", "bytes", "sha256")
@@ -27,15 +30,16 @@ Members = dict[str, bytes]
 
 
 def run_members(
-    stored: StoredRun, counted: Collection[str], change: Callable[[Any], Any] = lambda values: values
+    stored: StoredRun, columns: Sequence[Column], change: Callable[[Any], Any] = lambda values: values
 ) -> Members:
     """Return the files of a run by their name in the archive.
 
-    Of its evaluations those that speak for the run are kept, and no checkpoint.
+    Of its evaluations those that speak for the run are kept, those of its best weights where a column shows them, and
+    no checkpoint.
 
     Args:
         stored: The run, with the evaluations that its table shows.
-        counted: Protocols whose counts are kept; of the others the metrics alone.
+        columns: Of the table; the counts of evaluations by their protocols are kept, of others the metrics alone.
         change: Applied to the config before it is written.
 
     Raises:
@@ -47,11 +51,15 @@ def run_members(
     found[f"{place}/{layout.STATUS}"] = as_json(asdict(status))
     if scalars := stored.run.scalars_text():
         found[f"{place}/{layout.SCALARS}"] = scalars.encode()
+    best = stored.path / layout.BEST_RECORD
+    if best.is_file() and any(column.report == "best" for column in columns):
+        found[f"{place}/{layout.BEST_RECORD}"] = _read(best)
     for file in [stored.path / layout.DATA, *sorted(stored.path.glob("git*.diff"))]:
         if file.is_file():
             found[f"{place}/{file.name}"] = _read(file)
-    names = set[str]()
-    for number, one in enumerate(one for one in stored.evaluations if one.last):
+    names, counted = set[str](), {column.protocol for column in columns}
+    shown = [one for one in stored.evaluations if one.last or any(column.shows(one) for column in columns)]
+    for number, one in enumerate(shown):
         name = one.folder.name if PART.fullmatch(one.folder.name) else f"evaluation-{number}"
         name = f"{name}-{number}" if name in names else name
         names.add(name)

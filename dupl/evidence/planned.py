@@ -110,6 +110,8 @@ def _check(plan: Mapping[str, Any], columns: Sequence[Column], rows: Sequence[Ro
     texts += [word for row in rows for word in (row.key, row.label, row.note, row.masks, *row.has)]
     if not all(map(_is_text, texts)):
         raise ValueError("a text is none")
+    if any(one.report not in ("last", "best") for one in columns):
+        raise ValueError("a column reports neither the last nor the best checkpoint")
     for keys in ([one.key for one in columns], [one.key for one in rows]):
         if len(set(keys)) != len(keys) or not keys:
             raise ValueError("its rows or columns are not each of another key")

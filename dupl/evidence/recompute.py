@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dupl.config import reader
 from dupl.config.fingerprint import PLACES, WEIGHTS, canonical, config_id
 from dupl.errors import UserError
+from dupl.evidence.best_check import best_problem
 from dupl.evidence.planned import ArchivedPlan, ArchivedRun, read_plan
 from dupl.report.tables.column import Evidence
 from dupl.report.tables.comparison import CLOSE
@@ -67,9 +68,9 @@ class Pixels:
     def __init__(self, stored: Mapping[str, StoredRun]) -> None:
         self.stored, self.skipped = stored, dict[Path, str]()
 
-    def __call__(self, run: str, protocol: str, split: str, choose: ChooseMaps) -> PixelCounts | None:
+    def __call__(self, run: str, protocol: str, split: str, choose: ChooseMaps, report: str) -> PixelCounts | None:
         """Return the counts of the evaluation of a run; None where there are none that can be used."""
-        found = frames.images_of(self.stored[run], protocol, split, choose, self.skipped)
+        found = frames.images_of(self.stored[run], protocol, split, choose, self.skipped, report)
         if found is not None and not ((found.pixels >= 0) & (found.pixels < LARGEST)).all():
             self.skipped[self.stored[run].path] = "there are counts below 0, or larger than any image"
             return None
@@ -205,6 +206,9 @@ def _count(found: Recomputed, rows: Sequence[RowRun], pixels: Pixels, subsets: M
         found.used[column.key] = evidence.used
         metric = Metric.parse(column.metric, subsets)
         for place, name in zip(evidence.used.index, evidence.used["fingerprint"], strict=True):
+            if column.report == "best":
+                line = best_problem(found.stored[name], found.configs[name], evidence.used.loc[place])
+                found.problems.setdefault((str(name), column.key), []).extend(filter(None, [line]))
             value = _counted(found, (str(name), column.key), metric, column.metric, pixels, evidence)
             if value is None:
                 continue
@@ -223,7 +227,7 @@ def _counted(
     if metric is None:
         told.append(f"{name} does not follow from counts per image")
         return None
-    counts = pixels(key[0], evidence.column.protocol, evidence.split, metric.maps)
+    counts = pixels(key[0], evidence.column.protocol, evidence.split, metric.maps, evidence.column.report)
     maps = [] if counts is None else metric.maps(counts.maps)
     if counts is None or not maps:
         told.append(f"evidence missing: no counts per image of run {key[0]}{pixels.why_missing(key[0])}")
@@ -239,6 +243,5 @@ def _row_run(run: ArchivedRun, stored: StoredRun | None) -> RowRun:
         return RowRun(run.row, run.seed, run.fingerprint, error=run.error)
     status = stored.status
     place = f"{RUNS}/{run.fingerprint}"
-    return RowRun(
-        run.row, run.seed, run.fingerprint, place, stored.state, status.iteration, status.iterations, status.error
-    )
+    facts = (place, stored.state, status.iteration, status.iterations, status.error)
+    return RowRun(run.row, run.seed, run.fingerprint, *facts, has_best=stored.has_best)

@@ -158,7 +158,7 @@ def judge(
         else:
             why += cells_file.differences(other, line)
             empty = empty and not other["values"] and not other["change_value"]
-        column = next(one.label for one in found.archived.plan.columns if one.key == line["column"])
+        column = next(one.heading for one in found.archived.plan.columns if one.key == line["column"])
         shown = cells_file.shown(other if other is not None else line)
         verdicts.append(Verdict(line["label"], column, keys, shown, tuple(why), line["limits"], empty and not why))
     return verdicts, [f"{cells_file.CELLS} has a cell of no row: {row}, {column}" for row, column in stated]

@@ -85,14 +85,16 @@ class Ablation:
         """
         runs = store.runs()
         known = {run.fingerprint: run for run in store.best(runs)}
-        after_training = plan.evaluations()
-        courses = Courses(planned, runs, final=any(protocol == "final" for protocol, _ in after_training))
+        after_training, of_best = plan.evaluations(), plan.evaluations("best")
+        final = any(protocol == "final" for protocol, _ in [*after_training, *of_best])
+        courses = Courses(planned, runs, final=final)
         executor = None if dry_run and resources.executor != "local" else resources.open(store.root)
         gpus = executor.gpus if executor is not None else resources.gpus_per_run
         jobs = plan_jobs(
             planned,
             store.root,
             evaluations=after_training,
+            best=of_best,
             processes=max(1, gpus or 1),
             found={fingerprint: run.path for fingerprint, run in known.items()},
             reads=_reads([run for run in planned if run.fingerprint in known]),

@@ -14,8 +14,10 @@ from dupl.config import catalogue
 from dupl.config.batch import plan_batch
 from dupl.config.fingerprint import places
 from dupl.errors import UserError
+from dupl.runs import layout
 from dupl.runs import planned as planned_rows
-from dupl.runs.evaluation import read_evaluations
+from dupl.runs.best_weights import recorded_best
+from dupl.runs.evaluation import is_of_best, read_evaluations
 from dupl.runs.files import CorruptFile
 from dupl.runs.run import Run, folder_name
 
@@ -34,11 +36,12 @@ class Step:
 
     Attributes:
         command: Its words; ``{folder}`` in them stands for the run's folder.
-        protocol: What it leaves: "train" is a finished training, else an evaluation of its last weights by that
+        protocol: What it leaves: "train" is a finished training, else an evaluation of its weights by that
             protocol, where "again" is the protocol of training: on data that were corrected since, or another split.
         metrics: That the evaluation must hold.
         read: Digest of the data that the evaluation must be on; "" where that is not known here.
         split: Entry of the recipe's data that it evaluates.
+        report: Weights that it evaluates, "last" or "best".
     """
 
     command: tuple[str, ...]
@@ -46,6 +49,7 @@ class Step:
     metrics: tuple[str, ...] = ()
     read: str = ""
     split: str = "val"
+    report: str = "last"
 
     def done(self, folder: Path) -> bool:
         """Whether the run's folder holds what this step leaves.
@@ -67,8 +71,11 @@ class Step:
         found = [one for one in read_evaluations(folder)[0] if one.protocol == protocol]
         if self.protocol == AGAIN and self.split == "val" and not found:  # data.val has no masks
             return True
+        if self.report == "best" and not (folder / layout.BEST).is_file():  # the table says so
+            return True
+        kept = recorded_best(folder)
         return any(
-            one.iteration == reached
+            (is_of_best(one, kept) if self.report == "best" else one.iteration == reached)
             and (one.split == self.split or one.split.startswith(f"{self.split}-"))
             and set(self.metrics) <= one.metrics.keys()
             and (not self.read or one.read in (None, self.read))
@@ -138,6 +145,7 @@ def plan_jobs(
     root: str | Path,
     *,
     evaluations: Mapping[tuple[str, str], Sequence[str]] | None = None,
+    best: Mapping[tuple[str, str], Sequence[str]] | None = None,
     reads: Mapping[str, str | None] | None = None,
     processes: int = 1,
     found: Mapping[str, Path] | None = None,
@@ -148,6 +156,7 @@ def plan_jobs(
         planned: The runs of a plan; rows may share a run.
         root: The store.
         evaluations: What each run is evaluated by after training: metrics by protocol and entry of the data.
+        best: The same of its best weights.
         reads: By fingerprint, digest of the data of val as they are here now; evaluations on others are made again.
         processes: Of one training; several are started by torchrun.
         found: Folders of runs that the store has already.
@@ -166,9 +175,11 @@ def plan_jobs(
         steps = [Step(train_command(config_file(root, run.fingerprint), processes))]
         if read := (reads or {}).get(run.fingerprint) or "":
             steps.append(Step(evaluate_command(run, "train"), AGAIN, read=read))
-        for (protocol, split), metrics in (evaluations or {}).items():
-            words, kind = evaluate_command(run, protocol, split), AGAIN if protocol == "train" else protocol
-            steps.append(Step(words, kind, tuple(metrics), read if split == "val" else "", split))
+        for report, wanted in (("last", evaluations or {}), ("best", best or {})):
+            for (protocol, split), metrics in wanted.items():
+                words = evaluate_command(run, protocol, split, report)
+                kind = AGAIN if protocol == "train" else protocol
+                steps.append(Step(words, kind, tuple(metrics), read if split == "val" else "", split, report))
         rows = list(dict.fromkeys(titles[run.fingerprint]))
         jobs[run.fingerprint] = Job(
             fingerprint=run.fingerprint,
@@ -209,10 +220,10 @@ def train_command(config: Path, processes: int = 1) -> tuple[str, ...]:
     return (*torchrun, "--no-python", *TETHER, *train, "--launcher", "pytorch")
 
 
-def evaluate_command(run: PlannedRun, protocol: str, split: str = "val") -> tuple[str, ...]:
-    """Return ``dupl eval`` of the last weights of a run, on the data where they lie now."""
+def evaluate_command(run: PlannedRun, protocol: str, split: str = "val", report: str = "last") -> tuple[str, ...]:
+    """Return ``dupl eval`` of the last or the best weights of a run, on the data where they lie now."""
     words: tuple[str, ...] = (sys.executable, "-m", "dupl", "eval", PLACE, "--protocol", protocol)
-    words = (*words, *(("--split", split) if split != "val" else ()), "--checkpoint", "last")
+    words = (*words, *(("--split", split) if split != "val" else ()), "--checkpoint", report)
     data = run.values.get("data")
     found = places(data.get(split)) if isinstance(data, Mapping) else {}
     return (*words, "--set", *(f"data.{split}.{path}={place}" for path, place in found.items())) if found else words

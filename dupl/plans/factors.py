@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dupl.config.kinds import Fault
 from dupl.plans.checks import unknown
+from dupl.runs.evaluation import BEST_CHECKPOINT
+
+if TYPE_CHECKING:
+    from dupl.runs.evaluation import StoredEvaluation
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,8 @@ class Column:
         metric: Name of the metric, such as "cam/best/mIoU".
         protocol: "train" (measured during training) or "final" (by `dupl eval RUN --protocol final`).
         split: Entry of the recipe's data that is judged; "" is val, which training evaluates.
+        report: Weights of each run that are judged: the "last" ones, or the "best" ones, which training selected on
+            val by the recipe's ``evaluation.best``.
     """
 
     key: str
@@ -27,6 +33,17 @@ class Column:
     metric: str
     protocol: str
     split: str = ""
+    report: str = "last"
+
+    @property
+    def heading(self) -> str:
+        """The label, with the selection of the weights where there was one."""
+        return ", ".join([self.label or self.key, *[BEST_CHECKPOINT] * (self.report == "best")])
+
+    @property
+    def measured(self) -> str:
+        """The protocol, with the selection of the weights where there was one."""
+        return ", ".join([self.protocol, *[BEST_CHECKPOINT] * (self.report == "best")])
 
     @property
     def entry(self) -> str:
@@ -36,6 +53,10 @@ class Column:
     def judges(self, split: str) -> bool:
         """Return whether an evaluation's split, such as "train" or "train-train_aug", is the one of this column."""
         return split == self.entry or split.startswith(f"{self.entry}-")
+
+    def shows(self, one: StoredEvaluation) -> bool:
+        """Return whether an evaluation, on whatever split, is by the column's protocol and speaks for its weights."""
+        return one.protocol == self.protocol and one.speaks(self.report)
 
 
 @dataclass(frozen=True)
@@ -64,7 +85,7 @@ def read_columns(values: Mapping[str, Any]) -> tuple[Column, ...]:
     columns = []
     for key, value in values.get("columns", {}).items():
         facts = (value.get("label", key), value["metric"], value.get("protocol", "train"), value.get("split", ""))
-        columns.append(Column(key, *facts))
+        columns.append(Column(key, *facts, value.get("report", "last")))
     if not columns:
         raise Fault("", 'needs columns, such as columns = dict(Seg=dict(metric="seg/best/mIoU"))')
     return tuple(columns)

@@ -74,6 +74,11 @@ class Plan:
         """The protocols that the columns need, "train" or "final" or both; "final" is evaluated after training."""
         return tuple(p for p in ("train", "final") if p in {column.protocol for column in self.columns})
 
+    @property
+    def best_protocols(self) -> tuple[str, ...]:
+        """The protocols of the columns that report the best checkpoint."""
+        return tuple(dict.fromkeys(column.protocol for column in self.columns if column.report == "best"))
+
     def against(self, row: Row) -> Row | None:
         """Return the row that a row is compared with; None for the first one, or a row that is compared with none."""
         if row.printed:
@@ -94,11 +99,18 @@ class Plan:
         """The rows that runs of this package stand behind."""
         return tuple(row for row in self.rows if row.trained)
 
-    def evaluations(self) -> dict[tuple[str, str], tuple[str, ...]]:
-        """Return what is evaluated after training: metrics by protocol and entry of the data."""
+    def evaluations(self, report: str = "last") -> dict[tuple[str, str], tuple[str, ...]]:
+        """Return what is evaluated after training: metrics by protocol and entry of the data.
+
+        The best weights are evaluated as in training only where training did not record which ones they are.
+
+        Args:
+            report: Which weights, "last" or "best".
+        """
         found: dict[tuple[str, str], tuple[str, ...]] = {}
         for column in self.columns:
-            if (column.protocol, column.entry) != ("train", "val"):
+            of_training = report == "last" and (column.protocol, column.entry) == ("train", "val")
+            if column.report == report and not of_training:
                 found.setdefault((column.protocol, column.entry), ())
                 found[column.protocol, column.entry] += (column.metric,)
         return found

@@ -19,12 +19,15 @@ class ColumnFile:
         label: Heading in the table; the key by default.
         protocol: "train" is measured during training; "final" is evaluated after it.
         split: Entry of the recipe's data that is judged, such as "train", evaluated after training; "" is val.
+        report: Weights of each run that are judged: "last", or "best", which training selected on val by the recipe's
+            evaluation.best.
     """
 
     metric: str
     label: str = ""
     protocol: Literal["train", "final"] = "train"
     split: str = ""
+    report: Literal["last", "best"] = "last"
 
 
 @dataclass(frozen=True)

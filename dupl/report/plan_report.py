@@ -128,17 +128,18 @@ def tabulate(
     audit = Audit(planned, there, best, store)
     done, todo = 0, len(plan.columns) * sum(stored.state == "finished" for stored in there.values())
 
-    def pixels(fingerprint: str, protocol: str, split: str, choose: ChooseMaps) -> PixelCounts | None:
+    def pixels(fingerprint: str, protocol: str, split: str, choose: ChooseMaps, report: str) -> PixelCounts | None:
         nonlocal done
         done += 1
         progress(done, todo)
-        return store.images_of(there[fingerprint], protocol, split, choose)
+        return store.images_of(there[fingerprint], protocol, split, choose, report)
 
     subsets = subsets_of(planned)
     how: dict[str, Any] = dict(subsets=subsets, selected=audit.rules, mixed=mixed, command=command, interval=interval)
     made = table(plan, runs, metrics, pixels, **how)
     notes = audit.notes()
-    notes += other_data_notes(planned, there, best, plan.protocols, named=data, train=train)
+    shown = plan.protocols, plan.best_protocols
+    notes += other_data_notes(planned, there, best, *shown, named=data, train=train)
     made = replace(made, notes=(*made.notes, *notes))
     return AblationTable(made, runs, metrics, class_rates(plan, runs, store, there.values()), train)
 
@@ -162,7 +163,7 @@ def shown_runs(
     """
     wanted = {run.fingerprint for run in planned}
     there = {run.fingerprint: run for run in stored if run.fingerprint in wanted}
-    there = evaluated_on_one(planned, there, plan.protocols, data)
+    there = evaluated_on_one(planned, there, plan.protocols, data, plan.best_protocols)
     if planned:
         plan = of_papers_size(plan, planned[0].values.get("data") or {}, _records(there.values()))
     return plan, there
@@ -180,7 +181,7 @@ def _records(stored: Iterable[StoredRun]) -> Iterator[Mapping[str, Any]]:
 def class_rates(
     plan: Plan, runs: Sequence[RowRun], store: RunStore, stored: Iterable[StoredRun]
 ) -> dict[str, DataFrame]:
-    """Return the over-activation per class for each column that is a mean OA rate of one label map.
+    """Return the over-activation per class of last weights, for each column that is their mean OA rate of a label map.
 
     Args:
         plan: With the rows to show.
@@ -192,7 +193,7 @@ def class_rates(
     finished = {run.fingerprint for run in runs if run.state == "finished"}
     for column in plan.columns:
         label_map, _, measure = column.metric.rpartition("/")
-        if measure != "OA" or not finished:
+        if measure != "OA" or not finished or column.report == "best":
             continue
         counts = store.counts(stored, fingerprints=finished, protocol=column.protocol)
         part = counts[counts["map"] == label_map]

@@ -136,7 +136,7 @@ def forecast(
             for row, other in steps
             if column.key in row.paper and column.key in other.paper
         ]
-        what = (column.label, known, source, seeds, len(steps), differences, power)
+        what = (column.heading, known, source, seeds, len(steps), differences, power)
         found.append(ColumnForecast.of(*what))
     return found
 
@@ -253,8 +253,7 @@ def _change(column: Column, pair: tuple[Row, Row], store: RunStore) -> Estimate 
 
 def _evaluation(run: StoredRun, column: Column) -> StoredEvaluation | None:
     """Return the evaluation that speaks for a run in a column."""
-    chosen = [one for one in run.evaluations if one.last and one.protocol == column.protocol]
-    chosen = [one for one in chosen if column.metric in one.metrics]
+    chosen = [one for one in run.evaluations if column.shows(one) and column.metric in one.metrics]
     return next((one for one in chosen if one.split == "val"), chosen[0] if chosen else None)
 
 
@@ -263,6 +262,6 @@ def _draws(column: Column, run: StoredRun, one: StoredEvaluation | None, store: 
     metric = Metric.parse(column.metric)
     if metric is None or one is None:
         return None
-    pixels = store.images_of(run, one.protocol, one.split, metric.maps)
+    pixels = store.images_of(run, one.protocol, one.split, metric.maps, column.report)
     maps = [] if pixels is None else metric.maps(pixels.maps)
     return Draws.of(Counts.of(pixels, maps), metric, RESAMPLES) if pixels is not None and maps else None

@@ -105,7 +105,7 @@ def table_chart(table: Table) -> Figure:
                 shown = name not in in_legend
                 figure.add_scatter(**trace, name=name, mode="markers", showlegend=shown, row=1, col=number)
                 in_legend.add(name)
-        figure.update_xaxes(title={"text": f"{safe(column.label)} (%)"}, gridcolor=GRID, col=number)
+        figure.update_xaxes(title={"text": f"{safe(column.heading)} (%)"}, gridcolor=GRID, col=number)
     figure.update_yaxes(tickvals=places, ticktext=names, range=[len(rows) - 0.5, -0.5])
     figure.update_yaxes(automargin=True, gridcolor=GRID, zeroline=False)
     figure.update_traces(hovertemplate="%{text}: %{x:.1f}<extra></extra>")

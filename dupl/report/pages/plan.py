@@ -73,7 +73,10 @@ def _courses(
     missing: list[str] = []
     if frame is None or not runs:
         return cards, missing
+    of_last = {column.metric for column in table.plan.columns if column.report == "last"}
     for column in table.plan.columns:
+        if column.report == "best" and column.metric in of_last:  # the same curve
+            continue
         part = frame[(frame["protocol"] == "train") & (frame["metric"] == column.metric)]
         known = set(part["fingerprint"])
         groups = {
@@ -141,6 +144,6 @@ def _runs(table: Table, runs: Sequence[RowRun], folder: Path, data: dict[str, An
                 {"value": run.fingerprint, "text": run.fingerprint},
             ]
         )
-    heads = ["row", "seed", "state", "iteration", *(column.label for column in columns), "fingerprint"]
+    heads = ["row", "seed", "state", "iteration", *(column.heading for column in columns), "fingerprint"]
     data["tables"]["runs"] = {"heads": heads, "rows": rows}
     return {"count": len(runs), "without_page": without_page}

@@ -44,12 +44,13 @@ class Evidence:
 
     @classmethod
     def of(cls, column: Column, runs: Sequence[RowRun], frame: DataFrame) -> Evidence:
-        """Choose them: of the last weights of each finished run, on the column's split, or the one that most have."""
+        """Choose them: of the last or best weights of each finished run, on the column's split, or what most have."""
         wanted = {run.fingerprint for run in runs if run.state == "finished"}
-        known = frame[frame["last"] & frame["fingerprint"].isin(wanted)]
+        known = frame[frame[column.report] & frame["fingerprint"].isin(wanted)]
         part = known[(known["protocol"] == column.protocol) & (known["metric"] == column.metric)]
         reached = part["fingerprint"].map({run.fingerprint: run.iteration or None for run in runs}).astype("Int64")
-        part = part[part["value"].notna() & (part["iteration"].astype("Int64") == reached).fillna(True)]
+        of_weights = (part["iteration"].astype("Int64") == reached).fillna(True) | (column.report == "best")
+        part = part[part["value"].notna() & of_weights]
         if column.split:
             part = part[part["split"].map(column.judges).astype(bool)]
         splits = part["split"].value_counts()
@@ -133,23 +134,29 @@ class Evidence:
             if run.state == "failed":
                 return f"failed at {where}: {run.error or 'no error was noted'}"
             return f"{run.state} at {where}" if run.iteration else run.state
+        if run.masks and self.column.report == "best":
+            return "label maps of another program, of whose checkpoints nothing is known here"
         if run.masks:
             return f"its label maps are not scored as {self.column.metric} on {self.column.entry}: dupl eval --masks"
         column, others = self.column, self._others.get(run.fingerprint, self.others[:0])
         same = others[others["protocol"] == column.protocol]
         split = f" --split {column.split}" if column.split else ""
-        evaluate = f"dupl eval {run.folder} --protocol {column.protocol}{split} --checkpoint last"
+        evaluate = f"dupl eval {run.folder} --protocol {column.protocol}{split} --checkpoint {column.report}"
+        if column.report == "best" and not run.has_best:
+            return "it has no best checkpoint: training kept none, or it was removed"
         if run.fingerprint in self.elsewhere:
             return f"evaluated on other data ({self.elsewhere[run.fingerprint]}): {evaluate}"
         if others.empty:
-            return f"finished, but no evaluation of it was found: {evaluate}"
+            what = "its best checkpoint" if column.report == "best" else "it"
+            return f"finished, but no evaluation of {what} was found: {evaluate}"
         if same.empty:
             return f"evaluated by {_listed(others['protocol'])}, not by {column.protocol}: {evaluate}"
         if self.split and self.split not in set(same["split"]):
             return f"evaluated on {_listed(same['split'])}, not on {self.split}: {evaluate}"
         if f"/{FAIR}/" in column.metric and "checkpoint" in same and (same["checkpoint"] == "best").all():
             return f"evaluated with the best checkpoint alone, which was selected: {evaluate}"
-        if column.metric in set(same["metric"]) and run.iteration not in set(same["iteration"]):
+        moved = column.report == "last" and run.iteration not in set(same["iteration"])
+        if column.metric in set(same["metric"]) and moved:
             weights = f"evaluated with weights of iteration {_listed(same['iteration'])}, not {run.iteration}"
             return f"{weights}: {evaluate}"
         return f"its evaluation has no {column.metric}"
@@ -160,7 +167,7 @@ def _elsewhere(column: Column, wanted: set[str], frame: DataFrame, used: DataFra
     if "read" not in frame or used.empty:
         return {}
     mine = frame[frame["fingerprint"].isin(wanted - set(used["fingerprint"])) & (frame["protocol"] == column.protocol)]
-    other = mine[~mine["last"] & mine["read"].notna() & ~mine["read"].isin(set(used["read"]))]
+    other = mine[~mine[column.report] & mine["read"].notna() & ~mine["read"].isin(set(used["read"]))]
     return {str(name): _listed(part) for name, part in other.groupby("fingerprint")["read"]}
 
 

@@ -14,7 +14,7 @@ from dupl.runs.pixel_counts import ChooseMaps, PixelCounts
 if TYPE_CHECKING:
     from dupl.report.tables.column import Evidence
 
-Loader = Callable[[str, str, str, ChooseMaps], PixelCounts | None]
+Loader = Callable[[str, str, str, ChooseMaps, str], PixelCounts | None]
 CLOSE = 1e-6  # points between a metric and the same of its counts
 
 
@@ -104,7 +104,7 @@ class Estimates:
         column, evidence = self.evidence.column, self.evidence
         if self.metric is None:
             return f"{column.metric} does not follow from pixels per image"
-        pixels = self.load(fingerprint, column.protocol, evidence.split, self.metric.maps)
+        pixels = self.load(fingerprint, column.protocol, evidence.split, self.metric.maps, column.report)
         maps = [] if pixels is None else self.metric.maps(pixels.maps)
         if pixels is None or not maps:
             return f"run {fingerprint} has no pixels per image"

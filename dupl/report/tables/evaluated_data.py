@@ -21,6 +21,7 @@ def evaluated_on_one(
     there: Mapping[str, StoredRun],
     protocols: Sequence[str],
     named: str | None = None,
+    best: Sequence[str] = (),
 ) -> dict[str, StoredRun]:
     """Return runs whose evaluations that speak for them are on the same data, wherever their recipes say the same.
 
@@ -32,6 +33,7 @@ def evaluated_on_one(
         there: The runs of the store by id.
         protocols: That the table shows.
         named: Digest of data that the user names.
+        best: Protocols by which the table shows best weights.
 
     Raises:
         UserError: Which data are meant is not known here, or there is nothing on the data that are named.
@@ -41,7 +43,7 @@ def evaluated_on_one(
     known = {data for data in (ids.parts(name)[1] for name in there) if data}
     for group in same_sets(planned):
         members = {run.fingerprint for run in group} & there.keys()
-        for place, found in _reads(members, there, protocols).items():
+        for place, found in _reads(members, there, protocols, best).items():
             known |= found.keys()
             if len(found) < 2:
                 continue
@@ -68,13 +70,14 @@ def same_sets(planned: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
 
 
 def _reads(
-    members: set[str], there: Mapping[str, StoredRun], protocols: Sequence[str]
+    members: set[str], there: Mapping[str, StoredRun], protocols: Sequence[str], best: Sequence[str]
 ) -> dict[tuple[str, str], dict[str, int]]:
     """Return the number of runs by the data of the evaluations that speak for them, for each protocol and split."""
     found: dict[tuple[str, str], dict[str, int]] = {}
     for name in members:
         for one in there[name].evaluations:
-            if one.last and one.read is not None and one.protocol in protocols:
+            shown = (one.last and one.protocol in protocols) or (one.best and one.protocol in best)
+            if shown and one.read is not None:
                 counts = found.setdefault((one.protocol, one.split), {})
                 counts[one.read] = counts.get(one.read, 0) + 1
     return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from dupl.plans.plan import Column, Row
 from dupl.report.tables.counts import FAIR
 from dupl.report.tables.intervals import DEFAULT, LABELS
+from dupl.report.tables.selection import KEY
 from dupl.report.tables.statistics import P_SEEDS, THREE_STAR_SEEDS, Estimate, stars
 from dupl.report.tables.table import Cell, RowStep, Table
 
@@ -122,7 +123,7 @@ def layout(table: Table) -> Document:
     columns = table.plan.columns
     return Document(
         table.plan.title,
-        tuple((column.label, _measure(table, column)) for column in columns),
+        tuple((column.heading, _measure(table, column)) for column in columns),
         tuple(grids),
         tuple((key, text) for text, key in footnotes.letters.items()),
         (*_general(table), *table.notes),
@@ -152,7 +153,7 @@ def _main(table: Table, footnotes: Footnotes) -> Grid:
     for column in plan.columns:
         names = ["ours", *["paper", "ours − paper"] * printed[column.key], *["change"] * compared]
         names += _ratio_heads(table, column)
-        groups.append((column.label, _protocol(table, column), len(names)))
+        groups.append((column.heading, _protocol(table, column), len(names)))
         header += names
     rows = []
     for row in plan.rows:
@@ -261,7 +262,7 @@ def _steps(
     rows: Sequence[tuple[Text, ...]],
     letters: tuple[tuple[str, ...], ...],
 ) -> Grid:
-    groups = (("", "", len(lead)), *((column.label, _protocol(table, column), len(names)) for column, names in heads))
+    groups = (("", "", len(lead)), *((column.heading, _protocol(table, column), len(names)) for column, names in heads))
     return Grid(title, groups, (*lead, *(name for _, names in heads for name in names)), 0, tuple(rows), letters)
 
 
@@ -301,8 +302,11 @@ def _general(table: Table) -> list[str]:
         names = {row.key: row.label for row in table.plan.rows}
         pairs = (f"{names[key]} by {names[other]}" for key, other in table.plan.ratio.items())
         notes.append(f"ratio: {', '.join(pairs)}, over the seeds that both have")
-    if any(f"/{FAIR}/" in column.metric for column in table.plan.columns):
+    fair = [column for column in table.plan.columns if column.key.endswith(KEY)]
+    if any(f"/{FAIR}/" in column.metric for column in fair):
         notes.append("fair: the averaged prediction of a run's students, or its only student, of the last iteration")
+    elif fair:
+        notes.append("fair: the last iteration in the place of the best checkpoint")
     if table.effects:
         notes.append("effect: mean over all pairs of rows that differ in that component alone")
     return [*notes, *[table.plan.reference] * bool(table.plan.reference)]

@@ -23,6 +23,7 @@ def other_data_notes(
     shown: Mapping[str, StoredRun],
     stored: Iterable[StoredRun],
     protocols: Sequence[str],
+    best: Sequence[str] = (),
     *,
     named: str | None = None,
     train: str = "",
@@ -34,16 +35,18 @@ def other_data_notes(
         shown: The runs that the store has of them, by id, with the evaluations that are shown.
         stored: All runs of the store.
         protocols: That the table shows.
+        best: Those by which it shows best weights.
         named: Digest of data that the user asked for, on which there is no note.
         train: The command that trains and evaluates what is missing.
     """
-    return [*_evaluations(planned, shown, protocols, named, train), *_runs(planned, shown, stored)]
+    return [*_evaluations(planned, shown, protocols, best, named, train), *_runs(planned, shown, stored)]
 
 
 def _evaluations(
     planned: Sequence[PlannedRun],
     shown: Mapping[str, StoredRun],
     protocols: Sequence[str],
+    best: Sequence[str],
     named: str | None,
     train: str,
 ) -> list[str]:
@@ -53,8 +56,8 @@ def _evaluations(
         reads: dict[str, set[str]] = {}
         for run in {run.fingerprint: shown.get(run.fingerprint) for run in group}.values():
             for one in run.evaluations if run is not None and run.state == "finished" else ():
-                spoken = one.last and one.protocol in protocols and one.protocol in REPEATED
-                if spoken and one.read is not None and one.split.startswith("val"):
+                spoken = (one.last and one.protocol in protocols) or (one.best and one.protocol in best)
+                if spoken and one.protocol in REPEATED and one.read is not None and one.split.startswith("val"):
                     reads.setdefault(one.read, set()).add(run.fingerprint if run is not None else "")
         data = group[0].values.get("data")
         in_files = isinstance(data, Mapping) and places(data.get("val"))

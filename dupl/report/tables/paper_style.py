@@ -82,7 +82,8 @@ def _grid(table: Table, footnotes: Footnotes) -> tuple[list[str], list[list[Pape
     lead = ["Baseline", *plan.factors.values()] if marked else [plan.heading]
     header = list(lead)
     for column in plan.columns:
-        header += [column.label, *[RATIO] * any(key == column.key for _, key in table.ratios)]
+        label = column.label + " (best)" * (column.report == "best")
+        header += [label, *[RATIO] * any(key == column.key for _, key in table.ratios)]
     rows = []
     for row in plan.rows:
         cells = _marks(table, row, footnotes) if marked else [PaperCell.plain(row.label, footnotes.add([row.note]))]
@@ -145,7 +146,7 @@ def _notes(table: Table, footnotes: Footnotes) -> list[str]:
     else:
         seeds = f"mean and standard deviation over {counts[0]} to {counts[-1]} seeds"
     texts = [
-        f"{column.label}: {column.metric} (%), {table.how.get(column.key) or f'protocol {column.protocol}'}"
+        f"{column.heading}: {column.metric} (%), {table.how.get(column.key) or f'protocol {column.protocol}'}"
         + "".join(f", selected: {rule.text}" for rule in table.selection.get(column.key, ()))
         for column in table.plan.columns
     ]

@@ -66,7 +66,7 @@ def lines(table: Table) -> list[dict[str, object]]:
     """Return a line for each cell and for each effect of a component, with keys of `TIDY` and unrounded numbers."""
     found, plan = list[dict[str, object]](), table.plan
     for column in plan.columns:
-        shared = dict(plan=plan.name, column=column.key, metric=column.metric, protocol=column.protocol)
+        shared = dict(plan=plan.name, column=column.key, metric=column.metric, protocol=column.measured)
         shared["how"] = table.how.get(column.key, "")
         shared["selection"] = "; ".join(rule.text for rule in table.selection.get(column.key, ()))
         for row in plan.rows:

@@ -26,6 +26,7 @@ class RowRun:
         beginning: What it took over from another run; None where nothing.
         seconds: Time that its own training took.
         masks: Name of the label maps of another program that stand in the place of a run.
+        has_best: Whether training kept best weights.
     """
 
     row: str
@@ -39,6 +40,7 @@ class RowRun:
     beginning: Beginning | None = None
     seconds: float = 0.0
     masks: str = ""
+    has_best: bool = True
 
     @classmethod
     def of(cls, planned: PlannedRun, stored: StoredRun | None, error: str | None = None) -> RowRun:
@@ -54,4 +56,4 @@ class RowRun:
         status = stored.status
         facts = (str(stored.path), stored.state, status.iteration, status.iterations, status.error)
         spent = (status.beginning, status.seconds)
-        return cls(planned.row, planned.seed, planned.fingerprint, *facts, *spent, planned.masks)
+        return cls(planned.row, planned.seed, planned.fingerprint, *facts, *spent, planned.masks, stored.has_best)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dupl.report.tables.counts import FAIR
+from dupl.runs.evaluation import BEST_CHECKPOINT
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -35,17 +36,29 @@ class Rule:
 
 
 def fair_plan(plan: Plan) -> Plan:
-    """Return a plan with a further column beside each one that takes the better student.
+    """Return a plan with a further column beside each one that takes the better student or the best checkpoint.
 
-    The further column has the averaged prediction of a run's students, or its only student, of the last iteration. It
-    has no number of the paper, which reports the better student.
+    The further column has the last weights, and of the better student's metrics the averaged prediction of a run's
+    students, or its only student. It has no number of the paper, which makes the choice. Where the table has such a
+    column already, none is added.
     """
     columns: list[Column] = []
+    there = {_measures(column) for column in plan.columns}
     for column in plan.columns:
         columns.append(column)
-        if (metric := fair_metric(column.metric)) is not None:
-            columns.append(replace(column, key=column.key + KEY, label=f"{column.label}, fair", metric=metric))
+        metric = fair_metric(column.metric) or column.metric
+        fair = replace(
+            column, key=column.key + KEY, label=f"{column.label or column.key}, fair", metric=metric, report="last"
+        )
+        if _measures(fair) not in there:
+            there.add(_measures(fair))
+            columns.append(fair)
     return replace(plan, columns=tuple(columns))
+
+
+def _measures(column: Column) -> tuple[str, ...]:
+    """Return what decides the numbers of a column."""
+    return column.metric, column.protocol, column.entry, column.report
 
 
 def fair_metric(metric: str) -> str | None:
@@ -90,7 +103,11 @@ def evaluation_rules(evidence: Evidence, frame: DataFrame) -> list[Rule]:
                 else f" ({len(several)} of {len(runs)} runs; the others have one student)"
             )
             rules.append(Rule("student", f"each run's better student on {where}, the reported split{some}"))
-    if "checkpoint" in evidence.used:
+    if evidence.column.report == "best":
+        reported = ", the reported split" * (where == "val" or where.startswith("val-"))
+        text = f"each run's {BEST_CHECKPOINT}{reported}, by the recipe's evaluation.best"
+        rules.append(Rule("checkpoint", text))
+    elif "checkpoint" in evidence.used:
         best = evidence.used["checkpoint"].fillna("") == "best"
         if count := int(best.sum()):
             text = f"best checkpoint on {where}, by the metric that the recipe names, in {count} of {len(best)} runs"

@@ -69,7 +69,7 @@ class Audit:
                 if one.split == evidence.split and one.protocol == "cam":
                     tops = (_facts(one.folder).get("best_threshold") or {}).values()
                     best += [float(top["threshold"]) for top in tops if "threshold" in top]
-                if one.split == evidence.split and one.protocol == evidence.column.protocol and one.last:
+                if one.split == evidence.split and evidence.column.shows(one):
                     own[name] = _facts(one.folder).get("cam_threshold", own[name])
         yield from ((value, best) for value in own.values())
 

@@ -135,8 +135,9 @@ def table(
         plan: The plan.
         runs: One for each row and seed.
         frame: Metrics, a row for each run, evaluation and metric: columns run, fingerprint, state, seed, commit, dirty,
-            versions of packages, protocol, title, split, last, metric and value.
-        load: Reads the pixels per image of a fingerprint, a protocol, a split and a choice of label maps.
+            versions of packages, protocol, title, split, last, best, metric and value.
+        load: Reads the pixels per image of a fingerprint, a protocol, a split, a choice of label maps, and "last" or
+            "best" weights.
         subsets: Class names by the name of a subset's mIoU.
         selected: The choices behind a column that its metrics do not show.
         mixed: What keeps the evaluations of a part of the frame from being compared, in lines.
@@ -168,7 +169,7 @@ def table(
             varied = {key: step for key, step in found.items() if step is not None}
             corrected = _corrected(list(varied.values()))
             effects |= {(key, column.key): s for key, s in zip(varied, corrected, strict=True) if s is not None}
-    used = [evidence.used for evidence in measured.values()]
+    used = [evidence.used.assign(report=evidence.column.report) for evidence in measured.values()]
     notes, facts = provenance(plan.name, runs, used, mixed, command, _spread(plan, cells))
     how = {key: evidence.how for key, evidence in measured.items()}
     rules = {key: (*evaluation_rules(one, frame), *selected(one)) for key, one in measured.items()}
@@ -188,7 +189,7 @@ def _spread(plan: Plan, cells: Mapping[tuple[str, str], Cell]) -> str:
     for column in plan.columns:
         found = [cell.summary.std for (_, key), cell in cells.items() if key == column.key and cell.summary]
         if known := [std for std in found if std is not None]:
-            parts.append(f"{median(known):.1f} ({column.label or column.key})")
+            parts.append(f"{median(known):.1f} ({column.heading})")
     if not parts:
         return "by how much seeds differ is not known: no row has two"
     return f"seeds of a row differ by {', '.join(parts)}: the median standard deviation"
