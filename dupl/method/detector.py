@@ -102,6 +102,8 @@ class MaskingDetector(Component, nn.Module):
             return
         self.measured = True
         image, slot = present.valid.nonzero(as_tuple=True)
+        if not len(image):  # no image has a tag
+            return
         classes = present.index[image, slot]
         for student, (view, maps) in enumerate(zip(views, cams, strict=True)):
             cam = maps.main[image, slot]  # (N, H, W)

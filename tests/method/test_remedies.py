@@ -291,6 +291,16 @@ def test_equal_areas_are_kept_whatever_the_cam_looks_like() -> None:
         MaskingDetector(region=0.0)
 
 
+def test_a_batch_without_tags_measures_nothing() -> None:
+    """Other processes may have measured something, so that the step is taken all the same."""
+    part, students = detector()
+    views = [View(torch.zeros(2, 3, 2, 2), torch.tensor([[0, 2, 0, 2]] * 2))] * 2
+    part(students, views, [Maps(half(0), half(0))] * 2, Present.of(torch.zeros(2, 3)), Clock(0, 9))
+    assert part.measured
+    part.after_step()
+    assert not part.count.any() and not part.mean.any()
+
+
 def test_the_detector_measures_in_its_interval_only() -> None:
     part, students = detector(interval=3, start=3)
     views = [View(torch.zeros(1, 3, 2, 2), torch.tensor([[0, 2, 0, 2]]))] * 2
