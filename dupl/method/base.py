@@ -181,7 +181,7 @@ class Method(nn.Module, ABC):
             batch: images, normalised (B, 3, H, W); tags (B, K) of 0/1; present, the same as ``Present``; boxes of the
                 photo in each crop, y0, y1, x0, x1, int64 (B, 4); seeds, one for each image; clock; and, where the
                 method ``learns_from_masks``, masks, int64 (B, H, W), 255 = none; and, where the class token contrast is
-            on, contrast, the further views that it compares.
+                on, contrast, the further views that it compares.
 
         Returns:
             Scalars: "loss", the value to minimise, its terms "L_..." and what else is logged.

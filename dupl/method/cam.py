@@ -101,7 +101,7 @@ def multi_scale_cam(
         present: The classes to map.
         scales: Factors on the sides of the images; ``Backbone.fit`` decides about sides that are not whole patches.
         output: What the student gave for these images; used at scale 1 instead of another forward pass, unless that
-            pass dropped something at random.
+            pass drops branches that a pass without gradients does not, see ``MixBackbone.drops``.
         reader: Predicts the affinity of the patches from the attention at the largest scale; None: there is none.
 
     Returns:

@@ -160,7 +160,6 @@ class DuPL(OneStage):
                 "Diff. Aug with L_ctc: local crops are cut at the places of the loader's view; set "
                 "model.own_view.type=SameView or model.class_contrast.type=NoClassContrast"
             )
-
         if not self.own_view.null and getattr(self.segmentation, "soft", False):
             raise UserError(
                 "Diff. Aug with soft labels: they cannot be carried from view to view; set "
