@@ -52,7 +52,7 @@ class Supervised(Method):
             raise UserError("Supervised is one network: set model.students.type=SingleStudent")
         for slot in self.SLOTS:
             part = getattr(self, slot.name)
-            if slot.mark and slot.null and not part.null:
+            if (slot.mark or slot.optional) and slot.null and not part.null:
                 raise UserError(
                     f"Supervised learns from masks and cannot use model.{slot.name}={type(part).__name__}: "
                     f"set model.{slot.name}.type={slot.null}"
