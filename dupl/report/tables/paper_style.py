@@ -23,10 +23,12 @@ class PaperCell:
     Attributes:
         text: LaTeX.
         width: How many letters it takes.
+        columns: How many columns it spans; 0 for a place that the cell before it spans.
     """
 
     text: str
     width: int
+    columns: int = 1
 
     @classmethod
     def plain(cls, text: str, notes: Sequence[str] = ()) -> PaperCell:
@@ -45,7 +47,8 @@ def paper_latex(table: Table) -> str:
     footnotes = Footnotes()
     header, rows, marks = _grid(table, footnotes)
     widths = [
-        max([len(SYMBOL.sub("xxx", head)), *(row[k].width for row in rows)]) + GAP for k, head in enumerate(header)
+        max([len(SYMBOL.sub("xxx", head)), *(row[k].width for row in rows if row[k].columns == 1)]) + GAP
+        for k, head in enumerate(header)
     ]
     environment = "table*" if sum(widths) > COLUMN else "table"
     shape = "c" * marks if marks else "l"
@@ -60,7 +63,7 @@ def paper_latex(table: Table) -> str:
         r"\toprule",
         rf"{' & '.join(map(escape, header))} \\",
         r"\midrule",
-        *(rf"{' & '.join(cell.text for cell in row)} \\" for row in rows),
+        *(rf"{' & '.join(cell.text for cell in row if cell.columns)} \\" for row in rows),
         r"\bottomrule",
         r"\end{tabular}",
         *_notes(table, footnotes),
@@ -94,7 +97,11 @@ def _grid(table: Table, footnotes: Footnotes) -> tuple[list[str], list[list[Pape
 
 
 def _marks(table: Table, row: Row, footnotes: Footnotes) -> list[PaperCell]:
-    """Return the check marks of a row; the baseline is in every one."""
+    """Return the check marks of a row; the baseline is in every one that is trained, others have their label."""
+    if not row.trained:
+        label, count = PaperCell.plain(row.label, footnotes.add([row.note])), 1 + len(table.plan.factors)
+        whole = PaperCell(rf"\multicolumn{{{count}}}{{l}}{{{label.text}}}", label.width, count)
+        return [whole, *[PaperCell("", 0, 0)] * (count - 1)]
     has = [True, *(key in row.has for key in table.plan.factors)]
     notes = footnotes.add([row.note])
     return [PaperCell.plain("✓" if on else "", notes if k == 0 else ()) for k, on in enumerate(has)]
@@ -136,7 +143,8 @@ def _is_best(table: Table, cell: Cell, column: Column) -> bool:
 
 def _notes(table: Table, footnotes: Footnotes) -> list[str]:
     """Return what stands below the table: how each column was measured, the seeds, and what is missing."""
-    counts = sorted({len(cell.values) for cell in table.cells.values() if cell.values})
+    trained = {row.key for row in table.plan.trained}
+    counts = sorted({len(cell.values) for (row, _), cell in table.cells.items() if cell.values and row in trained})
     if not counts:
         seeds = "no run has finished"
     elif counts == [1]:
