@@ -15,6 +15,7 @@ import pytest
 
 from dupl.errors import UserError
 from dupl.plans.plan import Column, Plan, Row, load
+from dupl.plans.rows import PRINTED, label_map_row
 from dupl.report.pages.html import environment
 from dupl.report.pages.table_view import grid_views
 from dupl.report.run_comparison_charts import table_chart
@@ -96,6 +97,13 @@ def filled(rows: tuple[Row, ...] = STEPS, seeds: int = 2) -> Store:
     return store
 
 
+def with_label_maps(store: Store, name: str, quality: float, seeds: int) -> None:
+    """Add label maps of another program, which stand against every seed of the other rows."""
+    store.add(name, 0, quality, name=name)
+    del store.runs[-1]
+    store.runs += [RowRun(name, seed, name, f"runs/{name}", "finished", 0, 0, masks=name) for seed in range(seeds)]
+
+
 def grids_html(made: Table) -> list[str]:
     """The grids of a table as they stand in its page."""
     template = environment().get_template("table.html").module
@@ -166,6 +174,15 @@ class TestEffects:
 
     def test_other_plans_have_none(self):
         assert filled().table().effects == {}
+
+    def test_label_maps_of_another_program_are_no_combination_of_components(self):
+        store = filled(FACTORIAL, seeds=3)
+        before = store.table(FACTORIAL, kind="factorial", compare="full")
+        rows = (*FACTORIAL, label_map_row("other"))
+        with_label_maps(store, "other", 0.9, seeds=3)
+        made = store.table(rows, kind="factorial", compare="full")
+        for key in FACTORS:
+            assert made.effects[key, "Seg"].change == before.effects[key, "Seg"].change
 
 
 class TestMissing:
@@ -544,6 +561,15 @@ class TestPaperStyle:
         rows = [line for line in text.splitlines() if line.endswith(r"\\")]
         assert len({len(re.findall(r"(?<!\\)&", line)) for line in rows}) == 1
 
+    def test_a_row_that_is_not_trained_has_its_label_and_no_mark(self):
+        printed = Row("old", "An older method", note=PRINTED, paper={"Seg": 60.0}, printed=True)
+        rows, store = (printed, *STEPS, label_map_row("other", "Another program")), filled()
+        with_label_maps(store, "other", 0.4, seeds=2)
+        text = render(store.table(rows), "latex", "paper")
+        assert "\n" + r"\multicolumn{3}{l}{An older method\textsuperscript{a}} & 60.0 \\" in text
+        assert "\n" + r"\multicolumn{3}{l}{Another program\textsuperscript{b}} & " in text
+        assert text.count(r"\checkmark") == 3 + 2 + 1
+
     @pytest.mark.parametrize("form, style", [("md", "paper"), ("csv", "paper"), ("latex", "pretty")])
     def test_other_styles_are_refused(self, form, style):
         with pytest.raises(UserError, match=style):
@@ -566,6 +592,15 @@ class TestRatio:
         ratio, cells = made.ratios["weak", "Seg"], made.cells
         assert ratio.value == pytest.approx(100 * cells["weak", "Seg"].values[0] / cells["full", "Seg"].values[0])
         assert (ratio.to, ratio.paper) == ("full", 90.0)
+
+    def test_label_maps_of_another_program_count_for_every_seed(self):
+        store = filled(self.ROWS[:1], seeds=3)
+        with_label_maps(store, "other", 0.4, seeds=3)
+        rows = (self.ROWS[0], label_map_row("other"))
+        made = store.table(rows, compare="full", factors={}, ratio={"other": "full", "full": "other"})
+        given, mean = made.cells["other", "Seg"].summary.mean, made.cells["full", "Seg"].summary.mean
+        assert made.ratios["other", "Seg"].value == pytest.approx(100 * given / mean)
+        assert made.ratios["full", "Seg"].value == pytest.approx(100 * mean / given)
 
     def test_it_is_a_column_of_every_format(self):
         made = self.made()

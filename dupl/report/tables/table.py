@@ -176,7 +176,7 @@ def table(
     more = (
         _cautions(plan, cells),
         how,
-        _ratios(plan, cells),
+        _ratios(plan, measured),
         {key: found for key, found in rules.items() if found},
         interval,
     )
@@ -195,17 +195,17 @@ def _spread(plan: Plan, cells: Mapping[tuple[str, str], Cell]) -> str:
     return f"seeds of a row differ by {', '.join(parts)}: the median standard deviation"
 
 
-def _ratios(plan: Plan, cells: Mapping[tuple[str, str], Cell]) -> dict[tuple[str, str], Ratio]:
+def _ratios(plan: Plan, measured: Mapping[str, Evidence]) -> dict[tuple[str, str], Ratio]:
     """Return the ratios that a plan asks for, by row and column key."""
-    found = {}
+    found, printed = {}, {row.key: row.paper for row in plan.rows}
     for key, other in plan.ratio.items():
-        for column in plan.columns:
-            one, base = cells[key, column.key], cells[other, column.key]
-            seeds = one.values.keys() & base.values.keys()
-            below = sum(base.values[seed] for seed in seeds)
-            value = 100 * sum(one.values[seed] for seed in seeds) / below if below else None
-            paper = 100 * one.paper / base.paper if one.paper and base.paper else None
-            found[key, column.key] = Ratio(other, value, paper)
+        for column, evidence in measured.items():
+            one, base = evidence.values(key), evidence.values(other)
+            seeds = one.keys() & base.keys()
+            below = sum(base[seed] for seed in seeds)
+            value = 100 * sum(one[seed] for seed in seeds) / below if below else None
+            paper, beside = printed[key].get(column), printed[other].get(column)
+            found[key, column] = Ratio(other, value, 100 * paper / beside if paper and beside else None)
     return found
 
 
@@ -237,11 +237,11 @@ def _step(plan: Plan, row: Row, column: Column, estimates: Estimates) -> RowStep
 
 
 def _effect(plan: Plan, factor: str, estimates: Estimates) -> RowStep | None:
-    """A factor's marginal mean; None for one that never changes by itself."""
-    weights = marginal_weights([row.has for row in plan.rows], factor)
+    """Return the marginal mean of a factor over the rows that are trained; None for one that never changes alone."""
+    weights = marginal_weights([row.has for row in plan.trained], factor)
     if weights is None:
         return None
-    rows = [(row, weight) for row, weight in zip(plan.rows, weights, strict=True) if weight]
+    rows = [(row, weight) for row, weight in zip(plan.trained, weights, strict=True) if weight]
     names = {row.key: row.label for row, _ in rows}
     found = estimates.compare(list(names), [weight for _, weight in rows], names)
     return _told(RowStep(f"+ {plan.factors[factor]}", ""), found)
