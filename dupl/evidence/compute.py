@@ -9,6 +9,7 @@ from dupl.config.translate import Hardware
 from dupl.errors import UserError
 from dupl.plans.plan import Plan
 from dupl.runs.stored_run import StoredRun
+from dupl.runs.stretches import Stretch
 
 HOUR = 3600.0
 CORE_WATTS = 10.0  # of one busy core of a server, with its share of the machine
@@ -64,7 +65,7 @@ class ComputeForm:
 
     Attributes:
         title: Of the table.
-        rows: One for each row of the plan.
+        rows: One for each row of the plan that is trained.
         total: Of all rows.
         development: Of the store's other runs.
         first, last: When the first of all these runs began, and when the last one ended, in ISO 8601; "" if unknown.
@@ -98,9 +99,11 @@ def compute_form(
     """
     if watts is not None and not watts > 0:
         raise UserError(f"--watts {watts:g}: give the power of one GPU in watts, above 0")
-    used = {name for names in members.values() for name in names}
+    maps = {run.fingerprint for run in stored if run.status.iterations == 0}  # label maps of another program
+    stored = [run for run in stored if run.fingerprint not in maps]
+    used = {name for row in plan.trained for name in members.get(row.key, ())} - maps
     rows = []
-    for row in plan.rows:
+    for row in plan.trained:
         names = set(members.get(row.key, ()))
         rows.append(_sum_of(row.label, [run for run in stored if run.fingerprint in names], watts))
     inside = [run for run in stored if run.fingerprint in used]
@@ -120,7 +123,7 @@ def _sum_of(label: str, runs: Iterable[StoredRun], watts: float | None) -> Compu
     energies = [_energy(run, *hours, watts) for run, hours in zip(found, parts, strict=True)]
     lost = [run.state in ("failed", "interrupted") for run in found]
     memory = [value for run in found if (value := _memory(run)) is not None]
-    devices = [one.processor or one.machine for run in found for one in run.status.history]
+    devices = [one.processor or one.machine for run in found for one in _own_stretches(run)]
     known = [value for value in energies if value is not None]
     return Compute(
         label,
@@ -137,19 +140,29 @@ def _sum_of(label: str, runs: Iterable[StoredRun], watts: float | None) -> Compu
 
 
 def _hours(run: StoredRun) -> tuple[float, float]:
-    """Return the hours of GPUs, and of CPU cores where a run had no GPU; evaluations as long as they were recorded."""
+    """Return the hours of GPUs, and of CPU cores where a run had no GPU; evaluations as long as they were recorded.
+
+    What a run took over from another one, which trained its beginning, counts in that one alone.
+    """
     gpu = cpu = 0.0
-    history = run.status.history
-    for one in history:
+    for one in _own_stretches(run):
         processes = one.processes or 1
         if _on_gpu(run):
             gpu += one.seconds * processes
         else:
             cpu += one.seconds * processes * (one.threads or 1)
-    evaluated = sum(one.seconds or 0.0 for one in run.evaluations)
+    begun = run.status.beginning.iteration if run.status.beginning else 0
+    own = (one for one in run.evaluations if not (one.trained and (one.iteration or 0) <= begun))
+    evaluated = sum(one.seconds or 0.0 for one in own)
     if _on_gpu(run):
         return (gpu + evaluated) / HOUR, 0.0
     return 0.0, (cpu + evaluated) / HOUR
+
+
+def _own_stretches(run: StoredRun) -> list[Stretch]:
+    """Return what computed the iterations that a run did not take over from another one."""
+    begun = run.status.beginning.iteration if run.status.beginning else 0
+    return [one for one in run.status.history if one.start >= begun]
 
 
 def _on_gpu(run: StoredRun) -> bool:
@@ -165,7 +178,7 @@ def _energy(run: StoredRun, gpu: float, cpu: float, watts: float | None) -> floa
     """Return the estimate of a run's energy in kWh; None where the power of its GPU is not known."""
     if not gpu:
         return cpu * CORE_WATTS / 1000
-    names = {one.processor or one.machine or "" for one in run.status.history}
+    names = {one.processor or one.machine or "" for one in _own_stretches(run)}
     known = [next((power for part, power in BOARD_WATTS.items() if part in name), None) for name in names]
     powers = [watts] if watts is not None else known
     return None if not powers or None in powers else gpu * max(filter(None, powers)) / 1000

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,13 @@ import dupl
 from dupl.cli import main
 from dupl.errors import UserError
 from dupl.evidence.forms import ITEMS, compute_text
+from dupl.plans.plan import Row
+from dupl.runs import label_maps
 from dupl.runs.stored_run import open_run
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 PLAN = FIXTURES / "plan.py"
+BEGAN = {"run": "x" * 12, "folder": "x", "iteration": 30, "digest": "0" * 64, "seconds": 5.0}
 
 
 def change(run: Path, **facts: object) -> dict:
@@ -68,6 +72,51 @@ def test_failed_runs_and_the_rest_of_the_store(store):
     form = dupl.compute_form(PLAN, store, overrides=[], rows=["L_dis"])
     assert (form.total.runs, form.total.lost, form.development.runs) == (2, 1, 4)
     assert 0 < form.total.lost_hours < form.total.cpu_hours
+
+
+def test_what_a_run_took_over_from_another_one_is_counted_once(store):
+    """Neither the evaluations nor the device of a shared beginning are those of the run that begins there."""
+    before = dupl.compute_form(PLAN, store, overrides=[], rows=["L_reg"])
+    run = store / "L_reg-0"
+    seconds = {
+        int(file.parent.name[5:]): json.loads(file.read_text())["seconds"]
+        for file in run.glob("evaluation/iter_*/metrics.json")
+    }
+    parts = [
+        {"start": 0, "end": 30, "seconds": 0.0, "processor": "another processor", "threads": 1},
+        {"start": 30, "end": 90, "seconds": json.loads((run / "status.json").read_text())["seconds"], "threads": 1},
+    ]
+    change(run, beginning=BEGAN, stretches=parts)
+    form = dupl.compute_form(PLAN, store, overrides=[], rows=["L_reg"])
+    shared = sum(taken for iteration, taken in seconds.items() if iteration <= 30)
+    assert shared > 0
+    assert before.total.cpu_hours - form.total.cpu_hours == pytest.approx(shared / 3600, rel=1e-6)
+    assert form.total.iterations == before.total.iterations - 30
+    assert "another processor" not in form.total.devices
+
+
+def test_a_beginning_on_another_gpu_does_not_count_in_the_energy(store):
+    parts = [
+        {"start": 0, "end": 30, "seconds": 0.0, "processor": "NVIDIA H100 80GB HBM3"},
+        {"start": 30, "end": 90, "seconds": 3600.0, "processor": "NVIDIA A100-SXM4-40GB"},
+    ]
+    for file in store.glob("L_reg-*/evaluation/*/metrics.json"):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"seconds": 0.0}))
+    for seed in (0, 1):
+        machine = "1 x NVIDIA A100-SXM4-40GB"
+        change(store / f"L_reg-{seed}", machine=machine, beginning=BEGAN, stretches=parts)
+    form = dupl.compute_form(PLAN, store, overrides=[], rows=["L_reg"])
+    assert form.total.energy == pytest.approx(2 * 0.4) and form.total.devices == ("NVIDIA A100-SXM4-40GB",)
+
+
+def test_label_maps_and_printed_numbers_are_no_runs(store):
+    label_maps.open_entry(store, "other", ["dupl"])
+    whole = dupl.load_plan(PLAN)
+    plan = replace(whole.with_label_maps(["other"]), rows=(*whole.rows, Row("old", "Old", printed=True)))
+    for shown in (plan, whole.with_label_maps(["other"])):
+        form = dupl.compute_form(shown, store, overrides=[])
+        assert [row.runs for row in form.rows] == [2, 2, 2]
+        assert (form.total.runs, form.development.runs, form.planned, form.finished) == (6, 0, 6, 6)
 
 
 def test_a_partial_plan_says_so(store):
