@@ -26,6 +26,7 @@ NOBODY = {  # accounts and hosts that name nobody
 }
 SHORTEST = 3  # letters of a name that is looked for
 FILES = (*PLACES, WEIGHTS, "work_dir")  # keys whose values say where files are
+FOLDER = "folder"  # key of the folder that label maps of another program were read from
 DIGEST = re.compile(r"[0-9a-f]{8,64}")
 DIFFS = re.compile(r"/git[^/]*\.diff$")
 
@@ -92,11 +93,13 @@ class Redactor:
             return value
         if last == "commit":
             return commit_digest(value)
-        if last == "checkpoint":
+        if last == "checkpoint" or (last == "base" and value.endswith(".py")):
             return PurePosixPath(value).name
         if last == "host":
             return ""
-        if last in FILES and value and not DIGEST.fullmatch(value):  # the record of data has digests of these names
+        if (
+            last in (*FILES, FOLDER) and value and not DIGEST.fullmatch(value)
+        ):  # the record of data has digests of these names
             return "PATH"
         return self.text(value)
 

@@ -89,6 +89,18 @@ def test_what_counts_of_a_config_stays():
     assert config_id(hidden) == config_id(values) and "marysmith" not in to_text(hidden)
 
 
+def test_folders_and_recipes_that_are_given_by_relative_paths_are_not_told():
+    """Such a path may name a colleague, whom nothing on this machine knows."""
+    facts = {"label_maps": {"folder": "../../anneli/maps", "kind": "seg"}, "base": "../anneli/recipes/own.py"}
+    facts["rows"] = [{"base": "voc/dupl"}, {"base": "recipes/anneli/own.py"}]
+    found = anonymous.Redactor({}).members({"metrics.json": json.dumps(facts).encode()})
+    assert json.loads(found["metrics.json"]) == {
+        "label_maps": {"folder": "PATH", "kind": "seg"},
+        "base": "own.py",
+        "rows": [{"base": "voc/dupl"}, {"base": "own.py"}],
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [

@@ -14,7 +14,11 @@ import pytest
 from dupl.cli import main
 from dupl.errors import UserError
 from dupl.evidence import container
-from dupl.evidence.verify import verify
+from dupl.evidence.cells_file import text_of
+from dupl.evidence.recompute import recompute
+from dupl.evidence.verify import unpack, verify
+from dupl.report.tables.layout import layout
+from dupl.report.tables.markdown import markdown
 
 Members = dict[str, bytes]
 
@@ -251,3 +255,23 @@ def test_a_name_that_is_a_file_and_a_folder(archive, tmp_path, capsys):
     assert main(["verify", str(tmp_path / "changed.zip")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "what it holds cannot be read" in line
+
+
+def test_counts_that_are_no_csv_are_a_line(archive, tmp_path, capsys):
+    """A quotation mark that is never closed makes one cell of the rest of the file."""
+
+    def change(found: Members) -> None:
+        name = next(name for name in found if name.endswith("/per_image.csv"))
+        found[name] += b'"' + b"x" * 140_000
+
+    assert "cannot be read: Error: field larger than field limit" in told(archive, tmp_path, change, capsys)
+
+
+def test_trained_runs_that_pass_for_label_maps(archive, tmp_path, capsys):
+    """Of a row of label maps one value counts, so that all seeds but one could be hidden; the cells are made to fit."""
+    changed = members(archive)
+    edit(PLAN, relabel(1, masks="other"))(changed)
+    unpack(changed, tmp_path / "unpacked")
+    found = recompute(tmp_path / "unpacked")
+    changed |= {"cells.csv": text_of(found).encode(), "table.md": markdown(layout(found.table)).encode()}
+    assert "row L_dis is of label maps" in told(archive, tmp_path, lambda found: found.update(changed), capsys)

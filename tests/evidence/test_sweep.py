@@ -13,6 +13,7 @@ import pytest
 from dupl.cli import main
 from dupl.config import catalogue
 from dupl.evidence import container
+from dupl.evidence.sources import trial_facts
 from dupl.plans import sweep as lab
 from dupl.plans.study import open_study
 from dupl.report.tables.counts import Counts, Metric
@@ -102,8 +103,8 @@ def test_the_values_of_trials_are_those_of_the_counts(sweep_archive):
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        (lambda trial: trial["params"].update({FINAL: 0.7}), f"trial 1 has {FINAL}=0.7, the config of its run 0.6"),
-        (lambda trial: trial.update(values=[99.0]), "trial 1 has the value 99.0, which no metric of its run is"),
+        (lambda trial: trial["set"].update({FINAL: 0.7}), f"trial 1 has {FINAL}=0.7, the config of its run 0.6"),
+        (lambda trial: trial.update(values=[99.0]), "trial 1 has the value 99.0 of seg/best/mIoU, its run "),
     ],
     ids=["parameters", "value"],
 )
@@ -127,3 +128,39 @@ def test_a_sweep_without_runs_is_refused(store, tmp_path, capsys):
     words = ["export", "demo", "--root", str(tmp_path / "runs"), "--out", str(tmp_path / "x.zip")]
     assert main(words) == 2
     assert "no run of the sweep demo is in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda trial: trial["params"].update({"backbone": "large"}), ""),
+        (lambda trial: trial["set"].update({"model.consistency": {"type": "NoConsistency"}}), "trial 1 has model.cons"),
+        (lambda trial: trial.update(values=[trial["values"][0], 7.5]), ""),
+        (lambda trial: trial.update(values=[99.0, 0.01]), "trial 1 has the value 99.0 of seg/best/mIoU, its run "),
+    ],
+    ids=["name of a choice", "value of a choice", "hours", "metric"],
+)
+def test_choices_count_by_their_values_and_hours_are_no_metric(sweep_archive, tmp_path, capsys, change, line):
+    """As in a search over backbones with two goals: a choice has a name, and hours follow from no evaluation."""
+    members = dict(container.read(sweep_archive).members)
+    del members[container.MANIFEST]
+    plan = json.loads(members["plan.json"])
+    for trial in plan["trials"][:3]:
+        trial["metrics"].append("gpu_hours")
+        trial["values"].append(0.01)
+        trial["params"]["backbone"] = "small"
+    change(plan["trials"][1])
+    members["plan.json"] = json.dumps(plan).encode()
+    container.write(tmp_path / "changed.zip", members)
+    assert main(["verify", str(tmp_path / "changed.zip")]) == (1 if line else 0)
+    out = capsys.readouterr().out
+    assert (line in out) if line else "fault" not in out
+
+
+def test_facts_of_a_trial_have_the_values_that_its_choices_stand_for():
+    sweep = lab.load("backbone_lr")
+    kinds = {"L_reg": optuna.distributions.CategoricalDistribution(["on", "off"])}
+    ended = optuna.trial.create_trial(params={"L_reg": "off"}, distributions=kinds, values=[50.0, 1.5])
+    (fact,) = trial_facts(sweep, [ended])
+    assert fact["set"] == {"model.consistency": {"type": "NoConsistency"}}
+    assert fact["metrics"] == ["seg/best/mIoU", "gpu_hours"]

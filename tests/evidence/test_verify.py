@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from dupl.cli import main
 from dupl.errors import UserError
 from dupl.evidence import container
 from dupl.evidence.verify import verify
+from dupl.plans.plan import Row
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 PLACES = 50
@@ -250,6 +252,17 @@ def test_a_table_with_runs_that_are_missing(store, tmp_path):
     found = dupl.export_evidence(FIXTURES / "plan.py", file, store, overrides=[]).verification
     assert found.proven and [one.empty for one in found.verdicts].count(True) == 2
     assert "4 of 4 cells proven, 2 without a number" in found.lines()[-2]
+
+
+@pytest.mark.usefixtures("packages")
+def test_a_table_with_printed_numbers(store, tmp_path):
+    """A row of the paper's numbers has no runs, of no seed; there is nothing of it to prove."""
+    plan = dupl.load_plan(FIXTURES / "plan.py")
+    old = Row("old", "An older method", paper={"Seg": 60.0}, printed=True)
+    plan = replace(plan, rows=(old, *plan.rows))
+    found = dupl.export_evidence(plan, tmp_path / "printed.zip", store, overrides=[]).verification
+    assert found.proven, found.lines()
+    assert [one.keys for one in found.verdicts if one.empty] == [("old", "M"), ("old", "Seg")]
 
 
 def test_nothing_to_archive(store, tmp_path):
