@@ -161,7 +161,7 @@ def _sweep(
         overrides = last_overrides(store, load_sweep(name).name, tell)
     sweep = load_sweep(name, overrides)
     with quiet_optuna():
-        trials = sources.trial_facts(open_study(sweep, storage, store.root).get_trials(deepcopy=False))
+        trials = sources.trial_facts(sweep, open_study(sweep, storage, store.root).get_trials(deepcopy=False))
     wanted = {one["run"] for one in trials}
     runs = {run.fingerprint: run for run in store.best() if run.fingerprint in wanted}
     if not runs:

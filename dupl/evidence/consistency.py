@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
+from dupl.config.fingerprint import canonical
 from dupl.evidence.gather import image_lists
 from dupl.evidence.planned import ArchivedPlan, ArchivedRun
 from dupl.evidence.recompute import RUNS, Recomputed, value_at
+from dupl.plans.sweep_file import HOURS
 from dupl.report.tables.comparison import CLOSE
 from dupl.report.tables.layout import layout
 from dupl.report.tables.markdown import markdown
 from dupl.report.tables.selection import recipe_rules
+from dupl.runs.label_maps import is_entry
 from dupl.terminal import counted
 
 TABLE = "table.md"
@@ -27,6 +31,7 @@ def inconsistencies(found: Recomputed, members: Mapping[str, bytes]) -> list[str
     """
     return [
         *_strange_runs(found, members),
+        *_mistaken_rows(found),
         *_uneven_seeds(found.archived),
         *_other_table(found, members),
         *_other_lists(members),
@@ -42,12 +47,24 @@ def _strange_runs(found: Recomputed, members: Mapping[str, bytes]) -> Iterator[s
         yield f"the archive holds run {run}, which is of no row"
 
 
+def _mistaken_rows(found: Recomputed) -> Iterator[str]:
+    """Yield the rows of label maps whose runs were trained, and the rows of trainings that hold label maps."""
+    if found.archived.source != "plan":
+        return
+    kinds = {row.key: bool(row.masks) for row in found.archived.plan.rows}
+    for run in found.archived.runs:
+        if (values := found.configs.get(run.fingerprint)) and is_entry(values) != kinds[run.row]:
+            what = "label maps, and its run {} was trained" if kinds[run.row] else "a training, and {} is of label maps"
+            yield f"row {run.row} is of {what.format(run.fingerprint)}"
+
+
 def _uneven_seeds(archived: ArchivedPlan) -> Iterator[str]:
-    """Yield the rows of a plan whose runs are not of the seeds that most rows have."""
+    """Yield the rows of a plan whose runs are not of the seeds that most rows have; a printed row has no runs."""
     if archived.source != "plan":
         return
-    seeds = {row.key: sorted(run.seed for run in archived.runs if run.row == row.key) for row in archived.plan.rows}
-    each = list(seeds.values())
+    rows = [row.key for row in archived.plan.rows if not row.printed]
+    seeds = {key: sorted(run.seed for run in archived.runs if run.row == key) for key in rows}
+    each = list(seeds.values()) or [[]]
     usual = max(each, key=lambda one: (each.count(one), len(one)))
     for row, own in seeds.items():
         if own != usual:
@@ -92,23 +109,34 @@ def _missing_rules(found: Recomputed) -> Iterator[str]:
 
 
 def _other_trials(found: Recomputed) -> Iterator[str]:
-    """Yield the trials of a sweep whose parameters or value are not those of their run."""
-    of_run: dict[str, ArchivedRun] = {run.fingerprint: run for run in found.archived.runs}
+    """Yield the trials of a sweep whose parameters or values are not those of their run."""
+    held: dict[str, ArchivedRun] = {run.fingerprint: run for run in found.archived.runs}
     for trial in found.archived.trials:
         name = trial["run"]
-        if name not in of_run or name not in found.configs:
+        if name not in held or name not in found.configs:
             continue
-        for path, value in trial["params"].items():
+        for path, value in trial.get("set", trial["params"]).items():  # an earlier version noted the parameters alone
             known = value_at(found.configs[name], path)
-            if known and not _same(known[0], value):
+            if known and not _same(value, known[0]):
                 yield f"trial {trial['number']} has {path}={value}, the config of its run {known[0]}"
-        measured = found.frame.loc[found.frame["fingerprint"] == name, "value"]
-        for value in trial["values"] or () if trial["state"] == "complete" else ():
-            if not (abs(measured - value) < CLOSE).any():
-                yield f"trial {trial['number']} has the value {value}, which no metric of its run is"
+        if trial["state"] == "complete":
+            yield from _other_values(found, trial)
 
 
-def _same(one: object, two: object) -> bool:
-    if isinstance(one, (int, float)) and isinstance(two, (int, float)):
-        return math.isclose(one, two, rel_tol=1e-12)
-    return one == two
+def _other_values(found: Recomputed, trial: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the values of a trial that are not those of its run's metrics; its hours follow from none."""
+    own, values = found.frame[found.frame["fingerprint"] == trial["run"]], trial["values"] or ()
+    for metric, value in zip(trial.get("metrics") or [""] * len(values), values, strict=True):
+        measured = own.loc[(own["metric"] == metric) | (not metric), "value"]
+        if metric != HOURS and not (abs(measured - value) < CLOSE).any():
+            what = f"the value {value} of {metric}, its run has" if metric else f"the value {value}, its run has only"
+            yield f"trial {trial['number']} has {what} {', '.join(f'{one:.4f}' for one in measured) or 'none'}"
+
+
+def _same(stated: object, known: object) -> bool:
+    """Return whether a config has a value as it is stated; of a component the arguments that are stated count."""
+    if isinstance(stated, Mapping) and isinstance(known, Mapping):
+        return all(key in known and _same(value, known[key]) for key, value in stated.items())
+    if isinstance(stated, (int, float)) and isinstance(known, (int, float)):
+        return math.isclose(stated, known, rel_tol=1e-12)
+    return canonical(stated) == canonical(known)

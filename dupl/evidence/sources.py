@@ -20,6 +20,7 @@ from dupl.runs.ids import VERSION
 from dupl.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
+    from dupl.plans.sweep import Sweep
     from dupl.runs.store import RunStore
 
 MOST = 60  # letters of a label
@@ -86,12 +87,19 @@ def of_runs(runs: Sequence[StoredRun], name: str, command: str, trials: Sequence
     return ArchivedPlan(plan, made, "sweep" if trials else "runs", command, {}, list(trials), {}, _earlier(runs))
 
 
-def trial_facts(trials: Iterable[Any]) -> list[dict[str, Any]]:
-    """Return number, state, parameters, values and run of the trials of a study."""
+def trial_facts(sweep: Sweep, trials: Iterable[Any]) -> list[dict[str, Any]]:
+    """Return number, state, run and values of the trials of a study, their parameters and what these set in a config.
+
+    Args:
+        sweep: Of the study.
+        trials: As Optuna has them.
+    """
     from dupl.report.sweep.trials import fingerprint_of, state_of
 
+    metrics = [metric for metric, _ in sweep.goal]
     return [
-        {"number": one.number, "state": state_of(one), "params": one.params, "values": one.values}
+        {"number": one.number, "state": state_of(one), "params": one.params, "set": sweep.changes(one.params)}
+        | {"metrics": metrics, "values": one.values}
         | {"run": fingerprint_of(one), "iteration": one.user_attrs.get("iteration")}
         for one in trials
     ]

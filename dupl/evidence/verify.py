@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ MEANING = (
     "This proves that numbers, counts and configs belong together, not that a training took place: "
     "dupl reproduce RUN trains a run again."
 )
-CORRUPT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, OSError, MemoryError)
+CORRUPT = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, OSError, MemoryError),
+    csv.Error,
+)
 
 
 @dataclass(frozen=True)
