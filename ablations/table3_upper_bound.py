@@ -15,12 +15,8 @@ base = "voc/dupl"
 seeds = [0]
 columns = dict(Seg=dict(label="val", metric="seg/best/mIoU", protocol="final"))
 rows = dict(
-    one_stage=dict(
-        label="1Stage, WR38", printed=True, paper=dict(Seg=62.7), note="printed in the paper: 62.7 / 80.8 is 77.6 %"
-    ),
-    slrnet=dict(
-        label="SLRNet, WR38", printed=True, paper=dict(Seg=67.2), note="printed in the paper: 67.2 / 80.8 is 83.2 %"
-    ),
+    one_stage=dict(label="1Stage, WR38", printed=True, paper=dict(Seg=62.7), note="62.7 / 80.8 is 77.6 %"),
+    slrnet=dict(label="SLRNet, WR38", printed=True, paper=dict(Seg=67.2), note="67.2 / 80.8 is 83.2 %"),
     afa=dict(
         label="AFA, MiT-B1",
         base="voc/afa",

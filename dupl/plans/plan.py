@@ -182,7 +182,7 @@ class Plan:
         chosen = [row for row in self.rows if row.masks and (rows is None or row.key in rows)]
         if not chosen:
             return []
-        base = overrides.apply(catalogue.load_values(self.base, self.schema), dict(sets or {}), self.schema)
+        base = overrides.apply(catalogue.load_values(self.base, self.schema), merge(self.set, sets or {}), self.schema)
         shown = {"data": base.get("data"), "evaluation": {"subset": (base.get("evaluation") or {}).get("subset")}}
         runs = []
         for seed in check_seeds(self.seeds if seeds is None else seeds):

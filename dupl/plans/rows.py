@@ -222,9 +222,8 @@ def _with_facts(row: Row, facts: Mapping[str, Any], columns: Sequence[Column]) -
     for key in facts.get("paper", {}):
         if key not in [column.key for column in columns]:
             raise unknown(f"rows.{row.key}.paper", "names no column", key, [column.key for column in columns])
-    return replace(
-        row, label=facts.get("label", row.label), paper=dict(facts.get("paper", {})), note=facts.get("note", row.note)
-    )
+    note = "; ".join(filter(None, [row.note, facts.get("note", "")]))
+    return replace(row, label=facts.get("label", row.label), paper=dict(facts.get("paper", {})), note=note)
 
 
 DERIVED: dict[str, Derive] = {"vary": _vary, "leave_one_out": _leave_one_out, "factorial": _factorial}

@@ -512,6 +512,21 @@ class TestRowsWithoutATraining:
         assert plan.against(plan.rows[1]) is None
         assert plan.against(plan.rows[2]).key == "a"  # the printed row between them has no runs to compare with
 
+    def test_say_so_beside_a_note_of_their_own(self, tmp_path):
+        plan = self.plan(tmp_path, "a=dict(note='x'), b=dict(printed=True, paper=dict(Seg=62.7), note='of 2022')")
+        assert [row.note for row in plan.rows] == ["x", "the number that the paper prints; not run here; of 2022"]
+
+    def test_label_maps_are_on_the_data_that_the_plan_sets(self, tmp_path):
+        (tmp_path / "plan.py").write_text(
+            f'"""A plan."""\n{self.BASE}set = {{"data.val.count": 5, "data.val.size": 32}}\n'
+            "rows = dict(a=dict(), c=dict(masks='other'))\n"
+        )
+        plan = plans.load(tmp_path / "plan.py")
+        (entry,) = plan.label_map_runs(seeds=[0], sets={"data.val.size": 48})
+        (trained,) = plan.expand(seeds=[0], sets={"data.val.size": 48})
+        assert entry.values["data"]["val"] == trained.values["data"]["val"]
+        assert (entry.values["data"]["val"]["count"], entry.values["data"]["val"]["size"]) == (5, 48)
+
     @pytest.mark.parametrize(
         "row, message",
         [
