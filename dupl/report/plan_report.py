@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dupl.errors import UserError
 from dupl.plans.paper import of_papers_size
 from dupl.report.run_comparison import class_table
+from dupl.report.tables.column import shown_split
 from dupl.report.tables.evaluated_data import evaluated_on_one
 from dupl.report.tables.intervals import DEFAULT
 from dupl.report.tables.other_data import other_data_notes
@@ -41,8 +42,8 @@ class AblationTable:
         table: Cells by row and column, with intervals, the paper's numbers and notes.
         runs: The planned runs and what became of them.
         metrics: Metrics of the runs that there are, as `RunStore.frame` has them.
-        rates: Over-activation per class by the metric of a column such as "cam/1/OA": percent, a row per class and a
-            column per row of the plan that has a value.
+        rates: Over-activation per class by the metric of a column, such as "cam/1/OA", with the split that the column
+            names, such as "cam/1/OA on train": percent, a row per class and a column per row of the plan with a value.
         train: The command that trains and evaluates what is missing.
     """
 
@@ -197,15 +198,15 @@ def class_rates(
             continue
         counts = store.counts(stored, fingerprints=finished, protocol=column.protocol)
         part = counts[counts["map"] == label_map]
-        splits = list(dict.fromkeys(part["split"]))
-        part = part[part["split"] == ("val" if "val" in splits else "".join(splits[:1]))]
+        part = part[part["split"] == shown_split(column, part["split"])]
         known = set(part["fingerprint"])
         groups = {
             row.label: [run.fingerprint for run in runs if run.row == row.key and run.fingerprint in known]
             for row in plan.rows
         }
         if groups := {label: members for label, members in groups.items() if members}:
-            found[column.metric] = class_table(part, label_map, "OA", groups).drop("background", errors="ignore")
+            name = f"{column.metric} on {column.split}" if column.split else column.metric
+            found[name] = class_table(part, label_map, "OA", groups).drop("background", errors="ignore")
     return found
 
 

@@ -15,7 +15,7 @@ from dupl.runs.stretches import BITS
 from dupl.terminal import counted
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 VERSIONS = ("python", "dupl-lab", "torch", "torchvision", "timm", "mmengine", "numpy")
 
@@ -51,17 +51,22 @@ class Evidence:
         reached = part["fingerprint"].map({run.fingerprint: run.iteration or None for run in runs}).astype("Int64")
         of_weights = (part["iteration"].astype("Int64") == reached).fillna(True) | (column.report == "best")
         part = part[part["value"].notna() & of_weights]
-        if column.split:
-            part = part[part["split"].map(column.judges).astype(bool)]
-        splits = part["split"].value_counts()
-        split = "" if part.empty else column.entry if column.entry in splits else str(splits.index[0])
+        split = shown_split(column, part["split"])
         used = part[part["split"] == split]
         given = used["fingerprint"].isin({run.fingerprint for run in runs if run.masks})  # which the row says
         told = used if given.all() else used[~given]
         titles = "; or ".join(dict.fromkeys(told["title"]))
         judged = "; or ".join(filter(None, dict.fromkeys(told["judged"])))
         how = ", ".join(filter(None, [split, titles, judged]))
-        return cls(column, runs, split, how, used, known.drop(used.index), _elsewhere(column, wanted, frame, used))
+        return cls(
+            column,
+            runs,
+            split,
+            how,
+            used,
+            known.drop(used.index),
+            _elsewhere(column, wanted, frame, used, split),
+        )
 
     def fingerprint(self, row: str, seed: int) -> str:
         """Return the fingerprint of the run of a row and a seed."""
@@ -162,11 +167,26 @@ class Evidence:
         return f"its evaluation has no {column.metric}"
 
 
-def _elsewhere(column: Column, wanted: set[str], frame: DataFrame, used: DataFrame) -> dict[str, str]:
-    """Return the data of evaluations by a column's protocol that are not those of its values, by fingerprint."""
+def shown_split(column: Column, found: Series[str]) -> str:
+    """Return the split that a column shows: its own; where it names none and val was not judged, the most frequent one.
+
+    Args:
+        column: Of the table.
+        found: Splits of evaluations by the column's protocol.
+
+    Returns:
+        "" where there is none.
+    """
+    counts = (found[found.map(column.judges).astype(bool)] if column.split else found).value_counts()
+    return "" if counts.empty else column.entry if column.entry in counts else str(counts.index[0])
+
+
+def _elsewhere(column: Column, wanted: set[str], frame: DataFrame, used: DataFrame, split: str) -> dict[str, str]:
+    """Return the data of evaluations by a column's protocol and split that are not those of its values, by run."""
     if "read" not in frame or used.empty:
         return {}
-    mine = frame[frame["fingerprint"].isin(wanted - set(used["fingerprint"])) & (frame["protocol"] == column.protocol)]
+    alike = (frame["protocol"] == column.protocol) & (frame["split"] == split)
+    mine = frame[frame["fingerprint"].isin(wanted - set(used["fingerprint"])) & alike]
     other = mine[~mine[column.report] & mine["read"].notna() & ~mine["read"].isin(set(used["read"]))]
     return {str(name): _listed(part) for name, part in other.groupby("fingerprint")["read"]}
 

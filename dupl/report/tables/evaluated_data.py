@@ -41,43 +41,52 @@ def evaluated_on_one(
     chosen: dict[str, dict[tuple[str, str], str]] = {}
     memo = Memo()
     known = {data for data in (ids.parts(name)[1] for name in there) if data}
-    for group in same_sets(planned):
-        members = {run.fingerprint for run in group} & there.keys()
-        for place, found in _reads(members, there, protocols, best).items():
-            known |= found.keys()
-            if len(found) < 2:
-                continue
-            digest = (
-                named if named in found else evaluation_reads(group[0].values, place[1].partition("-")[0], memo=memo)
-            )
-            if digest not in found:
-                raise UserError(_told(group[0].plan, place, found))
-            for name in members:
-                chosen.setdefault(name, {})[place] = digest
+    for entry in sorted({_entry(one.split) for run in there.values() for one in run.evaluations}):
+        for group in same_sets(planned, entry):
+            members = {run.fingerprint for run in group} & there.keys()
+            for place, found in _reads(members, there, protocols, best, entry).items():
+                known |= found.keys()
+                if len(found) < 2:
+                    continue
+                digest = named if named in found else evaluation_reads(group[0].values, entry, memo=memo)
+                if digest not in found:
+                    raise UserError(_told(group[0].plan, place, found))
+                for name in members:
+                    chosen.setdefault(name, {})[place] = digest
     if named is not None and named not in known:
         raise UserError(f"--data {named}: there are runs and evaluations on {', '.join(sorted(known)) or 'none'}")
     return {name: run.evaluated_on(chosen[name]) if name in chosen else run for name, run in there.items()}
 
 
-def same_sets(planned: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
-    """Return runs in groups whose recipes name the same validation set, wherever it lies."""
+def same_sets(planned: Sequence[PlannedRun], entry: str = "val") -> list[list[PlannedRun]]:
+    """Return runs in groups whose recipes name the same data set, wherever it lies.
+
+    Args:
+        planned: The runs.
+        entry: Of the recipes' data, such as "val" or "train".
+    """
     found: dict[str, list[PlannedRun]] = {}
     for run in planned:
         data = run.values.get("data")
-        entry = data.get("val") if isinstance(data, dict) else None
-        found.setdefault(canonical(without_places(entry)), []).append(run)
+        values = data.get(entry) if isinstance(data, dict) else None
+        found.setdefault(canonical(without_places(values)), []).append(run)
     return list(found.values())
 
 
+def _entry(split: str) -> str:
+    """Return the entry of the recipe's data that a split, such as "train" or "train-train_aug", is of."""
+    return split.partition("-")[0]
+
+
 def _reads(
-    members: set[str], there: Mapping[str, StoredRun], protocols: Sequence[str], best: Sequence[str]
+    members: set[str], there: Mapping[str, StoredRun], protocols: Sequence[str], best: Sequence[str], entry: str
 ) -> dict[tuple[str, str], dict[str, int]]:
     """Return the number of runs by the data of the evaluations that speak for them, for each protocol and split."""
     found: dict[tuple[str, str], dict[str, int]] = {}
     for name in members:
         for one in there[name].evaluations:
             shown = (one.last and one.protocol in protocols) or (one.best and one.protocol in best)
-            if shown and one.read is not None:
+            if shown and one.read is not None and _entry(one.split) == entry:
                 counts = found.setdefault((one.protocol, one.split), {})
                 counts[one.read] = counts.get(one.read, 0) + 1
     return found

@@ -57,7 +57,8 @@ def _evaluations(
         for run in {run.fingerprint: shown.get(run.fingerprint) for run in group}.values():
             for one in run.evaluations if run is not None and run.state == "finished" else ():
                 spoken = (one.last and one.protocol in protocols) or (one.best and one.protocol in best)
-                if spoken and one.protocol in REPEATED and one.read is not None and one.split.startswith("val"):
+                of_val = one.split.partition("-")[0] == "val"
+                if spoken and of_val and one.protocol in REPEATED and one.read is not None:
                     reads.setdefault(one.read, set()).add(run.fingerprint if run is not None else "")
         data = group[0].values.get("data")
         in_files = isinstance(data, Mapping) and places(data.get("val"))
