@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dupl.cli import build_parser, main
+from dupl.cli.common import print_json
 
 FIXTURES = Path(__file__).parent / "fixtures"
 STORE, PLAN = FIXTURES / "store", str(FIXTURES / "plan.py")
@@ -22,6 +23,11 @@ def listed(capsys, *argv: object, code: int = 0):
     said = capsys.readouterr()
     assert said.err.strip() == ""
     return json.loads(said.out)
+
+
+def test_numbers_that_json_does_not_have_are_null(capsys):
+    print_json({"metric": float("nan"), "more": [float("-inf"), 1.5]})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {"metric": None, "more": [None, 1.5]}
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:

@@ -73,8 +73,9 @@ def json_option(parser: argparse._ActionsContainer, what: str = "print a list as
 
 
 def print_json(value: Any) -> None:
-    """Print plain values as JSON on standard output."""
-    print(json.dumps(value, indent=2, default=str))
+    """Print plain values as JSON on standard output; NaN and infinities, which JSON does not have, as null."""
+    plain = json.loads(json.dumps(value, default=str), parse_constant=lambda _: None)
+    print(json.dumps(plain, indent=2))
 
 
 def recipe_options(parser: argparse.ArgumentParser) -> None:
