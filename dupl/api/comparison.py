@@ -120,7 +120,8 @@ def write_comparison(
         The file.
 
     Raises:
-        UserError: No run, no checkpoint, other classes, an unknown image or rule, or no evaluation for the rule.
+        UserError: No run, no checkpoint, two methods of one name, other classes, an unknown image or rule, or no
+            evaluation for the rule.
 
     Example:
         >>> dupl.write_comparison(["runs/tiny"], "tiny.png", images="random", count=2)
@@ -133,9 +134,12 @@ def write_comparison(
     check_ending(Path(out))
     if kind not in ("seg", "cam"):
         raise UserError(f"kind is {kind!r}: give one of seg, cam")
-    named = methods if isinstance(methods, Mapping) else {folder_of(run).name: run for run in methods}
-    folders = {name: folder_of(run) for name, run in named.items()}
-    folders |= {name: entry_folder(store, name) for name in masks}
+    shown = methods.items() if isinstance(methods, Mapping) else [(folder_of(run).name, run) for run in methods]
+    named = [(name, folder_of(run)) for name, run in shown] + [(name, entry_folder(store, name)) for name in masks]
+    folders = dict(named)
+    if len(folders) < len(named):
+        name = next(name for name in folders if [one for one, _ in named].count(name) > 1)
+        raise UserError(f"two methods are called {name}: give each a name of its own, as NAME=FOLDER on a command line")
     how: dict[str, Any] = dict(images=images, count=count, seed=seed, split=split, kind=kind)
     found = compare(folders, **how, sets=override_values(overrides), progress=progress)
     write_side_by_side(found.rows, found.classes, Path(out), title, found.captions)

@@ -57,6 +57,8 @@ def choose_images(
     if count < 1:
         raise UserError(f"count (--count) is {count}: give at least 1")
     names = [images] if isinstance(images, str) else list(images)
+    if not names:
+        raise UserError(f"images (--images) is empty: give names of images, or one of {', '.join(RULES)}")
     if names != [names[0]] or names[0] not in RULES:
         if unknown := [name for name in names if name not in set(known)]:
             raise UserError(

@@ -17,6 +17,7 @@ from dupl import api
 from dupl.api import load_recipe
 from dupl.cli import main
 from dupl.engine.side_by_side import Shown, _captions, compare
+from dupl.errors import UserError
 from dupl.runs.store import RunStore
 from dupl.runs.stored_run import open_run
 
@@ -129,3 +130,10 @@ class TestSideBySide:
             runs = [str(store / "one"), str(store / "two")]
             dupl.figures.write_paper_figure(number, out, runs, store, images="random", count=1)
             assert out.stat().st_size > 10_000
+
+
+def test_two_methods_of_one_name_are_refused(tmp_path):
+    """One would be shown in the place of the other."""
+    for methods, masks in (({"other": "runs/a"}, ["other"]), (["one/run", "two/run"], [])):
+        with pytest.raises(UserError, match="two methods are called (other|run): give each a name of its own"):
+            dupl.write_comparison(methods, tmp_path / "x.png", masks=masks)

@@ -61,3 +61,8 @@ def test_the_iou_of_an_image_is_the_mean_over_the_classes_of_its_mask():
     names = ("map", "image", "class", "TP", "FP", "FN")
     counts = PixelCounts.of(dict(zip(names, zip(*rows, strict=True), strict=True)))
     assert image_ious(counts, "seg/1") == {"a": pytest.approx((60 + 25) / 2)}  # dog is not in the mask
+
+
+def test_no_name_is_refused():
+    with pytest.raises(UserError, match="images .--images. is empty"):
+        choose_images([], 2, KNOWN, SCORES)
