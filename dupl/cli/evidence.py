@@ -50,7 +50,9 @@ def run_export(arguments: argparse.Namespace) -> int:
     names = arguments.what
     one = len(names) == 1 and (api.is_plan(names[0]) or api.is_sweep(names[0]))
     options = ["--anonymous"] if arguments.anonymous else []
-    options += ["--masks", *arguments.masks] if arguments.masks else []
+    for name in ("rows", "seeds", "masks", "set", "data", "call"):
+        value = getattr(arguments, name)
+        options += [f"--{name}", *map(str, value if isinstance(value, list) else [value])] if value else []
     found = api.export_evidence(
         names[0] if one else names,
         arguments.out,

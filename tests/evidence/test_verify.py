@@ -295,3 +295,17 @@ def test_a_missing_package_is_named(store, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rocrate.rocrate", None)
     with pytest.raises(UserError, match=r'pip install "\.\[evidence\]"'):
         dupl.export_evidence(FIXTURES / "plan.py", tmp_path / "x.zip", store, overrides=[])
+
+
+def test_the_command_in_the_archive_says_what_was_chosen(monkeypatch, tmp_path):
+    told = {}
+
+    def export(*given: object, command: str, **more: object) -> None:
+        told["command"] = command
+        raise UserError("enough")
+
+    monkeypatch.setattr(dupl.api, "export_evidence", export)
+    choice = ["--rows", "baseline", "DS", "--masks", "other", "--seeds", "0", "1", "--set", "data.val.count=4"]
+    assert main(["export", "demo_table4", *choice, "--call", "2", "--out", str(tmp_path / "x.zip")]) == 2
+    words = "--rows baseline DS --seeds 0 1 --masks other --set data.val.count=4 --call 2 --out x.zip"
+    assert told["command"] == f"dupl export demo_table4 {words}"
