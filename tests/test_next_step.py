@@ -43,6 +43,7 @@ def test_every_command_has_a_next_step():
         ("power demo_table4 --spread 1,0", "dupl ablate demo_table4 --dry-run"),
         ("doctor voc/dupl", "dupl train voc/dupl"),
         ("infer runs/a photos --out out", "open out/index.html"),
+        ("infer runs/a --voc-submission --root voc --out out", "upload out/results.tgz to the test server"),
     ],
 )
 def test_what_follows(words, line):

@@ -77,7 +77,7 @@ def _row(name: str, line: RunLine, shown: list[str], addresses: Addresses) -> di
     seen = datetime.fromtimestamp(line.seen, timezone.utc).strftime("%Y-%m-%d %H:%M")
     values = [line.metrics.get(METRICS[title]) for title in shown]
     cells: list[dict[str, Any]] = [
-        {"value": done, "text": f"{done:,} of {line.iterations:,}" if line.iterations else f"{done:,}"},
+        {"value": done, "text": _iterations(line, done)},
         {"value": left, "text": "" if left is None else clock(left)},
         *({"value": value, "text": "" if value is None else figure(value)} for value in values),
         {"value": line.seed, "text": str(line.seed)},
@@ -102,6 +102,13 @@ def _row(name: str, line: RunLine, shown: list[str], addresses: Addresses) -> di
         "groups": groups,
         "text": " ".join((name, line.state, line.fingerprint, *rows, f"seed {line.seed}")).lower(),
     }
+
+
+def _iterations(line: RunLine, done: int) -> str:
+    """Return how far a run is; label maps of another program have no iterations."""
+    if line.iterations == 0:
+        return "label maps"
+    return f"{done:,} of {line.iterations:,}" if line.iterations else f"{done:,}"
 
 
 def _minute(time: str) -> str:

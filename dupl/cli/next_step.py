@@ -69,6 +69,8 @@ def _inferred(arguments: argparse.Namespace) -> str:
     if arguments.split and not arguments.voc_submission:
         folder = (arguments.out / "masks").absolute()
         return _command("train", "voc/supervised", "--set", f"data.train.masks={folder}")
+    if arguments.voc_submission:
+        return f"upload {arguments.out / 'results.tgz'} to the test server"
     return f"open {arguments.out / 'index.html'}"
 
 
