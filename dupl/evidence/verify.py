@@ -13,6 +13,7 @@ from dupl.evidence import cells_file, container
 from dupl.evidence.consistency import inconsistencies
 from dupl.evidence.planned import PLAN
 from dupl.evidence.recompute import RUNS, Recomputed, recompute
+from dupl.runs.label_maps import is_entry
 from dupl.terminal import counted
 
 MEANING = (
@@ -184,8 +185,7 @@ def _why(found: Recomputed, line: cells_file.Line, altered: Mapping[str, str]) -
 def _unlike(found: Recomputed, column: str, runs: set[str]) -> list[str]:
     """Return where an evaluation of these runs is by another protocol, or of other data, than most of its column."""
     used, lines = found.used[column], list[str]()
-    masks = {row.key for row in found.archived.plan.rows if row.masks}  # by no protocol, which their row says
-    given = {run.fingerprint for run in found.archived.runs if run.row in masks}
+    given = {run for run, values in found.configs.items() if is_entry(values)}  # by no protocol, as their title says
     for name, what in (("title", "protocol"), ("read", "data")):
         known = used[used[name].notna()]
         known = known[~known["fingerprint"].isin(given)] if name == "title" else known

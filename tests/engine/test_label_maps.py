@@ -174,6 +174,15 @@ class TestInTables:
             assert main(words) == 2
             assert "holds label maps of another program, not a run" in capsys.readouterr().err
 
+    def test_it_has_a_page_and_an_archive_of_its_own(self, store, tmp_path):
+        """As a run by its folder, whose counts it has; no protocol made it."""
+        entry = RunStore(store).find(label_maps.entry_id("other")).path
+        assert dupl.write_run_page(entry, tmp_path / "page.html").stat().st_size > 10_000
+        pytest.importorskip("rocrate")
+        pytest.importorskip("mlcroissant")
+        found = dupl.export_evidence([entry, store / "L_reg-0"], tmp_path / "e.zip", store)
+        assert found.verification.proven, found.verification.lines()
+
     def test_an_archive_proves_its_cell(self, store, tmp_path):
         pytest.importorskip("rocrate")
         pytest.importorskip("mlcroissant")
