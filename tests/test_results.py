@@ -19,8 +19,6 @@ from dupl.evidence.verify import verify
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "analysis" / "results"
 ARCHIVES = sorted(RESULTS.glob("*.zip"))
-NO_ARCHIVE = "no archive: the runs' counts were not kept"
-WITHOUT = {"animals_table4", "demo_table4"} - {file.stem for file in ARCHIVES}  # of version 0.1.0
 MARK = re.compile(r"<!-- evidence: (?P<file>[\w.-]+\.zip) -->")
 NUMBER = re.compile(r"(?<![\w.])[-−+]?\d+\.\d+")
 
@@ -63,10 +61,6 @@ def test_a_committed_archive_names_nobody(file):
 
 @pytest.mark.parametrize("file", sorted(RESULTS.glob("*.csv")), ids=lambda file: file.stem)
 def test_a_committed_table_is_that_of_its_archive(file):
-    """Tables whose archive is missing are named, with the reason."""
-    if file.stem in WITHOUT:
-        assert f"`{file.stem}`: {NO_ARCHIVE}" in (RESULTS / "README.md").read_text()
-        return
     proven = {(cell["row"], cell["column"]): cell for cell in cells(file.with_suffix(".zip"))}
     rows = list(csv.DictReader(io.StringIO(file.read_text())))
     assert len(rows) == len(proven)
