@@ -334,7 +334,14 @@ class TestPage:
     def test_what_belongs_to_plans_is_refused(self, capsys, store):
         run = next(store.iterdir())
         assert "--format csv is for plans" in refused(capsys, run, "--format", "csv")
-        assert "--seeds, --set and --wandb are for plans" in refused(capsys, run, "--seeds", 1)
+        for option, value in (
+            ("--seeds", 1),
+            ("--set", "a=1"),
+            ("--data", "d"),
+            ("--interval", "bca"),
+            ("--masks", "m"),
+        ):
+            assert f"{option}: these are for plans" in refused(capsys, run, option, value)
 
 
 def test_a_folder_that_is_called_like_a_plan_hides_it_not(tmp_path, monkeypatch, capsys):

@@ -79,4 +79,4 @@ def test_report_puts_it_there_where_asked(store, capsys):
     (folder,) = stretches(store)
     assert recorded(folder)[0]["job_type"] == "table"
     assert main(["report", str(next(store.glob("baseline*"))), "--wandb", "offline"]) == 2
-    assert "are for plans" in capsys.readouterr().err
+    assert "these are for plans" in capsys.readouterr().err

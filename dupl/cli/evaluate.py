@@ -82,7 +82,7 @@ def _masks_options(parser: argparse.ArgumentParser) -> None:
     )
     masks.add_argument("--name", help="with --masks: name of their entry in the store, which tables take as a row")
     masks.add_argument("--data", metavar="RECIPE", help="with --masks: the recipe whose data they label")
-    masks.add_argument("--root", default="runs", help="with --masks: folder of the store; default: runs")
+    masks.add_argument("--root", metavar="DIR", help="with --masks: folder of the store; default: runs")
     masks.add_argument(
         "--kind", choices=["seg", "cam"], help="with --masks: segmentations (default), or pseudo-labels from CAMs"
     )
@@ -97,7 +97,9 @@ def run_eval(arguments: argparse.Namespace) -> int:
     """Run ``dupl eval``."""
     if arguments.masks is not None:
         return _run_masks(arguments)
-    if given := [f"--{name}" for name in ("name", "data", "kind", "void") if getattr(arguments, name) is not None]:
+    if given := [
+        f"--{name}" for name in ("name", "data", "root", "kind", "void") if getattr(arguments, name) is not None
+    ]:
         raise UserError(f"{', '.join(given)}: only with --masks DIR, the label maps of another program")
     if not arguments.run_or_recipe:
         raise UserError("what is to be evaluated? give a run, a recipe with --checkpoint, or --masks DIR")
@@ -158,7 +160,7 @@ def _run_masks(arguments: argparse.Namespace) -> int:
             arguments.masks,
             arguments.name,
             arguments.data,
-            arguments.root,
+            arguments.root or "runs",
             split=arguments.split,
             kind=arguments.kind or "seg",
             protocols=[arguments.protocol] if arguments.protocol else ("train", "final"),

@@ -16,6 +16,7 @@ from dupl.terminal import printable
 if TYPE_CHECKING:
     from dupl.api import AblationTable
 
+SELECTION, INTERVAL, STYLE = "as-planned", "behrens-fisher", "full"  # defaults
 FORMATS = {"md": ".md", "latex": ".tex", "csv": ".csv", "html": ".html"}
 
 
@@ -48,18 +49,18 @@ def add_report(commands: Any) -> None:
     parser.add_argument(
         "--style",
         choices=["full", "paper"],
-        default="full",
+        default=STYLE,
         help="with LaTeX: full (intervals, sources), or the paper's own form with the best numbers in bold",
     )
     parser.add_argument(
         "--selection",
         choices=["as-planned", "fair"],
-        default="as-planned",
+        default=SELECTION,
         help="fair: beside each column that takes a run's better student, the same of the students' average",
     )
     parser.add_argument(
         "--interval",
-        default="behrens-fisher",
+        default=INTERVAL,
         metavar="NAME",
         help="method of the intervals: behrens-fisher (the tables' own; default), percentile or bca (of a cluster "
         "bootstrap), satterthwaite, mixed-model; p values and stars are always the default's",
@@ -203,10 +204,18 @@ def _form(arguments: argparse.Namespace) -> str:
 def _run_page(arguments: argparse.Namespace) -> int:
     if arguments.format not in (None, "html"):
         raise UserError(f"--format {arguments.format} is for plans: the page of a run is HTML")
-    if arguments.rows or arguments.seeds or arguments.set or arguments.wandb:
-        raise UserError("--rows, --seeds, --set and --wandb are for plans: a run is what it is")
+    if given := _of_plans(arguments, "set", "wandb", "pages"):
+        raise UserError(f"{given}: these are for plans; a run is what it is")
     print(api.write_run_page(arguments.what, arguments.out))
     return 0
+
+
+def _of_plans(arguments: argparse.Namespace, *further: str) -> str:
+    """Return the options of plans that were given, separated by commas."""
+    usual = {"interval": INTERVAL, "selection": SELECTION, "style": STYLE}
+    names = ("rows", "seeds", "data", "call", "masks", *usual, *further)
+    given = [name for name in names if getattr(arguments, name) not in (None, False, [], usual.get(name))]
+    return ", ".join(f"--{name}" for name in given)
 
 
 def _sweep_text(arguments: argparse.Namespace, form: str) -> str:
@@ -215,8 +224,8 @@ def _sweep_text(arguments: argparse.Namespace, form: str) -> str:
         raise UserError(f"--wandb {arguments.wandb} is for plans, and {arguments.what} is a sweep")
     if form not in ("md", "html"):
         raise UserError(f"--format {form} is for plans: the report of a sweep is md or html")
-    if arguments.rows or arguments.seeds or arguments.pages:
-        raise UserError("--rows, --seeds and --pages are for plans: a sweep has trials")
+    if given := _of_plans(arguments, "pages"):
+        raise UserError(f"{given}: these are for plans; a sweep has trials")
     with progress_bar("importances", stderr()) as progress:
         found = api.sweep_report(
             arguments.what,

@@ -124,6 +124,7 @@ class TestRefused:
             (["--masks", "maps", "--name", "x", "--data", "demo/toy", "--crf"], "the other options and a run belong"),
             (["--masks", "maps", "--name", "x", "--data", "demo/toy", "--protocol", "cam"], "have no threshold"),
             (["--name", "x"], "--name: only with --masks DIR"),
+            (["runs/a", "--root", "other"], "--root: only with --masks DIR"),
             ([], "what is to be evaluated?"),
         ],
     )
