@@ -1,7 +1,7 @@
 """The demo's search: final tau_h, start of ANF and L_reg, and ANF's gamma and eta, on synthetic scenes.
 
 Goal: the better student's segmentation, on scenes that neither training nor the report uses (another seed).
-Cost: 20 trials of `demo/ablation`, two at once, on two CPU cores, 32 minutes; the median pruner stops the poor ones.
+Cost: 20 trials of `demo/ablation`, two at once, on two CPU cores, 20 minutes; the median pruner stops the poor ones.
 
     dupl sweep demo --jobs 2
     dupl sweep demo --confirm 3
