@@ -8,15 +8,10 @@ Cost: 2 rows x 5 seeds = 10 runs of `voc_animals`. The float32 row shares its fi
     dupl ablate animals_precision --set data.train.root=DIR data.val.root=DIR
 """
 
+_base_ = ["_base_/precision.py"]
+
 base = "voc_animals"
-seeds = [0, 1, 2, 3, 4]
 columns = dict(
     M=dict(label="M", metric="cam/best/mIoU-7"),
     Seg=dict(label="Seg.", metric="seg/best/mIoU-7"),
 )
-rows = dict(
-    float32=dict(label="float32"),
-    bfloat16=dict(label="bfloat16", set={"runtime.precision": "bf16"}),
-)
-compare = "float32"
-reference = "The paper has no such table."

@@ -7,15 +7,10 @@ Cost: 2 rows x 5 seeds = 10 runs of `demo/ablation`. bfloat16 is slow where the 
     dupl ablate demo_precision
 """
 
+_base_ = ["_base_/precision.py"]
+
 base = "demo/ablation"
-seeds = [0, 1, 2, 3, 4]
 columns = dict(
     M=dict(label="M", metric="cam/best/mIoU"),
     Seg=dict(label="Seg.", metric="seg/best/mIoU"),
 )
-rows = dict(
-    float32=dict(label="float32"),
-    bfloat16=dict(label="bfloat16", set={"runtime.precision": "bf16"}),
-)
-compare = "float32"
-reference = "The paper has no such table."
