@@ -22,6 +22,7 @@ from dupl.method.class_contrast import ContrastImages
 from dupl.method.consistency import ConsistencyInputs
 from dupl.method.network import StudentOutput
 from dupl.method.one_stage import OneStage, pixel_shares
+from dupl.method.pseudo_labels import PseudoLabels
 from dupl.method.segmentation import refuse_soft_labels
 from dupl.method.shared_slots import (
     AVERAGES,
@@ -39,7 +40,7 @@ from dupl.method.shared_slots import (
 from dupl.method.students import per_student
 from dupl.method.view import View
 from dupl.registry import COMPONENTS
-from dupl.structures import IGNORE, Clock
+from dupl.structures import Clock
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class AFA(OneStage):
         labels = self.spread_labels(views, cams, refined, present, tau_h, clock)  # Sec. 3.2  random walk
         log_P = per_student(lambda output, _: self.log_probabilities(output.logits, images.shape[-2:]), outputs, labels)
         noisy = per_student(lambda p, label: self.noise_filter(p, label.y, clock), log_P, labels)  # DuPL: ANF
-        trusted = per_student(lambda label, noise: label.y.masked_fill(noise, IGNORE), labels, noisy)
+        trusted = per_student(PseudoLabels.trusted, labels, noisy)
         targets = self.students.exchange(trusted)
         strong = self.strong_forward(views, seeds, labels, clock)  # DuPL
         decided = per_student(lambda label: label.hard, labels)

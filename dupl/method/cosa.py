@@ -25,11 +25,11 @@ from dupl.method.one_stage import pixel_shares
 from dupl.method.pixels import denormalise, normalise
 from dupl.method.pseudo_labels import PseudoLabels, pseudo_labels
 from dupl.method.segmentation import refuse_soft_labels
-from dupl.method.shared_slots import CLASS_CONTRAST, DENSE_ENERGY, NOISE_FILTER, PATCH_CONTRAST
+from dupl.method.shared_slots import AFFINITY, CLASS_CONTRAST, DENSE_ENERGY, NOISE_FILTER, PATCH_CONTRAST
 from dupl.method.students import per_student
 from dupl.method.view import View
 from dupl.registry import COMPONENTS
-from dupl.structures import IGNORE, Clock
+from dupl.structures import Clock
 
 
 @dataclass(frozen=True)
@@ -105,15 +105,7 @@ class CoSA(Method):
         NOISE_FILTER,
         PATCH_CONTRAST,
         CLASS_CONTRAST,
-        Slot(
-            "affinity",
-            mark="L_aff",
-            null="NoAffinity",
-            starts=True,
-            optional=True,
-            weight="aff",
-            doc="Affinity loss of AFA.",
-        ),
+        AFFINITY,
     )
 
     def __init__(
@@ -179,7 +171,7 @@ class CoSA(Method):
         labels = self.make_labels(weak, assigned, present, thresholds, clock)  # Sec. 3.2  CAM -> Seg
         log_P = self.log_probabilities(online.logits, images.shape[-2:])
         noisy = per_student(lambda label: self.noise_filter(log_P, label.y, clock), labels)  # DuPL: ANF
-        trusted = per_student(lambda label, noise: label.y.masked_fill(noise, IGNORE), labels, noisy)
+        trusted = per_student(PseudoLabels.trusted, labels, noisy)
         main, aux = (None, None) if trusted is None else ([trusted[0]], [trusted[1]])
         evidence, _ = self.students[0].class_evidence(online.features, online.aux_features)
         maps, (of_cam, of_aux) = None if assigned is None else [assigned.maps], thresholds

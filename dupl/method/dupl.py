@@ -22,7 +22,7 @@ from dupl.method.shared_slots import AFFINITY, AVERAGES, CLASS_CONTRAST, REFINE
 from dupl.method.students import per_student
 from dupl.method.view import View
 from dupl.registry import COMPONENTS
-from dupl.structures import IGNORE, Clock
+from dupl.structures import Clock
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ class DuPL(OneStage):
         labels = self.spread_labels(views, cams, refined, present, tau_h, clock)  # AFA
         log_P = per_student(lambda output, _: self.log_probabilities(output.logits, images.shape[-2:]), outputs, labels)
         noisy = per_student(lambda p, label: self.noise_filter(p, label.y, clock), log_P, labels)  # Eq. 6-7  ANF
-        trusted = per_student(lambda label, noise: label.y.masked_fill(noise, IGNORE), labels, noisy)
+        trusted = per_student(PseudoLabels.trusted, labels, noisy)
         teachers = self.students.exchange(views)  # Sec. 3.2  who teaches whom
         targets = per_student(self.own_view.carry, self.students.exchange(trusted), teachers, views)
         strong = self.strong_forward(views, seeds, labels, clock)  # Sec. 3.3  P~_i

@@ -178,7 +178,7 @@ class OneStage(Method):
         """
         if self.affinity.targets == "spread" or not self.affinity.spreads(clock):
             return trusted
-        return per_student(lambda label, noise: label.y.masked_fill(noise, IGNORE), refined, noisy)
+        return per_student(PseudoLabels.trusted, refined, noisy)
 
     def strong_forward(
         self, views: Sequence[View], seeds: Sequence[int], labels: list[PseudoLabels] | None, clock: Clock

@@ -30,6 +30,10 @@ class PseudoLabels:
     hard: Tensor
     soft: Tensor
 
+    def trusted(self, noisy: Tensor) -> Tensor:
+        """Return the labels y, 255 also where a pixel is noise, bool (B, H, W)."""
+        return self.y.masked_fill(noisy, IGNORE)
+
 
 @torch.no_grad()
 def pseudo_labels(
