@@ -110,7 +110,7 @@ def test_a_sweep_by_its_file(store, capsys):
     ("words", "says"),
     [
         (["demo", "--format", "latex"], "the report of a sweep is md or html"),
-        (["demo", "--seeds", "0"], "for plans: a sweep has trials"),
+        (["demo", "--seeds", "0"], "--seeds: these are for plans; a sweep has trials"),
         (["demo", "--bootstraps", "-1"], "bootstraps is -1"),
         (["weights"], "has no study"),
     ],
