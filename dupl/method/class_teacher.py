@@ -1,8 +1,9 @@
-"""Which student makes the labels of a class: each its own, or for both the one whose CAM explains the class better."""
+"""Which CAMs the labels are made of: those of each student, of the better one of each class, or of all students."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ class EachItsOwn(Component):
     """Teacher per class switched off: the labels of each student are made of its own CAMs."""
 
     null = True
+    needs_detector: ClassVar[bool] = False
 
     def __call__(
         self, cams: list[Maps], present: Present, detector: NoDetector | MaskingDetector, clock: Clock
@@ -39,6 +41,8 @@ class BestPerClass(Component):
         margin: Least difference of the means; below it the CAM of each student is kept.
         start: First iteration at which it acts.
     """
+
+    needs_detector: ClassVar[bool] = True
 
     def __init__(self, margin: Share = 0.05, start: Start = 0) -> None:
         super().__init__(start)
@@ -70,3 +74,36 @@ class BestPerClass(Component):
         """Return for each image and slot the map of the best of S students (S, B, M, H, W); the own if undecided."""
         chosen = maps.gather(0, best[None, ..., None, None].expand(1, *own.shape))[0]
         return torch.where(decided[..., None, None], chosen, own)
+
+
+@COMPONENTS.register_module()
+class MeanOfStudents(Component):
+    """The labels of all students come from the average of their CAMs.
+
+    The average of two students is often better than each of them, because they err in different places. The students
+    then learn from equal labels, and differ by their weights alone.
+
+    Args:
+        start: First iteration at which it acts.
+    """
+
+    needs_detector: ClassVar[bool] = False
+
+    def __init__(self, start: Start = 0) -> None:
+        super().__init__(start)
+
+    def __call__(
+        self, cams: list[Maps], present: Present, detector: NoDetector | MaskingDetector, clock: Clock
+    ) -> list[Maps]:
+        """Return the average of the CAMs, once for each student.
+
+        Args:
+            cams: CAMs of each student.
+            present: The classes of the images.
+            detector: Not read.
+            clock: t and T.
+        """
+        if not self.active(clock):
+            return cams
+        main, aux = (torch.stack(maps).mean(0) for maps in ([c.main for c in cams], [c.aux for c in cams]))
+        return [replace(own, main=main, aux=aux) for own in cams]

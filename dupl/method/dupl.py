@@ -141,7 +141,7 @@ class DuPL(OneStage):
             starts=True,
             optional=True,
             after=("segmentation",),
-            doc="Which student makes the labels of a class.",
+            doc="Which students' CAMs the labels are made of.",
         ),
     )
 
@@ -169,12 +169,12 @@ class DuPL(OneStage):
             self._check_class_teacher()
 
     def _check_class_teacher(self) -> None:
-        """Refuse a teacher per class where there is nothing to choose from or to choose by."""
-        if self.detector.null:
+        """Refuse labels from several students where there is nothing to choose from or to choose by."""
+        if self.class_teacher.needs_detector and self.detector.null:
             raise UserError("model.class_teacher reads the detector: set model.detector.type=MaskingDetector")
         if len(self.students) < 2 or not self.own_view.null:
             raise UserError(
-                "model.class_teacher chooses between two students that see the same view: set "
+                "model.class_teacher reads the CAMs of two students that see the same view: set "
                 "model.class_teacher.type=EachItsOwn, or model.students.type=DualStudent and "
                 "model.own_view.type=SameView"
             )

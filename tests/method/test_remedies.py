@@ -13,8 +13,8 @@ from torch import Tensor
 from dupl.errors import UserError
 from dupl.method import equations
 from dupl.method.cam import Maps, Present
-from dupl.method.class_teacher import BestPerClass
-from dupl.method.detector import MaskingDetector
+from dupl.method.class_teacher import BestPerClass, MeanOfStudents
+from dupl.method.detector import MaskingDetector, NoDetector
 from dupl.method.dis_region import ObjectTokens
 from dupl.method.discrepancy import MappedDiscrepancy, OnePlusCosine, OrthogonalDiscrepancy
 from dupl.method.dupl import DuPL
@@ -341,13 +341,32 @@ def test_the_better_explained_cam_teaches_its_class() -> None:
     assert BestPerClass(start=5)(cams, present, part, Clock(4, 9)) is cams
 
 
+def test_the_average_of_the_cams_teaches_both_students() -> None:
+    present = Present.of(torch.tensor([[1.0, 0.0, 1.0]]))
+    cams = [Maps(torch.tensor([[[[a]], [[b]]]]), torch.tensor([[[[b]], [[a]]]])) for a, b in ((0.2, 0.9), (0.8, 0.3))]
+    made = MeanOfStudents(start=4)(cams, present, NoDetector(), Clock(4, 9))
+    for maps in made:
+        assert maps.main.flatten().tolist() == pytest.approx([0.5, 0.6])
+        assert maps.aux.flatten().tolist() == pytest.approx([0.6, 0.5])
+    assert MeanOfStudents(start=5)(cams, present, NoDetector(), Clock(4, 9)) is cams
+
+
+def test_the_average_needs_two_students_of_one_view(build: Callable[..., DuPL]) -> None:
+    average = dict(class_teacher=dict(type="MeanOfStudents"))
+    build(**average)
+    with pytest.raises(UserError, match="reads the CAMs of two students"):
+        build(off=("DS", "L_dis"), **average)
+    with pytest.raises(UserError, match="reads the CAMs of two students that see the same view"):
+        build(own_view=dict(type="OwnView"), **average)
+
+
 def test_a_teacher_per_class_needs_a_detector_and_two_students(build: Callable[..., DuPL]) -> None:
     teacher = dict(class_teacher=dict(type="BestPerClass"))
     with pytest.raises(UserError, match="reads the detector: set model.detector.type=MaskingDetector"):
         build(**teacher)
-    with pytest.raises(UserError, match="chooses between two students"):
+    with pytest.raises(UserError, match="reads the CAMs of two students"):
         build(off=("DS", "L_dis"), **{**REMEDIES["R10"]})
-    with pytest.raises(UserError, match="chooses between two students that see the same view"):
+    with pytest.raises(UserError, match="reads the CAMs of two students that see the same view"):
         build(own_view=dict(type="OwnView"), **REMEDIES["R10"])
     with pytest.raises(ValueError, match="detector.judge is 'both'"):
         MaskingDetector(judge="both")  # type: ignore[arg-type]
@@ -465,6 +484,7 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "R8": dict(own_view=dict(type="OwnView"), discrepancy=dict(type="NoDiscrepancy")),
     "R9": dict(segmentation=dict(type="CollisionCrossEntropy", start=10)),
     "R10": dict(detector=dict(type="MaskingDetector", interval=2, least=1), class_teacher=dict(type="BestPerClass")),
+    "mean of students": dict(class_teacher=dict(type="MeanOfStudents")),
 }
 
 
