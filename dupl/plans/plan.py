@@ -119,8 +119,9 @@ class Plan:
         """Return the plan with a row for each name of label maps that another program made.
 
         Raises:
-            UserError: A row of the plan has that name.
+            UserError: A row of the plan has that name, or ``names`` is a text.
         """
+        _refuse_text(names, "masks")
         for name in names:
             if name in self._places:
                 raise UserError(f"{self.name} has a row {name!r}: score the label maps under another name")
@@ -194,6 +195,7 @@ class Plan:
 
     def _chosen(self, rows: Sequence[str] | None) -> list[Row]:
         """Return the rows that are trained, by their keys; all of them where None."""
+        _refuse_text(rows, "rows")
         for key in rows or ():
             if key not in self._places:
                 raise UserError(f"{self.name} has no row {key!r}{suggestion(key, [row.key for row in self.rows])}")
@@ -361,6 +363,12 @@ def _read(values: dict[str, Any], name: str, path: Path, schema: Schema | None) 
         schema=schema,
     )
     return plan, factors
+
+
+def _refuse_text(names: Sequence[str] | None, what: str) -> None:
+    """Refuse a text where a list of names belongs: its letters would be taken for names."""
+    if isinstance(names, str):
+        raise UserError(f"{what} is the text {names!r}: give a list of names, [{names!r}]")
 
 
 def _check_factors(base: Config, factors: Mapping[str, Factor], schema: Schema | None) -> None:

@@ -279,6 +279,7 @@ class TestExpand:
         ("how", "message"),
         [
             (dict(rows=["al"]), r"plan has no row 'al'; did you mean all\?"),
+            (dict(rows="a"), r"^rows is the text 'a': give a list of names, \['a'\]$"),
             (dict(seeds=[]), "seeds"),
             (dict(seeds=[1, 1]), "each once"),
             (dict(seeds=[-1]), "from 0"),
@@ -295,6 +296,12 @@ class TestExpand:
         else:
             with pytest.raises(UserError, match=message):
                 plan.expand(**how)
+
+    def test_label_maps_are_a_list_of_names(self, home):
+        plan = plan_of(home, FACTORS + ROWS)
+        assert [row.masks for row in plan.with_label_maps(["mine"]).rows][-1] == "mine"
+        with pytest.raises(UserError, match=r"^masks is the text 'mine': give a list of names, \['mine'\]$"):
+            plan.with_label_maps("mine")
 
     def test_protocols_that_the_columns_need(self, home):
         columns = "columns = dict(S=dict(metric='s', protocol='final'), M=dict(metric='m'), N=dict(metric='n'))\n"
