@@ -185,7 +185,7 @@ def _spread(
     by_id = {run.fingerprint: run for run in stored}
     rows: dict[str, dict[int, StoredRun]] = {}
     for run in planned:
-        if run.fingerprint in by_id:
+        if run.fingerprint in by_id and not run.masks:  # label maps have no seeds that vary
             rows.setdefault(run.row, {})[run.seed] = by_id[run.fingerprint]
     steps = ((row.key, other.key) for row in plan.rows if (other := plan.against(row)) is not None)
     pairs: Iterator[tuple[Row, Row]] = ((rows[b], rows[a]) for a, b in steps if a in rows and b in rows)

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -17,9 +18,10 @@ from scipy import stats
 import dupl
 from dupl.cli import main
 from dupl.errors import UserError
-from dupl.report.power_forecast import ColumnForecast, lines
+from dupl.report.power_forecast import ColumnForecast, forecast, lines
 from dupl.report.tables.power import Spread, probability, seeds_needed, smallest_change, typical_spread
 from dupl.report.tables.statistics import estimate_change
+from dupl.runs.store import RunStore
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 WHERE = [str(FIXTURES / "plan.py"), "--root", str(FIXTURES / "store")]
@@ -98,9 +100,9 @@ class TestSimulation:
     def test_forecasts_are_frequencies(self, benchmark, facts, monkeypatch):
         monkeypatch.setattr(benchmark, "CHANGES", 2)
         got = benchmark.compare(benchmark.Setting(*facts), 300, 0)
-        for forecast, frequency in (("forecast", "frequency"), ("forecast after Holm", "frequency after Holm")):
-            low, high = stats.binom.interval(0.999, 300, got[forecast] / 100)
-            assert low <= 3 * got[frequency] <= high, forecast
+        for told, frequency in (("forecast", "frequency"), ("forecast after Holm", "frequency after Holm")):
+            low, high = stats.binom.interval(0.999, 300, got[told] / 100)
+            assert low <= 3 * got[frequency] <= high, told
         low, _ = stats.binom.interval(0.999, 300, 0.95)
         assert 3 * got["coverage"] >= low
 
@@ -131,6 +133,14 @@ class TestStore:
             ("+ DS + L_dis", 4.1),
             ("+ DTA + ANF + L_reg", 6.2),
         ]
+
+    def test_label_maps_do_not_vary_over_seeds(self):
+        plan, store = dupl.load_plan(FIXTURES / "plan.py"), RunStore(FIXTURES / "store")
+        planned = plan.expand()
+        runs = [replace(run, masks="other") if run.row == "L_dis" else run for run in planned]
+        whole, without = (forecast(plan, some, store, store.runs())[0].source for some in (planned, runs))
+        assert whole == "2 changes of this plan's runs"
+        assert "this plan's" not in without, "both changes have the label maps on one side"
 
     def other(self, tmp_path: Path, text: str = "") -> Path:
         plan = (FIXTURES / "plan.py").read_text().replace("../../ablations", str(FIXTURES.parents[1] / "ablations"))
