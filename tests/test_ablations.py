@@ -147,6 +147,12 @@ def test_the_methods_of_a_table_have_the_same_data_schedule_and_network():
         assert all(one["name"] == backbones[0]["name"] for one in backbones)
 
 
+def test_table_3_on_photos_has_the_runs_of_the_methods_table():
+    methods, table3 = first_seed("animals_methods"), first_seed("animals_table3")
+    assert table3["supervised"].config.model.type == "Supervised"
+    assert {key: table3[key].fingerprint for key in methods} == {key: run.fingerprint for key, run in methods.items()}
+
+
 class TestCrossMethods:
     SMALL = {
         "model.network.backbone.options": dict(img_size=32, patch_size=8, embed_dim=32, depth=3, num_heads=2),

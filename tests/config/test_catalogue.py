@@ -258,6 +258,7 @@ def test_ids_of_what_we_ship():
     assert {name: config_id(catalogue.load(name)) for name in catalogue.names()} == {
         "animals/afa": "44a0fe302557",
         "animals/cosa": "c5b8371e4cc7",
+        "animals/supervised": "0c2c3607e7b1",
         "animals/toco": "4cbe568c6dc3",
         "coco/afa": "00c4c667e85a",
         "coco/cosa": "9964e02b4097",
@@ -301,6 +302,7 @@ def test_ids_of_the_plans_and_sweeps_we_ship():
         "animals_methods": "78895d9155ed",
         "animals_precision": "d722a73512bd",
         "animals_steady": "35e6c63ba207",
+        "animals_table3": "b1315f576e85",
         "animals_table4": "8e40e478be7e",
         "cross_methods": "d279b886441f",
         "demo_leave_one_out": "7dc12807a0c3",
