@@ -37,6 +37,12 @@ def build_dataset(config: Config, split: str) -> ImageSet:
     return built
 
 
+def split_label(config: Config, split: str) -> str:
+    """Return an entry of ``data`` with the list of its images, such as "val-val100"; "val" where both are called so."""
+    listed = config.data[split].to_dict().get("split", split)
+    return split if listed == split else f"{split}-{listed}"
+
+
 def build_model(config: Config, classes: Sequence[str] | int, device: torch.device, pretrained: bool = True) -> Method:
     """Build the model of a recipe, with random weights seeded by ``runtime.seed``.
 

@@ -104,7 +104,8 @@ def compare(
         if progress is not None:
             progress(done, len(order))
     rows = [_joined([part[k] for part in parts], order, scores) for k in range(len(choice.names))]
-    return Comparison(rows, source.classes, [choice.rule, *_captions(order, split, kind, scores)])
+    captions = _captions(order, build.split_label(first.config, split), kind, scores)
+    return Comparison(rows, source.classes, [choice.rule, *captions])
 
 
 def _open(name: str, folder: Path, sets: dict[str, Any]) -> Shown:

@@ -16,6 +16,7 @@ import dupl
 from dupl import api
 from dupl.api import load_recipe
 from dupl.cli import main
+from dupl.engine.build import split_label
 from dupl.engine.side_by_side import Shown, _captions, compare
 from dupl.errors import UserError
 from dupl.runs.store import RunStore
@@ -81,7 +82,7 @@ class TestSideBySide:
             assert np.array_equal(row.cams[0], row.cams[1])
             assert re.fullmatch(r"IoU: A [\d.]+, B [\d.]+, other [\d.]+", row.notes)
         assert found.captions[0] == "the 2 images with the lowest IoU of B"
-        assert any("no CRF" in line for line in found.captions)
+        assert any(re.match(r"val, squashed .*no CRF", line) for line in found.captions)
         assert any("other: label maps of another program" in line for line in found.captions)
 
     def test_methods_of_unlike_recipes_are_told_apart(self):
@@ -96,6 +97,12 @@ class TestSideBySide:
             "voc/dupl: student 1 (squashed to 448 px, outlined at 0.5), "
             "voc/afa: student 1 (squashed to 512 px, outlined at 0.45)",
         ]
+
+    def test_the_list_of_images_is_named_beside_the_entry(self):
+        config = load_recipe("voc_animals")
+        assert split_label(config, "val") == "val-val100"
+        assert split_label(config, "train") == "train"
+        assert split_label(load_recipe("demo/toy"), "val") == "val"
 
     @pytest.mark.parametrize("ending, start", [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".html", b"<!doctype html>")])
     def test_written_as(self, store, tmp_path, capsys, ending, start):

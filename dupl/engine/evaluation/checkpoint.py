@@ -100,7 +100,7 @@ def evaluate_checkpoint(
     if tell is not None and (hint := source.mask_hint()):
         tell(f"data.{split}: masks are missing ({hint})")
     data = config.data[split].to_dict()
-    label = split if data.get("split", split) == split else f"{split}-{data['split']}"
+    label = build.split_label(config, split)
     parent = out or restored.folder / layout.EVALUATIONS
     record = read_record(original, data, masks=True)
     made_of = {"weights": file_sha256(restored.checkpoint)[:16], "precision": model.precision, "data": record["id"]}

@@ -80,7 +80,7 @@ def store_label_maps(
         raise UserError(f"data.{split} has no masks to score label maps with{f'; {hint}' if hint else ''}")
     check_orientations(source, f"data.{split}")
     maps, data = LabelMaps(folder, source, kind, void), config.data[split].to_dict()
-    label = split if data.get("split", split) == split else f"{split}-{data['split']}"
+    label = build.split_label(config, split)
     record = read_record(source, data, masks=True)
     of = identity({"maps": hash_of(maps.digest()), "kind": kind, "void": void, "data": record["id"]})
     found = score(maps, config.evaluation.to_dict(), progress)
