@@ -10,7 +10,6 @@ from dupl.data.spread import spread
 from dupl.engine import build
 from dupl.engine.checkpoints import newest_valid
 from dupl.engine.device import open_device
-from dupl.engine.evaluation.evaluate import PROTOCOL
 from dupl.engine.inspect_images import inspect_images
 from dupl.engine.training.quality_curves import quality_curves
 from dupl.engine.weights import load_weights
@@ -18,6 +17,7 @@ from dupl.report.figures.picture_page import picture_page
 from dupl.report.figures.start_markers import start_markers
 from dupl.report.figures.training_curves_file import curve
 from dupl.runs import layout
+from dupl.runs.evaluation import AS_IN_TRAINING
 from dupl.runs.run import Run
 from dupl.structures import Clock
 
@@ -69,7 +69,7 @@ def run_curves(config: Config, run: Run) -> Path | None:
         rows,
         names,
         path,
-        title=f"{run.path.name}: {PROTOCOL}, {config.evaluation.size} px",
+        title=f"{run.path.name}: {AS_IN_TRAINING}, {config.evaluation.size} px",
         ylabel=f"{metric} on val (%)",
         markers=start_markers(config),
     )

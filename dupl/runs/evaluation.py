@@ -20,7 +20,8 @@ from dupl.runs.judged import Judged
 
 COMMANDED = re.compile(r"(?P<split>.+?)_(?P<name>(?:train|final|cam)-[^_]+)_(?P<checkpoint>.+)")  # by `dupl eval`
 AGAIN = re.compile(r"-\d+$")  # of a further evaluation with other weights or settings
-OLD_TITLES = {"single scale, squashed": "squashed, no CRF"}  # of earlier versions
+AS_IN_TRAINING = "squashed, no CRF"  # title of the protocol during training
+OLD_TITLES = {"single scale, squashed": AS_IN_TRAINING}  # of earlier versions
 SELECTED = "best, selected on val"  # what titles call the best weights, so that nobody takes them for the last
 BEST_CHECKPOINT = "best checkpoint, selected on val"  # the same in columns
 Skipped = list[tuple[Path, str]]  # what could not be used, and why
@@ -34,7 +35,8 @@ class StoredEvaluation:
         folder: Of its files.
         protocol: "train", "cam", "final" (with the CRF), "final-present" (whose CRF knows the image's tags) or
             "final-no-crf".
-        name: The protocol with its settings, as `dupl eval` names folders; the protocol itself where training made it.
+        name: The protocol with its settings, as `dupl eval` names folders; the protocol itself where training made it,
+            or `dupl eval` with the settings of training.
         title: The same for people.
         split: Of the data.
         checkpoint: Which weights; "" where training made it, of the weights of that iteration.
@@ -192,6 +194,8 @@ def _read(folder: Path) -> StoredEvaluation:
     reached = facts.get("iter", layout.iteration_of(checkpoint))
     reached = None if reached is None else _count(reached)
     protocol = _protocol(name, "crf" in facts, bool(facts.get("present_only")))
+    if facts.get("as_in_training") is True:
+        name, title = protocol, AS_IN_TRAINING
     alone = folder.name.endswith(f"_{checkpoint}")  # else -2: of other weights or settings than the run's own
     rank = (False, alone, facts.get("students") == "all", reached or 0, checkpoint != "best", written)
     split = str(facts["split"])

@@ -12,7 +12,6 @@ import torch
 from rich.console import Console
 
 from dupl.cli import main
-from dupl.engine.evaluation.evaluate import PROTOCOL
 from dupl.engine.training.checkpoint_hook import CheckpointHook
 from dupl.engine.training.evaluate_hook import EvaluateHook, headline
 from dupl.engine.training.progress_hook import ProgressHook, clock, figures
@@ -22,6 +21,7 @@ from dupl.errors import UserError
 from dupl.method.dupl import DuPL
 from dupl.runs import layout
 from dupl.runs.best_weights import BestWeights, recorded_best
+from dupl.runs.evaluation import AS_IN_TRAINING
 from dupl.runs.evaluation_files import write_evaluation
 from dupl.runs.judged import Judged
 from dupl.runs.run import Run
@@ -182,7 +182,7 @@ class TestBest:
             return hook.top, capsys.readouterr().out
 
         for at, value, read in ((2, 90.0, "old"), (4, 30.0, "new"), (6, 20.0, None)):
-            facts = {"read": read, "iter": at, "protocol": PROTOCOL, "data": {"type": "Toy", "split": "val"}}
+            facts = {"read": read, "iter": at, "protocol": AS_IN_TRAINING, "data": {"type": "Toy", "split": "val"}}
             write_evaluation(run.path / layout.evaluation(at), facts, {"seg/1/mIoU": value}, {}, ("background",), [])
             run.append_scalars({"iter": at, "seg/1/mIoU": value})
         line = "the best weights are chosen among evaluations of the present data.val, "

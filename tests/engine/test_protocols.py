@@ -36,6 +36,8 @@ from dupl.engine.evaluation.selection import MapSelection
 from dupl.engine.evaluation.train_time import CamProtocol, TrainTimeProtocol
 from dupl.engine.restore import restore
 from dupl.errors import RunError, UserError
+from dupl.runs.config import read_config_values
+from dupl.runs.evaluation import StoredEvaluation, read_evaluations
 from dupl.runs.tallies import THRESHOLDS, ThresholdTally, confusion
 
 SETTINGS = dict(size=32, cam_threshold=0.5, batch_size=3, subset=dict(name="", classes=[]))
@@ -328,6 +330,31 @@ def run(trained, tmp_path, photos):
     data = f'data.val={{"type": "TaggedFolder", "root": "{root}", "classes": {json.dumps(list(Toy("val").classes))}}}'
     sets = ["--checkpoint", "best", "--out", str(tmp_path / "out"), "--set", data, "runtime.workers=0"]
     return ["eval", str(trained), "--protocol", "final", *sets], tmp_path / "out"
+
+
+def test_an_evaluation_with_the_settings_of_training_is_named_as_training_names_it(trained, tmp_path):
+    """`dupl eval` gives what training would have written, so tables may show both in one column."""
+
+    def made(*words: str) -> StoredEvaluation:
+        copy = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(trained, copy)
+        assert main(["eval", str(copy), "--checkpoint", "last", *words]) == 0
+        (found,) = [one for one in read_evaluations(copy)[0] if one.checkpoint]
+        return found
+
+    of_training = next(one for one in read_evaluations(trained)[0] if one.last)
+    alike = made()
+    assert (alike.name, alike.title) == (of_training.name, of_training.title) == ("train", "squashed, no CRF")
+    assert alike.metrics == pytest.approx(of_training.metrics, nan_ok=True)
+    size = read_config_values(trained)["evaluation"]["size"]
+    for words, name in (
+        (["--threshold", "0.3"], f"train-{size}-t0.3"),
+        (["--student", "1"], f"train-{size}-t0.5-student-1"),
+        (["--set", f"evaluation.size={size + 8}"], f"train-{size + 8}-t0.5"),
+        (["--set", "model.cam_scales=[1.0]"], f"train-{size}-t0.5"),
+    ):
+        other = made(*words)
+        assert other.name == name and other.title.startswith("squashed to ")
 
 
 class TestEval:

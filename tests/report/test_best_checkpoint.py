@@ -23,6 +23,7 @@ from dupl.execute.job import AGAIN, plan_jobs
 from dupl.plans.plan import load
 from dupl.runs import layout
 from dupl.runs.best_weights import BestWeights, record_best
+from dupl.runs.evaluation import read_evaluations
 from dupl.runs.evaluation_files import write_evaluation
 from dupl.runs.metrics import summarise
 from dupl.runs.run import Run
@@ -243,6 +244,13 @@ class TestMissing:
         place = folder / layout.EVALUATIONS / "val_train-64_best"
         evaluate(place, (9, 9), name="train-64", checkpoint="runs/one-0/checkpoints/best.pth", iter=10, split="val")
         assert made.table().cells["one", "Seg_best"].values[0] == pytest.approx(miou(9))
+        unlike = made.table().cells["one", "Seg_best"].notes
+        facts = dict(name="train-64", checkpoint="runs/one-0/checkpoints/best.pth", iter=10, split="val")
+        evaluate(place, (9, 9), **facts, as_in_training=True)
+        (found,) = [one for one in read_evaluations(folder)[0] if one.checkpoint]
+        assert (found.name, found.title, found.best) == ("train", "squashed, no CRF", True), "as training names it"
+        cell = made.table().cells["one", "Seg_best"]
+        assert cell.values[0] == pytest.approx(miou(9)) and len(cell.notes) <= len(unlike)
 
     def test_an_evaluation_that_was_made_again_with_another_value(self, made):
         """An attempt kept weights at iteration 20, was interrupted, and the next one had another value there."""

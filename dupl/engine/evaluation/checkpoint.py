@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+
 from dupl.checksum import file_sha256
 from dupl.config.fingerprint import counted
 from dupl.data.orientation import check_orientations
@@ -30,6 +32,7 @@ from dupl.errors import UserError
 from dupl.lock import hold
 from dupl.report.figures.picture_page import picture_page
 from dupl.runs import layout
+from dupl.runs.config import read_config_values
 
 PICTURES = 8  # images on a page of pictures
 
@@ -121,6 +124,8 @@ def evaluate_checkpoint(
         facts = {"protocol": part.title, "name": name, "students": list(options.students) or "all", **part.facts}
         facts |= {"checkpoint": str(restored.checkpoint), "iter": restored.iteration, "split": label, "data": data}
         facts |= {"cam_scales": list(model.cam_scales), "of": of[name], "read": record["id"]}
+        if options.like_training and _like_training(config, restored.folder):
+            facts["as_in_training"] = True
         subset = subset_of(settings.get("subset"), source.classes)
         curves = Curves(protocol.curves, subset) if isinstance(protocol, CamProtocol) else None
         write(folders[name], found[name], title, facts, curves)
@@ -129,6 +134,18 @@ def evaluate_checkpoint(
         reused = protocol.reused if isinstance(protocol, FinalProtocol) else 0
         written.append(WrittenEvaluation(folders[name], f"{heading}: {part.title}", found[name], reused))
     return written
+
+
+def _like_training(config: Config, folder: Path) -> bool:
+    """Return whether a recipe evaluates as the run in a folder did during training: its model and its settings."""
+    try:
+        trained = read_config_values(folder)
+    except UserError:  # a file of weights that no run made
+        return False
+    now, names = config.to_dict(), ("size", "cam_threshold")
+    own, before = now["evaluation"], trained.get("evaluation") or {}
+    alike = all(own[name] == before.get(name) for name in names)
+    return alike and counted({"model": now["model"]}) == counted({"model": trained.get("model")})
 
 
 def _cache_labels(

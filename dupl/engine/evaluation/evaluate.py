@@ -20,7 +20,6 @@ from dupl.method.base import Method
 from dupl.runs.tallies import Tally
 
 Progress = Callable[[int, int], None]
-PROTOCOL = "squashed, no CRF"  # title of the protocol during training
 NO_MASKS = "this protocol needs masks, and the data set has none; --protocol train judges it by its tags (mAP, F1)"
 
 

@@ -40,6 +40,11 @@ class EvaluationOptions:
     threshold: float | None = None
     keep_logits: bool = False
 
+    @property
+    def like_training(self) -> bool:
+        """Whether the options leave the evaluation as it is during training."""
+        return self.protocol == "train" and not self.students and self.threshold is None
+
     def build(self, settings: dict[str, Any], students: int, cam_scales: Sequence[float] = ()) -> Protocol:
         """Build the protocol, without caches of label maps.
 

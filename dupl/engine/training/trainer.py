@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from dupl.config.batch import Batch
 from dupl.data.base import ImageSet
 from dupl.engine import build
-from dupl.engine.evaluation.evaluate import PROTOCOL, evaluate
+from dupl.engine.evaluation.evaluate import evaluate
 from dupl.engine.evaluation.result import EvaluationResult, best_metric, merge
 from dupl.engine.training.backends import build_backends
 from dupl.engine.training.checkpoint_hook import CheckpointHook
@@ -43,6 +43,7 @@ from dupl.engine.training.tracking import TrackHook
 from dupl.engine.training.validate import TrainingData
 from dupl.engine.training.viewer import Viewer
 from dupl.method.base import Method
+from dupl.runs.evaluation import AS_IN_TRAINING
 from dupl.runs.run import Run
 
 
@@ -230,7 +231,7 @@ def _evaluation_hook(setup: Setup, source: ImageSet, stop: StopHook) -> Evaluate
             raise Abandoned
         return merge(parts, settings) if world > 1 else parts[0]
 
-    facts = {"protocol": PROTOCOL, "size": settings["size"], "data": config.data.val.to_dict()}
+    facts = {"protocol": AS_IN_TRAINING, "size": settings["size"], "data": config.data.val.to_dict()}
     facts["read"] = setup.reads.get("val", {}).get("id")
     best = best_metric(settings, source, len(setup.model.students))
     return EvaluateHook(setup.run, settings["interval"], work, best, setup.console, facts, setup.forks)
