@@ -1,0 +1,27 @@
+"""The steady form of DuPL beside the released form on photos of animals, five seeds, each student by itself.
+
+Protocol: the evaluation during training (160 x 160, squashed, no CRF) on 100 photos of VOC's val, mIoU over 7 classes,
+    last iteration: CAM and segmentation of the better student, of each student, and of their average.
+Cost: 2 rows x 5 seeds = 10 runs of `voc_animals` and `animals/steady`, about 15 minutes each on one CPU core.
+
+    dupl ablate animals_steady_vs_released --set data.train.root=DIR data.val.root=DIR
+"""
+
+base = "voc_animals"
+seeds = [0, 1, 2, 3, 4]
+columns = dict(
+    M=dict(label="M", metric="cam/best/mIoU-7"),
+    M_1=dict(label="M 1", metric="cam/1/mIoU-7"),
+    M_2=dict(label="M 2", metric="cam/2/mIoU-7"),
+    M_mean=dict(label="M, averaged", metric="cam/mean/mIoU-7"),
+    Seg=dict(label="Seg", metric="seg/best/mIoU-7"),
+    Seg_1=dict(label="Seg 1", metric="seg/1/mIoU-7"),
+    Seg_2=dict(label="Seg 2", metric="seg/2/mIoU-7"),
+    Seg_mean=dict(label="Seg, averaged", metric="seg/mean/mIoU-7"),
+)
+rows = dict(
+    released=dict(label="released form"),
+    steady=dict(label="steady form", base="animals/steady"),
+)
+compare = "released"
+reference = "The paper has no such table; its numbers are of all 20 VOC 2012 classes with ViT-B."
