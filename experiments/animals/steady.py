@@ -6,7 +6,7 @@ Reproduces: no table of the paper. docs/results/measured.md has its numbers besi
 Protocol: mIoU over 7 classes (mIoU-7), with the 21-class mIoU beside it; 160 px, squashed, no CRF.
 Data: as for voc_animals.
 
-    dupl train animals/steady --set data.train.root=DIR data.val.root=DIR model.network.backbone.weights=FILE.safetensors
+    dupl train animals/steady --set data.train.root=DIR data.val.root=DIR model.network.backbone.weights=FILE
 """
 
 _base_ = ["../voc_animals.py"]

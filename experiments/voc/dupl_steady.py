@@ -3,8 +3,9 @@
 The classifiers are fitted to features of the frozen backbone first, the pseudo-labels come from the average of the CAMs
 of both students' moving averages, and there is no discrepancy loss. The momentum is CoSA's. Everything else is as in
 voc/dupl.
-Reproduces: no table of the paper. What these remedies do to 1,000 iterations with DeiT-tiny is in docs/results/measured.md;
-    it says nothing about 20,000 with ViT-B, where the paper's L_dis raises both the CAM and the segmentation.
+Reproduces: no table of the paper. What these remedies do to 1,000 iterations with DeiT-tiny is in
+    docs/results/measured.md. It says nothing about 20,000 with ViT-B, where L_dis raises both CAM and segmentation in
+    the paper.
 Hours: not measured.
 
     dupl train voc/dupl_steady
