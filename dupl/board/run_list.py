@@ -15,7 +15,7 @@ from dupl.report.pages.html import render
 from dupl.report.tables.evaluation import figure
 from dupl.runs.listing import RunLine
 
-METRICS = {"Seg mIoU": "seg/best/mIoU", "CAM mIoU": "cam/best/mIoU", "mAP": "cls/mean/mAP"}
+METRICS = {"Seg mIoU": ["seg/best/mIoU"], "CAM mIoU": ["cam/best/mIoU"], "mAP": ["cls/mean/mAP", "cls/1/mAP"]}
 GROUPS = ("plan", "row", "recipe", "state", "seed")
 LONGEST = 1e9  # seconds that a run may take, thirty years; more is an error of its files
 MOST = 12  # problems that are shown
@@ -52,7 +52,7 @@ def board_data(
 ) -> dict[str, Any]:
     """Return the table of runs for the page's script: what it shows, sorts, filters and groups by."""
     found = warnings or {}
-    shown = [title for title, key in METRICS.items() if any(key in line.metrics for line in lines.values())]
+    shown = [title for title in METRICS if any(_value(line, title) is not None for line in lines.values())]
     heads = [{"text": "run", "left": True}, {"text": "state", "left": True}, {"text": "iteration"}]
     heads += [{"text": "time remaining"}, *({"text": title, "mean": True} for title in shown)]
     heads += [{"text": "seed"}, {"text": "plan: row", "left": True}, {"text": "last seen (UTC)"}]
@@ -67,6 +67,11 @@ def board_data(
     return {"heads": heads, "rows": rows}
 
 
+def _value(line: RunLine, title: str) -> float | None:
+    """Return the metric of a column: of all students together, else of the only one."""
+    return next((line.metrics[key] for key in METRICS[title] if line.metrics.get(key) is not None), None)
+
+
 def _row(name: str, line: RunLine, shown: list[str], addresses: Addresses) -> dict[str, Any]:
     done, pace = now(line)
     share = 100 * done / line.iterations if line.iterations else 0
@@ -75,7 +80,7 @@ def _row(name: str, line: RunLine, shown: list[str], addresses: Addresses) -> di
         left = None
     rows = [f"{plan}: {row}" for plan, row in line.plans]
     seen = datetime.fromtimestamp(line.seen, timezone.utc).strftime("%Y-%m-%d %H:%M")
-    values = [line.metrics.get(METRICS[title]) for title in shown]
+    values = [_value(line, title) for title in shown]
     cells: list[dict[str, Any]] = [
         {"value": done, "text": _iterations(line, done)},
         {"value": left, "text": "" if left is None else clock(left)},

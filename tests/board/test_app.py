@@ -181,6 +181,22 @@ class TestHostile:
         status, headers, body = ask("/token/sheets/10/voc-a-000000000000")
         assert status == 404 and b"script" not in body and headers["content-type"].startswith("text/plain")
 
+    def test_one_student_has_a_map_of_its_own(self, ask, root):
+        """Runs of one student have no metrics of all students together."""
+        for name, metrics in (
+            ("voc-a-000000000000", {"cls/mean/mAP": 81.0, "cls/1/mAP": 70.0}),
+            ("voc-b-000000000001", {"cls/1/mAP": 64.0}),
+        ):
+            file = root / name / "evaluation" / "iter_000020" / "metrics.json"
+            facts = json.loads(file.read_text()) if file.exists() else {"iter": 20, "protocol": "train", "metrics": {}}
+            facts["metrics"] |= metrics
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(facts))
+        found = data(ask("/token/")[2])["board"]
+        place = [head["text"] for head in found["heads"]].index("mAP") - len(found["heads"])
+        cells = {row["id"]: row["cells"][place]["text"] for row in found["rows"]}
+        assert (cells["voc-a-000000000000"], cells["voc-b-000000000001"]) == ("81.0", "64.0")
+
     def test_what_the_detector_warned_of(self, ask, root):
         """The last row of the detector counts, by the limit of the recipe."""
         run = root / "voc-a-000000000000"
