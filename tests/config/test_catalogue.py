@@ -305,6 +305,7 @@ def test_ids_of_the_plans_and_sweeps_we_ship():
         "animals_precision": "d722a73512bd",
         "animals_steady": "35e6c63ba207",
         "animals_steady_vs_released": "9f36b7218967",
+        "animals_table1": "78895d9155ed",
         "animals_table3": "b1315f576e85",
         "animals_table4": "8e40e478be7e",
         "animals_table4_steady": "b4b9ee7249be",
