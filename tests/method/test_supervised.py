@@ -205,10 +205,17 @@ def test_what_means_nothing_is_refused(
 
 def test_only_the_counterpart_reads_masks() -> None:
     reading = {name for name in catalogue.names() if learns_from_masks(catalogue.load(name))}
-    assert reading == {"demo/supervised", "voc/supervised"}
+    assert reading == {"animals/supervised", "demo/supervised", "voc/supervised"}
 
 
-@pytest.mark.parametrize(("name", "of"), [("demo/supervised", "demo/toy"), ("voc/supervised", "voc/dupl")])
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [
+        ("demo/supervised", "demo/toy"),
+        ("animals/supervised", "voc_animals"),
+        ("voc/supervised", "voc/dupl"),
+    ],
+)
 def test_it_differs_from_the_method_in_its_components_alone(name: str, of: str) -> None:
     ours, theirs = catalogue.plain(catalogue.load(name)), catalogue.plain(catalogue.load(of))
     assert {k: v for k, v in ours.items() if k != "model"} == {k: v for k, v in theirs.items() if k != "model"}
