@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,7 +20,6 @@ class EachItsOwn(Component):
     """Teacher per class switched off: the labels of each student are made of its own CAMs."""
 
     null = True
-    needs_detector: ClassVar[bool] = False
 
     def __call__(
         self, cams: list[Maps], present: Present, detector: NoDetector | MaskingDetector, clock: Clock
@@ -42,7 +40,7 @@ class BestPerClass(Component):
         start: First iteration at which it acts.
     """
 
-    needs_detector: ClassVar[bool] = True
+    needs_detector = True
 
     def __init__(self, margin: Share = 0.05, start: Start = 0) -> None:
         super().__init__(start)
@@ -86,8 +84,6 @@ class MeanOfStudents(Component):
     Args:
         start: First iteration at which it acts.
     """
-
-    needs_detector: ClassVar[bool] = False
 
     def __init__(self, start: Start = 0) -> None:
         super().__init__(start)

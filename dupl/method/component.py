@@ -30,6 +30,7 @@ class Component:
 
     null: ClassVar[bool] = False
     needs_aux: ClassVar[bool] = False  # it reads the auxiliary CAM or classifier
+    needs_detector: ClassVar[bool] = False  # it reads the detector of misled students
     EARLY: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, start: Start = 0) -> None:

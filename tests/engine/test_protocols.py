@@ -352,6 +352,7 @@ def test_an_evaluation_with_the_settings_of_training_is_named_as_training_names_
         (["--student", "1"], f"train-{size}-t0.5-student-1"),
         (["--set", f"evaluation.size={size + 8}"], f"train-{size + 8}-t0.5"),
         (["--set", "model.cam_scales=[1.0]"], f"train-{size}-t0.5"),
+        (["--set", "runtime.precision=bf16"], f"train-{size}-t0.5"),
     ):
         other = made(*words)
         assert other.name == name and other.title.startswith("squashed to ")

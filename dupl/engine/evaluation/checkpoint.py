@@ -137,7 +137,7 @@ def evaluate_checkpoint(
 
 
 def _like_training(config: Config, folder: Path) -> bool:
-    """Return whether a recipe evaluates as the run in a folder did during training: its model and its settings."""
+    """Return whether a recipe evaluates as the run in a folder did: its model, its precision and its settings."""
     try:
         trained = read_config_values(folder)
     except UserError:  # a file of weights that no run made
@@ -145,6 +145,7 @@ def _like_training(config: Config, folder: Path) -> bool:
     now, names = config.to_dict(), ("size", "cam_threshold")
     own, before = now["evaluation"], trained.get("evaluation") or {}
     alike = all(own[name] == before.get(name) for name in names)
+    alike = alike and now["runtime"]["precision"] == (trained.get("runtime") or {}).get("precision")
     return alike and counted({"model": now["model"]}) == counted({"model": trained.get("model")})
 
 
