@@ -10,19 +10,11 @@ Cost: 4 rows x 3 seeds = 12 runs of `voc_animals`, `animals/toco`, `animals/cosa
     dupl ablate animals_methods --set data.train.root=DIR data.val.root=DIR
 """
 
-base = "voc_animals"
-seeds = [0, 1, 2]
+_base_ = ["_base_/animals_methods.py"]
+
 columns = dict(
     M=dict(label="M", metric="cam/best/mIoU-7"),
     Seg=dict(label="Seg", metric="seg/best/mIoU-7"),
     Seg_best=dict(label="Seg", metric="seg/best/mIoU-7", report="best"),
     OA=dict(label="OA of M, student 1", metric="cam/1/OA"),
 )
-rows = dict(
-    toco=dict(label="ToCo", base="animals/toco"),
-    cosa=dict(label="CoSA", base="animals/cosa"),
-    afa=dict(label="AFA, plain ViT", base="animals/afa"),
-    dupl=dict(label="DuPL"),
-)
-compare = "toco"
-reference = "The papers' numbers are of all 20 VOC 2012 classes with ViT-B and cannot be compared with these."

@@ -10,17 +10,9 @@ Cost: 4 rows x 3 seeds = 12 runs of the plan animals_methods; their CAMs of the 
     dupl ablate animals_table1 --set data.train.root=DIR data.val.root=DIR
 """
 
-base = "voc_animals"
-seeds = [0, 1, 2]
+_base_ = ["_base_/animals_methods.py"]
+
 columns = dict(
     M_train=dict(label="M, train", metric="cam/best/mIoU-7", split="train"),
     M=dict(label="M, val", metric="cam/best/mIoU-7"),
 )
-rows = dict(
-    toco=dict(label="ToCo", base="animals/toco"),
-    cosa=dict(label="CoSA", base="animals/cosa"),
-    afa=dict(label="AFA, plain ViT", base="animals/afa"),
-    dupl=dict(label="DuPL"),
-)
-compare = "toco"
-reference = "The papers' numbers are of all 20 VOC 2012 classes with ViT-B and cannot be compared with these."
