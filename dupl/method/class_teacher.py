@@ -85,9 +85,6 @@ class MeanOfStudents(Component):
         start: First iteration at which it acts.
     """
 
-    def __init__(self, start: Start = 0) -> None:
-        super().__init__(start)
-
     def __call__(
         self, cams: list[Maps], present: Present, detector: NoDetector | MaskingDetector, clock: Clock
     ) -> list[Maps]:
