@@ -4,6 +4,7 @@ import importlib
 import os
 import shutil
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,19 @@ def browser():
         chromium = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def until():
+    """Wait until an expression holds on a page. Playwright's own wait evaluates strings, which the pages forbid."""
+
+    def wait(tab, expression: str, seconds: float = 120) -> None:
+        end = time.monotonic() + seconds
+        while not tab.evaluate(expression):
+            assert time.monotonic() < end, expression
+            tab.wait_for_timeout(100)
+
+    return wait
 
 
 TINY = """A model of 60,000 weights on synthetic scenes: every component starts within the first iterations."""

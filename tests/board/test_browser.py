@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 from urllib.parse import urlencode
 
 import pytest
@@ -70,14 +69,6 @@ def tab_to(tab, selector, most=40):
     raise AssertionError(f"{selector} is not reached by the keyboard")
 
 
-def until(tab, expression, seconds=30):
-    """Wait until something holds on a page; its policy forbids what playwright's own wait needs."""
-    end = time.monotonic() + seconds
-    while not tab.evaluate(expression):
-        assert time.monotonic() < end, expression
-        tab.wait_for_timeout(100)
-
-
 def names(tab):
     return tab.locator("#runs-table tbody a").all_text_contents()
 
@@ -96,7 +87,7 @@ def test_fits_and_can_be_read_by_everybody(visit, page):
         assert [one for one in found if one[1] in ("serious", "critical")] == []
 
 
-def test_without_a_mouse(visit):
+def test_without_a_mouse(visit, until):
     tab = visit()
     tab_to(tab, "#filter")
     tab.keyboard.type("voc table: full")
@@ -143,7 +134,7 @@ def test_filter_order_and_groups_are_kept_in_the_address(visit):
     assert names(again) == [NAMES[1]] and again.locator("#group").input_value() == "seed"
 
 
-def test_a_list_that_follows_runs(visit, root):
+def test_a_list_that_follows_runs(visit, until, root):
     tab = visit()
     tab.locator("#filter").fill("voc")
     status = root / "group" / "voc-c-000000000002" / "status.json"
@@ -157,7 +148,7 @@ def test_a_list_that_follows_runs(visit, root):
     assert tab.evaluate("document.activeElement.id") == "filter", "who types is not disturbed"
 
 
-def test_a_run_that_is_followed(visit, root):
+def test_a_run_that_is_followed(visit, until, root):
     name = "group/voc-c-000000000002"
     tab = visit(f"runs/{name}")
     tab.wait_for_selector("#curves .js-plotly-plot")
@@ -173,7 +164,7 @@ def test_a_run_that_is_followed(visit, root):
     assert tab.evaluate("document.querySelector('details').open"), "and what was unfolded"
 
 
-def test_a_board_that_has_ended(visit, browser, served):
+def test_a_board_that_has_ended(visit, until, browser, served):
     tab = visit()
     tab.route("**/token/", lambda route: route.abort())
     until(tab, "document.querySelector('#live').textContent === 'not reached'")

@@ -294,7 +294,7 @@ class TestBrowser:
         tab.locator("#confusion .heatmaplayer").wait_for(state="attached")
         assert EVIL in tab.locator("#confusion .ytick").all_text_contents()
 
-    def test_the_slider_moves_gallery_and_losses(self, opened):
+    def test_the_slider_moves_gallery_and_losses(self, opened, until):
         tab = opened()
         seen = tab.locator("#gallery-images canvas")
         seen.nth(8).wait_for()
@@ -306,20 +306,20 @@ class TestBrowser:
         slider = tab.locator("#gallery input")
         slider.focus()
         slider.press("ArrowLeft")
-        tab.wait_for_function("document.querySelector('#gallery-images canvas').ariaLabel.endsWith('iteration 8')")
+        until(tab, "document.querySelector('#gallery-images canvas').ariaLabel.endsWith('iteration 8')")
         assert seen.first.evaluate(read) == pytest.approx(80, abs=4)
         assert tab.locator("#noise output").text_content() == "8", "both sliders move"
         assert tab.locator("#losses-missing").is_visible()
         assert tab.locator("#gallery-legend li").first.text_content() == EVIL
 
-    def test_smoothing_and_theme(self, opened):
+    def test_smoothing_and_theme(self, opened, until):
         tab = opened(color_scheme="dark")
         ink = "e => getComputedStyle(e).fill"
         label = tab.locator("#curves .xtitle").first
         label.wait_for()
         assert label.evaluate(ink) == "rgb(230, 233, 238)"
         tab.locator("#theme").click()
-        tab.wait_for_function("getComputedStyle(document.querySelector('#curves .xtitle')).fill === 'rgb(26, 29, 33)'")
+        until(tab, "getComputedStyle(document.querySelector('#curves .xtitle')).fill === 'rgb(26, 29, 33)'")
         assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         losses = tab.locator("figure", has_text="Loss (Eq. 9)")
         losses.scroll_into_view_if_needed()
