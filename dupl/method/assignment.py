@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dupl.method.cam import Maps, Present, enlarge, resize
+from dupl.method.cam import Maps, Present, enlarge, rectify, resize
 from dupl.method.equations import max_min_norm
 from dupl.method.network import SubNet
 
@@ -35,8 +35,8 @@ def assign(
 ) -> Assignment:
     """Compute CAMs and segmentation logits at several scales, each with its mirror image.
 
-    CAMs: the maximum of an image and its mirror image, ReLU, the sum over scales, max-min normalisation. Logits: the
-    sum of all. Only classes of the slots are computed in pixels, because no other class is read.
+    CAMs: as of ``multi_scale_cam``. Logits: the sum of all. Only classes of the slots are computed in pixels, because
+    no other class is read.
 
     Args:
         net: The assignment network.
@@ -55,7 +55,7 @@ def assign(
         cams = []
         for maps in evidence:
             straight, mirrored = (enlarge(present.pick(half), size) for half in maps.chunk(2))
-            cams.append(torch.maximum(straight, mirrored.flip(-1)).relu_())
+            cams.append(rectify(net, torch.maximum(straight, mirrored.flip(-1))))
         halves = [_of_slots(half, present) for half in output.logits.float().chunk(2)]
         straight, mirrored = (enlarge(half, size) for half in halves)
         for kept, made in zip(sums, [*cams, straight + mirrored.flip(-1)], strict=True):

@@ -92,8 +92,8 @@ def multi_scale_cam(
 ) -> Maps:
     """Compute CAMs at several scales, each with its mirror image.
 
-    The maximum of an image and its mirror image, ReLU, the sum over scales, max-min normalisation. Released code; Eq. 1
-    of the paper has one scale.
+    The maximum of an image and its mirror image, ReLU unless the net does without, the sum over scales, max-min
+    normalisation. Released code; Eq. 1 of the paper has one scale.
 
     Args:
         net: The student.
@@ -125,12 +125,17 @@ def multi_scale_cam(
             height, width = seen.features.shape[-2:]
             affinity = PatchAffinity(reader(seen.attention.first(len(images))), (height, width))
         at_scale = [
-            torch.maximum(enlarge(present.pick(a), size), enlarge(present.pick(b), size).flip(-1)).relu_()
+            rectify(net, torch.maximum(enlarge(present.pick(a), size), enlarge(present.pick(b), size).flip(-1)))
             for a, b in zip(straight, mirrored, strict=True)
         ]
         sums = [s.add_(m) for s, m in zip(sums, at_scale, strict=True)] if sums else at_scale
     maps = [max_min_norm(s) * present.valid[..., None, None] for s in sums]
     return Maps(maps[0], maps[-1], affinity)
+
+
+def rectify(net: SubNet, evidence: Tensor) -> Tensor:
+    """Apply the ReLU of Eq. 1 in place, unless the net's CAMs keep negative evidence."""
+    return evidence.relu_() if net.cam_relu else evidence
 
 
 def resize(images: Tensor, size: Sequence[int]) -> Tensor:

@@ -123,7 +123,7 @@ class MaskingDetector(Component, nn.Module):
     @staticmethod
     def _scores(nets: Sequence[SubNet], images: Tensor, classes: Tensor) -> Tensor:
         """Return the mean score, over networks, of one class for each image, float32 (N,)."""
-        scores = [net.classifier(net.pool(net.backbone(images).features)).float() for net in nets]
+        scores = [net.score(net.classifier, net.read(net.backbone(images).features)).float() for net in nets]
         return torch.stack(scores).mean(0).gather(1, classes[:, None])[:, 0]
 
     def after_step(self) -> None:

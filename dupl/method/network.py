@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dupl.config.kinds import GIVEN, ArgumentsOf, Count, In, Positive
@@ -13,7 +14,7 @@ from dupl.method import equations
 from dupl.method.attention import Attention
 from dupl.method.backbone import Backbone
 from dupl.method.mix_backbone import MixBackbone
-from dupl.method.pooling import Pooling, pooling_function
+from dupl.method.pooling import Pooled, Pooling, pooling_function
 from dupl.method.pyramid_head import PyramidHead
 from dupl.registry import COMPONENTS
 
@@ -83,10 +84,15 @@ class SubNet(nn.Module):
             (Sec. 3.1 reviews CAM with it), "topk", the mean of the highest values, or "lse", a smooth maximum.
         pool_share: Share of the patches that "topk" takes the mean of.
         pool_sharpness: Of "lse": near 0 it is the mean, and a large one gives the maximum.
+        pool_over: What is pooled. "features" (released code): each channel by itself, so that a score may join channels
+            of different patches. "scores": the scores of the patches, which are what a CAM shows. For "avg" both are
+            equal.
+        cam_relu: Whether a CAM counts negative evidence as none (ReLU, Eq. 1). Otherwise its normalisation spans the
+            negative evidence too, which is most of the evidence where scores are pooled.
         head: Arguments of ``DilatedHead``.
 
     Raises:
-        ValueError: ``pooling`` is none of the four, or a value lies outside its range.
+        ValueError: ``pooling`` or ``pool_over`` has no such value, or a number lies outside its range.
         UserError: The backbone cannot be built.
     """
 
@@ -101,10 +107,13 @@ class SubNet(nn.Module):
         pooling: Pooling = "max",
         pool_share: Annotated[float, In("(0, 1]")] = 0.2,
         pool_sharpness: Positive = 5.0,
+        pool_over: Pooled = "features",
+        cam_relu: bool = True,
         head: Annotated[dict[str, Any] | None, ArgumentsOf(DilatedHead)] = None,
     ) -> None:
         super().__init__()
-        self.pool = pooling_function(pooling, pool_share, pool_sharpness)
+        self._set_pooling(pooling, pool_share, pool_sharpness, pool_over)
+        self.cam_relu = cam_relu
         self.backbone = Backbone(**backbone)
         dim = self.backbone.dim
         self.classifier = nn.Linear(dim, num_classes - 1, bias=False)
@@ -119,12 +128,28 @@ class SubNet(nn.Module):
         return StudentOutput(
             features=tokens.features,
             aux_features=tokens.aux_features,
-            scores=self.classifier(self.pool(tokens.features)),
-            aux_scores=self.aux_classifier(self.pool(tokens.aux_features)),
+            scores=self.score(self.classifier, self.read(tokens.features)),
+            aux_scores=self.score(self.aux_classifier, self.read(tokens.aux_features)),
             logits=self.head(tokens.features),
             class_token=tokens.class_token,
             attention=tokens.attention,
         )
+
+    def _set_pooling(self, pooling: Pooling, share: float, sharpness: float, over: Pooled) -> None:
+        if over not in ("features", "scores"):
+            raise ValueError(f'network.pool_over is {over!r}: choose "features" or "scores"')
+        self.pool, self.pool_over = pooling_function(pooling, share, sharpness), over
+
+    def read(self, features: Tensor) -> Tensor:
+        """Return what classifiers read of patch tokens (B, D, h, w): pooled (B, D), or all where scores are pooled."""
+        return self.pool(features) if self.pool_over == "features" else features
+
+    def score(self, classifier: nn.Linear, read: Tensor) -> Tensor:
+        """Compute the scores (B, K) of a classifier from what ``read`` returned."""
+        if self.pool_over == "features":
+            scores: Tensor = classifier(read)
+            return scores
+        return self.pool(F.conv2d(read, classifier.weight[..., None, None]))
 
     def segment(self, images: Tensor) -> Tensor:
         """Compute only the segmentation logits, (B, K + 1, h, w), of images (B, 3, H, W)."""
@@ -161,6 +186,8 @@ class PyramidNet(SubNet):
         pooling: As of ``SubNet``.
         pool_share: As of ``SubNet``.
         pool_sharpness: As of ``SubNet``.
+        pool_over: As of ``SubNet``.
+        cam_relu: As of ``SubNet``.
         head: Arguments of ``PyramidHead``.
 
     Raises:
@@ -177,10 +204,13 @@ class PyramidNet(SubNet):
         pooling: Pooling = "max",
         pool_share: Annotated[float, In("(0, 1]")] = 0.2,
         pool_sharpness: Positive = 5.0,
+        pool_over: Pooled = "features",
+        cam_relu: bool = True,
         head: Annotated[dict[str, Any] | None, ArgumentsOf(PyramidHead)] = None,
     ) -> None:
         nn.Module.__init__(self)
-        self.pool = pooling_function(pooling, pool_share, pool_sharpness)
+        self._set_pooling(pooling, pool_share, pool_sharpness, pool_over)
+        self.cam_relu = cam_relu
         self.backbone = MixBackbone(**backbone)
         self.classifier = nn.Linear(self.backbone.dim, num_classes - 1, bias=False)
         nn.init.kaiming_uniform_(self.classifier.weight, a=5**0.5)
@@ -192,7 +222,7 @@ class PyramidNet(SubNet):
         return StudentOutput(
             features=tokens.features,
             aux_features=tokens.features,
-            scores=self.classifier(self.pool(tokens.features)),
+            scores=self.score(self.classifier, self.read(tokens.features)),
             aux_scores=None,
             logits=self.head(tokens.pyramid),
             attention=tokens.attention,

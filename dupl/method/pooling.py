@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Pooling = Literal["max", "avg", "topk", "lse"]
+Pooled = Literal["features", "scores"]
 
 
 def pooling_function(name: Pooling, share: float, sharpness: float) -> Callable[[Tensor], Tensor]:

@@ -20,7 +20,8 @@ class Features(NamedTuple):
     """What the classifiers of each student read of N images.
 
     Attributes:
-        seen: For each student, the pooled features of its classifier and of its auxiliary classifier, (N, D) each.
+        seen: For each student, what its classifier and its auxiliary classifier read: pooled features, (N, D) each;
+            where scores are pooled, all patch tokens in float16, (N, D, h, w) each.
         tags: (N, K) of 0/1.
     """
 
@@ -82,7 +83,7 @@ class ClassifierWarmStart(Component):
             tags.append(own)
             for net, parts in zip(nets, seen, strict=True):
                 tokens = net.eval().backbone(images)
-                parts.append((net.pool(tokens.features).float(), net.pool(tokens.aux_features).float()))
+                parts.append((_kept(net.read(tokens.features)), _kept(net.read(tokens.aux_features))))
         for net, mode in zip(nets, training, strict=True):
             net.train(mode)
         both = [(torch.cat([main for main, _ in parts]), torch.cat([aux for _, aux in parts])) for parts in seen]
@@ -106,12 +107,17 @@ class ClassifierWarmStart(Component):
         optimizer = torch.optim.AdamW([c.weight for c in classifiers], lr=self.lr, weight_decay=self.weight_decay)
         for _ in range(self.steps):
             chosen = torch.randint(len(tags), (self.batch,), generator=generator).to(tags.device)
-            scores = [c(x[chosen]) for x, c in zip(seen, classifiers, strict=True)]
+            scores = [net.score(c, x[chosen].float()) for x, c in zip(seen, classifiers, strict=True)]
             loss = torch.stack([F.multilabel_soft_margin_loss(s, tags[chosen]) for s in scores]).sum()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         optimizer.zero_grad()
+
+
+def _kept(read: Tensor) -> Tensor:
+    """Return pooled features in float32; patch tokens in float16, because they are many."""
+    return read.float() if read.ndim == 2 else read.half()
 
 
 def equal(one: torch.nn.Module, other: torch.nn.Module) -> bool:

@@ -43,7 +43,8 @@ def every_class(net: SubNet, images: Tensor) -> tuple[Tensor, Tensor]:
             maps = [torch.einsum("bdhw,kd->bkhw", f, w) for f, w in zip(features, weights, strict=True)]
             kinds.append([F.interpolate(m, size=(height, width), mode="bilinear", align_corners=False) for m in maps])
         for i in range(2):
-            sums[i] = sums[i] + torch.maximum(kinds[0][i], kinds[1][i].flip(-1)).clamp(min=0)
+            both = torch.maximum(kinds[0][i], kinds[1][i].flip(-1))
+            sums[i] = sums[i] + (both.clamp(min=0) if net.cam_relu else both)
     low = [m - m.flatten(2).min(2).values[..., None, None] for m in sums]
     main, aux = (m / (m.flatten(2).max(2).values[..., None, None] + 1e-5) for m in low)
     return main, aux
@@ -61,6 +62,19 @@ def test_maps_of_present_classes_against_those_of_all(net: SubNet) -> None:
         assert torch.allclose(maps.aux[b, : len(classes)], aux[b, classes], atol=1e-5)
         assert not maps.main[b, len(classes) :].any() and not maps.aux[b, len(classes) :].any()
     assert maps.main.min() >= 0 and maps.main.max() < 1 and maps.main[0, 0].max() > 0.99
+
+
+@torch.no_grad()
+def test_a_cam_without_relu_spans_negative_evidence(net: SubNet) -> None:
+    images, present = photos(), Present.of(TAGS)
+    rectified = multi_scale_cam(net, images, present, SCALES).main
+    net.cam_relu = False
+    maps, (main, aux) = multi_scale_cam(net, images, present, SCALES), every_class(net, images)
+    classes = TAGS[0].nonzero()[:, 0].tolist()
+    assert torch.allclose(maps.main[0, : len(classes)], main[0, classes], atol=1e-5)
+    assert torch.allclose(maps.aux[0, : len(classes)], aux[0, classes], atol=1e-5)
+    assert not maps.main[0, len(classes) :].any(), "unfilled slots stay 0"
+    assert (maps.main == 0).sum() < (rectified == 0).sum(), "its only 0 in a filled slot is the least evidence"
 
 
 @torch.no_grad()

@@ -126,7 +126,30 @@ def test_scores_are_of_the_pooled_features(network: dict[str, Any], pooling: Any
     assert torch.allclose(seen.aux_scores, net.aux_classifier(pool(seen.aux_features)))
 
 
-@pytest.mark.parametrize("wrong", [dict(pool_share=0.0), dict(pool_sharpness=0.0), dict(pooling="median")])
+@pytest.mark.parametrize("pooling", ["max", "avg", "topk", "lse"])
+def test_scores_of_patches_are_pooled(network: dict[str, Any], pooling: Any) -> None:
+    net = SubNet(4, **network, pooling=pooling, pool_share=0.3, pool_sharpness=2.0, pool_over="scores")
+    images = torch.randn(2, 3, 32, 32)
+    seen, pool = net(images), pooling_function(pooling, 0.3, 2.0)
+    evidence = net.class_evidence(seen.features, seen.aux_features)
+    assert torch.allclose(seen.scores, pool(evidence[0]), atol=1e-5), "a CAM shows what the score is made of"
+    assert torch.allclose(seen.aux_scores, pool(evidence[1]), atol=1e-5)
+    net.pool_over = "features"
+    assert torch.allclose(net(images).scores, seen.scores, atol=1e-5) == (pooling == "avg")
+
+
+def test_channels_of_different_patches_join_only_in_pooled_features(network: dict[str, Any]) -> None:
+    """Two patches, [1, 0] and [0, 1], and a class that sums both channels: pooled features score 2, each patch 1."""
+    tokens, classifier = torch.eye(2).view(1, 2, 1, 2), torch.nn.Linear(2, 1, bias=False)
+    torch.nn.init.ones_(classifier.weight)
+    for over, wanted in (("features", 2.0), ("scores", 1.0)):
+        net = SubNet(4, **network, pool_over=over)  # type: ignore[arg-type]
+        assert net.score(classifier, net.read(tokens)).tolist() == [[wanted]]
+
+
+@pytest.mark.parametrize(
+    "wrong", [dict(pool_share=0.0), dict(pool_sharpness=0.0), dict(pooling="median"), dict(pool_over="maps")]
+)
 def test_wrong_pooling_is_named(network: dict[str, Any], wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"network.{next(iter(wrong))} is "):
         SubNet(4, **network, **wrong)
@@ -162,6 +185,27 @@ def test_students_with_equal_backbones_share_the_features(network: dict[str, Any
     first = students[0].eval()(batches[0][0])
     assert torch.allclose(students[0].aux_classifier(shared.seen[0][1][:2]), first.aux_scores)
     assert students[1].training, "the mode is restored"
+
+
+def test_the_warm_start_fits_scores_of_patches(network: dict[str, Any]) -> None:
+    """One patch in four has the class of its image: the classifiers find the patch, although they see only tags."""
+    students = DualStudent(network | dict(pool_over="scores"), num_classes=4)
+    tags = torch.eye(3).repeat(8, 1)
+    tokens = torch.zeros(24, 32, 2, 2)
+    tokens[:, 3:6] = 4  # every patch of every image has these channels
+    tokens[:, :3, 0, 1] = 4 * tags
+    tokens[:, 3:6, 0, 1] = 0
+    ClassifierWarmStart(steps=200, batch=8, lr=0.05).fit(students, Features([(tokens, tokens)] * 2, tags), seed=0)
+    for net in students:
+        evidence = net.class_evidence(tokens, tokens)[0][torch.arange(24), tags.argmax(1)]
+        assert (evidence[:, 0, 1] > 0).all() and (evidence.flatten(1)[:, [0, 2, 3]] < 0).all()
+
+
+def test_the_warm_start_keeps_patch_tokens_where_scores_are_pooled(network: dict[str, Any]) -> None:
+    net = SubNet(4, **network, pool_over="scores")
+    students = DualStudent(network | dict(pool_over="scores"), num_classes=4)
+    seen = ClassifierWarmStart.read(students, [(torch.randn(3, 3, 32, 32), torch.eye(3))]).seen[0][0]
+    assert seen.dtype == torch.float16 and seen.shape == net(torch.randn(3, 3, 32, 32)).features.shape
 
 
 def test_no_warm_start_is_the_default(build: Callable[..., DuPL]) -> None:
@@ -237,8 +281,11 @@ class Sums(torch.nn.Module):
     def backbone(self, images: Tensor) -> Any:
         return type("Tokens", (), {"features": images})
 
-    def pool(self, features: Tensor) -> Tensor:
+    def read(self, features: Tensor) -> Tensor:
         return features.mean((2, 3))
+
+    def score(self, classifier: torch.nn.Linear, read: Tensor) -> Tensor:
+        return classifier(read)
 
 
 def detector(**arguments: Any) -> tuple[MaskingDetector, Any]:
