@@ -139,6 +139,7 @@ class SubNet(nn.Module):
         if over not in ("features", "scores"):
             raise ValueError(f'network.pool_over is {over!r}: choose "features" or "scores"')
         self.pool, self.pool_over = pooling_function(pooling, share, sharpness), over
+        self.reading = (pooling, share, sharpness) if over == "features" else over  # what ``read`` depends on
 
     def read(self, features: Tensor) -> Tensor:
         """Return what classifiers read of patch tokens (B, D, h, w): pooled (B, D), or all where scores are pooled."""

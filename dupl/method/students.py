@@ -7,11 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from torch import Tensor, nn
 
-from dupl.config.kinds import GIVEN, ArgumentsOf, Share
+from dupl.config.kinds import GIVEN, ArgumentsOf, In, Positive, Share
 from dupl.errors import UserError
 from dupl.method.backbone import Backbone
 from dupl.method.ema import follow, frozen
 from dupl.method.network import StudentOutput, SubNet
+from dupl.method.pooling import Pooled, Pooling
 from dupl.registry import COMPONENTS
 
 T = TypeVar("T")
@@ -182,3 +183,44 @@ class UnlikeStudents(DualStudent):
     def networks(self, network: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the arguments of the sub-net of each student."""
         return [network, {**network, "backbone": self.second}]
+
+
+@COMPONENTS.register_module()
+class UnlikePooling(DualStudent):
+    """Two students whose class scores are pooled differently, which keeps their CAMs apart without a loss.
+
+    Args:
+        network: Arguments of ``SubNet``, the first student's.
+        num_classes: Classes with background, K + 1.
+        pooling: Of the second student: as of ``SubNet``.
+        pool_share: Of the second student.
+        pool_sharpness: Of the second student.
+        pool_over: Of the second student.
+        cam_relu: Of the second student.
+
+    Raises:
+        ValueError: As of ``SubNet``.
+    """
+
+    def __init__(
+        self,
+        network: Annotated[dict[str, Any], GIVEN],
+        num_classes: Annotated[int, GIVEN],
+        pooling: Pooling = "topk",
+        pool_share: Annotated[float, In("(0, 1]")] = 0.1,
+        pool_sharpness: Positive = 5.0,
+        pool_over: Pooled = "scores",
+        cam_relu: bool = False,
+    ) -> None:
+        self.second = dict(
+            pooling=pooling,
+            pool_share=pool_share,
+            pool_sharpness=pool_sharpness,
+            pool_over=pool_over,
+            cam_relu=cam_relu,
+        )
+        super().__init__(network, num_classes)
+
+    def networks(self, network: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the arguments of the sub-net of each student."""
+        return [network, {**network, **self.second}]

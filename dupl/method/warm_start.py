@@ -74,15 +74,16 @@ class ClassifierWarmStart(Component):
             batches: Normalised images (B, 3, H, W) with tags (B, K) of 0/1, on the device of the students.
         """
         nets = list(students)
-        if all(equal(nets[0].backbone, net.backbone) for net in nets):
-            nets = nets[:1]
+        alike = all(equal(nets[0].backbone, net.backbone) for net in nets)
+        readers = nets[:1] if alike and all(net.reading == nets[0].reading for net in nets) else nets
         training = [net.training for net in nets]
-        seen: list[list[tuple[Tensor, Tensor]]] = [[] for _ in nets]
+        seen: list[list[tuple[Tensor, Tensor]]] = [[] for _ in readers]
         tags = []
         for images, own in batches:
             tags.append(own)
-            for net, parts in zip(nets, seen, strict=True):
-                tokens = net.eval().backbone(images)
+            first = nets[0].eval().backbone(images)
+            for net, parts in zip(readers, seen, strict=True):
+                tokens = first if alike or net is nets[0] else net.eval().backbone(images)
                 parts.append((_kept(net.read(tokens.features)), _kept(net.read(tokens.aux_features))))
         for net, mode in zip(nets, training, strict=True):
             net.train(mode)

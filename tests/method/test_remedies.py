@@ -22,7 +22,7 @@ from dupl.method.network import StudentOutput, SubNet
 from dupl.method.pooling import pooling_function
 from dupl.method.pseudo_labels import distributions
 from dupl.method.segmentation import CollisionCrossEntropy
-from dupl.method.students import DualStudent
+from dupl.method.students import DualStudent, UnlikePooling
 from dupl.method.view import View
 from dupl.method.warm_start import ClassifierWarmStart, Features, NoWarmStart
 from dupl.structures import Clock
@@ -509,6 +509,37 @@ def test_students_with_two_backbones_train(build: Callable[..., DuPL], batch: Ca
     losses = model.loss(**batch([[0], [1, 2]], t=30))
     losses["loss"].backward()
     assert all(value.isfinite() for value in losses.values()) and float(losses["L_dis"]) > 0
+
+
+# two ways of pooling
+
+
+def test_students_that_pool_differently(build: Callable[..., DuPL], batch: Callable[..., dict[str, Any]]) -> None:
+    model = build(students=dict(type="UnlikePooling", pool_share=0.25), averages=dict(type="MeanTeachers"))
+    for nets in (model.students, model.averages.nets):
+        assert [net.pool_over for net in nets] == ["features", "scores"]
+        assert [net.cam_relu for net in nets] == [True, False]
+    model.students[1].load_state_dict(model.students[0].state_dict())
+    one, other = model.forward_students(torch.randn(2, 3, 32, 32))
+    assert torch.equal(one.features, other.features) and not torch.allclose(one.scores, other.scores)
+    losses = model.loss(**batch([[0], [1, 2]], t=30))
+    losses["loss"].backward()
+    assert all(value.isfinite() for value in losses.values())
+    with pytest.raises(ValueError, match="network.pool_over is 'maps'"):
+        build(students=dict(type="UnlikePooling", pool_over="maps"))
+
+
+def test_the_warm_start_reads_equal_backbones_once_for_both(network: dict[str, Any]) -> None:
+    """Equal backbones run once; the first student keeps pooled features, the second all patch tokens."""
+    students = UnlikePooling(network, num_classes=4)
+    students[1].backbone.load_state_dict(students[0].backbone.state_dict())
+    passes = []
+    for net in students:
+        net.backbone.register_forward_hook(lambda *_: passes.append(1))
+    first, second_ = ClassifierWarmStart.read(students, [(torch.randn(2, 3, 32, 32), torch.eye(3)[:2])]).seen
+    assert len(passes) == 1
+    assert first[0].shape == (2, 32) and second_[0].ndim == 4
+    assert torch.allclose(first[0], second_[0].float().amax((2, 3)), atol=1e-2), "the same tokens, in float16"
 
 
 def test_backbones_that_do_not_fit_are_refused(build: Callable[..., DuPL]) -> None:
