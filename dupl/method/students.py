@@ -152,8 +152,18 @@ class OnlineAssigned(Students):
         follow(self.nets[1], self.nets[0], self.momentum)
 
 
+class _Unlike(DualStudent):
+    """Two students of which the second has values of its own for some arguments of ``SubNet``, in ``second``."""
+
+    second: dict[str, Any]
+
+    def networks(self, network: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the arguments of the sub-net of each student."""
+        return [network, {**network, **self.second}]
+
+
 @COMPONENTS.register_module()
-class UnlikeStudents(DualStudent):
+class UnlikeStudents(_Unlike):
     """Two students with different backbones, which keep them apart without a loss.
 
     Args:
@@ -171,7 +181,7 @@ class UnlikeStudents(DualStudent):
         num_classes: Annotated[int, GIVEN],
         second: Annotated[dict[str, Any], ArgumentsOf(Backbone)],
     ) -> None:
-        self.second = second
+        self.second = dict(backbone=second)
         super().__init__(network, num_classes)
         one, other = (net.backbone.patch for net in self)
         if one != other:
@@ -180,13 +190,9 @@ class UnlikeStudents(DualStudent):
                 "backbones with patches of the same size"
             )
 
-    def networks(self, network: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the arguments of the sub-net of each student."""
-        return [network, {**network, "backbone": self.second}]
-
 
 @COMPONENTS.register_module()
-class UnlikePooling(DualStudent):
+class UnlikePooling(_Unlike):
     """Two students whose class scores are pooled differently, which keeps their CAMs apart without a loss.
 
     Args:
@@ -220,7 +226,3 @@ class UnlikePooling(DualStudent):
             cam_relu=cam_relu,
         )
         super().__init__(network, num_classes)
-
-    def networks(self, network: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the arguments of the sub-net of each student."""
-        return [network, {**network, **self.second}]
