@@ -37,6 +37,7 @@ class Weights:
         ctc: Of the class token contrast, where it is on (ToCo).
         energy: Of the dense energy, where it is on (ToCo).
         aff: Of the affinity loss, where it is on (AFA).
+        l2c: Of the loss by which labels teach the CAMs, where it is on.
     """
 
     ptc: NotNegative = 0.2
@@ -46,6 +47,7 @@ class Weights:
     ctc: NotNegative = 0.5
     energy: NotNegative = 0.05
     aff: NotNegative = 0.1
+    l2c: NotNegative = 0.3
 
 
 @COMPONENTS.register_module()
@@ -54,7 +56,7 @@ class DuPL(OneStage):
 
     Args:
         weights: Weights of the loss terms besides L_cls: ptc, dis, seg, reg, of ToCo's terms ctc, energy, and of
-            AFA's aff.
+            AFA's aff, and l2c.
         further: Arguments of ``OneStage``; a component for each of ``SLOTS``.
 
     Raises:
@@ -143,6 +145,16 @@ class DuPL(OneStage):
             after=("segmentation",),
             doc="Which students' CAMs the labels are made of.",
         ),
+        Slot(
+            "label_to_cam",
+            mark="L_l2c",
+            null="NoLabelToCam",
+            starts=True,
+            optional=True,
+            after=("segmentation",),
+            weight="l2c",
+            doc="CAMs that learn from the labels.",
+        ),
     )
 
     def __init__(
@@ -228,6 +240,7 @@ class DuPL(OneStage):
             "L_reg": self.consistency(inputs),  # Eq. 8
             "L_energy": self.dense_energy(views, log_P, targets, clock),  # ToCo
             "L_aff": self.affinity(outputs, compared, clock),  # AFA
+            "L_l2c": self.label_to_cam(self.students, outputs, targets, clock),
         }
         return equations.total(terms, self.weights) | pixel_shares(views, cams, labels, noisy, tau_h)  # Eq. 9
 
