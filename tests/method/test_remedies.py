@@ -202,7 +202,7 @@ def test_the_warm_start_fits_scores_of_patches(network: dict[str, Any]) -> None:
 
 
 def test_an_annealed_warm_start_uses_every_cue_whatever_the_random_weights(network: dict[str, Any]) -> None:
-    """Two patches of each image tell its class. Weights that begin at the first patch stay there, annealed ones do not."""
+    """Two patches of each image tell its class. Weights that begin at the first stay there; annealed ones do not."""
     tags = torch.eye(3).repeat(8, 1)
     tokens = torch.zeros(24, 32, 4, 4)
     tokens[:, :3, 0, 0], tokens[:, 3:6, 2, 2] = 4 * tags, 4 * tags
