@@ -1,7 +1,7 @@
 """Table 4 on photos of animals with the steady form: what each component adds, and what L_dis does to it.
 
-The warm start and the moving averages are in every row; the average of the CAMs makes the labels of two students. L_dis
-    comes last, and begins with L_seg: the steady form is the row before it.
+The warm start, the moving averages and L_l2c are in every row; the average of the CAMs makes the labels of two students.
+    L_dis comes last: the steady form is the row before it.
 Protocol: the evaluation during training (160 x 160, squashed, no CRF) on 100 photos of VOC's val, mIoU over 7 classes,
     the better student of each, last iteration.
 Cost: 6 rows x 3 seeds = 18 runs of `animals/steady`, about 15 minutes each on one CPU core.
@@ -21,11 +21,12 @@ factors = dict(
     DS=dict(
         without={"model.students": dict(type="SingleStudent"), "model.class_teacher": dict(type="EachItsOwn")},
     ),
+    DTA=dict(without={"model.threshold": dict(type="FixedThreshold", value=0.65)}),  # tau_h(0)
     L_dis=dict(
         _delete_=True,
         label="L_dis",
         needs=["DS"],
-        with_={"model.discrepancy": dict(type="OnePlusCosine", over="channel", start=200)},
+        with_={"model.discrepancy": dict(type="OnePlusCosine", over="channel", start=0)},
     ),
 )
 rows = dict(
