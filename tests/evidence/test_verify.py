@@ -51,6 +51,20 @@ def test_every_cell_is_proven(archive):
     assert "6 of 6 cells proven" in found.lines()[-2] and "not that a training took place" in found.lines()[-1]
 
 
+def test_a_table_continues_from_its_archive(archive, tmp_path):
+    """The unpacked runs are finished runs of the plan: nothing is trained again, and the table is the same."""
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(tmp_path, [name for name in file.namelist() if name.startswith("runs/")])
+    tables = [
+        dupl.ablation_table(FIXTURES / "plan.py", root, overrides=[]).render("csv")
+        for root in (FIXTURES / "store", tmp_path / "runs")
+    ]
+    assert tables[0] == tables[1]
+    again = tmp_path / "again.zip"
+    dupl.export_evidence(FIXTURES / "plan.py", again, tmp_path / "runs", overrides=[], command="dupl export plan.py")
+    assert verify(again).proven
+
+
 def test_the_cells_are_those_of_the_table(archive):
     told = dupl.ablation_table(FIXTURES / "plan.py", FIXTURES / "store", overrides=[])
     table = {(row["row"], row["column"]): row for row in csv.DictReader(io.StringIO(told.render("csv")))}

@@ -78,10 +78,9 @@ class Evidence:
         return {r.seed: known[r.fingerprint] for r in self._by_row.get(row, ()) if r.fingerprint in known}
 
     def commits(self, row: str) -> tuple[str, ...]:
-        """Return the commits behind a row's values, each once, with a + where the code had changes beside."""
-        prints = {run.fingerprint for run in self._by_row.get(row, ())}
-        found = sorted(pair for name in prints for pair in self._commits.get(name, ()))
-        return tuple(dict.fromkeys(commit for _, commit in found))
+        """Return the commits behind a row's values, seed by seed, each once, with a + where the code had changes."""
+        prints = dict.fromkeys(run.fingerprint for run in self._by_row.get(row, ()))
+        return tuple(dict.fromkeys(commit for name in prints for commit in self._commits.get(name, ())))
 
     def absent(self, row: str) -> tuple[str, ...]:
         """Return why runs of a row have no value, one line for each reason."""
@@ -116,12 +115,12 @@ class Evidence:
         return {(run.row, run.seed): run.fingerprint for run in reversed(self.runs)}
 
     @cached_property
-    def _commits(self) -> dict[str, list[tuple[int, str]]]:
-        """Place in `used` and commit, by fingerprint."""
-        found = defaultdict[str, list[tuple[int, str]]](list)
-        for i, (name, commit) in enumerate(zip(self.used["fingerprint"], commit_names(self.used), strict=True)):
+    def _commits(self) -> dict[str, list[str]]:
+        """The commits of each run, by fingerprint."""
+        found = defaultdict[str, list[str]](list)
+        for name, commit in zip(self.used["fingerprint"], commit_names(self.used), strict=True):
             if commit is not None:
-                found[name].append((i, commit))
+                found[name].append(commit)
         return dict(found)
 
     @cached_property
