@@ -1,6 +1,7 @@
 """The methods and their components, as in section 3 of the paper. Importing this package registers them by name."""
 
 from dupl.method import (
+    absent,
     afa,
     affinity,
     averages,
@@ -31,6 +32,7 @@ from dupl.method import (
 )
 
 __all__ = [
+    "absent",
     "afa",
     "affinity",
     "averages",

@@ -38,6 +38,7 @@ class Weights:
         energy: Of the dense energy, where it is on (ToCo).
         aff: Of the affinity loss, where it is on (AFA).
         l2c: Of the loss by which labels teach the CAMs, where it is on.
+        abs: Of the loss of absent classes, where it is on.
     """
 
     ptc: NotNegative = 0.2
@@ -48,6 +49,7 @@ class Weights:
     energy: NotNegative = 0.05
     aff: NotNegative = 0.1
     l2c: NotNegative = 0.3
+    abs: NotNegative = 0.2
 
 
 @COMPONENTS.register_module()
@@ -56,7 +58,7 @@ class DuPL(OneStage):
 
     Args:
         weights: Weights of the loss terms besides L_cls: ptc, dis, seg, reg, of ToCo's terms ctc, energy, and of
-            AFA's aff, and l2c.
+            AFA's aff, and l2c, abs.
         further: Arguments of ``OneStage``; a component for each of ``SLOTS``.
 
     Raises:
@@ -155,6 +157,16 @@ class DuPL(OneStage):
             weight="l2c",
             doc="CAMs that learn from the labels.",
         ),
+        Slot(
+            "absent",
+            mark="L_abs",
+            null="NoAbsentClasses",
+            starts=True,
+            optional=True,
+            after=("segmentation",),
+            weight="abs",
+            doc="Pixels without a label learn from the tags.",
+        ),
     )
 
     def __init__(
@@ -241,6 +253,7 @@ class DuPL(OneStage):
             "L_energy": self.dense_energy(views, log_P, targets, clock),  # ToCo
             "L_aff": self.affinity(outputs, compared, clock),  # AFA
             "L_l2c": self.label_to_cam(self.students, outputs, targets, clock),
+            "L_abs": self.absent(views, log_P, targets, tags, clock),
         }
         return equations.total(terms, self.weights) | pixel_shares(views, cams, labels, noisy, tau_h)  # Eq. 9
 

@@ -18,7 +18,7 @@ from rich.progress import (
 
 from dupl.engine.training.scalar_hook import ScalarHook
 
-SHOWN = ("loss", "L_cls", "L_ptc", "L_ctc", "L_dis", "L_seg", "L_reg", "L_l2c", "L_energy", "tau_h")
+SHOWN = ("loss", "L_cls", "L_ptc", "L_ctc", "L_dis", "L_seg", "L_reg", "L_l2c", "L_abs", "L_energy", "tau_h")
 SHARES = {"pixels/supervised": "sup", "pixels/filtered": "noise", "pixels/undecided": "undecided"}
 
 
