@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ours import LAST, Ours, T
+from ours import Ours
 from workers import CASES
 
 from dupl.engine.precision import WORDS, capability, computes_bfloat16
 from dupl.engine.preprocess import to_device
-from dupl.structures import Clock
 
 Record = dict[str, Any]
 SCALE = 2**16  # of the loss in float16, where torch's gradient scaler begins
@@ -34,7 +33,7 @@ def take(ours: Ours, precision: str) -> tuple[dict[str, float], torch.Tensor]:
     model.precision, model.perturb.ops = precision, 0
     model.zero_grad(set_to_none=True)
     torch.manual_seed(0)
-    batch = to_device({**ours.batch, "clock": Clock(LAST, T)}, torch.device(ours.device))
+    batch = to_device({**ours.batch, "clock": ours.clock}, torch.device(ours.device))
     terms = model(mode="loss", **batch)
     scale = SCALE if precision == "fp16" else 1
     (terms["loss"] * scale).backward()

@@ -1,4 +1,4 @@
-"""Our side of a benchmark: the recipe ``voc/dupl_released`` on a network, a crop and a batch of a case."""
+"""Our side of a benchmark: a recipe, ``voc/dupl_released`` unless said, on the network, crop and batch of a case."""
 
 from __future__ import annotations
 
@@ -41,8 +41,7 @@ from dupl.method.view import View
 from dupl.runs import provenance
 from dupl.structures import IGNORE, Clock
 
-T = 20000
-LAST = 14000  # an iteration of the last phase
+LAST = 0.7  # of the iterations: in the last phase
 # What a breakdown of the step times: attributes of the model, by what it prints.
 PARTS = {
     "forward of both students": "forward_students",
@@ -99,6 +98,7 @@ class Ours(Side):
         split: A list of that folder.
         weights: ImageNet weights of the backbone in timm's layout; None: random.
         compiled: A backend of torch.compile for the networks' blocks.
+        recipe: Of DuPL.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class Ours(Side):
         split: str = "train",
         weights: str | None = None,
         compiled: str | None = None,
+        recipe: str = "voc/dupl_released",
     ) -> None:
         self.use(device, threads)
         if device == "cpu":
@@ -117,7 +118,9 @@ class Ours(Side):
         torch.manual_seed(0)
         self.case = case
         self.source: ImageSet = VOC(images, split) if images else Toy(size=case.size)
-        self.config = catalogue.load("voc/dupl_released")
+        self.config = catalogue.load(recipe)
+        T = int(self.config.schedule.iterations)
+        self.clock = Clock(round(LAST * T), T)  # in the last phase
         self.model = self._model(weights, compiled).train()
         # Rate 0: the optimiser does all its arithmetic, and every repetition starts from the same weights.
         schedule = {**self.config.schedule, "lr": 0.0}
@@ -177,7 +180,7 @@ class Ours(Side):
         So the losses are those of the last phase: small where the students' labels agree, large where they do not.
         With random logits no pixel is sure, L_reg is empty, and the released step leaves out its backward pass.
         """
-        model, clock = self.model, Clock(LAST, T)
+        model, clock = self.model, self.clock
         batch = to_device({**self.batch, "clock": clock}, torch.device(self.device))
         images, tags, present = (batch[k] for k in ("images", "tags", "present"))
         views, outputs = [View(images, batch["boxes"])] * len(model.students), model.forward_students(images)
@@ -210,17 +213,18 @@ class Ours(Side):
             "capability": capability(torch.device(self.device)),
         }
 
-    def step(self, t: int = LAST, precision: str = "off", same_strong: bool = False) -> dict[str, float]:
+    def step(self, t: int | None = None, precision: str = "off", same_strong: bool = False) -> dict[str, float]:
         """Take a training step as the engine does; return the loss terms.
 
         Args:
-            t: Iteration, of 20,000.
+            t: Iteration of the recipe; None: one of the last phase.
             precision: "off", "cam" or "bf16".
             same_strong: Whether to leave the colours of the strong view as they are.
         """
         self.model.precision = precision
         self.model.perturb.ops = 0 if same_strong else self.ops
-        terms = train_step(self.model, {**self.batch, "clock": Clock(t, T)}, self.optimizer, self.guard)
+        clock = self.clock if t is None else Clock(t, self.clock.T)
+        terms = train_step(self.model, {**self.batch, "clock": clock}, self.optimizer, self.guard)
         return {k: float(v) for k, v in terms.items() if k == "loss" or k.startswith("L_")}
 
     def flops(self) -> float:
@@ -250,7 +254,7 @@ class Ours(Side):
         torch.cuda.set_sync_debug_mode("warn")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            train_step(self.model, {**self.batch, "clock": Clock(LAST, T)}, self.optimizer, self.guard)
+            train_step(self.model, {**self.batch, "clock": self.clock}, self.optimizer, self.guard)
         torch.cuda.set_sync_debug_mode("default")
         return sum("synchroniz" in str(w.message) for w in caught)
 
@@ -298,7 +302,7 @@ class Ours(Side):
     def prepare_parts(self, folder: str) -> None:
         """Make the inputs of the parts and of the evaluation, and write them for the released side."""
         torch.manual_seed(1)
-        model, clock = self.model, Clock(LAST, T)
+        model, clock = self.model, self.clock
         images, tags = (self.batch[k].to(self.device) for k in ("image", "tags"))
         self.present = Present.of(self.batch["tags"]).to(torch.device(self.device))
         self.boxes, self.tau_h = self.batch["box"].to(self.device), model.threshold(clock, tags)
@@ -342,8 +346,7 @@ class Ours(Side):
 
     def refine(self) -> None:
         """Refine a batch of both students with both thresholds."""
-        clock = Clock(LAST, T)
-        self.refined = self.model.make_labels(self.views, self.maps, self.present, self.tau_h, clock)
+        self.refined = self.model.make_labels(self.views, self.maps, self.present, self.tau_h, self.clock)
 
     def labels(self) -> list[NDArray[np.int64]]:
         """Return the labels that ``refine`` made."""
@@ -351,8 +354,7 @@ class Ours(Side):
 
     def filter(self) -> None:
         """Filter a batch of both students."""
-        clock = Clock(LAST, T)
-        self.noisy = [self.model.noise_filter(p, y, clock) for p, y in zip(self.log_P, self.own, strict=True)]
+        self.noisy = [self.model.noise_filter(p, y, self.clock) for p, y in zip(self.log_P, self.own, strict=True)]
         self.trusted = [y.masked_fill(n, IGNORE) for y, n in zip(self.own, self.noisy, strict=True)]
 
     def filtered(self) -> list[NDArray[np.bool_]]:
