@@ -5,7 +5,7 @@ With few iterations one of the two students settles, class by class, on what sur
     remedies; docs/concepts/method.md says what each of them does.
 Protocol: the evaluation during training (160 x 160, squashed, no CRF) on 100 photos of VOC's val, mIoU over 7 classes,
     last iteration: CAM and segmentation of the better student, of each student, and of their average.
-Cost: 18 rows x 2 seeds = 36 runs of `voc_animals`, about 38 minutes each on two CPU cores. Rows that part late share
+Cost: 23 rows x 2 seeds = 46 runs of `voc_animals`, about 38 minutes each on two CPU cores. Rows that part late share
     their beginning.
 
     dupl ablate animals_steady --rows released R1 --seeds 0 1 --set data.train.root=DIR data.val.root=DIR
@@ -36,14 +36,33 @@ factors = dict(
     R5=dict(label="EMA teachers", with_={"model.averages": dict(type="MeanTeachers", momentum=0.9994)}),
     R6_topk=dict(label="top 20 %", with_={"model.network.pooling": "topk"}),
     R6_lse=dict(label="log-mean-exp", with_={"model.network.pooling": "lse"}),
+    R6_scores=dict(
+        label="top 10 % of scores",
+        with_={
+            "model.network.pooling": "topk",
+            "model.network.pool_share": 0.1,
+            "model.network.pool_over": "scores",
+            "model.network.cam_relu": False,
+        },
+    ),
     R6_warm=dict(label="warm start", with_={"model.warm_start": dict(type="ClassifierWarmStart")}),
     R7=dict(label="L_dis on objects", with_={"model.dis_region": dict(type="ObjectTokens")}),
     R8=dict(
         label="own views, no L_dis",
         with_={"model.own_view": dict(type="OwnView"), "model.discrepancy": dict(type="NoDiscrepancy")},
     ),
+    R8_pooling=dict(
+        label="own pooling, no L_dis",
+        with_={
+            "model.students": dict(type="UnlikePooling"),
+            "model.discrepancy": dict(type="NoDiscrepancy"),
+        },
+    ),
     R9=dict(label="collision CE", with_={"model.segmentation": dict(type="CollisionCrossEntropy", start=350)}),
     R10=dict(label="teacher per class", with_={"model.class_teacher": dict(type="BestPerClass")}),
+    R11=dict(label="mean of CAMs", with_={"model.class_teacher": dict(type="MeanOfStudents")}),
+    R12=dict(label="L_l2c", with_={"model.label_to_cam": dict(type="LabelToCam")}),
+    R13=dict(label="L_abs", with_={"model.absent": dict(type="AbsentClasses")}),
 )
 rows = dict(
     released=dict(label="released", has=[]),
@@ -55,11 +74,16 @@ rows = dict(
     R5=dict(has=["R5"]),
     R6_topk=dict(has=["R6_topk"]),
     R6_lse=dict(has=["R6_lse"]),
+    R6_scores=dict(has=["R6_scores"]),
     R6_warm=dict(has=["R6_warm"]),
     R7=dict(has=["R7"]),
     R8=dict(has=["R8"]),
+    R8_pooling=dict(has=["R8_pooling"]),
     R9=dict(has=["R9"]),
     R10=dict(has=["R10"]),
+    R11=dict(has=["R11"]),
+    R12=dict(has=["R12"]),
+    R13=dict(has=["R13"]),
     R6_R10=dict(has=["R6_topk", "R6_warm", "R10"]),
     R1_R6=dict(has=["R1", "R6_topk", "R6_warm"]),
     R4_R6=dict(has=["R4", "R6_topk", "R6_warm"]),
