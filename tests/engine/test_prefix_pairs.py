@@ -48,6 +48,8 @@ ALIKE = {
     "averages": "one config states the null partner that the other leaves out",
     "detector": "one config states the null partner that the other leaves out",
     "class_teacher": "one config states the null partner that the other leaves out",
+    "label_to_cam": "one config states the null partner that the other leaves out",
+    "absent": "one config states the null partner that the other leaves out",
     "warm_start": "one config states the null partner that the other leaves out",
     "discrepancy": "one config states the defaults of the other",
     "cam_scales": "training computes CAMs first where a loss needs them, but every evaluation computes them",
