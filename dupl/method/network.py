@@ -14,7 +14,7 @@ from dupl.method import equations
 from dupl.method.attention import Attention
 from dupl.method.backbone import Backbone
 from dupl.method.mix_backbone import MixBackbone
-from dupl.method.pooling import Pooled, Pooling, pooling_function, top_mean
+from dupl.method.pooling import Pooled, Pooling, pooling_function
 from dupl.method.pyramid_head import PyramidHead
 from dupl.registry import COMPONENTS
 
@@ -139,27 +139,18 @@ class SubNet(nn.Module):
         if over not in ("features", "scores"):
             raise ValueError(f'network.pool_over is {over!r}: choose "features" or "scores"')
         self.pool, self.pool_over = pooling_function(pooling, share, sharpness), over
-        self.pool_share = share if pooling == "topk" and over == "scores" else None  # what a warm start may anneal
         self.reading = (pooling, share, sharpness) if over == "features" else over  # what ``read`` depends on
 
     def read(self, features: Tensor) -> Tensor:
         """Return what classifiers read of patch tokens (B, D, h, w): pooled (B, D), or all where scores are pooled."""
         return self.pool(features) if self.pool_over == "features" else features
 
-    def score(self, classifier: nn.Linear, read: Tensor, share: float | None = None) -> Tensor:
-        """Compute the scores (B, K) of a classifier from what ``read`` returned.
-
-        Args:
-            classifier: One of the two.
-            read: What ``read`` returned.
-            share: Share of the patches in (0, 1] whose scores are averaged, instead of the pooling of this net; only
-                where scores are pooled.
-        """
+    def score(self, classifier: nn.Linear, read: Tensor) -> Tensor:
+        """Compute the scores (B, K) of a classifier from what ``read`` returned."""
         if self.pool_over == "features":
             scores: Tensor = classifier(read)
             return scores
-        maps = F.conv2d(read, classifier.weight[..., None, None])
-        return self.pool(maps) if share is None else top_mean(maps, share)
+        return self.pool(F.conv2d(read, classifier.weight[..., None, None]))
 
     def segment(self, images: Tensor) -> Tensor:
         """Compute only the segmentation logits, (B, K + 1, h, w), of images (B, 3, H, W)."""

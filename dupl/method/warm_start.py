@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dupl.config.kinds import Count, NotNegative, Positive
 from dupl.errors import UserError
@@ -51,10 +51,10 @@ class ClassifierWarmStart(Component):
         batch: Images of a step.
         lr: Learning rate of these steps.
         weight_decay: Weight decay of these steps.
-        schedule: "constant": the classifiers begin with their random weights, and ``lr`` stays. "annealed": they begin
-            at zero, ``lr`` falls to zero by a cosine, and where "topk" of the scores is pooled, its share falls from 1
-            to ``pool_share`` in the first half of the steps. The average over all patches has one best classifier, so
-            that students and seeds begin alike; with random weights each may find other patches.
+        initial: Factor on the random weights that the classifiers begin with. Where scores are pooled over the highest
+            patches, weights near 0 let the features choose the patches; with 1 each random draw finds others, and seeds
+            and students begin far apart.
+        schedule: "constant": ``lr`` stays; "cosine": it falls to zero.
 
     Raises:
         UserError: ``schedule`` has no such value.
@@ -69,13 +69,14 @@ class ClassifierWarmStart(Component):
         batch: Count = 64,
         lr: Positive = 1e-2,
         weight_decay: NotNegative = 1e-2,
-        schedule: Literal["constant", "annealed"] = "constant",
+        initial: Positive = 1.0,
+        schedule: Literal["constant", "cosine"] = "constant",
     ) -> None:
         super().__init__()
-        if schedule not in ("constant", "annealed"):
-            raise UserError(f'model.warm_start.schedule is {schedule!r}: choose "constant" or "annealed"')
+        if schedule not in ("constant", "cosine"):
+            raise UserError(f'model.warm_start.schedule is {schedule!r}: choose "constant" or "cosine"')
         self.images, self.steps, self.batch, self.lr, self.weight_decay = images, steps, batch, lr, weight_decay
-        self.annealed = schedule == "annealed"
+        self.initial, self.cosine = initial, schedule == "cosine"
 
     @staticmethod
     @torch.no_grad()
@@ -118,24 +119,20 @@ class ClassifierWarmStart(Component):
     def _fit_one(self, net: SubNet, seen: tuple[Tensor, Tensor], tags: Tensor, generator: torch.Generator) -> None:
         """Fit both classifiers of one student."""
         classifiers = (net.classifier, net.aux_classifier)
-        if self.annealed:
+        if self.initial != 1:
             for classifier in classifiers:
-                nn.init.zeros_(classifier.weight)
+                classifier.weight.data.mul_(self.initial)
         optimizer = torch.optim.AdamW([c.weight for c in classifiers], lr=self.lr, weight_decay=self.weight_decay)
         for step in range(self.steps):
-            share = self._anneal(net, optimizer, step / self.steps) if self.annealed else None
+            if self.cosine:
+                optimizer.param_groups[0]["lr"] = self.lr * (1 + math.cos(math.pi * step / self.steps)) / 2
             chosen = torch.randint(len(tags), (self.batch,), generator=generator).to(tags.device)
-            scores = [net.score(c, x[chosen].float(), share) for x, c in zip(seen, classifiers, strict=True)]
+            scores = [net.score(c, x[chosen].float()) for x, c in zip(seen, classifiers, strict=True)]
             loss = torch.stack([F.multilabel_soft_margin_loss(s, tags[chosen]) for s in scores]).sum()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         optimizer.zero_grad()
-
-    def _anneal(self, net: SubNet, optimizer: torch.optim.Optimizer, done: float) -> float | None:
-        """Set the learning rate where a share ``done`` of the steps is done; return the share of patches to pool."""
-        optimizer.param_groups[0]["lr"] = self.lr * (1 + math.cos(math.pi * done)) / 2
-        return None if net.pool_share is None else net.pool_share ** min(1.0, 2 * done)
 
 
 def _kept(read: Tensor) -> Tensor:

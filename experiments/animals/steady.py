@@ -20,7 +20,7 @@ model = dict(
     threshold=dict(initial=0.65, final=0.55, start=0),
     segmentation=dict(start=0),
     discrepancy=dict(_delete_=True, type="NoDiscrepancy"),
-    warm_start=dict(type="ClassifierWarmStart"),
+    warm_start=dict(type="ClassifierWarmStart", lr=5e-3, initial=0.01, schedule="cosine"),
     averages=dict(type="MeanTeachers", momentum=0.99),
     class_teacher=dict(type="MeanOfStudents"),
     label_to_cam=dict(type="LabelToCam"),
