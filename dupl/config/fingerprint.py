@@ -36,7 +36,12 @@ IGNORED = (
     "work_dir",
 )
 # Values that say the same as leaving the key out.
-EMPTY: dict[str, tuple[Any, ...]] = {"hooks": ([], ()), "runtime.compile": (None,), "schedule.norm_lr": (1, 1.0)}
+EMPTY: dict[str, tuple[Any, ...]] = {
+    "hooks": ([], ()),
+    "runtime.compile": (None,),
+    "schedule.norm_lr": (1, 1.0),
+    "schedule.classifier_lr": (None,),
+}
 PLACES = ("root", "images", "masks", "tags")  # arguments of data sets that say where files are
 WEIGHTS = "weights"  # a file of weights, wherever it stands in the model
 

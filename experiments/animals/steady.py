@@ -27,4 +27,4 @@ model = dict(
     absent=dict(type="AbsentClasses"),
 )
 data = dict(augment=dict(scale=[0.5, 1.0]))
-schedule = dict(lr=5e-5, head_lr=20.0)
+schedule = dict(lr=5e-5, head_lr=20.0, classifier_lr=2.0)
