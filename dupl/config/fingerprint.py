@@ -36,12 +36,7 @@ IGNORED = (
     "work_dir",
 )
 # Values that say the same as leaving the key out.
-EMPTY: dict[str, tuple[Any, ...]] = {
-    "hooks": ([], ()),
-    "runtime.compile": (None,),
-    "schedule.norm_lr": (1, 1.0),
-    "schedule.classifier_lr": (None,),
-}
+EMPTY: dict[str, tuple[Any, ...]] = {"hooks": ([], ()), "runtime.compile": (None,), "schedule.norm_lr": (1, 1.0)}
 PLACES = ("root", "images", "masks", "tags")  # arguments of data sets that say where files are
 WEIGHTS = "weights"  # a file of weights, wherever it stands in the model
 

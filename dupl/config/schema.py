@@ -48,7 +48,6 @@ class Schedule:
         warmup_ratio: Share of the learning rate at iteration 0.
         power: Of the decay (1 - t / T)^power after the warm-up.
         norm_lr: Factor on lr for the norms of the backbone. Released code of AFA: 0.
-        classifier_lr: Factor on lr for classifiers; None: as head_lr.
     """
 
     iterations: Iterations
@@ -62,7 +61,6 @@ class Schedule:
     warmup_ratio: Share
     power: NotNegative
     norm_lr: NotNegative = 1.0
-    classifier_lr: NotNegative | None = None
 
 
 @dataclass(frozen=True)

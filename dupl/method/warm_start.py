@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from dupl.config.kinds import Count, NotNegative, Positive
 from dupl.errors import UserError
@@ -55,6 +55,9 @@ class ClassifierWarmStart(Component):
             patches, weights near 0 let the features choose the patches; with 1 each random draw finds others, and seeds
             and students begin far apart.
         schedule: "constant": ``lr`` stays; "cosine": it falls to zero.
+        restarts: Fits of each classifier, each with its own random weights and batches. Each class keeps the weights
+            with its lowest loss over all images. Pooled over the highest patches, a fit may tell a class by its
+            surroundings (sheep by pasture); its loss is then higher.
 
     Raises:
         UserError: ``schedule`` has no such value.
@@ -71,12 +74,13 @@ class ClassifierWarmStart(Component):
         weight_decay: NotNegative = 1e-2,
         initial: Positive = 1.0,
         schedule: Literal["constant", "cosine"] = "constant",
+        restarts: Count = 1,
     ) -> None:
         super().__init__()
         if schedule not in ("constant", "cosine"):
             raise UserError(f'model.warm_start.schedule is {schedule!r}: choose "constant" or "cosine"')
         self.images, self.steps, self.batch, self.lr, self.weight_decay = images, steps, batch, lr, weight_decay
-        self.initial, self.cosine = initial, schedule == "cosine"
+        self.initial, self.cosine, self.restarts = initial, schedule == "cosine", restarts
 
     @staticmethod
     @torch.no_grad()
@@ -117,11 +121,28 @@ class ClassifierWarmStart(Component):
             self._fit_one(net, seen, features.tags, generator)
 
     def _fit_one(self, net: SubNet, seen: tuple[Tensor, Tensor], tags: Tensor, generator: torch.Generator) -> None:
-        """Fit both classifiers of one student."""
+        """Fit both classifiers of one student; of several fits each class keeps its best."""
         classifiers = (net.classifier, net.aux_classifier)
-        if self.initial != 1:
+        best = [(c.weight.detach().clone(), torch.full_like(c.weight[:, 0], torch.inf)) for c in classifiers]
+        for attempt in range(self.restarts):
             for classifier in classifiers:
+                if attempt:
+                    drawn = torch.empty_like(classifier.weight, device="cpu")
+                    classifier.weight.data.copy_(nn.init.kaiming_uniform_(drawn, a=5**0.5, generator=generator))
                 classifier.weight.data.mul_(self.initial)
+            self._fit_once(net, seen, tags, generator)
+            if self.restarts > 1:
+                for classifier, x, (weight, lowest) in zip(classifiers, seen, best, strict=True):
+                    losses = self._losses(net, classifier, x, tags)
+                    better = losses < lowest
+                    weight[better], lowest[better] = classifier.weight.detach()[better], losses[better]
+        if self.restarts > 1:
+            for classifier, (weight, _) in zip(classifiers, best, strict=True):
+                classifier.weight.data.copy_(weight)
+
+    def _fit_once(self, net: SubNet, seen: tuple[Tensor, Tensor], tags: Tensor, generator: torch.Generator) -> None:
+        """Fit both classifiers from the weights that they have."""
+        classifiers = (net.classifier, net.aux_classifier)
         optimizer = torch.optim.AdamW([c.weight for c in classifiers], lr=self.lr, weight_decay=self.weight_decay)
         for step in range(self.steps):
             if self.cosine:
@@ -133,6 +154,16 @@ class ClassifierWarmStart(Component):
             loss.backward()
             optimizer.step()
         optimizer.zero_grad()
+
+    @staticmethod
+    @torch.no_grad()
+    def _losses(net: SubNet, classifier: nn.Linear, seen: Tensor, tags: Tensor) -> Tensor:
+        """Return the loss of each class over all images, (K,)."""
+        parts = zip(seen.split(256), tags.split(256), strict=True)
+        losses = [
+            F.binary_cross_entropy_with_logits(net.score(classifier, x.float()), y, reduction="none") for x, y in parts
+        ]
+        return torch.cat(losses).mean(0)
 
 
 def _kept(read: Tensor) -> Tensor:

@@ -20,11 +20,11 @@ model = dict(
     threshold=dict(initial=0.65, final=0.55, start=0),
     segmentation=dict(start=0),
     discrepancy=dict(_delete_=True, type="NoDiscrepancy"),
-    warm_start=dict(type="ClassifierWarmStart", lr=5e-3, initial=0.01, schedule="cosine"),
+    warm_start=dict(type="ClassifierWarmStart", lr=5e-3, initial=0.01, schedule="cosine", restarts=4),
     averages=dict(type="MeanTeachers", momentum=0.99),
     class_teacher=dict(type="MeanOfStudents"),
     label_to_cam=dict(type="LabelToCam"),
     absent=dict(type="AbsentClasses"),
 )
 data = dict(augment=dict(scale=[0.5, 1.0]))
-schedule = dict(lr=5e-5, head_lr=20.0, classifier_lr=2.0)
+schedule = dict(lr=5e-5, head_lr=20.0)

@@ -20,7 +20,7 @@ model = dict(
     tau_l=0.3,
     threshold=dict(initial=0.65, final=0.55),
     discrepancy=dict(_delete_=True, type="NoDiscrepancy"),
-    warm_start=dict(type="ClassifierWarmStart", lr=5e-3, initial=0.01, schedule="cosine"),
+    warm_start=dict(type="ClassifierWarmStart", lr=5e-3, initial=0.01, schedule="cosine", restarts=4),
     averages=dict(type="MeanTeachers", momentum=0.9994),
     class_teacher=dict(type="MeanOfStudents"),
     label_to_cam=dict(type="LabelToCam", start=2000),

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.optim import OptimWrapper
 
-from dupl.engine.training.optimizer import WarmupPoly, build_optimizer, rate_factor
-from dupl.method.dupl import DuPL
+from dupl.engine.training.optimizer import WarmupPoly, rate_factor
 
 VOC = dict(T=20_000, warmup=1500, warmup_ratio=1e-6, power=0.9)
 # "Iter: n; LR: ..." of the published VOC log, whose line n is printed after the step of iteration n - 1.
@@ -86,16 +83,3 @@ def test_the_scheduler_goes_on_where_its_state_was_saved(stop: int) -> None:
     later_wrapper.load_state_dict(wrapper.state_dict())
     later.load_state_dict(scheduler.state_dict())
     assert first + steps(later_wrapper, later, 30 - stop) == whole
-
-
-@pytest.mark.parametrize(
-    ("stated", "rate"), [({}, 10.0), (dict(classifier_lr=None), 10.0), (dict(classifier_lr=2.0), 2.0)]
-)
-def test_classifiers_can_have_a_rate_of_their_own(
-    build: Callable[..., DuPL], stated: dict[str, float | None], rate: float
-) -> None:
-    """Backbone 1, norms 1, heads 10 times 0.5; classifiers as the heads unless they have a factor."""
-    schedule = dict(lr=0.5, head_lr=10.0, weight_decay=0.01, betas=[0.9, 0.999]) | stated
-    groups = build_optimizer(build(), schedule, 1).optimizer.param_groups
-    found = {group["name"]: group["lr"] for group in groups}
-    assert found == {"backbone": 0.5, "norm": 0.5, "classifier": 0.5 * rate, "segmentation": 5.0}

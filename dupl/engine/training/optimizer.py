@@ -11,12 +11,7 @@ from torch import nn
 
 
 def param_groups(
-    model: nn.Module,
-    lr: float,
-    weight_decay: float,
-    head_lr: float,
-    norm_lr: float = 1.0,
-    classifier_lr: float | None = None,
+    model: nn.Module, lr: float, weight_decay: float, head_lr: float, norm_lr: float = 1.0
 ) -> list[dict[str, Any]]:
     """Group the parameters: backbone, its norms, classifiers, segmentation heads and projectors.
 
@@ -28,9 +23,7 @@ def param_groups(
         weight_decay: Weight decay of every group.
         head_lr: Factor on ``lr`` for whatever is not a backbone.
         norm_lr: Factor on ``lr`` for the norms of the backbone; with 0 they stay as they are. Released code of AFA: 0.
-        classifier_lr: Factor on ``lr`` for the classifiers; None: as ``head_lr``.
     """
-    factors = {"backbone": 1.0, "norm": norm_lr, "classifier": head_lr if classifier_lr is None else classifier_lr}
     names = ("backbone", "norm", "classifier", "segmentation", "projector")
     groups: dict[str, list[nn.Parameter]] = {name: [] for name in names}
     for name, parameter in model.named_parameters():
@@ -45,7 +38,7 @@ def param_groups(
     return [
         {
             "params": parameters,
-            "lr": lr * factors.get(name, head_lr),
+            "lr": lr * {"backbone": 1.0, "norm": norm_lr}.get(name, head_lr),
             "weight_decay": weight_decay,
             "name": name,
         }
@@ -95,11 +88,11 @@ def build_optimizer(model: nn.Module, schedule: dict[str, Any], losses: int, pre
 
     Args:
         model: The model, already on its device.
-        schedule: The recipe's schedule: lr, weight_decay, betas, head_lr, and norm_lr and classifier_lr where stated.
+        schedule: The recipe's schedule: lr, weight_decay, betas, head_lr, and norm_lr where it is stated.
         losses: Losses of one step in this process, whose gradients are averaged.
         precision: ``runtime.precision``; "fp16" adds a gradient scaler.
     """
-    factors = schedule["head_lr"], schedule.get("norm_lr", 1.0), schedule.get("classifier_lr")
+    factors = schedule["head_lr"], schedule.get("norm_lr", 1.0)
     groups = param_groups(model, schedule["lr"], schedule["weight_decay"], *factors)
     optimizer = torch.optim.AdamW(groups, lr=schedule["lr"], betas=tuple(schedule["betas"]), fused=True)
     if precision == "fp16":
