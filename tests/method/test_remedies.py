@@ -230,6 +230,46 @@ def test_the_learning_rate_of_a_warm_start_falls_by_a_cosine(
         assert seen == pytest.approx(2 * wanted)
 
 
+def test_each_class_keeps_the_best_of_several_fits(network: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two fits the first finds class 1, the second class 2, both with an evidence of 1; class 3 is found by none."""
+    students = DualStudent(network | dict(pool_over="scores"), num_classes=4)
+    tags = torch.eye(3).repeat(100, 1)  # more images than one batch of the losses has
+    tokens = torch.zeros(300, 32, 2, 2)
+    tokens[:, :3, 0, 1], tokens[:, 3:6, 1, 1] = 2 * tags - 1, 2 * tags - 1
+    fits = [torch.zeros(3, 32), torch.zeros(3, 32)]
+    fits[0][0, 0], fits[0][1, 1], fits[1][1, 4], fits[1][0, 3] = 1.0, -1.0, 1.0, -1.0
+    made: list[int] = []
+
+    def fit(self: ClassifierWarmStart, net: SubNet, *_: object) -> None:
+        attempt = len(made) % 2
+        made.append(attempt)
+        net.classifier.weight.data, net.aux_classifier.weight.data = fits[attempt].clone(), fits[1 - attempt].clone()
+
+    monkeypatch.setattr(ClassifierWarmStart, "_fit_once", fit)
+    ClassifierWarmStart(restarts=2).fit(students, Features([(tokens, tokens)] * 2, tags), seed=0)
+    assert made == [0, 1, 0, 1]
+    best = torch.stack([fits[0][0], fits[1][1], fits[0][2]])
+    for net in students:
+        assert torch.equal(net.classifier.weight.detach(), best)
+        assert torch.equal(net.aux_classifier.weight.detach(), best)
+
+
+def test_fits_draw_other_weights_and_batches_each_time(network: dict[str, Any]) -> None:
+    """Fits of no step differ by their random weights alone, the same at every call; the first has those it finds."""
+    features = Features([(torch.randn(8, 32), torch.randn(8, 32))] * 2, torch.eye(3).repeat(3, 1)[:8])
+    found = []
+    for restarts in (1, 6, 6):
+        torch.manual_seed(0)
+        students = DualStudent(network, num_classes=4)
+        first = students[0].classifier.weight.detach().clone()
+        ClassifierWarmStart(steps=1, lr=1e-12, initial=0.5, restarts=restarts).fit(students, features, seed=3)
+        found.append(students[0].classifier.weight.detach())
+        if restarts == 1:
+            assert torch.allclose(found[0], 0.5 * first, atol=1e-9)
+    assert torch.equal(found[1], found[2]) and not torch.equal(found[0], found[1])
+    assert float(found[1].abs().max()) <= 0.5 / 32**0.5, "uniform within 1 / sqrt(channels), times 0.5"
+
+
 def test_a_warm_start_of_an_unknown_schedule_is_refused() -> None:
     with pytest.raises(UserError, match="model.warm_start.schedule is 'linear': choose .constant. or .cosine."):
         ClassifierWarmStart(schedule="linear")  # type: ignore[arg-type]
