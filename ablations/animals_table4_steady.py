@@ -1,7 +1,7 @@
 """Table 4 on photos of animals with the steady form: what each component adds, and what L_dis does to it.
 
-The warm start, the moving averages and L_l2c are in every row; the average of the CAMs makes the labels of two students.
-    L_dis comes last: the steady form is the row before it.
+The warm start, the moving averages, L_l2c and L_abs are in every row; the average of the CAMs makes the labels of two
+    students. L_dis comes last: the steady form is the row before it.
 Protocol: the evaluation during training (160 x 160, squashed, no CRF) on 100 photos of VOC's val, mIoU over 7 classes,
     the better student of each, last iteration.
 Cost: 6 rows x 3 seeds = 18 runs of `animals/steady`, about 15 minutes each on one CPU core.

@@ -43,12 +43,14 @@ class LabelToCam(Component):
         value = outputs[0].features.new_zeros((), dtype=torch.float32)
         for net, output, y in zip(students, outputs, targets, strict=True):
             evidence = net.class_evidence(output.features, output.aux_features)[0]
-            value = value + soft_margin(evidence, *shares(y, evidence.shape[1], evidence.shape[-2:]))
+            value = value + soft_margin(
+                evidence, *shares(y, evidence.shape[1], (evidence.shape[-2], evidence.shape[-1]))
+            )
         return value
 
 
 @torch.no_grad()
-def shares(y: Tensor, classes: int, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+def shares(y: Tensor, classes: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Return the share of each class in the labelled pixels of each patch, and how much of the patch is labelled.
 
     Args:
@@ -61,8 +63,8 @@ def shares(y: Tensor, classes: int, size: Sequence[int]) -> tuple[Tensor, Tensor
     """
     labelled = (y != IGNORE)[:, None]
     each = F.one_hot(y.masked_fill(y == IGNORE, 0), classes + 1)[..., 1:].permute(0, 3, 1, 2)
-    weight = F.adaptive_avg_pool2d(labelled.float(), list(size))
-    return F.adaptive_avg_pool2d(each.float(), list(size)) / weight.clamp(min=1e-6), weight
+    weight = F.adaptive_avg_pool2d(labelled.float(), size)
+    return F.adaptive_avg_pool2d(each.float(), size) / weight.clamp(min=1e-6), weight
 
 
 def soft_margin(evidence: Tensor, share: Tensor, weight: Tensor) -> Tensor:

@@ -217,10 +217,13 @@ def test_the_learning_rate_of_a_warm_start_falls_by_a_cosine(
 ) -> None:
     """Steps 0 to 3 of 4 at lr 2: 2, 1 + sqrt(1/2), 1, 1 - sqrt(1/2); the constant one stays."""
     seen: list[float] = []
-    step = torch.optim.AdamW.step
-    monkeypatch.setattr(
-        torch.optim.AdamW, "step", lambda self, *a, **k: seen.append(self.param_groups[0]["lr"]) or step(self, *a, **k)
-    )
+    take = torch.optim.AdamW.step
+
+    def step(self: torch.optim.AdamW, *given: Any) -> Any:
+        seen.append(self.param_groups[0]["lr"])
+        return take(self, *given)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
     features = Features([(torch.randn(8, 32), torch.randn(8, 32))] * 2, torch.eye(3).repeat(3, 1)[:8])
     half = 0.5**0.5
     for schedule, wanted in (("cosine", [2, 1 + half, 1, 1 - half]), ("constant", [2, 2, 2, 2])):
