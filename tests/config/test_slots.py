@@ -66,7 +66,7 @@ def test_starts_are_those_of_components_that_act_late() -> None:
 def test_neither_needs_torch() -> None:
     code = (
         "import sys; from dupl.config.slots import slots_of, starts\n"
-        "assert len(slots_of({'type': 'DuPL'})) == 18 and not starts({'type': 'Supervised'})\n"
+        "assert len(slots_of({'type': 'DuPL'})) == 20 and not starts({'type': 'Supervised'})\n"
         "print(sorted({'torch', 'mmengine', 'dupl.method'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
