@@ -66,14 +66,13 @@ def main(arguments: list[str] | None = None) -> None:
     theirs, own = phases(options.released), phases(options.recipe)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        start = [
+        exporter, ours = (
             stack.enter_context(Worker("ours:Ours", **shared, images=options.images, recipe=name))
             for name in ("voc/dupl_released", options.recipe)
-        ]
+        )
         released = stack.enter_context(Worker("released:Released", root=options.reference, **shared))
-        start[0]("export", folder, released("layout"))
+        exporter("export", folder, released("layout"))
         released("load", folder)
-        ours = start[1]
         calls = [(released, t) for t in like(theirs, options.released)] + [(ours, (a + b) // 2) for a, b in own]
         seconds: list[list[float]] = [[] for _ in calls]
         for repeat in range(options.repeats + 1):

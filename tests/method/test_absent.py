@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -14,7 +13,6 @@ from dupl.method.dupl import DuPL
 from dupl.method.view import View
 from dupl.structures import IGNORE, Clock
 
-ON = dict(absent=dict(type="AbsentClasses"))
 P = torch.tensor([0.5, 0.2, 0.3])  # background, class 1, class 2
 
 
@@ -51,31 +49,6 @@ def test_only_pixels_of_the_photo_without_a_label_count() -> None:
     assert float(loss.detach()) == pytest.approx(2 * one, rel=1e-5)
     loss.backward()
     assert log_P.grad is not None and log_P.grad.abs().sum(1)[0, 0].gt(0).tolist() == [False, True, True, False]
-
-
-def test_it_is_in_the_loss_from_its_start_on(build: Callable[..., DuPL], batch: Callable[..., dict[str, Any]]) -> None:
-    model = build(absent=dict(type="AbsentClasses", start=20), weights=dict(abs=0.7))
-    plain = build()
-    plain.load_state_dict(model.state_dict())
-    for t in (0, 15, 25):
-        with_it, without = model.loss(**batch([[0], [1, 2]], t=t)), plain.loss(**batch([[0], [1, 2]], t=t))
-        assert ("L_abs" in with_it) == (t == 25) and "L_abs" not in without
-        extra = 0.7 * float(with_it["L_abs"]) if t == 25 else 0.0
-        assert float(with_it["loss"].detach()) == pytest.approx(float(without["loss"].detach()) + extra, rel=1e-6)
-        assert t != 25 or float(with_it["L_abs"]) > 0
-
-
-@pytest.mark.parametrize("further", [{}, dict(own_view=dict(type="OwnView"), discrepancy=dict(type="NoDiscrepancy"))])
-@pytest.mark.parametrize("precision", ["off", "bf16"])
-def test_it_trains(
-    build: Callable[..., DuPL], batch: Callable[..., dict[str, Any]], further: dict[str, Any], precision: str
-) -> None:
-    model = build(precision=precision, **ON, **further)
-    for t in (0, 12, 30):
-        losses = model.loss(**batch([[0], [1, 2]], t=t))
-        losses["loss"].backward()
-        assert all(value.isfinite() and value.dtype == torch.float32 for value in losses.values())
-    assert "L_abs" in losses
 
 
 def test_it_is_off_by_default(build: Callable[..., DuPL]) -> None:

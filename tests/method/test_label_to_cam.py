@@ -14,8 +14,6 @@ from dupl.method.label_to_cam import LabelToCam, NoLabelToCam, shares, soft_marg
 from dupl.method.students import DualStudent
 from dupl.structures import IGNORE, Clock
 
-ON = dict(label_to_cam=dict(type="LabelToCam"))
-
 
 def test_shares_are_of_the_labelled_pixels_of_a_patch() -> None:
     """Patches of 2 x 2 pixels: three labelled ones of which one is class 2; none; all background; all class 1."""
@@ -64,31 +62,6 @@ def test_a_step_moves_the_evidence_to_the_labels(network: dict[str, Any]) -> Non
     loss.backward()
     optimizer.step()
     assert all(after > first for first, after in zip(before, margin(), strict=True))
-
-
-def test_it_is_in_the_loss_from_its_start_on(build: Callable[..., DuPL], batch: Callable[..., dict[str, Any]]) -> None:
-    model = build(label_to_cam=dict(type="LabelToCam", start=20), weights=dict(l2c=0.7))
-    plain = build()
-    plain.load_state_dict(model.state_dict())
-    for t in (0, 15, 25):
-        with_it, without = model.loss(**batch([[0], [1, 2]], t=t)), plain.loss(**batch([[0], [1, 2]], t=t))
-        assert ("L_l2c" in with_it) == (t == 25) and "L_l2c" not in without
-        extra = 0.7 * float(with_it["L_l2c"]) if t == 25 else 0.0
-        assert float(with_it["loss"].detach()) == pytest.approx(float(without["loss"].detach()) + extra, rel=1e-6)
-        assert t != 25 or float(with_it["L_l2c"]) > 0
-
-
-@pytest.mark.parametrize("further", [{}, dict(own_view=dict(type="OwnView"), discrepancy=dict(type="NoDiscrepancy"))])
-@pytest.mark.parametrize("precision", ["off", "bf16"])
-def test_it_trains(
-    build: Callable[..., DuPL], batch: Callable[..., dict[str, Any]], further: dict[str, Any], precision: str
-) -> None:
-    model = build(precision=precision, **ON, **further)
-    for t in (0, 12, 30):
-        losses = model.loss(**batch([[0], [1, 2]], t=t))
-        losses["loss"].backward()
-        assert all(value.isfinite() and value.dtype == torch.float32 for value in losses.values())
-    assert "L_l2c" in losses
 
 
 def test_it_is_off_by_default(build: Callable[..., DuPL]) -> None:

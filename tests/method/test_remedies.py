@@ -659,3 +659,41 @@ def test_every_remedy_trains_in_both_precisions(
 def test_l_dis_needs_two_students_in_every_form(build: Callable[..., DuPL]) -> None:
     with pytest.raises(UserError, match="L_dis without DS"):
         build(off=("DS",), **REMEDIES["R4"])
+
+
+FURTHER_LOSSES = {"L_l2c": ("label_to_cam", "LabelToCam"), "L_abs": ("absent", "AbsentClasses")}
+
+
+@pytest.mark.parametrize("term", FURTHER_LOSSES)
+def test_a_further_loss_counts_from_its_start_on(
+    build: Callable[..., DuPL], batch: Callable[..., dict[str, Any]], term: str
+) -> None:
+    slot, name = FURTHER_LOSSES[term]
+    model = build(**{slot: dict(type=name, start=20)}, weights={term[2:]: 0.7})
+    plain = build()
+    plain.load_state_dict(model.state_dict())
+    for t in (0, 15, 25):
+        with_it, without = model.loss(**batch([[0], [1, 2]], t=t)), plain.loss(**batch([[0], [1, 2]], t=t))
+        assert (term in with_it) == (t == 25) and term not in without
+        extra = 0.7 * float(with_it[term]) if t == 25 else 0.0
+        assert float(with_it["loss"].detach()) == pytest.approx(float(without["loss"].detach()) + extra, rel=1e-6)
+        assert t != 25 or float(with_it[term]) > 0
+
+
+@pytest.mark.parametrize("term", FURTHER_LOSSES)
+@pytest.mark.parametrize("further", [{}, REMEDIES["R8"]])
+@pytest.mark.parametrize("precision", ["off", "bf16"])
+def test_a_further_loss_trains(
+    build: Callable[..., DuPL],
+    batch: Callable[..., dict[str, Any]],
+    term: str,
+    further: dict[str, Any],
+    precision: str,
+) -> None:
+    slot, name = FURTHER_LOSSES[term]
+    model = build(precision=precision, **{slot: dict(type=name)}, **further)
+    for t in (0, 12, 30):
+        losses = model.loss(**batch([[0], [1, 2]], t=t))
+        losses["loss"].backward()
+        assert all(value.isfinite() and value.dtype == torch.float32 for value in losses.values())
+    assert term in losses
