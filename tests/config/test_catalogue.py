@@ -304,7 +304,7 @@ def test_ids_of_the_plans_and_sweeps_we_ship():
         "animals_methods": "78895d9155ed",
         "animals_precision": "d722a73512bd",
         "animals_steady": "9a351c1a4680",
-        "animals_steady_vs_released": "fde55be087b2",
+        "animals_steady_vs_released": "52e5bce7f0f7",
         "animals_table1": "78895d9155ed",
         "animals_table3": "b1315f576e85",
         "animals_table4": "8e40e478be7e",
@@ -333,6 +333,7 @@ def test_ids_of_the_plans_and_sweeps_we_ship():
         "table6_discrepancy": "fb534a7db3fd",
     }
     assert {name: sweep.load(name).digest for name in catalogue.names("sweeps")} == {
+        "animals_steady": "f5aab7bd",
         "backbone_lr": "a84c0de8",
         "demo": "d33953bd",
         "dta_anf": "43cd772d",

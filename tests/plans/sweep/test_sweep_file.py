@@ -157,7 +157,7 @@ class TestFile:
             load(lab.sweep(**values), schema=None)
         assert str(lab.folder / "s.py") in str(error.value)
 
-    @pytest.mark.parametrize("name", ["demo", "dta_anf", "weights", "backbone_lr"])
+    @pytest.mark.parametrize("name", ["demo", "dta_anf", "weights", "backbone_lr", "animals_steady"])
     def test_the_sweeps_that_come_with_it(self, name):
         sweep = load(name)
         first = sweep.run(sweep.start_from[0])
