@@ -1,4 +1,4 @@
-"""The paper's figures, drawn from the runs of a store into a file."""
+"""The paper's figures, and curves over training, drawn from the runs of a store into a file."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ PROTOCOLS = ("train", "cam")  # of the evaluations that figures show
 
 
 def paper_figures() -> dict[str, str]:
-    """Return the figures of the paper that `write_paper_figure` draws, by number, with what each shows.
+    """Return the figures that `write_paper_figure` draws, those of the paper by number, with what each shows.
 
     Example:
         >>> list(dupl.api.paper_figures())
-        ['1', '2', '4', '5', '6', '7a', '7b']
+        ['1', '2', '4', '5', '6', '7a', '7b', 'curves']
     """
     from dupl.report.paper_figures import FIGURES
 
@@ -48,10 +48,11 @@ def write_paper_figure(
     label_map: str = "",
     image: str = "",
     iteration: int | None = None,
+    metrics: Sequence[str] = (),
     images: str | Sequence[str] = "difference",
     count: int = 6,
 ) -> Path:
-    """Draw a figure of the paper from finished runs into a file.
+    """Draw a figure of the paper, or curves over training, from finished runs into a file.
 
     Args:
         number: One that `paper_figures` returns, such as "7a".
@@ -68,6 +69,7 @@ def write_paper_figure(
         label_map: Figures 2, 7a and 7b: "cam/1" by default, "cam/2", or any label map of the evaluations for 7.
         image: Figures 2 and 4: name of an image of the runs' galleries; one is chosen by default.
         iteration: Figure 4: of the pictures; the last by default.
+        metrics: Curves: what the runs logged, such as "seg/1/mIoU"; by default mIoU of the better student, CAM and Seg.
         images: Figures 5 and 6: a rule or names of images, as of `write_comparison`.
         count: Figures 5 and 6: number of images that a rule chooses.
 
@@ -110,7 +112,7 @@ def write_paper_figure(
         places = {path: value for path, value in override_values(overrides).items() if path.startswith("data.")}
         write_comparison(runs, file, **how, overrides=places)
 
-    figure.draw(FigureRequest(opened, groups, planned, file, label_map, image, iteration, compare))
+    figure.draw(FigureRequest(opened, groups, planned, file, label_map, image, iteration, metrics, compare))
     return file
 
 

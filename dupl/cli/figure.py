@@ -18,16 +18,17 @@ def add_figure(commands: Any) -> None:
         commands,
         "figure",
         run_figure,
-        "draw a figure of the paper from the runs of a store, as PDF, SVG or PNG",
+        "draw a figure of the paper, or curves, from the runs of a store, as PDF, SVG or PNG",
         "  dupl figure 7a --out fig7a.pdf                              runs of the plan fig7a_overactivation\n"
         "  dupl figure 7a demo_table4 --rows baseline L_dis            fig7a.pdf, of another plan's rows\n"
         "  dupl figure 2 demo_table4 --rows baseline L_dis --out fig2.svg\n"
         "  dupl figure 1 runs/A runs/B --out fig1.png                  a point for each run\n"
         "  dupl figure 5 animals_methods --images worst --out fig5.png   CAMs side by side; 6: masks\n"
         "  dupl figure 7b animals_methods --rows toco dupl --out fig7b.pdf\n"
-        "  dupl figure 4 runs/RUN --image 2007_000032 --out fig4.pdf\n",
+        "  dupl figure 4 runs/RUN --image 2007_000032 --out fig4.pdf\n"
+        "  dupl figure curves demo_table4 --rows baseline L_reg --metrics cam/1/mIoU cam/2/mIoU --out curves.png\n",
     )
-    parser.epilog = "figures:\n" + "".join(f"  {n:4} {about}\n" for n, about in figures.items()) + f"\n{parser.epilog}"
+    parser.epilog = "figures:\n" + "".join(f"  {n:6} {about}\n" for n, about in figures.items()) + f"\n{parser.epilog}"
     parser.add_argument("number", choices=list(figures), metavar="FIGURE", help=f"one of {', '.join(figures)}")
     parser.add_argument(
         "what", nargs="*", metavar="PLAN|RUN", help="a plan, or folders of runs; default: the plan of the figure"
@@ -49,6 +50,13 @@ def add_figure(commands: Any) -> None:
         help="5 and 6: difference (default), best, worst, random or names, as for dupl compare",
     )
     parser.add_argument("--count", type=int, default=6, metavar="N", help="5 and 6: images that a rule chooses")
+    parser.add_argument(
+        "--metrics",
+        nargs="+",
+        default=[],
+        metavar="METRIC",
+        help="curves: what the runs logged; default: cam/best/mIoU seg/best/mIoU",
+    )
     parser.add_argument("--image", default="", metavar="NAME", help="2 and 4: an image of the runs' galleries")
     parser.add_argument("--iteration", type=int, metavar="N", help="4: which iteration; default: the last")
 
@@ -75,6 +83,7 @@ def run_figure(arguments: argparse.Namespace) -> int:
             label_map=arguments.map,
             image=arguments.image,
             iteration=arguments.iteration,
+            metrics=arguments.metrics,
             images=arguments.images[0] if len(arguments.images) == 1 else arguments.images,
             count=arguments.count,
         )

@@ -1,4 +1,4 @@
-"""The paper's figures from the runs of a store: what each one needs, and how its file is written."""
+"""The paper's figures, and curves over training, from the runs of a store: what each needs, and how it is drawn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dupl.report.figures.noise_mixture import mixture_info
 from dupl.report.figures.over_activation import overactivation_bars
 from dupl.report.gallery_pictures import gallery_picture
 from dupl.report.pages.run_files import RunFiles, read_run
-from dupl.report.run_comparison import class_table, courses
+from dupl.report.run_comparison import class_table, courses, logged_courses
 from dupl.report.tables.evaluation import title_of
 from dupl.terminal import counted
 
@@ -43,6 +43,7 @@ class FigureRequest:
         label_map: Which CAMs or predictions, such as "cam/1"; "" for the figure's own.
         image: Name of an image; "" chooses one.
         iteration: Of the pictures; None is the last.
+        metrics: Of the curves, such as "seg/1/mIoU"; empty for the figure's own.
         compare: Draws runs by name side by side into the file, with "seg" or "cam" choosing the images; it needs the
             trained networks, and so comes from above.
     """
@@ -54,6 +55,7 @@ class FigureRequest:
     label_map: str = ""
     image: str = ""
     iteration: int | None = None
+    metrics: Sequence[str] = ()
     compare: Callable[[Mapping[str, StoredRun], str, str], None] | None = None
 
     @property
@@ -78,7 +80,7 @@ class FigureRequest:
 
 @dataclass(frozen=True)
 class PaperFigure:
-    """A figure of the paper.
+    """A figure of the paper, or curves.
 
     Attributes:
         about: What it shows, in a line.
@@ -126,7 +128,7 @@ def _draw_bias(request: FigureRequest) -> None:
     frame, groups = request.store.frame(request.runs), request.fingerprints()
     label_map = request.label_map or "cam/1"
     wanted = {f"{title_of(label_map)}: mIoU (%)": f"{label_map}/mIoU"}
-    wanted |= {f"{title_of(label_map)}: OA rate (%)": f"{label_map}/OA", "Seg, better student: mIoU (%)": SEG}
+    wanted |= {f"{title_of(label_map)}: OA rate (%)": f"{label_map}/OA", f"{title_of('seg/best')}: mIoU (%)": SEG}
     panels = {name: courses(frame, metric, groups) for name, metric in wanted.items()}
     galleries = {request.name(label): read_run(members[0].path) for label, members in request.groups.items()}
     image, pictures = _cams_over_training(request, galleries, int(label_map.rpartition("/")[2]))
@@ -140,6 +142,24 @@ def _draw_bias(request: FigureRequest) -> None:
         "CAMs over training",
         f"{_protocol(frame, 'train')}; mean over {request.seeds()}, band: lowest to highest seed",
         [*notes, "OA rate: FP / (TP + FP), the mean over the foreground classes."],
+    )
+
+
+def _draw_curves(request: FigureRequest) -> None:
+    """Draw metrics over training, a curve per row, from what the runs logged, which every archive keeps."""
+    scalars = request.store.scalars(request.runs)
+    panels = {}
+    for metric in request.metrics or (CAM, SEG):
+        label_map, _, measure = metric.rpartition("/")
+        title = f"{title_of(label_map)}: {measure} (%)" if label_map.count("/") == 1 else metric
+        panels[title] = logged_courses(scalars, metric, request.fingerprints())
+    bias_over_training(
+        panels,
+        {},
+        request.out,
+        "Metrics over training",
+        f"{_protocol(request.store.frame(request.runs), 'train')}; mean over {request.seeds()}, "
+        "band: lowest to highest seed",
     )
 
 
@@ -230,6 +250,7 @@ FIGURES: dict[str, PaperFigure] = {
     "7b": PaperFigure(
         "over-activation rate per class of ToCo and DuPL", "fig7b_overactivation", (), _draw_over_activation
     ),
+    "curves": PaperFigure("metrics over training, a curve per row", "table4_components", (), _draw_curves),
 }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dupl.config.check import suggestion
 from dupl.errors import UserError
 from dupl.runs.evaluation_files import CLASS_COLUMNS, read_evaluation
 from dupl.runs.metrics import iou
@@ -67,6 +68,24 @@ def courses(frame: DataFrame, metric: str, runs: Runs) -> DataFrame:
         for t, found in values:
             rows.append((label, int(t), found.mean(), found.min(), found.max(), len(found)))
     return pd.DataFrame(rows, columns=["label", "iteration", "mean", "low", "high", "runs"])
+
+
+def logged_courses(scalars: DataFrame, metric: str, runs: Runs) -> DataFrame:
+    """Return what runs logged over training, such as a metric of their evaluations, in the form of `courses`.
+
+    Args:
+        scalars: As a store's ``scalars``.
+        metric: Such as "cam/best/mIoU-7" or "tau_h".
+        runs: Groups.
+
+    Raises:
+        UserError: No run logged the metric; the message names what is closest.
+    """
+    if metric not in scalars:
+        known = [str(name) for name in scalars.columns if name not in ("run", "fingerprint", "seed", "iter")]
+        raise UserError(f"no run logged {metric!r}{suggestion(metric, known)}")
+    values = scalars.dropna(subset=[metric]).rename(columns={"iter": "iteration", metric: "value"})
+    return courses(values.assign(protocol="train", metric=metric), metric, runs)
 
 
 def image_classes(pixels: DataFrame, label_map: str) -> DataFrame:

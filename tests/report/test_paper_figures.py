@@ -20,6 +20,7 @@ from dupl.report.figures.loss_distribution import rescale_factor
 from dupl.report.figures.methods_scatter import PUBLISHED, MethodPoint, methods_scatter, scatter_info
 from dupl.report.figures.noise_mixture import MixtureInfo
 from dupl.report.gallery_pictures import gallery_picture
+from dupl.report.run_comparison import logged_courses
 from dupl.report.symbols import mathtext
 from dupl.runs.calls import Call, record
 
@@ -94,6 +95,29 @@ def test_figure_2_shows_one_image_over_training_where_all_runs_picture_it(tmp_pa
 
 def test_figure_2_without_galleries_says_so(tmp_path):
     assert "No pictures" in words("2", tmp_path, rows=["baseline", "L_dis"])
+
+
+def test_curves_are_of_what_the_runs_logged(tmp_path):
+    store = tmp_path / "store"
+    shutil.copytree(STORE, store)
+    for folder in store.glob("*/evaluation/iter_000075"):  # an archive keeps the last one alone
+        shutil.rmtree(folder)
+    out = tmp_path / "figure.svg"
+    shown = {"rows": ["baseline", "L_dis"], "metrics": ["cam/best/mIoU", "seg/1/mIoU", "tau_h"]}
+    dupl.figures.write_paper_figure("curves", out, PLAN, store, **shown)
+    text = out.read_text()
+    for words in ("CAM, better student: mIoU (%)", "Seg, student 1: mIoU (%)", "Baseline"):
+        assert f"<!-- {words} -->" in text, words
+    assert text.count("<!-- iteration -->") == 3, "a panel for each metric"
+    assert "val, squashed, no CRF; mean over 2 seeds, band: lowest to highest seed" in text
+    with pytest.raises(UserError, match="no run logged 'cam/best/mIOU'; did you mean cam/best/mIoU"):
+        dupl.figures.write_paper_figure("curves", out, PLAN, store, rows=["baseline"], metrics=["cam/best/mIOU"])
+
+
+def test_curves_go_through_the_logged_values():
+    scalars = pd.DataFrame({"fingerprint": ["a", "a", "b"], "iter": [5, 10, 10], "loss": [4.0, 2.0, 1.0]})
+    table = logged_courses(scalars, "loss", {"both": ["a", "b"]})
+    assert table[["iteration", "mean", "low", "high", "runs"]].values.tolist() == [[5, 4, 4, 4, 1], [10, 1.5, 1, 2, 2]]
 
 
 def test_figure_4_shows_the_most_filtered_image(tmp_path):

@@ -13,12 +13,13 @@ from dupl.runs.judged import Judged
 from dupl.terminal import printable, safe_console
 
 KINDS = {"cam": "CAM", "seg": "Seg"}
+WHO = {"mean": "both averaged", "best": "better student"}
 
 
 def title_of(name: str) -> str:
     """Return a kind of label map in words: "cam/1" is "CAM, student 1", "seg/mean" is "Seg, both averaged"."""
     kind, who = name.split("/")
-    return f"{KINDS.get(kind, kind)}, {'both averaged' if who == 'mean' else f'student {who}'}"
+    return f"{KINDS.get(kind, kind)}, {WHO.get(who, f'student {who}')}"
 
 
 def figure(value: float) -> str:
@@ -52,7 +53,7 @@ def summary_table(metrics: Mapping[str, float], reference: Mapping[str, float] |
     for kind in KINDS:
         if len([name for name in maps_of(metrics) if name.startswith(kind) and not name.endswith("mean")]) > 1:
             values = (metrics[f"{kind}/best/{metric}"] for metric in ("mIoU", *extra))
-            table.add_row(f"{KINDS[kind]}, better student", *map(figure, values), "–", style="bold")
+            table.add_row(title_of(f"{kind}/best"), *map(figure, values), "–", style="bold")
     for text, value in (reference or {}).items():
         table.add_row(text, figure(value), *["–"] * len(extra), "–", style="dim")
     return table
