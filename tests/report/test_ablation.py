@@ -410,7 +410,7 @@ class TestLayout:
         arranged = layout(made)
         assert [text for _, text in arranged.footnotes] == [BETTER, caution]
         assert [grid.letters for grid in arranged.grids] == [((), ("a", "b"))] * 2
-        assert "Seg. (val, squashed): ours<sup>a,b</sup>" in render(made, "md")
+        assert "Seg.: ours<sup>a,b</sup>" in render(made, "md")
         assert r"Seg.\textsuperscript{a,b}" in render(made, "latex")
         assert 'Seg.<sup><a href="#note-a">a</a>, <a href="#note-b">b</a></sup>' in grids_html(made)[0]
         assert all(caution in line["notes"] for line in csv.DictReader(io.StringIO(render(made, "csv"))))

@@ -29,9 +29,9 @@ def escape(text: str) -> str:
 
 def _grid(grid: Grid) -> str:
     lead = grid.groups[0][2]
-    owners = [
-        (f"{label} ({how}): " if label else "", letters)
-        for (label, how, count), letters in zip(grid.groups, grid.letters, strict=True)
+    owners = [  # the list above the grids has the protocol of each
+        (f"{label}: " if label else "", letters)
+        for (label, _, count), letters in zip(grid.groups, grid.letters, strict=True)
         for _ in range(count)
     ]
     header = [_cell(Text(owner + name, found)) for (owner, found), name in zip(owners, grid.header, strict=True)]
