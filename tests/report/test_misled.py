@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -59,3 +62,41 @@ def test_runs_without_a_detector_and_wrong_tables():
     assert pairs["detector"].isna().all() and not pairs["alarm"].any()
     with pytest.raises(UserError, match="pairs has no column 'alarm'"):
         detector_rates(label_pairs(COUNTS))
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    path = Path(__file__).parents[2] / "benchmarks/detector.py"
+    spec = importlib.util.spec_from_file_location("detector_benchmark", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class TestBenchmark:
+    """`benchmarks/detector.py`, which prints the rates of the runs of a store."""
+
+    def test_area_is_the_share_of_couples_in_the_right_order(self, script):
+        assert script.area([0.1, 0.3, 0.2, 0.9], [True, True, False, False]) == 0.75
+        assert math.isnan(script.area([0.1, 0.2], [False, False]))
+
+    def test_a_table_has_the_detector_and_the_masks_of_earlier_evaluations(self, script):
+        final = COUNTS.assign(iteration=90)
+        early = final.assign(iteration=50, IoU=final["IoU"].where(final["class"] != "cat", 30.0))  # cat is misled later
+        logged = {"detector/1/cat": 0.4, "detector/2/cat": 0.6, "detector/2/horse": 0.7, "detector/1/dog": 0.3}
+        run = SimpleNamespace(
+            path="a", state="finished", config={"model": {"detector": {"type": "MaskingDetector"}}}, fingerprint="a"
+        )
+        store = SimpleNamespace(
+            root="runs",
+            best=lambda: [run],
+            counts=lambda runs, protocol, last=True: final if last else pd.concat([early, final]),
+            scalars=lambda runs: pd.DataFrame([{"fingerprint": "a", "iter": 50, **logged}]),
+        )
+        lines = script.table(store, 50, [])
+        assert lines[0] == "1 runs, 10 pairs of student and class, 6 not measured yet"
+        assert lines[4] == "| detector at 50 | 1 of 2 (50%) | 1 of 8 (12%) | 0.44 |", "7 of 16 couples"
+        assert lines[5] == "| the same, below the other student's | 1 of 1 (100%) | 0 of 1 (0%) | 1.00 |"
+        assert lines[6].startswith("| true masks at 50 | 1 of 2 (50%) | 0 of 8 (0%) |")
+        with pytest.raises(SystemExit, match="no finished run has a detector"):
+            script.table(SimpleNamespace(root="runs", best=list), 50, [])

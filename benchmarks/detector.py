@@ -1,0 +1,101 @@
+"""What the detector of misled students finds early, beside what true masks would find at the same time.
+
+    python benchmarks/detector.py --store DIR [--at 300] [--classes cat dog ...]
+
+Reads all finished runs of two students in a store that trained with ``detector.type="MaskingDetector"``. A pair of
+student and class ends misled where the last IoU of its CAM is below 25 % and below half of the other student's. The
+detector, which reads tags, gives an alarm where its running mean lies below 0.5. The lines below it apply the rule of
+the label itself, with true masks, to earlier evaluations of the same runs: no detector can know more about the CAMs of
+that time, so what they miss, and their false alarms, are pairs that changed later.
+
+AUC: how often a misled pair has the lower value than a sound one, over all such couples; 0.5 is chance.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dupl.report.misled import STUDENTS, label_pairs, with_detector
+from dupl.runs.store import RunStore
+from dupl.runs.stored_run import StoredRun
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+KEYS = ["fingerprint", "student", "class"]
+
+
+def detected(store: RunStore) -> list[StoredRun]:
+    """Return the finished runs that trained with a detector."""
+    types = {run.path: (run.config["model"].get("detector") or {}).get("type") for run in store.best()}
+    return [run for run in store.best() if run.state == "finished" and types[run.path] == "MaskingDetector"]
+
+
+def area(values: Sequence[float], misled: Sequence[bool]) -> float:
+    """Return the area under the ROC curve of low values; NaN where all pairs are of one kind."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(misled, [-value for value in values])) if len(set(misled)) == 2 else float("nan")
+
+
+def line(what: str, pairs: DataFrame, alarm: Sequence[bool], values: Sequence[float]) -> str:
+    """Return a row of the table: misled pairs that were found, false alarms, and the area under the ROC curve."""
+    misled = pairs["misled"].tolist()
+    found = sum(a and m for a, m in zip(alarm, misled, strict=True))
+    wrong = sum(a and not m for a, m in zip(alarm, misled, strict=True))
+    bad, sound = sum(misled), len(misled) - sum(misled)
+    shares = f"{found} of {bad} ({found / max(bad, 1):.0%}) | {wrong} of {sound} ({wrong / max(sound, 1):.0%})"
+    return f"| {what} | {shares} | {area(values, misled):.2f} |"
+
+
+def table(store: RunStore, at: int, classes: Sequence[str]) -> list[str]:
+    """Return the lines of the table.
+
+    Raises:
+        SystemExit: The store has no such run.
+    """
+    runs = detected(store)
+    if not runs:
+        raise SystemExit(
+            f"{store.root}: no finished run has a detector: train with model.detector.type=MaskingDetector"
+        )
+    final = label_pairs(store.counts(runs, protocol="train"), classes)
+    pairs = with_detector(final, store.scalars(runs), at, 0.5)
+    known = pairs[pairs["detector"].notna()]
+    lines = [
+        f"{len(runs)} runs, {len(pairs)} pairs of student and class, {len(pairs) - len(known)} not measured yet",
+        "",
+        "| by | misled pairs found | false alarms | AUC |",
+        "|---|--:|--:|--:|",
+        line(f"detector at {at}", pairs, pairs["alarm"].tolist(), pairs["detector"].fillna(0.5).tolist()),
+    ]
+    value = known.set_index(KEYS)["detector"]
+    other = {(f, STUDENTS[s == STUDENTS[0]], c): v for (f, s, c), v in value.items()}
+    both = known[[tuple(key) in other for key in known[KEYS].to_numpy()]]
+    lead = [value[tuple(key)] - other[tuple(key)] for key in both[KEYS].to_numpy()]
+    lines.append(line("the same, below the other student's", both, [gap < 0 for gap in lead], lead))
+    every = store.counts(runs, protocol="train", last=False)
+    for iteration in sorted(set(every["iteration"]))[:-1]:
+        then = label_pairs(every[every["iteration"] == iteration], classes).set_index(KEYS)
+        there = pairs[[tuple(key) in then.index for key in pairs[KEYS].to_numpy()]]
+        seen = then.loc[[tuple(key) for key in there[KEYS].to_numpy()]]
+        ratio = (seen["IoU"] / seen["other"].clip(lower=1e-6)).tolist()
+        lines.append(line(f"true masks at {iteration:.0f}", there, seen["misled"].tolist(), ratio))
+    return lines
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--store", type=Path, required=True, metavar="DIR", help="folder of the runs")
+    parser.add_argument("--at", type=int, default=300, help="iteration up to which the detector counts")
+    parser.add_argument("--classes", nargs="+", default=[], help="classes that are judged; default: all of the masks")
+    arguments = parser.parse_args()
+    print("\n".join(table(RunStore(arguments.store), arguments.at, arguments.classes)))
+
+
+if __name__ == "__main__":
+    main()
