@@ -15,10 +15,25 @@ from dupl.errors import UserError
 
 
 class StrictRegistry(Registry):
-    """A registry that builds only what was registered with it.
+    """A registry that builds only what was registered with it, and keeps the classes of this package.
 
-    The base class imports the module that a name with dots points to, so that a recipe could run any function.
+    The base class imports the module that a name with dots points to, so that a recipe could run any function. It also
+    lets ``force=True`` replace any class: stored runs of that name would then be something else, and plans, which know
+    the shipped class alone, would share beginnings that differ.
     """
+
+    def _register_module(self, module: Any, module_name: Any = None, force: bool = False) -> None:
+        """Register a class; one of this package cannot be replaced by another one.
+
+        Raises:
+            KeyError: The name is taken.
+        """
+        names = [module_name or module.__name__] if isinstance(module_name, str | None) else module_name
+        for name in names:
+            known = self.module_dict.get(name)
+            if known is not None and known.__module__.startswith("dupl."):
+                raise KeyError(f"{name} is a class of this package, {known.__module__}: give yours a name of its own")
+        super()._register_module(module, module_name, force)
 
     def get(self, key: str) -> Any:
         """Return the class that was registered by this name, or None."""

@@ -83,6 +83,19 @@ def test_a_type_that_the_module_does_not_register(recipe, capsys):
     assert "line 4: model.noise_filter.type is 'LargerLoss', which is no noise filter" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("how", ["force=True", "name='MixtureFilter', force=True", "name=['Mine', 'MixtureFilter']"])
+def test_a_class_of_the_package_cannot_be_replaced(recipe, capsys, how):
+    """Plans know the shipped class alone, and would share a beginning that the other one trains otherwise."""
+    path = recipe("bound=1")
+    own = Path("large_loss_parts.py").read_text().replace("LargeLoss", "MixtureFilter")
+    Path("large_loss_parts.py").write_text(own.replace("register_module()", f"register_module({how})"))
+    shipped = COMPONENTS.get("MixtureFilter")
+    assert main(["train", path, "--work-dir", "run"]) == 2
+    err = capsys.readouterr().err
+    assert "MixtureFilter is a class of this package, dupl.method.noise_filter: give yours a name of its own" in err
+    assert COMPONENTS.get("MixtureFilter") is shipped and COMPONENTS.get("Mine") is None
+
+
 def test_the_digest_of_modules_follows_their_files(tmp_path, monkeypatch):
     """A module by its file, a package by all of its files; a recipe without imports has no digest."""
     monkeypatch.syspath_prepend(str(tmp_path))
