@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from dupl.config.kinds import Count, NotNegative, Positive
 from dupl.errors import UserError
 from dupl.method.component import Component
-from dupl.method.network import SubNet
 from dupl.method.students import Students
 from dupl.registry import COMPONENTS
+
+Score = Callable[[nn.Linear, Tensor], Tensor]
 
 
 class Features(NamedTuple):
@@ -105,8 +106,8 @@ class ClassifierWarmStart(Component):
                 parts.append((_kept(net.read(tokens.features)), _kept(net.read(tokens.aux_features))))
         for net, mode in zip(nets, training, strict=True):
             net.train(mode)
-        both = [(torch.cat([main for main, _ in parts]), torch.cat([aux for _, aux in parts])) for parts in seen]
-        return Features(both if len(both) == len(students) else both * len(students), torch.cat(tags))
+        both = [(joined(main for main, _ in parts), joined(aux for _, aux in parts)) for parts in seen]
+        return Features(both if len(both) == len(students) else both * len(students), joined(tags))
 
     def fit(self, students: Students, features: Features, seed: int) -> None:
         """Fit the classifiers in place.
@@ -118,11 +119,26 @@ class ClassifierWarmStart(Component):
         """
         for student, (net, seen) in enumerate(zip(students, features.seen, strict=True)):
             generator = torch.Generator().manual_seed(hash((seed, 4, student)) & (2**63 - 1))
-            self._fit_one(net, seen, features.tags, generator)
+            classifiers = (net.classifier, net.aux_classifier)
+            self.fit_classifiers(net.score, classifiers, seen, features.tags, generator)
 
-    def _fit_one(self, net: SubNet, seen: tuple[Tensor, Tensor], tags: Tensor, generator: torch.Generator) -> None:
-        """Fit both classifiers of one student; of several fits each class keeps its best."""
-        classifiers = (net.classifier, net.aux_classifier)
+    def fit_classifiers(
+        self,
+        score: Score,
+        classifiers: Sequence[nn.Linear],
+        seen: Sequence[Tensor],
+        tags: Tensor,
+        generator: torch.Generator,
+    ) -> None:
+        """Fit classifiers together, from the weights that they have; of several fits each class keeps its best.
+
+        Args:
+            score: Computes the scores (B, K) of a classifier from what it reads of B images.
+            classifiers: Their weights change in place.
+            seen: What each of them reads of all images.
+            tags: (N, K) of 0/1.
+            generator: Draws batches, and the random weights of further fits.
+        """
         best = [(c.weight.detach().clone(), torch.full_like(c.weight[:, 0], torch.inf)) for c in classifiers]
         for attempt in range(self.restarts):
             for classifier in classifiers:
@@ -130,25 +146,31 @@ class ClassifierWarmStart(Component):
                     drawn = torch.empty_like(classifier.weight, device="cpu")
                     classifier.weight.data.copy_(nn.init.kaiming_uniform_(drawn, a=5**0.5, generator=generator))
                 classifier.weight.data.mul_(self.initial)
-            self._fit_once(net, seen, tags, generator)
+            self._fit_once(score, classifiers, seen, tags, generator)
             if self.restarts > 1:
                 for classifier, x, (weight, lowest) in zip(classifiers, seen, best, strict=True):
-                    losses = self._losses(net, classifier, x, tags)
+                    losses = self._losses(score, classifier, x, tags)
                     better = losses < lowest
                     weight[better], lowest[better] = classifier.weight.detach()[better], losses[better]
         if self.restarts > 1:
             for classifier, (weight, _) in zip(classifiers, best, strict=True):
                 classifier.weight.data.copy_(weight)
 
-    def _fit_once(self, net: SubNet, seen: tuple[Tensor, Tensor], tags: Tensor, generator: torch.Generator) -> None:
-        """Fit both classifiers from the weights that they have."""
-        classifiers = (net.classifier, net.aux_classifier)
+    def _fit_once(
+        self,
+        score: Score,
+        classifiers: Sequence[nn.Linear],
+        seen: Sequence[Tensor],
+        tags: Tensor,
+        generator: torch.Generator,
+    ) -> None:
+        """Fit classifiers once."""
         optimizer = torch.optim.AdamW([c.weight for c in classifiers], lr=self.lr, weight_decay=self.weight_decay)
         for step in range(self.steps):
             if self.cosine:
                 optimizer.param_groups[0]["lr"] = self.lr * (1 + math.cos(math.pi * step / self.steps)) / 2
             chosen = torch.randint(len(tags), (self.batch,), generator=generator).to(tags.device)
-            scores = [net.score(c, x[chosen].float()) for x, c in zip(seen, classifiers, strict=True)]
+            scores = [score(c, x[chosen].float()) for x, c in zip(seen, classifiers, strict=True)]
             loss = torch.stack([F.multilabel_soft_margin_loss(s, tags[chosen]) for s in scores]).sum()
             optimizer.zero_grad()
             loss.backward()
@@ -157,11 +179,11 @@ class ClassifierWarmStart(Component):
 
     @staticmethod
     @torch.no_grad()
-    def _losses(net: SubNet, classifier: nn.Linear, seen: Tensor, tags: Tensor) -> Tensor:
+    def _losses(score: Score, classifier: nn.Linear, seen: Tensor, tags: Tensor) -> Tensor:
         """Return the loss of each class over all images, (K,)."""
         parts = zip(seen.split(256), tags.split(256), strict=True)
         losses = [
-            F.binary_cross_entropy_with_logits(net.score(classifier, x.float()), y, reduction="none") for x, y in parts
+            F.binary_cross_entropy_with_logits(score(classifier, x.float()), y, reduction="none") for x, y in parts
         ]
         return torch.cat(losses).mean(0)
 
@@ -169,6 +191,13 @@ class ClassifierWarmStart(Component):
 def _kept(read: Tensor) -> Tensor:
     """Return pooled features in float32; patch tokens in float16, because they are many."""
     return read.float() if read.ndim == 2 else read.half()
+
+
+def joined(parts: Iterable[Tensor]) -> Tensor:
+    """Concatenate tensors; outside autocast, which refuses float16 where it computes in bfloat16."""
+    found = list(parts)
+    with torch.autocast(found[0].device.type, enabled=False):
+        return torch.cat(found)
 
 
 def equal(one: torch.nn.Module, other: torch.nn.Module) -> bool:
