@@ -21,7 +21,7 @@ columns = dict(
     Seg_1=dict(label="Seg 1", metric="seg/1/mIoU-7"),
     Seg_2=dict(label="Seg 2", metric="seg/2/mIoU-7"),
 )
-set = {"model.detector": dict(type="MaskingDetector")}
+set = {"model.detector": dict(type="ProbeDetector")}
 factors = dict(
     R1=dict(label="L_dis with L_seg", with_={"model.discrepancy.start": 350}),
     R2_positive=dict(

@@ -10,7 +10,7 @@ from torch import Tensor
 from dupl.config.kinds import Share, Start
 from dupl.method.cam import Maps, Present
 from dupl.method.component import Component
-from dupl.method.detector import MaskingDetector, NoDetector
+from dupl.method.detector import Detector, NoDetector
 from dupl.registry import COMPONENTS
 from dupl.structures import Clock
 
@@ -21,9 +21,7 @@ class EachItsOwn(Component):
 
     null = True
 
-    def __call__(
-        self, cams: list[Maps], present: Present, detector: NoDetector | MaskingDetector, clock: Clock
-    ) -> list[Maps]:
+    def __call__(self, cams: list[Maps], present: Present, detector: NoDetector | Detector, clock: Clock) -> list[Maps]:
         """Return the CAMs."""
         return cams
 
@@ -46,7 +44,7 @@ class BestPerClass(Component):
         super().__init__(start)
         self.margin = margin
 
-    def __call__(self, cams: list[Maps], present: Present, detector: MaskingDetector, clock: Clock) -> list[Maps]:
+    def __call__(self, cams: list[Maps], present: Present, detector: Detector, clock: Clock) -> list[Maps]:
         """Return the CAMs that the labels of each student are made of.
 
         Args:
@@ -85,9 +83,7 @@ class MeanOfStudents(Component):
         start: First iteration at which it acts.
     """
 
-    def __call__(
-        self, cams: list[Maps], present: Present, detector: NoDetector | MaskingDetector, clock: Clock
-    ) -> list[Maps]:
+    def __call__(self, cams: list[Maps], present: Present, detector: NoDetector | Detector, clock: Clock) -> list[Maps]:
         """Return the average of the CAMs, once for each student.
 
         Args:

@@ -27,7 +27,7 @@ model = dict(
     consistency=dict(start=12),
     refine=dict(dilations=[1, 2], iterations=2),
     averages=dict(type="MeanTeachers", momentum=0.9, start=2),
-    detector=dict(type="MaskingDetector", interval=2, least=2),
+    detector=dict(type="ProbeDetector", interval=2, least=2, images=12, steps=5, batch=4, restarts=2),
     class_teacher=dict(type="BestPerClass"),
     warm_start=dict(type="ClassifierWarmStart", images=12, steps=5, batch=4),
 )
@@ -47,9 +47,26 @@ def test_the_warm_start_comes_first_and_its_time_counts(recipe, tmp_path, capsys
     for name, steps in (("short", 1), ("long", 1000)):
         change = [f"model.warm_start.steps={steps}", "schedule.iterations=1"]
         assert main(["train", recipe, "--work-dir", str(tmp_path / name), "--set", *change]) == 0
-        assert "warm start of the classifiers: " in capsys.readouterr().err
+        assert "classifiers fitted before training: " in capsys.readouterr().err
         seconds[name] = Run(tmp_path / name).status.seconds
     assert seconds["long"] > seconds["short"]
+
+
+def test_a_detector_changes_nothing_of_a_training(recipe, undisturbed, tmp_path, helpers):
+    """Both kinds of detector, and none, where nothing reads it: equal weights and losses."""
+    found = {}
+    for name in ("MaskingDetector", "ProbeDetector", "NoDetector"):
+        kind = f"model.detector={{'type': '{name}'" + ", 'interval': 2, 'least': 2}" * (name != "NoDetector")
+        change = [kind + "}" * (name == "NoDetector"), "model.class_teacher.type=EachItsOwn", "schedule.iterations=12"]
+        assert main(["train", recipe, "--work-dir", str(tmp_path / name), "--set", *change]) == 0
+        found[name] = [
+            {key: value for key, value in row.items() if key.startswith(("L_", "cam/", "seg/"))}
+            for row in Run(tmp_path / name).scalars()
+        ]
+        measured = any(key.startswith("detector/") for row in Run(tmp_path / name).scalars() for key in row)
+        assert measured == (name != "NoDetector")
+    rows = [[row for row in each if row] for each in found.values()]
+    assert rows[0] == rows[1] == rows[2]
 
 
 def test_killed_and_resumed(commands, recipe, undisturbed, tmp_path, helpers):

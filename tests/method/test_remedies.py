@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from dupl.errors import UserError
 from dupl.method import equations
 from dupl.method.cam import Maps, Present
 from dupl.method.class_teacher import BestPerClass, MeanOfStudents
-from dupl.method.detector import MaskingDetector, NoDetector
+from dupl.method.detector import MaskingDetector, NoDetector, ProbeDetector, correlation
 from dupl.method.dis_region import ObjectTokens
 from dupl.method.discrepancy import MappedDiscrepancy, OnePlusCosine, OrthogonalDiscrepancy
 from dupl.method.dupl import DuPL
@@ -243,10 +243,11 @@ def test_each_class_keeps_the_best_of_several_fits(network: dict[str, Any], monk
     fits[0][0, 0], fits[0][1, 1], fits[1][1, 4], fits[1][0, 3] = 1.0, -1.0, 1.0, -1.0
     made: list[int] = []
 
-    def fit(self: ClassifierWarmStart, net: SubNet, *_: object) -> None:
+    def fit(self: ClassifierWarmStart, score: object, classifiers: Sequence[torch.nn.Linear], *_: object) -> None:
         attempt = len(made) % 2
         made.append(attempt)
-        net.classifier.weight.data, net.aux_classifier.weight.data = fits[attempt].clone(), fits[1 - attempt].clone()
+        for classifier, weight in zip(classifiers, (fits[attempt], fits[1 - attempt]), strict=True):
+            classifier.weight.data = weight.clone()
 
     monkeypatch.setattr(ClassifierWarmStart, "_fit_once", fit)
     ClassifierWarmStart(restarts=2).fit(students, Features([(tokens, tokens)] * 2, tags), seed=0)
@@ -283,6 +284,9 @@ def test_the_warm_start_keeps_patch_tokens_where_scores_are_pooled(network: dict
     students = DualStudent(network | dict(pool_over="scores"), num_classes=4)
     seen = ClassifierWarmStart.read(students, [(torch.randn(3, 3, 32, 32), torch.eye(3))]).seen[0][0]
     assert seen.dtype == torch.float16 and seen.shape == net(torch.randn(3, 3, 32, 32)).features.shape
+    with torch.autocast("cpu", torch.bfloat16):
+        batches = [(torch.randn(2, 3, 32, 32), torch.eye(3)[:2]), (torch.randn(1, 3, 32, 32), torch.eye(3)[2:])]
+        assert ClassifierWarmStart.read(students, batches).seen[0][0].dtype == torch.float16
 
 
 def test_no_warm_start_is_the_default(build: Callable[..., DuPL]) -> None:
@@ -444,6 +448,79 @@ def test_the_detector_measures_in_its_interval_only() -> None:
 def test_who_judges(judge: Any, judges: list[int]) -> None:
     part, students = detector(judge=judge)
     assert part._judges(students, 0) == [students[i] for i in judges]
+
+
+def test_correlation_is_that_of_pearson() -> None:
+    one, other = torch.randn(5, 9), torch.randn(5, 9)
+    wanted = [torch.corrcoef(torch.stack(rows))[0, 1].item() for rows in zip(one, other, strict=True)]
+    assert correlation(one, other).tolist() == pytest.approx(wanted, abs=1e-5)
+    assert abs(correlation(torch.full((1, 9), 0.3), other[:1]).item()) < 0.05, "a constant map says nothing"
+
+
+def probe(network: dict[str, Any], **arguments: Any) -> tuple[ProbeDetector, DualStudent]:
+    students = DualStudent(network, num_classes=4)
+    part = ProbeDetector(**({"interval": 1, "least": 1} | arguments))
+    part.bind(students)
+    return part, students
+
+
+def test_the_probe_calls_a_cam_on_the_class_sound_and_one_beside_it_misled(network: dict[str, Any]) -> None:
+    """The evidence of class 1 is high in the upper half: a CAM there is like it, one below it is the opposite."""
+    part, students = probe(network)
+    tokens = torch.zeros(1, 32, 2, 2)
+    tokens[0, 4, 0] = 3.0
+    part.backbone = Reads(tokens)
+    part.probe.weight[1, 4] = 0.7
+    views = [View(torch.zeros(1, 3, 8, 8), torch.tensor([[0, 8, 0, 8]]))] * 2
+    present = Present.of(torch.tensor([[0.0, 1.0, 0.0]]))
+    on = torch.zeros(1, 1, 8, 8)
+    on[..., :4, :] = 0.9
+    for cam, value in ((on, 1.0), (on.flip(2), 0.0), (torch.full_like(on, 0.4), 0.5)):
+        part.count.zero_()
+        part(students, views, [Maps(on, on), Maps(cam, cam)], present, Clock(0, 9))
+        part.after_step()
+        assert part.mean[:, 1].tolist() == pytest.approx([1.0, value], abs=1e-5)
+        assert part.misled_on()[:, 1].tolist() == [False, value < 0.5]
+
+
+class Reads(torch.nn.Module):
+    """A backbone whose patch tokens are given."""
+
+    def __init__(self, tokens: Tensor) -> None:
+        super().__init__()
+        self.tokens = tokens
+
+    def forward(self, images: Tensor) -> Any:
+        return type("Tokens", (), {"features": self.tokens.expand(len(images), -1, -1, -1)})
+
+
+def test_the_probe_finds_the_patch_by_tags_alone(network: dict[str, Any]) -> None:
+    """One patch in four has the class of its image, as for the warm start; the students stay as they are."""
+    part, students = probe(network, steps=200, batch=8, lr=0.05, restarts=2, share=0.25)
+    before = {name: value.clone() for name, value in students.state_dict().items()}
+    tags = torch.eye(3).repeat(8, 1)
+    tokens = torch.zeros(24, 32, 2, 2)
+    tokens[:, :3, 0, 1] = 4 * tags
+    state = torch.random.get_rng_state()
+    part.fit(students, Features([(tokens, tokens)], tags), seed=0)
+    assert torch.equal(torch.random.get_rng_state(), state), "it draws by its own generator"
+    own = torch.einsum("kd,ndhw->nkhw", part.probe.weight, tokens)[torch.arange(24), tags.argmax(1)]
+    assert (own.flatten(1).argmax(1) == 1).all()
+    assert not any(p.requires_grad for p in part.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in students.state_dict().items())
+
+
+def test_the_probe_keeps_the_backbone_of_before_training(network: dict[str, Any]) -> None:
+    part, students = probe(network)
+    for parameter in students[0].backbone.parameters():  # weights that were loaded since
+        parameter.data.add_(0.1)
+    images = torch.randn(2, 3, 32, 32)
+    features = part.read(students, [(images, torch.eye(3)[:2])])
+    assert torch.allclose(features.seen[0][0].float(), students[0].eval().backbone(images).features, atol=2e-2)
+    kept = part.backbone(images).features.clone()
+    for parameter in students[0].backbone.parameters():
+        parameter.data.mul_(2)
+    assert torch.equal(part.backbone(images).features, kept)
 
 
 def test_the_better_explained_cam_teaches_its_class() -> None:
@@ -639,6 +716,7 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "R8": dict(own_view=dict(type="OwnView"), discrepancy=dict(type="NoDiscrepancy")),
     "R9": dict(segmentation=dict(type="CollisionCrossEntropy", start=10)),
     "R10": dict(detector=dict(type="MaskingDetector", interval=2, least=1), class_teacher=dict(type="BestPerClass")),
+    "probe": dict(detector=dict(type="ProbeDetector", interval=2, least=1), class_teacher=dict(type="BestPerClass")),
     "mean of students": dict(class_teacher=dict(type="MeanOfStudents")),
 }
 

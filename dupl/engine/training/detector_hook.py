@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.hooks import Hook
 
 from dupl.method.base import Method
-from dupl.method.detector import MaskingDetector
+from dupl.method.detector import Detector
 from dupl.runs.run import Run
 
 
@@ -31,7 +31,7 @@ class DetectorHook(Hook):
         self,
         run: Run,
         interval: int,
-        detector: MaskingDetector,
+        detector: Detector,
         classes: Sequence[str],
         say: Callable[[str], object] = lambda _: None,
     ) -> None:
@@ -58,8 +58,8 @@ class DetectorHook(Hook):
         for student, c in sorted(misled - self.told):
             value = row[f"detector/{student + 1}/{self.classes[c]}"]
             self.say(
-                f"iteration {done}: student {student + 1} is misled on {self.classes[c]}: its CAM explains the class "
-                f"no better than the rest of the image ({value:.2f}, misled below {self.detector.misled})"
+                f"iteration {done}: student {student + 1} is misled on {self.classes[c]}: "
+                f"its CAM {self.detector.reason} ({value:.2f}, misled below {self.detector.misled})"
             )
         self.told = misled
 
@@ -73,4 +73,4 @@ def detector_hook(
 ) -> DetectorHook | None:
     """Return the hook if the model has a detector; ``classes`` has the background first."""
     detector = getattr(model, "detector", None)
-    return DetectorHook(run, interval, detector, classes[1:], say) if isinstance(detector, MaskingDetector) else None
+    return DetectorHook(run, interval, detector, classes[1:], say) if isinstance(detector, Detector) else None

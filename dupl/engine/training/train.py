@@ -126,12 +126,12 @@ def _print_setup(setup: Setup) -> None:
 
 
 def _warm_start(setup: Setup, advice: str) -> None:
-    """Fit the classifiers, where the recipe says so; the time counts as training."""
+    """Fit what is fitted before the first iteration; the time counts as training."""
     with plain_errors(advice):
         seconds = warm_start(setup.config, setup.model, setup.data.view.source)
     if seconds is not None and setup.process.is_first:
         setup.run.update(seconds=seconds)
-        setup.console.print(f"warm start of the classifiers: {seconds:.0f} s", highlight=False)
+        setup.console.print(f"classifiers fitted before training: {seconds:.0f} s", highlight=False)
 
 
 def _run(trainer: Trainer, setup: Setup, advice: str, start: int) -> None:

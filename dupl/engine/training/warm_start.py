@@ -1,4 +1,4 @@
-"""The warm start of the classifiers, on training images without augmentation, before the first iteration."""
+"""What is fitted before the first iteration, to training images without augmentation: classifiers, and a detector."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from dupl.data.spread import spread
 from dupl.data.views import normalize
 from dupl.execute.heartbeat import beat
 from dupl.method.base import Method
+from dupl.method.detector import ProbeDetector
 from dupl.method.warm_start import ClassifierWarmStart
 
 TOGETHER = 16  # images of one forward pass
 
 
 def warm_start(config: Config, model: Method, source: ImageSet) -> float | None:
-    """Fit the classifiers of a new training, if its recipe says so; every process computes the same.
+    """Fit what a new training fits before it begins, if its recipe says so; every process computes the same.
 
     Args:
         config: A resolved recipe.
-        model: The model on its device; its classifiers change in place.
+        model: The model on its device; its classifiers and its detector change in place.
         source: The training set, of which photos and tags are read.
 
     Returns:
-        The seconds that it took; None where the recipe has no warm start.
+        The seconds that it took; None where nothing is fitted.
     """
-    part = getattr(model, "warm_start", None)
-    if not isinstance(part, ClassifierWarmStart):
-        return None
+    fitted = [part for part in model.parts() if isinstance(part, ClassifierWarmStart | ProbeDetector)]
     begun = time.monotonic()
     device = next(model.parameters()).device
-    chosen = spread(min(part.images, len(source)), len(source))
-    with model.autocast("cam"):
-        features = part.read(model.students, _batches(source, chosen, config.data.augment.crop, device))
-    part.fit(model.students, features, config.runtime.seed)
-    return time.monotonic() - begun
+    for part in fitted:
+        chosen = spread(min(part.images, len(source)), len(source))
+        with model.autocast("cam"):
+            features = part.read(model.students, _batches(source, chosen, config.data.augment.crop, device))
+        part.fit(model.students, features, config.runtime.seed)
+    return time.monotonic() - begun if fitted else None
 
 
 def _batches(
