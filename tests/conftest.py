@@ -147,3 +147,13 @@ def trained(tiny, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "undisturbed"
     assert main(["train", tiny, "--work-dir", str(folder)]) == 0
     return folder
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Let yapf, which mmengine imports, write its shared cache before there are several workers.
+
+    After an installation its first import writes a file of the user's cache, and another process that reads it at that
+    moment fails with "EOFError: Ran out of input".
+    """
+    importlib.import_module("yapf")
