@@ -170,7 +170,8 @@ class TestOutputs:
         for form, style in (("md", "full"), ("latex", "full"), ("html", "full"), ("latex", "paper"), ("csv", "full")):
             assert BEST in table.render(form, style), (form, style)
         text = table.render("md")
-        assert f"Seg, {BEST} (val, squashed, no CRF" in text and "Seg (val, squashed, no CRF" in text
+        how = "seg/1/mIoU in percent, protocol train: val, squashed, no CRF"
+        assert f"- Seg, {BEST}: {how}" in text and f"- Seg: {how}" in text
         assert f"selected: each run's {BEST}, the reported split, by the recipe's evaluation.best" in text
 
     def test_csv_says_it_in_the_protocol(self, table):
@@ -190,7 +191,7 @@ class TestOutputs:
         shutil.rmtree(made.root)
         made.root.mkdir()
         text = dupl.ablation_table(made.plan, made.root).render("md")
-        assert f"Seg, {BEST} (protocol train)" in text and text.count("not run") == 1
+        assert f"- Seg, {BEST}: seg/1/mIoU in percent, protocol train\n" in text and text.count("not run") == 1
 
     def test_a_wrong_word_is_one_line(self, made, capsys):
         made.plan.write_text(PLAN.format(columns='Seg=dict(metric="seg/1/mIoU", report="newest")'))
