@@ -26,7 +26,7 @@ def add_figure(commands: Any) -> None:
         "  dupl figure 5 animals_methods --images worst --out fig5.png   CAMs side by side; 6: masks\n"
         "  dupl figure 7b animals_methods --rows toco dupl --out fig7b.pdf\n"
         "  dupl figure 4 runs/RUN --image 2007_000032 --out fig4.pdf\n"
-        "  dupl figure curves demo_table4 --rows baseline L_reg --metrics cam/1/mIoU cam/2/mIoU --out over-training.png\n",
+        "  dupl figure curves demo_table4 --rows baseline L_reg --metrics cam/1/mIoU --out over-training.png\n",
     )
     parser.epilog = "figures:\n" + "".join(f"  {n:6} {about}\n" for n, about in figures.items()) + f"\n{parser.epilog}"
     parser.add_argument("number", choices=list(figures), metavar="FIGURE", help=f"one of {', '.join(figures)}")
