@@ -2,7 +2,7 @@
 
     python benchmarks/detector.py --store DIR [--at 300] [--classes cat dog ...]
 
-Reads all finished runs of two students in a store that trained with ``detector.type="MaskingDetector"``. A pair of
+Reads all finished runs of two students in a store that trained with a detector (``model.detector.type``). A pair of
 student and class ends misled where the last IoU of its CAM is below 25 % and below half of the other student's. The
 detector, which reads tags, gives an alarm where its running mean lies below 0.5. The lines below it apply the rule of
 the label itself, with true masks, to earlier evaluations of the same runs: no detector can know more about the CAMs of
@@ -30,8 +30,11 @@ KEYS = ["fingerprint", "student", "class"]
 
 def detected(store: RunStore) -> list[StoredRun]:
     """Return the finished runs that trained with a detector."""
-    types = {run.path: (run.config["model"].get("detector") or {}).get("type") for run in store.best()}
-    return [run for run in store.best() if run.state == "finished" and types[run.path] == "MaskingDetector"]
+    return [run for run in store.best() if run.state == "finished" and _detector(run) != "NoDetector"]
+
+
+def _detector(run: StoredRun) -> str:
+    return str((run.config["model"].get("detector") or {}).get("type", "NoDetector"))
 
 
 def area(values: Sequence[float], misled: Sequence[bool]) -> float:
@@ -59,9 +62,7 @@ def table(store: RunStore, at: int, classes: Sequence[str]) -> list[str]:
     """
     runs = detected(store)
     if not runs:
-        raise SystemExit(
-            f"{store.root}: no finished run has a detector: train with model.detector.type=MaskingDetector"
-        )
+        raise SystemExit(f"{store.root}: no finished run has a detector: train with model.detector.type=ProbeDetector")
     final = label_pairs(store.counts(runs, protocol="train"), classes)
     pairs = with_detector(final, store.scalars(runs), at, 0.5)
     known = pairs[pairs["detector"].notna()]

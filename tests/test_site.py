@@ -51,7 +51,7 @@ def test_functions_have_their_docstrings(site):
 def test_equations_are_typeset(site):
     written = (ROOT / "docs" / "concepts" / "method.md").read_text().count("$$") // 2
     text = (site / "concepts" / "method.html").read_text()
-    assert text.count('<div class="equation"') == written > 4 and "<msub>" in text and "$$" not in text
+    assert text.count('<div class="equation"') == written == 6 and "<msub>" in text and "$$" not in text
 
 
 def test_notebooks_are_executed(site):

@@ -80,16 +80,18 @@ class TestBenchmark:
         assert script.area([0.1, 0.3, 0.2, 0.9], [True, True, False, False]) == 0.75
         assert math.isnan(script.area([0.1, 0.2], [False, False]))
 
-    def test_a_table_has_the_detector_and_the_masks_of_earlier_evaluations(self, script):
+    @pytest.mark.parametrize("kind", ["MaskingDetector", "ProbeDetector"])
+    def test_a_table_has_the_detector_and_the_masks_of_earlier_evaluations(self, script, kind):
         final = COUNTS.assign(iteration=90)
         early = final.assign(iteration=50, IoU=final["IoU"].where(final["class"] != "cat", 30.0))  # cat is misled later
         logged = {"detector/1/cat": 0.4, "detector/2/cat": 0.6, "detector/2/horse": 0.7, "detector/1/dog": 0.3}
-        run = SimpleNamespace(
-            path="a", state="finished", config={"model": {"detector": {"type": "MaskingDetector"}}}, fingerprint="a"
+        run, without, off = (
+            SimpleNamespace(path=str(part), state="finished", config={"model": {"detector": part}}, fingerprint="a")
+            for part in ({"type": kind}, None, {"type": "NoDetector"})
         )
         store = SimpleNamespace(
             root="runs",
-            best=lambda: [run],
+            best=lambda: [run, without, off],
             counts=lambda runs, protocol, last=True: final if last else pd.concat([early, final]),
             scalars=lambda runs: pd.DataFrame([{"fingerprint": "a", "iter": 50, **logged}]),
         )
