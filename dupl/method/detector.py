@@ -23,7 +23,7 @@ from dupl.method.network import SubNet
 from dupl.method.pooling import pooling_function
 from dupl.method.students import Students
 from dupl.method.view import View
-from dupl.method.warm_start import ClassifierWarmStart, Features, joined
+from dupl.method.warm_start import ClassifierWarmStart, Features, draw_weights, joined
 from dupl.registry import COMPONENTS
 from dupl.structures import Clock
 
@@ -264,8 +264,7 @@ class ProbeDetector(Detector):
             seed: Seed of the random weights and of the drawn batches.
         """
         generator = torch.Generator().manual_seed(hash((seed, 6)) & (2**63 - 1))
-        drawn = torch.empty_like(self.probe.weight, device="cpu")
-        self.probe.weight.copy_(nn.init.kaiming_uniform_(drawn, a=5**0.5, generator=generator))
+        draw_weights(self.probe, generator)
         self.probe.requires_grad_(True)
         self.fitting.fit_classifiers(self.score, (self.probe,), features.seen[0][:1], features.tags, generator)
         self.probe.requires_grad_(False)

@@ -143,8 +143,7 @@ class ClassifierWarmStart(Component):
         for attempt in range(self.restarts):
             for classifier in classifiers:
                 if attempt:
-                    drawn = torch.empty_like(classifier.weight, device="cpu")
-                    classifier.weight.data.copy_(nn.init.kaiming_uniform_(drawn, a=5**0.5, generator=generator))
+                    draw_weights(classifier, generator)
                 classifier.weight.data.mul_(self.initial)
             self._fit_once(score, classifiers, seen, tags, generator)
             if self.restarts > 1:
@@ -191,6 +190,12 @@ class ClassifierWarmStart(Component):
 def _kept(read: Tensor) -> Tensor:
     """Return pooled features in float32; patch tokens in float16, because they are many."""
     return read.float() if read.ndim == 2 else read.half()
+
+
+def draw_weights(classifier: nn.Linear, generator: torch.Generator) -> None:
+    """Give a classifier random weights by the initialisation of a 1x1 convolution, drawn on the CPU."""
+    drawn = torch.empty_like(classifier.weight, device="cpu")
+    classifier.weight.data.copy_(nn.init.kaiming_uniform_(drawn, a=5**0.5, generator=generator))
 
 
 def joined(parts: Iterable[Tensor]) -> Tensor:
