@@ -7,6 +7,7 @@ import io
 import json
 import random
 import re
+import statistics
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,36 @@ def check(mark: str, rows: list[str]) -> None:
         for text in NUMBER.findall(row):
             number, digits = float(text.replace("−", "-")), len(text.partition(".")[2])
             assert any(abs(round(value, digits) - number) < 1e-9 for value in known), (mark, row, text)
+
+
+CLASSES = re.compile(r"<!-- classes: (?P<file>[\w.-]+\.zip) -->\n\n(?P<table>(?:\|.*\n)+)")
+NAMED = {"CAM": "cam", "Seg": "seg", "student 1": "1", "student 2": "2", "averaged": "mean"}
+
+
+def ious(file: Path, label: str, label_map: str, name: str) -> list[float]:
+    """The IoU of a class at the end of each run of a row, from the archive's per_class.csv."""
+    members = container.read(file).members
+    runs = next(cell["fingerprints"].split() for cell in cells(file) if cell["label"] == label)
+    found = []
+    for run in runs:
+        last = max(one for one in members if re.fullmatch(rf"runs/{run}/evaluation/iter_\d+/per_class\.csv", one))
+        rows = csv.DictReader(io.StringIO(members[last].decode()))
+        found += [float(row["IoU"]) for row in rows if (row["map"], row["class"]) == (label_map, name)]
+    assert len(found) == len(runs) > 1
+    return found
+
+
+def test_every_table_of_classes_is_that_of_its_archive():
+    """A row is named "ROW, CAM or Seg, student"; its cells are mean and standard deviation over the runs."""
+    tables = [match for file in DOCS for match in CLASSES.finditer(file.read_text(encoding="utf-8"))]
+    assert tables, "no table of classes is marked"
+    for table in tables:
+        head, _, *rows = [[cell.strip() for cell in row.strip("|\n").split("|")] for row in table["table"].splitlines()]
+        for title, *numbers in rows:
+            label, kind, student = title.rsplit(", ", 2)
+            for name, number in zip(head[1:], numbers, strict=True):
+                found = ious(RESULTS / table["file"], label, f"{NAMED[kind]}/{NAMED[student]}", name)
+                assert number == f"{statistics.mean(found):.1f} ± {statistics.stdev(found):.1f}", (title, name)
 
 
 def test_every_table_of_metrics_in_the_readme_names_its_archive():
