@@ -4,7 +4,7 @@ With few iterations one of the two students settles, class by class, on what sur
     `voc_animals` with the detector of misled students, which measures and changes nothing else, and one or two
     remedies; docs/concepts/method.md says what each of them does.
 Protocol: the evaluation during training (160 x 160, squashed, no CRF) on 100 photos of VOC's val, mIoU over 7 classes,
-    last iteration: CAM and segmentation of the better student, of each student, and of their average.
+    last iteration: CAM and segmentation of the better student, and of each student.
 Cost: 23 rows x 2 seeds = 46 runs of `voc_animals`, about 38 minutes each on two CPU cores. Rows that part late share
     their beginning.
 

@@ -2,7 +2,7 @@
 
 The row between them has the first four remedies alone: no L_dis, the warm start, labels from the average of the CAMs of
     moving averages, and L_seg from 200 on. The last row is the steady form with the schedule that fits into a fifth of
-    the released form's time.
+    the time that the released code's steps would take.
 
 Protocol: the evaluation during training (160 x 160, squashed, no CRF) on 100 photos of VOC's val, mIoU over 7 classes,
     last iteration: CAM and segmentation of the better student, of each student, and of their average.

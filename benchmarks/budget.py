@@ -1,6 +1,6 @@
 """Compare the time of a whole training of a recipe with that of the released maths at the same length and size.
 
-    python benchmarks/budget.py animals/steady --released voc_animals --reference PATH --seconds 27
+    python benchmarks/budget.py animals/steady --released voc_animals --reference PATH --seconds 54
 
 The time is counted: iterations of each phase times the median step of the phase, all steps measured in turn on the same
 machine. Phases begin where a component of the recipe starts. --released names the recipe whose phases the released

@@ -29,8 +29,9 @@ KEYS = ["fingerprint", "student", "class"]
 
 
 def detected(store: RunStore) -> list[StoredRun]:
-    """Return the finished runs that trained with a detector."""
-    return [run for run in store.best() if run.state == "finished" and _detector(run) != "NoDetector"]
+    """Return the finished runs of two students that trained with a detector."""
+    found = [run for run in store.best() if run.state == "finished" and _detector(run) != "NoDetector"]
+    return [run for run in found if (run.config["model"].get("students") or {}).get("type") != "SingleStudent"]
 
 
 def _detector(run: StoredRun) -> str:
@@ -58,12 +59,18 @@ def table(store: RunStore, at: int, classes: Sequence[str]) -> list[str]:
     """Return the lines of the table.
 
     Raises:
-        SystemExit: The store has no such run.
+        SystemExit: The store has no such run, or its runs have no masks of these classes.
     """
     runs = detected(store)
     if not runs:
-        raise SystemExit(f"{store.root}: no finished run has a detector: train with model.detector.type=ProbeDetector")
+        raise SystemExit(
+            f"{store.root}: no finished run of two students has a detector: train with "
+            "model.detector.type=ProbeDetector"
+        )
     final = label_pairs(store.counts(runs, protocol="train"), classes)
+    if final.empty:
+        named = ", ".join(classes) or "any class"
+        raise SystemExit(f"{store.root}: the masks of these runs have no pixel of {named}: check --classes")
     pairs = with_detector(final, store.scalars(runs), at, 0.5)
     known = pairs[pairs["detector"].notna()]
     lines = [
@@ -75,13 +82,14 @@ def table(store: RunStore, at: int, classes: Sequence[str]) -> list[str]:
     ]
     value = known.set_index(KEYS)["detector"]
     other = {(f, STUDENTS[s == STUDENTS[0]], c): v for (f, s, c), v in value.items()}
-    both = known[[tuple(key) in other for key in known[KEYS].to_numpy()]]
+    both = known[known[KEYS].apply(tuple, axis=1).isin(other).to_numpy(bool)] if len(known) else known
     lead = [value[tuple(key)] - other[tuple(key)] for key in both[KEYS].to_numpy()]
     lines.append(line("the same, below the other student's", both, [gap < 0 for gap in lead], lead))
     every = store.counts(runs, protocol="train", last=False)
-    for iteration in sorted(set(every["iteration"]))[:-1]:
+    every = every[every["iteration"] < every.groupby("fingerprint")["iteration"].transform("max")]
+    for iteration in sorted(set(every["iteration"])):
         then = label_pairs(every[every["iteration"] == iteration], classes).set_index(KEYS)
-        there = pairs[[tuple(key) in then.index for key in pairs[KEYS].to_numpy()]]
+        there = pairs[pairs[KEYS].apply(tuple, axis=1).isin(then.index).to_numpy(bool)]
         seen = then.loc[[tuple(key) for key in there[KEYS].to_numpy()]]
         ratio = (seen["IoU"] / seen["other"].clip(lower=1e-6)).tolist()
         lines.append(line(f"true masks at {iteration:.0f}", there, seen["misled"].tolist(), ratio))

@@ -1,6 +1,6 @@
 """The values of the steady form on photos of animals, chosen on photos that neither training nor the report uses.
 
-The schedule is that of a fifth of the released form's time (265 iterations), so that a trial takes minutes.
+The schedule is that of a fifth of the released code's time (265 iterations), so that a trial takes minutes.
 Goal: the better student's segmentation in the evaluation during training, last iteration, mIoU over 7 classes, on 100
     training photos that are held out of training. Only --confirm uses the report split, val100.
 Cost: 16 trials of `animals/steady`, about 7 minutes each on one CPU core, half of it where the core computes bfloat16.

@@ -139,12 +139,13 @@ class MaskingDetector(Detector):
 
     Args:
         interval: Iterations between two measurements.
-        region: Share of the image that is kept: the pixels of the highest CAM. All CAMs keep equal areas, because a
-            larger one shows more of the object, wherever it lies.
+        region: Share of the image that is kept: the pixels of the highest CAM. CAMs keep equal areas, because a
+            larger one shows more of the object, wherever it lies; one that is positive on fewer pixels keeps these.
         memory: Largest share that the running mean keeps when a class is measured again.
         least: Number of measurements of a class before its mean counts.
         misled: A student whose mean is below this is misled on the class.
-        judge: Whose classifier scores: that of the "other" students, the student's "own", or the mean of "all".
+        judge: Whose classifier scores: that of the "other" students (its own where there is one student), the
+            student's "own", or the mean of "all".
         start: First iteration at which it measures.
 
     Raises:

@@ -138,6 +138,9 @@ class ClassifierWarmStart(Component):
             seen: What each of them reads of all images.
             tags: (N, K) of 0/1.
             generator: Draws batches, and the random weights of further fits.
+
+        Raises:
+            UserError: A fit diverged.
         """
         best = [(c.weight.detach().clone(), torch.full_like(c.weight[:, 0], torch.inf)) for c in classifiers]
         for attempt in range(self.restarts):
@@ -175,6 +178,11 @@ class ClassifierWarmStart(Component):
             loss.backward()
             optimizer.step()
         optimizer.zero_grad()
+        if not all(bool(c.weight.isfinite().all()) for c in classifiers):
+            raise UserError(
+                f"a classifier that is fitted before training diverged: its weights are not finite at lr {self.lr}; "
+                "lower lr of model.warm_start, or of model.detector where that one fits a probe"
+            )
 
     @staticmethod
     @torch.no_grad()

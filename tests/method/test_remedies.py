@@ -274,6 +274,18 @@ def test_fits_draw_other_weights_and_batches_each_time(network: dict[str, Any]) 
     assert float(found[1].abs().max()) <= 0.5 / 32**0.5, "uniform within 1 / sqrt(channels), times 0.5"
 
 
+@pytest.mark.parametrize("restarts", [1, 2])
+def test_a_fit_that_diverges_is_an_error(network: dict[str, Any], restarts: int) -> None:
+    """Otherwise several fits of which none is finite would leave the random weights in silence."""
+    features = Features([(torch.randn(8, 32), torch.randn(8, 32))] * 2, torch.eye(3).repeat(3, 1)[:8])
+    with pytest.raises(
+        UserError, match=r"diverged: its weights are not finite at lr 1e\+30; lower lr of model.warm_start"
+    ):
+        ClassifierWarmStart(steps=30, lr=1e30, restarts=restarts).fit(
+            DualStudent(network, num_classes=4), features, seed=0
+        )
+
+
 def test_a_warm_start_of_an_unknown_schedule_is_refused() -> None:
     with pytest.raises(UserError, match="model.warm_start.schedule is 'linear': choose .constant. or .cosine."):
         ClassifierWarmStart(schedule="linear")  # type: ignore[arg-type]

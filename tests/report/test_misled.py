@@ -100,5 +100,29 @@ class TestBenchmark:
         assert lines[4] == "| detector at 50 | 1 of 2 (50%) | 1 of 8 (12%) | 0.44 |", "7 of 16 couples"
         assert lines[5] == "| the same, below the other student's | 1 of 1 (100%) | 0 of 1 (0%) | 1.00 |"
         assert lines[6].startswith("| true masks at 50 | 1 of 2 (50%) | 0 of 8 (0%) |")
-        with pytest.raises(SystemExit, match="no finished run has a detector"):
-            script.table(SimpleNamespace(root="runs", best=list), 50, [])
+        assert script.table(store, 40, [])[4] == "| detector at 40 | 0 of 2 (0%) | 0 of 8 (0%) | 0.50 |", (
+            "none measured"
+        )
+        assert script.table(store, 40, [])[5].startswith("| the same, below the other student's | 0 of 0 (0%) |")
+        with pytest.raises(SystemExit, match="the masks of these runs have no pixel of ferret"):
+            script.table(store, 50, ["ferret"])
+
+    def test_the_last_evaluation_of_a_shorter_run_is_no_earlier_one(self, script):
+        runs = [
+            SimpleNamespace(path=name, state="finished", config={"model": {"detector": {"type": "ProbeDetector"}}})
+            for name in "ab"
+        ]
+        final = pd.concat([COUNTS.assign(iteration=50), COUNTS.assign(iteration=90, fingerprint="b")])
+        store = SimpleNamespace(
+            root="runs",
+            best=lambda: runs,
+            counts=lambda runs, protocol, last=True: final,
+            scalars=lambda runs: pd.DataFrame([{"fingerprint": "a", "iter": 50, "detector/1/cat": 0.4}]),
+        )
+        assert not [line for line in script.table(store, 50, []) if "true masks" in line]
+
+    def test_runs_of_one_student_do_not_count(self, script):
+        model = {"detector": {"type": "ProbeDetector"}, "students": {"type": "SingleStudent"}}
+        run = SimpleNamespace(state="finished", config={"model": model})
+        with pytest.raises(SystemExit, match="no finished run of two students has a detector"):
+            script.table(SimpleNamespace(root="runs", best=lambda: [run]), 50, [])
