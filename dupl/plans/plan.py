@@ -210,8 +210,10 @@ class Plan:
         """Resolve the recipes of rows, without looking at data."""
         sets = without_seed(sets, "sets")
         recipes = {row.key: row.base or self.base for row in rows}
+        whole = tuple(f"{path}." for path in self.set)
+        known = {path: value for path, value in sets.items() if not path.startswith(whole)}  # `every` has the others
         bases = {
-            recipe: overrides.apply(catalogue.load_values(recipe, self.schema), sets, self.schema)
+            recipe: overrides.apply(catalogue.load_values(recipe, self.schema), known, self.schema)
             for recipe in dict.fromkeys(recipes.values())
         }
         every = merge(self.set, sets)

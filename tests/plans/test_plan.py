@@ -270,6 +270,14 @@ class TestExpand:
         assert [c.schedule.lr for c in rows.values()] == [0.9, 0.9, 0.2]
         assert rows["all"].model.a.x == 4
 
+    def test_sets_reach_into_what_the_plan_sets_for_all_rows(self, home):
+        """The base has no such argument: the plan gives every row the component that has it."""
+        plan = plan_of(home, FACTORS + ROWS + "\nset = {'model.a': dict(type='D', v=1)}\n")
+        rows = configs(plan, rows=["a"], sets={"model.a.v": 7})
+        assert rows["a"].model.a == {"type": "D", "v": 7}
+        with pytest.raises(UserError, match=r"model\.a\.w"):
+            configs(plan, rows=["a"], sets={"model.a.w": 7})
+
     def test_configs_are_independent(self, home):
         one, two = plan_of(home, FACTORS + ROWS).expand(rows=["a"], seeds=[0, 1])
         one.config.model.a.x = 100
