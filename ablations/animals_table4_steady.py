@@ -4,7 +4,7 @@ The warm start, the moving averages, L_l2c and L_abs are in every row; the avera
     students. L_dis comes last: the steady form is the row before it.
 Protocol: the evaluation during training (160 x 160, squashed, no CRF) on 100 photos of VOC's val, mIoU over 7 classes,
     the better student of each, last iteration.
-Cost: 6 rows x 3 seeds = 18 runs of `animals/steady`, about 15 minutes each on one CPU core.
+Cost: 6 rows x 3 seeds = 18 runs of `animals/steady`, 15 to 25 minutes each on one CPU core.
 
     dupl ablate animals_table4_steady --set data.train.root=DIR data.val.root=DIR
 """
