@@ -30,12 +30,13 @@ KEYS = ["fingerprint", "student", "class"]
 
 def detected(store: RunStore) -> list[StoredRun]:
     """Return the finished runs of two students that trained with a detector."""
-    found = [run for run in store.best() if run.state == "finished" and _detector(run) != "NoDetector"]
-    return [run for run in found if (run.config["model"].get("students") or {}).get("type") != "SingleStudent"]
+    finished = [run for run in store.best() if run.state == "finished"]
+    measured = [run for run in finished if _type(run, "detector", "NoDetector") != "NoDetector"]
+    return [run for run in measured if _type(run, "students", "DualStudent") != "SingleStudent"]
 
 
-def _detector(run: StoredRun) -> str:
-    return str((run.config["model"].get("detector") or {}).get("type", "NoDetector"))
+def _type(run: StoredRun, slot: str, default: str) -> str:
+    return str((run.config["model"].get(slot) or {}).get("type", default))
 
 
 def area(values: Sequence[float], misled: Sequence[bool]) -> float:
@@ -82,14 +83,14 @@ def table(store: RunStore, at: int, classes: Sequence[str]) -> list[str]:
     ]
     value = known.set_index(KEYS)["detector"]
     other = {(f, STUDENTS[s == STUDENTS[0]], c): v for (f, s, c), v in value.items()}
-    both = known[known[KEYS].apply(tuple, axis=1).isin(other).to_numpy(bool)] if len(known) else known
+    both = known[value.index.isin(list(other))]
     lead = [value[tuple(key)] - other[tuple(key)] for key in both[KEYS].to_numpy()]
     lines.append(line("the same, below the other student's", both, [gap < 0 for gap in lead], lead))
     every = store.counts(runs, protocol="train", last=False)
     every = every[every["iteration"] < every.groupby("fingerprint")["iteration"].transform("max")]
     for iteration in sorted(set(every["iteration"])):
         then = label_pairs(every[every["iteration"] == iteration], classes).set_index(KEYS)
-        there = pairs[pairs[KEYS].apply(tuple, axis=1).isin(then.index).to_numpy(bool)]
+        there = pairs[pairs.set_index(KEYS).index.isin(then.index)]
         seen = then.loc[[tuple(key) for key in there[KEYS].to_numpy()]]
         ratio = (seen["IoU"] / seen["other"].clip(lower=1e-6)).tolist()
         lines.append(line(f"true masks at {iteration:.0f}", there, seen["misled"].tolist(), ratio))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 import random
 import re
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -24,8 +26,13 @@ MARK = re.compile(r"<!-- evidence: (?P<file>[\w.-]+\.zip) -->")
 NUMBER = re.compile(r"(?<![\w.])[-−+]?\d+\.\d+")
 
 
+@functools.cache
+def members(file: Path) -> Mapping[str, bytes]:
+    return container.read(file).members
+
+
 def cells(file: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(container.read(file).members["cells.csv"].decode())))
+    return list(csv.DictReader(io.StringIO(members(file)["cells.csv"].decode())))
 
 
 @pytest.mark.parametrize("file", ARCHIVES, ids=lambda file: file.stem)
@@ -51,7 +58,7 @@ def test_one_changed_byte_of_a_committed_archive_is_found(file):
 def test_a_committed_archive_names_nobody(file):
     """No path, no address, no author of a commit, no account and no host of this machine in any member."""
     redactor = Redactor.of([])
-    for name, data in container.read(file).members.items():
+    for name, data in members(file).items():
         if name != "README.md":  # it explains runs/ID/evaluation/*/per_image.csv
             assert redactor.text(data.decode()) == data.decode(), name
         if name.endswith("/status.json"):
@@ -101,12 +108,11 @@ NAMED = {"CAM": "cam", "Seg": "seg", "student 1": "1", "student 2": "2", "averag
 
 def ious(file: Path, label: str, label_map: str, name: str) -> list[float]:
     """The IoU of a class at the end of each run of a row, from the archive's per_class.csv."""
-    members = container.read(file).members
     runs = next(cell["fingerprints"].split() for cell in cells(file) if cell["label"] == label)
     found = []
     for run in runs:
-        last = max(one for one in members if re.fullmatch(rf"runs/{run}/evaluation/iter_\d+/per_class\.csv", one))
-        rows = csv.DictReader(io.StringIO(members[last].decode()))
+        last = max(one for one in members(file) if re.fullmatch(rf"runs/{run}/evaluation/iter_\d+/per_class\.csv", one))
+        rows = csv.DictReader(io.StringIO(members(file)[last].decode()))
         found += [float(row["IoU"]) for row in rows if (row["map"], row["class"]) == (label_map, name)]
     assert len(found) == len(runs) > 1
     return found
