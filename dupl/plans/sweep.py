@@ -128,7 +128,8 @@ def load(name: str | Path, sets: Mapping[str, Any] | None = None, schema: Schema
         schema: What the recipes of trials may contain; None leaves that open.
 
     Raises:
-        UserError: There is no such sweep, or it has a fault; the message names file and line.
+        UserError: There is no such sweep, or it has a fault, and the message names file and line; or a value of `sets`
+            does not fit, and the message names that one.
     """
     path = catalogue.resolve(name, "sweeps")
     reading = catalogue.declared(path)
@@ -136,14 +137,20 @@ def load(name: str | Path, sets: Mapping[str, Any] | None = None, schema: Schema
     doc = catalogue.docstring(path, "sweeps")
     try:
         values = checked(reading.values, SweepFile, "")
-        return _read(values, text if text in catalogue.names("sweeps") else path.stem, doc, dict(sets or {}), schema)
+        stated = change(catalogue.load(values["base"], schema), values.get("set", {}), schema, "set")
+    except UserError as error:
+        raise located(error, reading.origins) from None
+    base = overrides.apply(stated, sets or {}, schema)  # a fault here is not one of the file
+    try:
+        sweep_name = text if text in catalogue.names("sweeps") else path.stem
+        return _read(values, sweep_name, doc, dict(sets or {}), base, schema)
     except UserError as error:
         raise located(error, reading.origins) from None
 
 
-def _read(values: dict[str, Any], name: str, doc: str, sets: dict[str, Any], schema: Schema | None) -> Sweep:
-    recipe = catalogue.load(values["base"], schema)
-    base = change(recipe, merge(values.get("set", {}), sets), schema, "set")
+def _read(
+    values: dict[str, Any], name: str, doc: str, sets: dict[str, Any], base: Config, schema: Schema | None
+) -> Sweep:
     report = dict(values.get("report", {}).get("set", {}))
     search = read_search(values.get("search", {"share": 0.1}), base)
     config = change(base, search, schema, "search.set")

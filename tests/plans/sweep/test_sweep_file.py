@@ -157,6 +157,19 @@ class TestFile:
             load(lab.sweep(**values), schema=None)
         assert str(lab.folder / "s.py") in str(error.value)
 
+    @pytest.mark.parametrize(
+        ("override", "said"),
+        [
+            ({"schedule.lr": "fast"}, "override schedule.lr: 'fast'"),
+            ({"schedule.lr": -1.0}, "override schedule.lr=-1.0: "),
+            ({"schedule.rate": 0.1}, "override schedule.rate: "),
+        ],
+    )
+    def test_a_wrong_override_is_no_mistake_of_the_file(self, override, said):
+        with pytest.raises(UserError) as error:
+            load("animals_steady", override)
+        assert str(error.value).startswith(said)
+
     @pytest.mark.parametrize("name", ["demo", "dta_anf", "weights", "backbone_lr", "animals_steady"])
     def test_the_sweeps_that_come_with_it(self, name):
         sweep = load(name)
