@@ -80,6 +80,14 @@ class TestBenchmark:
         assert script.area([0.1, 0.3, 0.2, 0.9], [True, True, False, False]) == 0.75
         assert math.isnan(script.area([0.1, 0.2], [False, False]))
 
+    def test_the_best_limit_gives_one_false_alarm_in_twenty(self, script):
+        low, high = [0.1, 0.2, 0.3], [0.15, 0.25] + [0.9] * 18
+        labels = [True] * 3 + [False] * 20
+        assert script.found_at_best(low + high, labels) == 2, "0.3 would cost a second false alarm"
+        assert script.found_at_best(low + high[:-1], labels[:-1]) == 1, "of 19 sound pairs not one may be wrong"
+        assert script.found_at_best(low, [True] * 3) == 3
+        assert script.found_at_best([], []) == 0
+
     @pytest.mark.parametrize("kind", ["MaskingDetector", "ProbeDetector"])
     def test_a_table_has_the_detector_and_the_masks_of_earlier_evaluations(self, script, kind):
         final = COUNTS.assign(iteration=90)
@@ -97,12 +105,14 @@ class TestBenchmark:
         )
         lines = script.table(store, 50, [])
         assert lines[0] == "1 runs, 10 pairs of student and class, 6 not measured yet"
-        assert lines[4] == "| detector at 50 | 1 of 2 (50%) | 1 of 8 (12%) | 0.44 |", "7 of 16 couples"
-        assert lines[5] == "| the same, below the other student's | 1 of 1 (100%) | 0 of 1 (0%) | 1.00 |"
-        assert lines[6].startswith("| true masks at 50 | 1 of 2 (50%) | 0 of 8 (0%) |")
-        assert script.table(store, 40, [])[4] == "| detector at 40 | 0 of 2 (0%) | 0 of 8 (0%) | 0.50 |", (
-            "none measured"
+        assert lines[4] == "| detector at 50 | 1 of 2 (50%) | 1 of 8 (12%) | 0.44 | 0 of 2 (0%) |", "7 of 16 couples"
+        assert (
+            lines[5] == "| the same, below the other student's | 1 of 1 (100%) | 0 of 1 (0%) | 1.00 | 1 of 1 (100%) |"
         )
+        assert lines[6].startswith("| true masks at 50 | 1 of 2 (50%) | 0 of 8 (0%) |")
+        assert (
+            script.table(store, 40, [])[4] == "| detector at 40 | 0 of 2 (0%) | 0 of 8 (0%) | 0.50 | 0 of 2 (0%) |"
+        ), "none measured"
         assert script.table(store, 40, [])[5].startswith("| the same, below the other student's | 0 of 0 (0%) |")
         with pytest.raises(SystemExit, match="the masks of these runs have no pixel of ferret"):
             script.table(store, 50, ["ferret"])
