@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dupl.cli import main
+from dupl.method.warm_start import ClassifierWarmStart
 from dupl.runs.run import Run
 
 BASE = "demo/toy.py"  # of the fixture `recipe`
@@ -47,9 +48,20 @@ def test_the_warm_start_comes_first_and_its_time_counts(recipe, tmp_path, capsys
     for name, steps in (("short", 1), ("long", 1000)):
         change = [f"model.warm_start.steps={steps}", "schedule.iterations=1"]
         assert main(["train", recipe, "--work-dir", str(tmp_path / name), "--set", *change]) == 0
-        assert "classifiers fitted before training: " in capsys.readouterr().err
+        assert "fitted before training (model.warm_start, model.detector): " in capsys.readouterr().err
         seconds[name] = Run(tmp_path / name).status.seconds
     assert seconds["long"] > seconds["short"]
+
+
+def test_too_little_memory_for_the_warm_start(recipe, tmp_path, capsys, monkeypatch):
+    def lack(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(ClassifierWarmStart, "read", staticmethod(lack))
+    assert main(["train", recipe, "--work-dir", str(tmp_path / "run")]) != 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "out of memory on the CPU (MemoryError" in said
+    assert "a smaller model.warm_start.images (now 12), a smaller model.detector.images (now 12)" in said
 
 
 def test_a_detector_changes_nothing_of_a_training(recipe, undisturbed, tmp_path, helpers):

@@ -26,7 +26,7 @@ from dupl.engine.training.run_folder import Asked, find_checkpoint, open_run
 from dupl.engine.training.trainer import Setup, Trainer, build_trainer
 from dupl.engine.training.trial_step import take_trial_steps
 from dupl.engine.training.validate import check_config, check_model, read_data, warmup_note
-from dupl.engine.training.warm_start import warm_start
+from dupl.engine.training.warm_start import fitted, warm_start
 from dupl.errors import RunError
 from dupl.lock import hold
 from dupl.report.figures.start_markers import start_markers, starts
@@ -127,11 +127,13 @@ def _print_setup(setup: Setup) -> None:
 
 def _warm_start(setup: Setup, advice: str) -> None:
     """Fit what is fitted before the first iteration; the time counts as training."""
-    with plain_errors(advice):
+    parts = fitted(setup.model)
+    fewer = [f"a smaller {place}.images (now {part.images})" for place, part in parts.items()]
+    with plain_errors(", ".join([*fewer, advice])):
         seconds = warm_start(setup.config, setup.model, setup.data.view.source)
     if seconds is not None and setup.process.is_first:
         setup.run.update(seconds=seconds)
-        setup.console.print(f"classifiers fitted before training: {seconds:.0f} s", highlight=False)
+        setup.console.print(f"fitted before training ({', '.join(parts)}): {seconds:.0f} s", highlight=False)
 
 
 def _run(trainer: Trainer, setup: Setup, advice: str, start: int) -> None:

@@ -21,6 +21,12 @@ from dupl.method.warm_start import ClassifierWarmStart
 TOGETHER = 16  # images of one forward pass
 
 
+def fitted(model: Method) -> dict[str, ClassifierWarmStart | ProbeDetector]:
+    """Return the parts of a model that are fitted before training, by their place in the recipe."""
+    parts = {f"model.{slot.name}": getattr(model, slot.name) for slot in model.SLOTS}
+    return {place: part for place, part in parts.items() if isinstance(part, ClassifierWarmStart | ProbeDetector)}
+
+
 def warm_start(config: Config, model: Method, source: ImageSet) -> float | None:
     """Fit what a new training fits before it begins, if its recipe says so; every process computes the same.
 
@@ -32,15 +38,15 @@ def warm_start(config: Config, model: Method, source: ImageSet) -> float | None:
     Returns:
         The seconds that it took; None where nothing is fitted.
     """
-    fitted = [part for part in model.parts() if isinstance(part, ClassifierWarmStart | ProbeDetector)]
+    parts = fitted(model).values()
     begun = time.monotonic()
     device = next(model.parameters()).device
-    for part in fitted:
+    for part in parts:
         chosen = spread(min(part.images, len(source)), len(source))
         with model.autocast("cam"):
             features = part.read(model.students, _batches(source, chosen, config.data.augment.crop, device))
         part.fit(model.students, features, config.runtime.seed)
-    return time.monotonic() - begun if fitted else None
+    return time.monotonic() - begun if parts else None
 
 
 def _batches(
