@@ -36,6 +36,7 @@ def main() -> None:
         table = dupl.ablation_table(plan, arguments.root, **chosen)
         for form in ("csv", "md"):
             text = table.render(form).replace(f"--root {arguments.root}", "--root runs")
+            text = text.replace(f"{Path(arguments.root)}/", "runs/")  # notes name the folders of runs
             for path, value in (one.split("=", 1) for one in arguments.set):
                 text = text.replace(f"{path}={value}", f"{path}={'DIR' if Path(value).is_dir() else Path(value).name}")
             (RESULTS / f"{name}.{form}").write_text(text, encoding="utf-8")
