@@ -303,7 +303,7 @@ def test_ids_of_the_plans_and_sweeps_we_ship():
     assert {name: digest(name) for name in catalogue.names("ablations")} == {
         "animals_methods": "78895d9155ed",
         "animals_precision": "d722a73512bd",
-        "animals_steady": "db5c74e8f971",
+        "animals_steady": "4165e566644b",
         "animals_steady_vs_released": "52e5bce7f0f7",
         "animals_table1": "78895d9155ed",
         "animals_table3": "b1315f576e85",
