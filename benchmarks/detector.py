@@ -1,6 +1,6 @@
 """What the detector of misled students finds early, beside what true masks would find at the same time.
 
-    python benchmarks/detector.py --store DIR [--at 300] [--classes cat dog ...]
+    python benchmarks/detector.py --store DIR [--at 300] [--iterations 1000] [--classes cat dog ...]
 
 Reads all finished runs of two students in a store that trained with a detector (``model.detector.type``). A pair of
 student and class ends misled where the last IoU of its CAM is below 25 % and below half of the other student's. The
@@ -68,7 +68,7 @@ def line(what: str, pairs: DataFrame, alarm: Sequence[bool], values: Sequence[fl
     return f"| {what} | {shares} | {area(values, misled):.2f} | {best} of {bad} ({best / max(bad, 1):.0%}) |"
 
 
-def table(store: RunStore, at: int, classes: Sequence[str]) -> list[str]:
+def table(store: RunStore, at: int, classes: Sequence[str], iterations: int | None = None) -> list[str]:
     """Return the lines of the table.
 
     Raises:
@@ -80,6 +80,13 @@ def table(store: RunStore, at: int, classes: Sequence[str]) -> list[str]:
             f"{store.root}: no finished run of two students has a detector: train with "
             "model.detector.type=ProbeDetector"
         )
+    if iterations is not None:
+        lengths = sorted({int(run.config["schedule"]["iterations"]) for run in runs})
+        runs = [run for run in runs if run.config["schedule"]["iterations"] == iterations]
+        if not runs:
+            raise SystemExit(
+                f"no run has {iterations} iterations: --iterations is one of {', '.join(map(str, lengths))}"
+            )
     final = label_pairs(store.counts(runs, protocol="train"), classes)
     if final.empty:
         named = ", ".join(classes) or "any class"
@@ -97,7 +104,7 @@ def table(store: RunStore, at: int, classes: Sequence[str]) -> list[str]:
     other = {(f, STUDENTS[s == STUDENTS[0]], c): v for (f, s, c), v in value.items()}
     both = known[value.index.isin(list(other))]
     lead = [value[tuple(key)] - other[tuple(key)] for key in both[KEYS].to_numpy()]
-    lines.append(line("the same, below the other student's", both, [gap < 0 for gap in lead], lead))
+    lines.append(line("detector lower than of the other student", both, [gap < 0 for gap in lead], lead))
     every = store.counts(runs, protocol="train", last=False)
     every = every[every["iteration"] < every.groupby("fingerprint")["iteration"].transform("max")]
     for iteration in sorted(set(every["iteration"])):
@@ -114,9 +121,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--store", type=Path, required=True, metavar="DIR", help="folder of the runs")
     parser.add_argument("--at", type=int, default=300, help="iteration up to which the detector counts")
+    parser.add_argument("--iterations", type=int, help="only runs of this length; default: all")
     parser.add_argument("--classes", nargs="+", default=[], help="classes that are judged; default: all of the masks")
     arguments = parser.parse_args()
-    print("\n".join(table(RunStore(arguments.store), arguments.at, arguments.classes)))
+    print("\n".join(table(RunStore(arguments.store), arguments.at, arguments.classes, arguments.iterations)))
 
 
 if __name__ == "__main__":

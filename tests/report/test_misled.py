@@ -107,13 +107,14 @@ class TestBenchmark:
         assert lines[0] == "1 runs, 10 pairs of student and class, 6 not measured yet"
         assert lines[4] == "| detector at 50 | 1 of 2 (50%) | 1 of 8 (12%) | 0.44 | 0 of 2 (0%) |", "7 of 16 couples"
         assert (
-            lines[5] == "| the same, below the other student's | 1 of 1 (100%) | 0 of 1 (0%) | 1.00 | 1 of 1 (100%) |"
+            lines[5]
+            == "| detector lower than of the other student | 1 of 1 (100%) | 0 of 1 (0%) | 1.00 | 1 of 1 (100%) |"
         )
         assert lines[6].startswith("| true masks at 50 | 1 of 2 (50%) | 0 of 8 (0%) |")
         assert (
             script.table(store, 40, [])[4] == "| detector at 40 | 0 of 2 (0%) | 0 of 8 (0%) | 0.50 | 0 of 2 (0%) |"
         ), "none measured"
-        assert script.table(store, 40, [])[5].startswith("| the same, below the other student's | 0 of 0 (0%) |")
+        assert script.table(store, 40, [])[5].startswith("| detector lower than of the other student | 0 of 0 (0%) |")
         with pytest.raises(SystemExit, match="the masks of these runs have no pixel of ferret"):
             script.table(store, 50, ["ferret"])
 
@@ -130,6 +131,27 @@ class TestBenchmark:
             scalars=lambda runs: pd.DataFrame([{"fingerprint": "a", "iter": 50, "detector/1/cat": 0.4}]),
         )
         assert not [line for line in script.table(store, 50, []) if "true masks" in line]
+
+    def test_only_runs_of_the_given_length_count(self, script):
+        detector = {"detector": {"type": "ProbeDetector"}}
+        runs = [
+            SimpleNamespace(
+                state="finished", fingerprint=name, config={"model": detector, "schedule": {"iterations": n}}
+            )
+            for name, n in (("a", 90), ("b", 400))
+        ]
+        store = SimpleNamespace(
+            root="runs",
+            best=lambda: runs,
+            counts=lambda runs, protocol, last=True: pd.concat(
+                [COUNTS.assign(iteration=90, fingerprint=run.fingerprint) for run in runs]
+            ),
+            scalars=lambda runs: pd.DataFrame([{"fingerprint": "a", "iter": 50, "detector/1/cat": 0.4}]),
+        )
+        assert script.table(store, 50, [])[0] == "2 runs, 20 pairs of student and class, 19 not measured yet"
+        assert script.table(store, 50, [], 90)[0] == "1 runs, 10 pairs of student and class, 9 not measured yet"
+        with pytest.raises(SystemExit, match="no run has 80 iterations: --iterations is one of 90, 400"):
+            script.table(store, 50, [], 80)
 
     def test_runs_of_one_student_do_not_count(self, script):
         model = {"detector": {"type": "ProbeDetector"}, "students": {"type": "SingleStudent"}}
