@@ -105,6 +105,21 @@ def test_the_same_id_is_the_same_run_on_any_number_of_processes(by_torchrun, com
         assert one == pytest.approx(two, rel=1e-5, abs=1e-7)
 
 
+def test_a_fork_of_two_processes_equals_two_from_scratch(commands, tiny, tmp_path, helpers):
+    """Both processes begin from the checkpoint, though only the first one copies it."""
+    other = ['model.noise_filter={"type": "TrustAll"}']  # acts from iteration 6 on
+
+    def pair(name, *options, sets=()):
+        children = helpers.start_two(commands, "train", tiny, "--work-dir", tmp_path / name, *options, *HALVES, *sets)
+        assert [child.wait() for child in children] == [0, 0], [child.lines() for child in children]
+        return tmp_path / name
+
+    trunk = pair("trunk", "--keep-at", 6)
+    forked = pair("forked", "--begin-from", trunk, sets=other)
+    assert Run(forked).status.beginning.iteration == 6
+    helpers.assert_same_run(forked, pair("scratch", sets=other))
+
+
 def test_how_far_two_processes_are_from_one_with_the_whole_batch(by_torchrun, trained):
     """Means over the pixels of a batch are means over each part of it: close, and not equal."""
     pairs = [

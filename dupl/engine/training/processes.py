@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -30,6 +31,13 @@ class Process:
     def is_first(self) -> bool:
         """Whether this process writes the run's files and messages."""
         return self.rank == 0
+
+    def agree(self, value: Any) -> Any:
+        """Return what the first process has found, in every process; all have to call this."""
+        found = [value]
+        if self.world > 1:
+            torch.distributed.broadcast_object_list(found)
+        return found[0]
 
 
 def join(launcher: str, device: torch.device) -> Process:

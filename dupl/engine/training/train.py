@@ -95,7 +95,8 @@ def train(
                 begin_as(run, config, begin_from, _computed_by(config, process), console)
         setup = Setup(config, run, model, data, batch, process, console, wandb, reads, forks)
         _print_setup(setup)
-        start = find_checkpoint(run, console) if resume or begin_from is not None else None
+        looks = process.is_first and (resume or begin_from is not None)  # the others may be too early to see its copy
+        start = process.agree(find_checkpoint(run, console) if looks else None)
         if start is None:
             _warm_start(setup, advice)
         trainer, iteration = build_trainer(setup, launcher), 0
