@@ -172,7 +172,7 @@ class UnlikeStudents(_Unlike):
         second: Arguments of ``Backbone`` for the second student.
 
     Raises:
-        UserError: The two backbones have patches of different sizes.
+        UserError: The two backbones have patches of different sizes, or different values of ``fit``.
     """
 
     def __init__(
@@ -188,6 +188,12 @@ class UnlikeStudents(_Unlike):
             raise UserError(
                 f"model.students.second has patches of {other} px and model.network.backbone of {one} px: choose "
                 "backbones with patches of the same size"
+            )
+        one, other = (net.backbone.fit for net in self)
+        if one != other:  # scaled images are made once for both
+            raise UserError(
+                f"model.students.second.fit is {other!r} and model.network.backbone.fit is {one!r}: give both the same "
+                "value"
             )
 
 

@@ -24,7 +24,7 @@ from dupl.method.pseudo_labels import distributions
 from dupl.method.segmentation import CollisionCrossEntropy
 from dupl.method.students import DualStudent, UnlikePooling
 from dupl.method.view import View
-from dupl.method.warm_start import ClassifierWarmStart, Features, NoWarmStart
+from dupl.method.warm_start import ClassifierWarmStart, Features, NoWarmStart, equal
 from dupl.structures import Clock
 
 NOW = Clock(0, 1)
@@ -668,6 +668,14 @@ def second(**options: Any) -> dict[str, Any]:
     return dict(students=dict(type="UnlikeStudents", second=dict(name="vit_tiny_patch16_224", options=sizes)))
 
 
+def test_two_backbones_have_the_same_fit(build: Callable[..., DuPL]) -> None:
+    """Otherwise the strong view of L_reg would have a side that one of them cannot read."""
+    students = second()["students"]
+    students["second"]["fit"] = "drop"
+    with pytest.raises(UserError, match="second.fit is 'drop' and model.network.backbone.fit is 'round'"):
+        build(students=students)
+
+
 def test_students_with_two_backbones_train(build: Callable[..., DuPL], batch: Callable[..., dict[str, Any]]) -> None:
     model = build(**second(), discrepancy=dict(type="MappedDiscrepancy"))
     assert [net.backbone.dim for net in model.students] == [32, 48]
@@ -693,6 +701,15 @@ def test_students_that_pool_differently(build: Callable[..., DuPL], batch: Calla
     assert all(value.isfinite() for value in losses.values())
     with pytest.raises(ValueError, match="network.pool_over is 'maps'"):
         build(students=dict(type="UnlikePooling", pool_over="maps"))
+
+
+def test_backbones_that_give_other_blocks_are_not_equal(network: dict[str, Any]) -> None:
+    """The auxiliary classifier of each student is fitted to the block that this student reads."""
+    one, other = UnlikePooling(network, num_classes=4)
+    other.backbone.load_state_dict(one.backbone.state_dict())
+    assert equal(one.backbone, other.backbone)
+    other.backbone.blocks_read = [1]
+    assert not equal(one.backbone, other.backbone)
 
 
 def test_the_warm_start_reads_equal_backbones_once_for_both(network: dict[str, Any]) -> None:
