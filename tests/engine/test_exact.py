@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -76,6 +77,21 @@ def test_sigterm_stops_cleanly(terminated):
     assert status.state == "interrupted"
     assert status.ended is not None
     assert (folder / "checkpoints" / f"iter_{status.iteration:06d}.pth").is_file()
+
+
+def test_a_checkpoint_of_another_model_is_refused(commands, terminated, tiny, tmp_path):
+    """Weights that the checkpoint lacks would keep their initial values, and the numbers would be silently wrong."""
+    folder = shutil.copytree(terminated[0], tmp_path / "run")
+    file = folder / "checkpoints" / f"iter_{Run(folder).status.iteration:06d}.pth"
+    checkpoint = torch.load(file, weights_only=False)
+    lost = next(key for key in checkpoint["state_dict"] if key.endswith("classifier.weight"))
+    del checkpoint["state_dict"][lost]
+    torch.save(checkpoint, file)
+    child = commands.start("train", tiny, "--work-dir", folder, "--resume")
+    assert child.wait() == 2, child.lines()
+    assert "does not fit the model of this code" in child.lines()[-1]
+    assert lost in child.lines()[-1]
+    assert file.is_file()
 
 
 def test_resume_passes_over_a_truncated_checkpoint(commands, terminated, tiny, trained, helpers):

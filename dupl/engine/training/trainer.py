@@ -42,6 +42,7 @@ from dupl.engine.training.stop_hook import Abandoned, StopHook
 from dupl.engine.training.tracking import TrackHook
 from dupl.engine.training.validate import TrainingData
 from dupl.engine.training.viewer import Viewer
+from dupl.errors import UserError
 from dupl.method.base import Method
 from dupl.runs.evaluation import AS_IN_TRAINING
 from dupl.runs.run import Run
@@ -102,6 +103,22 @@ class Trainer(Runner):
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Load a checkpoint on the CPU; optimiser states then follow their parameters."""
         super().resume(filename, map_location="cpu")
+
+    def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> Any:
+        """Load a checkpoint that has each weight of the model and no other.
+
+        Raises:
+            UserError: It has others: code of another version saved it.
+        """
+        try:
+            return super().load_checkpoint(filename, "cpu", strict=True)
+        except RuntimeError as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            told = next((line for line in lines if " keys " in line), lines[0])
+            raise UserError(
+                f"{filename} does not fit the model of this code ({told[:200]}): resume with the code that saved it "
+                "(commit in status.json), or train again in another folder"
+            ) from None
 
     def resume_from(self, checkpoint: Path) -> None:
         """Make training continue from a checkpoint."""
