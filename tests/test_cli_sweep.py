@@ -63,7 +63,7 @@ class TestBeforehand:
             assert part in text
         assert not lab.root.exists()
 
-    @pytest.mark.parametrize("name", ["demo", "dta_anf", "weights", "backbone_lr", "animals_steady"])
+    @pytest.mark.parametrize("name", ["demo", "dta_anf", "weights", "backbone_lr", "animals_values"])
     def test_dry_run_of_the_sweeps_that_come_with_it(self, capsys, tmp_path, name):
         assert "trial 0" in said(capsys, name, "--dry-run", "--root", str(tmp_path))
 

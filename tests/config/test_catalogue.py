@@ -292,6 +292,11 @@ def test_ids_of_what_we_ship():
     }
 
 
+def test_no_sweep_has_the_name_of_a_plan():
+    """`dupl report NAME` and `dupl export NAME` take both, and would only find the plan."""
+    assert not set(catalogue.names("ablations")) & set(catalogue.names("sweeps"))
+
+
 def test_ids_of_the_plans_and_sweeps_we_ship():
     from dupl.plans import plan, sweep
 
@@ -333,7 +338,7 @@ def test_ids_of_the_plans_and_sweeps_we_ship():
         "table6_discrepancy": "fb534a7db3fd",
     }
     assert {name: sweep.load(name).digest for name in catalogue.names("sweeps")} == {
-        "animals_steady": "f5aab7bd",
+        "animals_values": "f5aab7bd",
         "backbone_lr": "a84c0de8",
         "demo": "d33953bd",
         "dta_anf": "43cd772d",

@@ -167,10 +167,10 @@ class TestFile:
     )
     def test_a_wrong_override_is_no_mistake_of_the_file(self, override, said):
         with pytest.raises(UserError) as error:
-            load("animals_steady", override)
+            load("animals_values", override)
         assert str(error.value).startswith(said)
 
-    @pytest.mark.parametrize("name", ["demo", "dta_anf", "weights", "backbone_lr", "animals_steady"])
+    @pytest.mark.parametrize("name", ["demo", "dta_anf", "weights", "backbone_lr", "animals_values"])
     def test_the_sweeps_that_come_with_it(self, name):
         sweep = load(name)
         first = sweep.run(sweep.start_from[0])

@@ -5,7 +5,7 @@ Goal: the better student's segmentation in the evaluation during training, last 
     training photos that are held out of training. Only --confirm uses the report split, val100.
 Cost: 16 trials of `animals/steady`, about 7 minutes each on one CPU core, half of it where the core computes bfloat16.
 
-    dupl sweep animals_steady --jobs 2 --set data.train.root=DIR data.val.root=DIR
+    dupl sweep animals_values --jobs 2 --set data.train.root=DIR data.val.root=DIR
 """
 
 base = "animals/steady"
