@@ -117,7 +117,7 @@ class Trainer(Runner):
             told = next((line for line in lines if " keys " in line), lines[0])
             raise UserError(
                 f"{filename} does not fit the model of this code ({told[:200]}): resume with the code that saved it "
-                "(commit in status.json), or train again in another folder"
+                "(its status has the commit), or train again in another folder"
             ) from None
 
     def resume_from(self, checkpoint: Path) -> None:
