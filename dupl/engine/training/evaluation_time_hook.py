@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
-import torch
 from mmengine.hooks import Hook
 
+from dupl.engine.training.processes import agree
 from dupl.engine.training.stop_hook import Abandoned
 
 
@@ -47,10 +47,7 @@ class EvaluationTimeHook(Hook):
         """Act if an evaluation was due at the iteration that training resumes from, and was not completed."""
         if not self._is_due(runner):
             return
-        done = [runner.rank == 0 and self.is_done(runner.iter)]
-        if runner.distributed:
-            torch.distributed.broadcast_object_list(done)
-        if not done[0]:
+        if not agree(runner.rank == 0 and self.is_done(runner.iter)):
             self._act(runner)
 
     def _act(self, runner: Any) -> None:

@@ -32,13 +32,6 @@ class Process:
         """Whether this process writes the run's files and messages."""
         return self.rank == 0
 
-    def agree(self, value: Any) -> Any:
-        """Return what the first process has found, in every process; all have to call this."""
-        found = [value]
-        if self.world > 1:
-            torch.distributed.broadcast_object_list(found)
-        return found[0]
-
 
 def join(launcher: str, device: torch.device) -> Process:
     """Join the other processes, if there are any.
@@ -73,3 +66,11 @@ def join(launcher: str, device: torch.device) -> Process:
     if device.type == "cuda" and world > 1:  # each launcher assigns the GPUs in its own way
         device = torch.device("cuda", torch.cuda.current_device())
     return Process(rank, world, device)
+
+
+def agree(value: Any) -> Any:
+    """Return what the first process has found, in every process; all have to call this."""
+    found = [value]
+    if torch.distributed.is_initialized():
+        torch.distributed.broadcast_object_list(found)
+    return found[0]

@@ -21,7 +21,7 @@ from dupl.engine.device import hardware, open_device, place
 from dupl.engine.error_explanations import plain_errors, without_alarm
 from dupl.engine.training.fork import begin_as
 from dupl.engine.training.memory_advice import memory_advice
-from dupl.engine.training.processes import Process, join
+from dupl.engine.training.processes import Process, agree, join
 from dupl.engine.training.run_folder import Asked, find_checkpoint, open_run
 from dupl.engine.training.trainer import Setup, Trainer, build_trainer
 from dupl.engine.training.trial_step import take_trial_steps
@@ -96,7 +96,7 @@ def train(
         setup = Setup(config, run, model, data, batch, process, console, wandb, reads, forks)
         _print_setup(setup)
         looks = process.is_first and (resume or begin_from is not None)  # the others may be too early to see its copy
-        start = process.agree(find_checkpoint(run, console) if looks else None)
+        start = agree(find_checkpoint(run, console) if looks else None)
         if start is None:
             _warm_start(setup, advice)
         trainer, iteration = build_trainer(setup, launcher), 0
